@@ -127,7 +127,7 @@ fn ask(peer: &mut Peer, request: Vec<u8>) -> io::Result<()> {
     peer.say(&welcome())
 }
 
-/// A stream of the attacker to the honest server.
+/// A stream from the attacker to the honest server, in clear or with TLS.
 trait Stream: Read + Write {}
 impl<S: Read + Write> Stream for S {}
 

@@ -62,7 +62,7 @@ fn clients_over_the_limit_wait_until_others_disconnect() {
     clients.iter_mut().chain(&mut waiting).for_each(Client::is_served);
 }
 
-/// Query for 200 MB in rows of 8 KB.
+/// An SQL query whose result has 200 MB, in rows of 8 KB.
 const MUCH: &str = "select repeat('x', 8000) from generate_series(1, 25000)";
 
 #[test]

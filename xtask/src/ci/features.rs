@@ -74,7 +74,7 @@ fn libraries(metadata: &str) -> Result<Vec<Library>> {
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         let has_library =
             list(&package["targets"]).iter().any(|target| list(&target["kind"]).contains(&"lib".into()));
-        // `publish = false` becomes an empty list of registries in this output.
+        // In the output of `cargo metadata`, a package with `publish = false` has an empty list of registries.
         has_library && package["publish"].as_array().is_none_or(|registries| !registries.is_empty())
     };
     let read = |package: &Value| {

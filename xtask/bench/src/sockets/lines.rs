@@ -239,7 +239,7 @@ fn statements(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
     let target = Target::new(1.2, 2.0).rival("libpq");
     let once = Line::new(format!("server {major}: pipeline of 100, one Sync"), "statement", count, target);
     let pipeline = Pipeline { depth: 100, batches, sync_each: false };
-    // tokio-postgres and xitca-postgres send a Sync after every statement, and sqlx has no pipeline.
+    // Three clients are left out: tokio-postgres and xitca-postgres send a Sync after every statement, and sqlx has no pipeline.
     let without = &["tokio-postgres", "sqlx", "xitca-postgres"];
     lines.push(server.near(line(once, &place, without, move |client| client.pipeline(pipeline))));
     let each = Line::new(format!("server {major}: pipeline of 100, a Sync each"), "statement", count, target);

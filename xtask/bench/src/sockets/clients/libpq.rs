@@ -41,7 +41,7 @@ impl Libpq {
     /// Connects to the server.
     pub(crate) fn connect(place: &Place) -> Result<Self> {
         let words = CString::new(place.words())?;
-        // SAFETY: the argument is a C string. Dropping `Libpq` frees the connection, also if it has failed.
+        // SAFETY: the argument is a C string. Dropping `Libpq` frees the connection, even if connecting has failed.
         let this = unsafe { Self { conn: PQconnectdb(words.as_ptr()), prepared: false } };
         // SAFETY: the connection is from PQconnectdb.
         ensure!(unsafe { PQstatus(this.conn) } == ConnStatusType::CONNECTION_OK, this.message());
