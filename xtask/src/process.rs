@@ -141,7 +141,7 @@ impl Running {
         }
     }
 
-    /// Sends SIGTERM to the program, and SIGKILL if it has not ended after `GRACE`.
+    /// Sends SIGTERM to the program. If the program has not ended after `GRACE`, sends SIGKILL.
     fn end(&mut self) {
         let deadline = Instant::now() + GRACE;
         self.signal(Signal::TERM);

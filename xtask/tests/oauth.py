@@ -1,4 +1,6 @@
-"""Logs in with a bearer token by libpq 18, runs a query, and prints the first value of the result. The default query returns the current user.
+"""Logs in with a bearer token by libpq 18, runs a query, and prints the first value of the result.
+
+The default query returns the current user.
 
 oauth.py LIBPQ CONNINFO TOKEN [QUERY]
 """

@@ -55,7 +55,7 @@ fn fetch(goal: &Path) -> Result<()> {
     else {
         bail!("`npm pack` wrote no archive");
     };
-    // Run by root, tar would by default set the owner from the archive.
+    // If root runs tar, tar by default sets the owner of each file as in the archive.
     process::succeed(
         Command::new("tar").args(["-xzf"]).arg(archive).args(["--no-same-owner", "-C"]).arg(dir),
     )?;
