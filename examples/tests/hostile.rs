@@ -47,7 +47,7 @@ struct Heard {
     state: Option<SqlState>,
 }
 
-/// Creates a row whose bytes are sent at once.
+/// Creates a row whose client sends all bytes at once, then half-closes.
 fn same(name: &str, parts: &[&[u8]]) -> Row {
     Row { name: name.into(), bytes: parts.concat(), how: How::AtOnce }
 }
@@ -62,7 +62,7 @@ fn message(code: u8, body: &[u8]) -> Vec<u8> {
     announced(code, i32::try_from(body.len() + 4).expect("a short one"), body)
 }
 
-/// Encodes a message with this value in its length field.
+/// Encodes a message whose length field contains `length`, which may differ from the real length.
 fn announced(code: u8, length: i32, body: &[u8]) -> Vec<u8> {
     [&[code][..], &length.to_be_bytes(), body].concat()
 }
@@ -79,7 +79,7 @@ fn version(major: u16, minor: u16, rest: &[u8]) -> Vec<u8> {
 
 const PARAMETERS: &[u8] = b"user\0trust\0database\0test\0\0";
 
-/// Creates rows with starts of connections, most of them invalid.
+/// Creates rows whose clients send the first packets of a connection. Most of these packets are invalid.
 fn openings() -> Vec<Row> {
     let long = |length: usize| {
         let filler = length - 4 - 4 - PARAMETERS.len() - b"application_name\0\0".len();
@@ -356,12 +356,14 @@ fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
         client.finish();
     }
     let heard = client.rest();
-    // The answer to a request for encryption is one byte. A NoticeResponse also begins with `N`, but a zero byte follows (its length).
+    // The answer to a request for encryption is one byte. A NoticeResponse also begins with `N`, but its second byte is zero: the first
+    // byte of the length.
     let single = |at: &usize| b"NSG".contains(&heard[*at]) && heard.get(at + 1) != Some(&0);
     let answers = (0..heard.len()).take_while(single).count();
     let (answers, mut rest) = heard.split_at(answers);
     let (mut codes, mut state) = (String::new(), None);
-    // After the answer `S` the server sends a TLS alert (record type 21), unless the connection is reset before the alert arrives.
+    // After the answer `S` the server sends a TLS alert (record type 21). If the connection is reset before the alert arrives, `rest` is
+    // empty.
     if answers == b"S" && rest.first() == Some(&21) {
         rest = &[];
     }

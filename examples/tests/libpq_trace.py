@@ -29,7 +29,7 @@ def connect(conninfo):
 
 
 def establish(conn):
-    """Finishes connecting. Returns whether it succeeds."""
+    """Finishes connecting. Returns whether the connection is open."""
     state = PollingStatus.WRITING
     while state not in (PollingStatus.OK, PollingStatus.FAILED):
         wait = [conn.socket]

@@ -110,14 +110,14 @@ fn function_calls_are_traced_as_by_libpq() {
     same("function_call", "user=trust sslmode=disable", Order::Whole);
 }
 
-/// Checks that a trace of libpq can be played as a transcript. The client's lines are sent to the server, and the server's answers must
-/// match the other lines.
+/// Checks that a trace of libpq can be played as a transcript. The player sends the client's lines of the trace to the server. The server's
+/// answers must match the server's lines of the trace.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn traces_of_libpq_with_all_flags_can_be_played() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    // The flags are PQTRACE_SUPPRESS_TIMESTAMPS (1) and PQTRACE_REGRESS_MODE (2). Without regress mode, a trace can be played only if no
-    // value in it varies.
+    // The flags are PQTRACE_SUPPRESS_TIMESTAMPS (1) and PQTRACE_REGRESS_MODE (2). Without regress mode, a trace can be played only if it
+    // contains no value that varies from run to run.
     for (flags, conversations) in [("2", &["simple", "errors"][..]), ("3", &["errors"]), ("0", &["refused"])]
     {
         for (server, conversation) in
@@ -162,7 +162,7 @@ fn traces_of_libpq_with_all_flags_can_be_played() {
 enum Order {
     /// All lines in one sequence: client and server take turns, so both traces have the same order.
     Whole,
-    /// The lines of each direction separately, because both sides send at any time.
+    /// The lines of each direction separately, because client and server may send at any time.
     ByDirection,
 }
 
@@ -185,7 +185,7 @@ fn same(conversation: &str, conninfo: &str, order: Order) {
     }
 }
 
-/// Fails at the first difference, and prints both lines.
+/// Compares the messages of two traces. Panics at the first difference, and prints both messages.
 #[track_caller]
 fn compare(name: &str, theirs: &[String], ours: &[String]) {
     assert!(!theirs.is_empty(), "{name}: libpq has printed nothing");
@@ -198,7 +198,7 @@ fn compare(name: &str, theirs: &[String], ours: &[String]) {
 /// Returns two traces of a conversation: the trace of libpq, and the trace of a proxy between libpq and the server.
 #[track_caller]
 fn traces(server: &Server, conversation: &str, conninfo: &str) -> (Vec<u8>, Vec<String>) {
-    // Over a Unix-domain socket the server declines TLS.
+    // Over a Unix-domain socket the server declines TLS, so the proxy can read all messages.
     let upstream = format!("{}/.s.PGSQL.{}", server.socket_dir, server.address.port());
     let proxy = Proxy::with(upstream, &["--check", "--trace", "TRACE%d"]);
     // The proxy writes the trace of its first connection to a pipe. The pipe ends when the proxy has closed the connection, which is later
@@ -260,7 +260,7 @@ impl Libpq {
     fn read(text: &[u8]) -> Vec<String> {
         // libpq prints strings without conversion. `pg-proxy` prints text, so it shows U+FFFD for bytes that are not UTF-8.
         let text = String::from_utf8_lossy(text);
-        // libpq does not read the salt, and then reports a wrong length of the message.
+        // libpq's trace does not read the salt, and so reports a wrong length of the message. This report is removed.
         let salt = "B\t12\tAuthenticationMD5Password\n";
         let text = text.replace(&format!("{salt}mismatched message length: consumed 8, expected 12\n"), salt);
         messages(&text).iter().map(|message| Self::mask(message)).collect()

@@ -17,7 +17,7 @@ with psycopg.connect(conninfo, autocommit=True, prepare_threshold=0) as conn:
     names = [name for (name,) in conn.execute("select name from pg_prepared_statements")]
     assert names and all(name.startswith("masked__pg3_") for name in names), names
 
-    # Statements with and without the column, in one pipeline; the second statement fails.
+    # Statements with and without the hidden column, in one pipeline. The second statement fails.
     with conn.pipeline() as pipeline:
         first = conn.execute("select secret from masked where n = 1")
         pipeline.sync()
@@ -46,7 +46,7 @@ async def main():
     for n in range(3):
         row = await conn.fetchrow("select n, secret from masked where n = $1", n)
         assert tuple(row) == (n, "***"), row
-    # A cursor: a portal with a name, whose rows arrive in several pieces.
+    # A cursor is a portal with a name. Its rows arrive in several pieces.
     async with conn.transaction():
         rows = [row["secret"] async for row in conn.cursor("select secret from masked", prefetch=2)]
     assert rows == ["***"] * 5, rows

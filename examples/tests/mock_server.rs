@@ -212,7 +212,7 @@ async fn cancel_keys_are_random_bytes() {
     }
 }
 
-/// Returns the salt and the iteration count, as text, from the server's first SCRAM message for this user.
+/// Returns two attributes of the server's first SCRAM message for this user: `s=` (salt) and `i=` (iteration count).
 fn server_first(port: u16, user: &str) -> (Vec<u8>, String) {
     let mut client = wire::Client::new(([127, 0, 0, 1], port).into());
     client.say(&wire::startup_with(&[("user", user)]));
@@ -233,7 +233,7 @@ fn an_unknown_user_has_a_salt_and_iterations_like_a_real_user() {
     for _ in 0..40 {
         let mock = Mock::start(&[]);
         let (real, nobody) = (server_first(mock.port, "mock"), server_first(mock.port, "nobody"));
-        // 16 bytes are 24 letters of base64, after `s=`.
+        // The salt has 16 bytes, which are 24 letters of base64. With the preceding `s=`, these are 26 characters.
         assert_eq!((real.0.len(), &*real.1), (26, "i=4096"));
         assert_eq!((nobody.0.len(), &nobody.1), (real.0.len(), &real.1));
         assert_ne!(real.0, nobody.0);
@@ -269,7 +269,7 @@ fn no_password_is_left_in_memory_however_the_login_ended() {
     for end in 18..=message.len() {
         let mut client = ask();
         client.say(&message[..end]);
-        // Half of the clients close normally, the other half reset the connection.
+        // Half of the clients close the connection normally. The remaining clients reset the connection.
         if end % 2 == 0 {
             client.finish();
             drop(client.rest());

@@ -153,7 +153,7 @@ fn a_password_file_that_others_can_read_is_ignored_with_a_warning() {
 
 // Tests that need a scripted server.
 
-/// A scripted server. It accepts every login, and answers any query with the bytes of the test.
+/// A scripted server. This server accepts every login, and answers a query with bytes that the test supplies.
 struct Scripted {
     listener: TcpListener,
 }
@@ -501,7 +501,7 @@ fn values_are_bytes_and_need_not_be_utf8() {
 fn sql_is_read_from_a_file_or_from_standard_input() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("query.sql");
-    // This SQL is longer than an argument may be, and is not UTF-8.
+    // This SQL is longer than a command-line argument may be, and is not UTF-8.
     let sql = [&b"SELECT '\xff"[..], &[b'x'; 200_000], b"'"].concat();
     std::fs::write(&file, &sql).expect("a file");
     let name = file.to_str().expect("UTF-8");
@@ -565,7 +565,7 @@ fn the_first_ctrl_c_sends_a_cancel_request_and_the_second_ends_the_program() {
     put_columns(&mut script, 1);
     put_row(&mut script, &[Some(b"1")]);
     stream.write_all(&script).expect("the program listens");
-    // Waits for the first row. The program handles Ctrl-C before it prints rows.
+    // Waits for the first row: from then on, the program handles Ctrl-C.
     assert_eq!(program.line(), "1\n");
     program.interrupt();
     let (mut request, _) = server.listener.accept().expect("a cancel request");
@@ -969,7 +969,7 @@ fn streaming_replication_is_an_error() {
 
 // Tests of COPY.
 
-/// A query with some megabytes of data, in lines of all lengths up to 3200 bytes.
+/// A query whose result has some megabytes, in lines of many lengths up to about 3200 bytes.
 const DATA: &str = "SELECT n, repeat(md5(n::text), n % 101), NULL FROM generate_series(1, 5000) AS n";
 
 /// Runs SQL with all of `input` on standard input.
@@ -1078,8 +1078,8 @@ fn input_that_cannot_be_read_fails_the_copy() {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn notices_in_the_middle_of_a_copy_are_printed_and_block_nothing() {
-    // For the first rows, the server sends more notices than the sockets can hold. Meanwhile the server does not read, so the other rows
-    // fill the buffers of the other direction.
+    // For the first rows, the server sends more notices than the sockets can hold. While the server is blocked in sending notices, it does
+    // not read, so the remaining rows fill the buffers from the program to the server.
     const NOTICES: usize = 40;
     const SILENT: usize = 1_000_000;
     let sql = "CREATE TEMP TABLE t (a int);
@@ -1171,7 +1171,7 @@ fn a_reader_that_closes_does_not_stop_the_statements() {
             assert_eq!(head(&url, sql), ended(0, "", ""), "{sql}");
         }
         let left = format!("SELECT count(*), min(a), count(DISTINCT xmin::text) FROM {table}");
-        // Checks that both statements have taken effect: one has updated all rows, the other has added one row.
+        // Checks that both statements have taken effect: the first has updated all rows, and the second has added one row.
         assert_eq!(query(&url, &left), ended(0, "300001\t-1\t2\n", ""));
         assert_eq!(query(&url, &format!("DROP TABLE {table}")), ended(0, "", ""));
         let failing = "SELECT generate_series(1, 300000); SELECT 1 / 0";

@@ -28,7 +28,7 @@ enum Program {
 enum Compared {
     /// Exit status, standard output and standard error.
     All,
-    /// Exit status and standard output. Both programs print this text on standard error.
+    /// Exit status and standard output. Standard error may differ, but must contain this text for both programs.
     Reported(&'static str),
     /// Exit status and standard error. The standard output differs: the first text is the output of pg-query, the second text is the output
     /// of psql.
@@ -58,7 +58,7 @@ const fn refused(name: &'static str, url: &'static str, reported: &'static str) 
     Row { url, compared, ..row(name, "SELECT 1") }
 }
 
-/// Query for the session that runs it, as the server's activity view shows this session.
+/// SQL that returns the row of the server's activity view for the session that runs this SQL.
 const VIEW: &str = "SELECT usename, datname, application_name, state, query, backend_type, client_addr, \
                     current_setting('client_encoding'), current_setting('geqo'), \
                     (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) \
@@ -66,7 +66,7 @@ const VIEW: &str = "SELECT usename, datname, application_name, state, query, bac
 
 const ROWS: &[Row] = &[
     row("values", "SELECT 1, NULL, 'é', '', 1.50, true, '\\xdead'::bytea, E'a\tb'"),
-    // pg-query prints a line for each row, psql prints none.
+    // pg-query prints an empty line for each row; psql prints no line.
     Row {
         compared: Compared::Differs("\n\n\n", ""),
         ..row("no columns", "SELECT FROM generate_series(1, 3)")
@@ -81,7 +81,7 @@ const ROWS: &[Row] = &[
     row("an error with a position", "SELECT é, nothing FROM (SELECT 1 AS é) AS x"),
     row("an error in a later line", "SELECT 1,\n  2,\n\tnothing"),
     row("an error at the end", "SELECT ("),
-    // pg-query prints rows as they arrive, psql only when the result is complete.
+    // pg-query prints each row when it arrives; psql prints rows only after the result is complete.
     Row {
         compared: Compared::Differs("1\n2\n3\n6\n", "1\n"),
         ..row("an error after rows", "SELECT 1; SELECT 6 / n FROM generate_series(3, 0, -1) AS n")
@@ -282,7 +282,7 @@ fn wait(child: Child) -> End {
     End { code: output.status.code(), signal: output.status.signal(), stdout, stderr }
 }
 
-/// Removes from the standard error of psql the lines LOCATION and the code 00000, which pg-query does not print.
+/// Removes the text that psql prints on standard error but pg-query does not print: lines that begin with LOCATION, and the code 00000.
 fn comparable(stderr: &str) -> String {
     let lines = stderr.lines().filter(|line| !line.starts_with("LOCATION:  "));
     lines.map(|line| line.replacen(":  00000: ", ":  ", 1) + "\n").collect()
@@ -327,8 +327,8 @@ fn table(program: Program) -> String {
     format!("beside_{program:?}_{}", std::process::id()).to_lowercase()
 }
 
-/// Both programs must read the whole result of the statement, so that the statement is committed. Then psql is killed by SIGPIPE, and
-/// pg-query exits with the status of the statement.
+/// When the reader of the output closes the pipe, both programs must still read the whole result, so that the statement is committed. Then
+/// psql must be killed by SIGPIPE, and pg-query must exit with the status of the statement.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn both_programs_finish_the_statement_when_the_reader_closes() {

@@ -1,4 +1,4 @@
-//! Tests of values from real servers in both formats, decoded with the RowDescription that the server sends.
+//! Tests of values that real servers send in text format and in binary format. The values are decoded with the server's RowDescription.
 
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;
@@ -17,7 +17,7 @@ async fn session(server: &Server) -> Result<Connection, Box<dyn Error>> {
     Ok(pg_stream_tokio::connect(&server.by_tcp().parse()?).await?.0)
 }
 
-/// Runs the prepared statement `values`, and passes its rows to `each`.
+/// Executes the prepared statement `values`, and passes each row of its result to `each`.
 async fn rows(
     conn: &mut Connection,
     format: FormatCode,

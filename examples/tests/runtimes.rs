@@ -1,4 +1,4 @@
-//! Tests of the example clients that have their own runtimes, with both servers, with and without TLS.
+//! Tests of the example clients that do not use Tokio, with both servers, with and without TLS.
 
 mod support;
 
@@ -7,7 +7,7 @@ use support::{Ended, PATIENCE, Server, run};
 const SMOL: &str = env!("CARGO_BIN_EXE_smol_client");
 const BLOCKING: &str = env!("CARGO_BIN_EXE_blocking_client");
 
-/// Returns the path of a certificate file from an environment variable, percent-encoded.
+/// Returns the path in this environment variable, with `/` percent-encoded. The variable names a certificate file.
 fn file(variable: &str) -> String {
     let path = std::env::var(variable);
     path.unwrap_or_else(|_| panic!("{variable} is not set: run `cargo xtask test`")).replace('/', "%2F")
@@ -18,7 +18,7 @@ fn at_localhost(server: &Server, role: &str, settings: &str) -> String {
     format!("postgres://{role}:{role}-secret@localhost:{}/test?{settings}", server.address.port())
 }
 
-/// Runs a program. Checks that the program succeeds and that its first line contains the channel. Returns the other lines.
+/// Runs a program, which must succeed. The first line of its output must contain `channel`. Returns the other lines.
 #[track_caller]
 fn logged_in(program: &str, url: &str, channel: &str) -> String {
     let ended = run(program, &[url]);
@@ -28,7 +28,7 @@ fn logged_in(program: &str, url: &str, channel: &str) -> String {
     rest.to_owned()
 }
 
-/// Returns connection strings for both servers, each with the channel that the program must print.
+/// Returns connection strings for both servers. Each has the description of the channel (clear or TLS) that the program must print.
 fn ways() -> Vec<(String, &'static str)> {
     let mut ways = Vec::new();
     let verified = format!("sslmode=verify-full&sslrootcert={}", file("PG_TLS_ROOT"));

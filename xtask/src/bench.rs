@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: builds the benchmark, which is a workspace of its own, and runs it, with servers if `options` need them.
+//! `cargo xtask bench`: builds the benchmark, which is a separate workspace, and runs the benchmark. Starts servers if the selected
+//! measurements need them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};

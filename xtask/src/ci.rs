@@ -1,6 +1,6 @@
 //! `cargo xtask ci`: all checks of a change, the fastest first.
 //!
-//! For a short run on two cores, only the `dev` profile is used, and feature combinations and other targets are checked but not built.
+//! So that a run is short on two cores, only the `dev` profile is used. Feature combinations and other targets are checked but not built.
 
 mod features;
 mod targets;
@@ -26,7 +26,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     })?;
     step("feature combinations", features::run)?;
     step("other targets", targets::run)?;
-    // The last step, so that the line with the number of passed and failed tests is the last line of the output.
+    // The tests are the last step, so that the line with the number of passed and failed tests is the last line of the output.
     heading("tests");
     test::run(&[])
 }

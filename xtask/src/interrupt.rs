@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// The last signal that arrived, 0 for none.
+/// The number of the last signal that arrived; 0 if no signal has arrived.
 static ARRIVED: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
 /// Installs signal handlers: from now on a signal is stored in `ARRIVED` and does not end this process.

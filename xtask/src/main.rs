@@ -101,7 +101,7 @@ struct Arguments {
 /// One subcommand.
 #[derive(Debug, Subcommand)]
 enum Word {
-    /// Start servers and run every test, also the tests that need servers
+    /// Start servers and run every test, including the tests that need servers
     Test {
         /// Arguments for `cargo test`, as in `cargo xtask test -- -p pg-wire -- --nocapture`
         #[arg(last = true)]
@@ -115,7 +115,7 @@ enum Word {
         #[arg(long)]
         arrows: bool,
     },
-    /// Measure speed beside other libraries and hand-written loops, as in `cargo xtask bench --quick --only micro`
+    /// Compare the speed with other libraries and hand-written loops, as in `cargo xtask bench --quick --only micro`
     Bench {
         /// Options of the benchmark, which `cargo xtask bench -- --help` lists
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -164,7 +164,7 @@ fn main() -> ExitCode {
 /// Runs one subcommand. When this function returns, every guard is dropped and every server is stopped.
 fn run(word: Word) -> anyhow::Result<ExitCode> {
     if let Word::Watch { dir } = word {
-        // The watcher needs no signal handlers: it has its own process group, so Ctrl-C does not reach it.
+        // The watcher installs no signal handlers: it has its own process group, so Ctrl-C does not reach it.
         return servers::watch(&dir);
     }
     interrupt::listen()?;

@@ -1,4 +1,4 @@
-//! C libraries that are needed to build crates of the workspace.
+//! Installs the C libraries that crates of the workspace need when they are built.
 
 use std::process::Command;
 

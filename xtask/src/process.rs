@@ -14,10 +14,11 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::interrupt;
 
-/// The interval between two checks in a loop that waits. A check takes much less time, and the awaited events usually take longer.
+/// The interval between two checks in a loop that waits. A check takes much less time than this interval, and the awaited events usually
+/// take longer.
 pub(crate) const TICK: Duration = Duration::from_millis(20);
 
-/// The time that a program has to end after SIGTERM, before it is killed.
+/// The time limit for a program to end after SIGTERM. After this time, the program is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Runs a program with empty standard input. The program writes to the standard output and the standard error of xtask.
@@ -42,7 +43,7 @@ pub(crate) fn capture(command: &mut Command, input: &str) -> Result<Output> {
     let (stdin, stdout, stderr) =
         (child.child.stdin.take(), child.child.stdout.take(), child.child.stderr.take());
     thread::scope(|scope| {
-        // An error is ignored: if the program ends without reading its input, its exit status shows the reason.
+        // A write error is ignored: if the program ends without reading its input, the program's exit status shows the reason.
         scope.spawn(move || stdin.map(|mut pipe| pipe.write_all(input.as_bytes())));
         let stdout = scope.spawn(move || read_all(stdout));
         let stderr = scope.spawn(move || read_all(stderr));
@@ -71,7 +72,7 @@ pub(crate) fn echo(command: &mut Command, mut see: impl FnMut(&[u8]) + Send) -> 
             let Some(mut pipe) = stdout else { return };
             let mut buffer = [0; 8192];
             while let Ok(length @ 1..) = pipe.read(&mut buffer) {
-                // A failed write is ignored: if nobody reads the output of xtask, `see` must still get all pieces.
+                // A failed write is ignored: `see` must get all pieces, even if nobody reads the output of xtask.
                 let mut out = std::io::stdout().lock();
                 let _ = out.write_all(&buffer[..length]).and_then(|()| out.flush());
                 see(&buffer[..length]);
@@ -130,7 +131,7 @@ impl Running {
                 return Ok(status);
             }
             if let Some(interrupted) = interrupt::arrived() {
-                // In the shared group, the program has also received Ctrl-C, and decides itself how to react.
+                // If the program shares the process group of xtask, the program has also received Ctrl-C, and decides itself how to react.
                 if self.group == Group::Own || !interrupted.is_sigint() {
                     self.end();
                     return Err(interrupted.into());
@@ -140,7 +141,7 @@ impl Running {
         }
     }
 
-    /// Sends SIGTERM to the program, and SIGKILL if it has not ended after `GRACE`.
+    /// Sends SIGTERM to the program. If the program has not ended after `GRACE`, sends SIGKILL.
     fn end(&mut self) {
         let deadline = Instant::now() + GRACE;
         self.signal(Signal::TERM);
@@ -154,8 +155,8 @@ impl Running {
         }
     }
 
-    /// Sends a signal to the program; with [`Group::Own`], to its whole process group. The process id cannot belong to another process:
-    /// the system does not reuse a process id before the process has been waited for.
+    /// Sends a signal to the program; with [`Group::Own`], to the program's whole process group. The process id cannot belong to another
+    /// process, because the system does not reuse the id of a process before its parent has waited for it.
     fn signal(&self, signal: Signal) {
         if let Some(pid) = pid(&self.child) {
             let _ = match self.group {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::servers::install;
 use crate::{paths, process};
 
-/// All packages that are installed; pip looks for no further dependencies. `psycopg-binary` 3.3.9 contains libpq 18.6.
+/// All Python packages that are installed: pip is told not to look for further dependencies. `psycopg-binary` 3.3.9 contains libpq 18.6.
 const PACKAGES: [&str; 4] =
     ["psycopg==3.3.9", "psycopg-binary==3.3.9", "typing_extensions==4.16.0", "asyncpg==0.32.0"];
 
@@ -31,7 +31,8 @@ pub(crate) fn libpq() -> Result<PathBuf> {
         let read = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
         Ok(read.flatten().map(|entry| entry.path()).collect())
     };
-    // The names are not constant: the directory's name contains the version of Python, the file's name a hash.
+    // The path of the library is searched, because it is not constant: the directory's name contains the version of Python, and the file's
+    // name contains a hash.
     for python in entries(&paths::cache().join(DIRECTORY).join("lib"))? {
         let libraries = python.join("site-packages/psycopg_binary.libs");
         let is_libpq = |path: &PathBuf| {
@@ -63,7 +64,7 @@ fn make(goal: &Path) -> Result<()> {
     process::read(pip.args(["--only-binary", ":all:"]).args(PACKAGES))
         .context("pip cannot download psycopg and asyncpg")?;
     match fs::rename(&environment, goal) {
-        // Another xtask has made the directory in the meantime.
+        // The rename failed because another xtask has made the directory in the meantime.
         Err(_) if goal.exists() => Ok(()),
         renamed => renamed.with_context(|| format!("cannot make {}", goal.display())),
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: runs every test, also the tests that need servers, and prints the number of passed and failed tests.
+//! `cargo xtask test`: runs every test, including the tests that need servers, and prints the number of passed and failed tests.
 
 mod tally;
 
@@ -74,7 +74,7 @@ impl<'a> Plan<'a> {
         self.common(&["--no-run"])
     }
 
-    /// Arguments to run every test program. `--no-fail-fast`: after a failure the remaining programs also run.
+    /// Arguments to run every test program. `--no-fail-fast`: the remaining programs run even after a failure.
     fn run(&self) -> Vec<&str> {
         let mut arguments = self.common(&["--no-fail-fast"]);
         arguments.extend(["--", "--include-ignored"]);

@@ -1,5 +1,5 @@
 //! Tests of the authentication rules of the test servers. psql, with libpq 15 and with libpq 18, logs in by each method over each kind of
-//! link. psql is rejected on each link that a role may not use.
+//! link: a Unix socket, TCP without TLS, TLS. The servers must reject psql on each kind of link on which the role may not log in.
 
 use std::collections::HashMap;
 use std::process::{Command, Output};
@@ -50,7 +50,7 @@ impl Link {
     }
 }
 
-/// A server of PostgreSQL, or PgBouncer.
+/// A server to which psql connects: a PostgreSQL server or PgBouncer.
 #[derive(Debug, Clone)]
 struct Place {
     port: u16,
@@ -79,7 +79,7 @@ impl Psql {
         Self { libpq, place: place.clone(), environment: HashMap::new() }
     }
 
-    /// Sets the Kerberos realm and the credential cache, the file with the client's tickets.
+    /// Sets the Kerberos realm, and the file with the client's tickets (the credential cache).
     fn with_tickets(mut self, cache: &str) -> Self {
         self.environment.insert("KRB5_CONFIG", variable("PG_KRB5_CONFIG"));
         self.environment.insert("KRB5CCNAME", cache.into());
@@ -117,7 +117,7 @@ impl Psql {
     }
 }
 
-/// The standard output of a program if it succeeded; otherwise its standard error, as the error.
+/// Returns the standard output of a program that succeeded. For a program that failed, returns its standard error as the error.
 fn outcome(output: Output) -> Result<String, String> {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8").trim_end().to_owned();
     if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
@@ -129,7 +129,7 @@ fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`"))
 }
 
-/// Runs the test for both servers at the same time.
+/// Runs the test with PostgreSQL 15 and with PostgreSQL 18, at the same time.
 fn with_both(test: impl Fn(u8, &Place) + Sync) {
     thread::scope(|scope| {
         for major in MAJORS {
@@ -139,8 +139,8 @@ fn with_both(test: impl Fn(u8, &Place) + Sync) {
     });
 }
 
-/// A role, the settings with its password or certificate, and whether the role may log in over a Unix socket, over TLS, and over TCP
-/// without TLS.
+/// A role, and the settings with the role's password or certificate. The three flags show whether the role may log in over a Unix socket,
+/// over TLS, and over TCP without TLS.
 type Row = (&'static str, String, [bool; 3]);
 
 fn roles() -> Vec<Row> {
@@ -227,7 +227,7 @@ fn a_wrong_or_missing_password_or_certificate_is_rejected() {
         }
         let other = format!("{} sslkey={}", Link::Tls13.settings(place), variable("PG_CLIENT_KEY"));
         let other = |name: &str| format!("{other} sslcert={}", variable(&format!("PG_CLIENT_{name}")));
-        // Both methods check the common name in the certificate.
+        // The methods of `cert` and of `certscram` both check the common name in the certificate.
         psql.is_rejected(
             &format!("{} user=cert", other("CERTSCRAM_CERT")),
             "certificate authentication failed",
@@ -360,7 +360,7 @@ fn channel_binding_works_with_each_kind_of_signature_that_has_a_hash() {
                     for libpq in MAJORS {
                         let psql = Psql::new(libpq, &place);
                         psql.is_accepted(&format!("{settings} channel_binding=disable"), "scram|TLSv1.3");
-                        // libpq also computes the hash with `prefer`, if the server supports channel binding.
+                        // With both values, libpq computes the hash of the certificate, if the server supports channel binding.
                         for binding in ["prefer", "require"] {
                             let bound = format!("{settings} channel_binding={binding}");
                             if name == "ed25519" {

@@ -1,4 +1,6 @@
-"""Logs in with a bearer token by libpq 18, runs a query, and prints its first value. The default query returns the current user.
+"""Logs in with a bearer token by libpq 18, runs a query, and prints the first value of the result.
+
+The default query returns the current user.
 
 oauth.py LIBPQ CONNINFO TOKEN [QUERY]
 """
@@ -34,7 +36,7 @@ for name in ["PQerrorMessage", "PQgetvalue"]:
 
 @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 def hook(kind, _connection, data):
-    """Supplies the token when libpq asks for a bearer token. The token is a global variable, so it outlives the connection."""
+    """Supplies the token when libpq asks for a bearer token. The token is a global variable, so the token outlives the connection."""
     if kind != BEARER_TOKEN:
         return 0
     ctypes.cast(data, ctypes.POINTER(Request)).contents.token = token

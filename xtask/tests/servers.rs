@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tempfile::TempDir;
 
-/// A server's answer to a StartupMessage: the code of the message, and for an authentication request also the number of its kind.
+/// A server's answer to a StartupMessage: the code of the message and, for an authentication request, the number of the request's kind.
 type Answer = (u8, Option<u32>);
 
 /// AuthenticationOk: the role needs no password.

@@ -25,9 +25,9 @@ pub(crate) enum Adapter {
     AsyncStd,
 }
 
-/// The outcome of a call, and the peak of the memory that its thread has allocated, in bytes.
+/// The outcome of a call, and the peak of the memory that the calling thread has allocated, in bytes.
 ///
-/// Memory of other threads is not included: they derive keys and read certificate files.
+/// The memory of other threads is not included: these threads derive keys and read certificate files.
 pub(crate) struct Outcome<T> {
     pub(crate) result: Result<T, ConnectError>,
     pub(crate) bytes: u64,
@@ -45,7 +45,7 @@ pub(crate) struct Accepting {
 impl Adapter {
     pub(crate) const ALL: [Self; 3] = [Self::Tokio, Self::Smol, Self::AsyncStd];
 
-    /// Runs a future on the adapter's runtime, and measures its memory.
+    /// Runs a future on the adapter's runtime, and measures the memory that this thread allocates meanwhile.
     fn run<T>(self, future: impl Future<Output = Result<T, ConnectError>>) -> Outcome<T> {
         let mut result = None;
         let info = match self {
@@ -81,7 +81,8 @@ impl Adapter {
         }
     }
 
-    /// Performs the server side of the connection phase with a client, sends the rest of the start-up, and closes the connection.
+    /// Performs the server side of the connection phase with a client. Then sends the messages that follow AuthenticationOk, up to
+    /// ReadyForQuery, and closes the connection.
     pub(crate) fn accept(self, socket: TcpStream, how: &Accepting) -> Outcome<Accepted> {
         socket.set_nonblocking(true).expect("the socket is open");
         let lookup = async |startup: Startup| (how.credentials)(&startup);
@@ -132,8 +133,8 @@ pub(crate) trait Misbehaviour {
 
     fn name(&self) -> &str;
 
-    /// Plays the row over an adapter. Returns the memory taken, in bytes. If the outcome is not the expected outcome, returns a description
-    /// of the difference.
+    /// Plays the row over an adapter. Returns the memory that the call took, in bytes. If the outcome differs from the expected outcome,
+    /// returns a description of the difference as the error.
     fn play(&self, adapter: Adapter) -> Result<u64, String>;
 }
 
@@ -158,7 +159,7 @@ pub(crate) fn check<R: Misbehaviour>(rows: &[R]) {
     );
 }
 
-/// Sends the rest of the start-up to an authenticated client.
+/// If the client has logged in, sends the messages that follow AuthenticationOk, up to ReadyForQuery.
 async fn greet<T: Transport>(
     (mut conn, accepted): (Connection<T>, Accepted),
 ) -> Result<Accepted, ConnectError> {

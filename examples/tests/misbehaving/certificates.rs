@@ -27,7 +27,8 @@ pub(crate) fn made() -> Arc<Certificates> {
     })
 }
 
-/// A root certificate and server certificates, which all have the same key. All except `elsewhere` are for `localhost`.
+/// A root certificate and server certificates, which all have the same key. All server certificates except `elsewhere` are for the name
+/// `localhost`.
 pub(crate) struct Certificates {
     dir: TempDir,
     root: Certificate,
@@ -133,8 +134,8 @@ impl Certificates {
         RustlsAcceptor::new(chain, self.private_key(), Some(self.roots())).expect("the key fits")
     }
 
-    /// Returns the configuration of a TLS client. It trusts the root if `trusting` is true, and presents the certificate in the file
-    /// `certificate`, if given.
+    /// Returns the configuration of a TLS client. If `trusting` is true, the client trusts the root certificate. If `certificate` is given,
+    /// the client presents the certificate in this file.
     pub(crate) fn client(
         &self,
         trusting: bool,
@@ -163,7 +164,7 @@ impl Certificates {
         Arc::new(config)
     }
 
-    /// Returns the configuration with which the man in the middle connects to the honest server. It trusts the root.
+    /// Returns the configuration with which the man in the middle connects to the honest server. This client trusts the root certificate.
     pub(crate) fn trusting_client(&self) -> Arc<ClientConfig> {
         self.client(true, &[b"postgresql"], None)
     }

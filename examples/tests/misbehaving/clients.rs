@@ -1,7 +1,7 @@
 //! A table of clients that misbehave or are unusual, against the accepting side of both adapters.
 //!
-//! A row has the name of the client, its script, the expected outcome ([`LOGIN`], [`CANCEL`], or a part of the error's text), and a part of
-//! the bytes that the client must receive. In this part, bytes outside of ASCII are escaped.
+//! A row has the name of the client, the client's script, and the expected outcome: [`LOGIN`], [`CANCEL`], or a part of the error's text. A
+//! row also has a part of the bytes that the client must receive. In this part, bytes outside of ASCII are escaped.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -24,7 +24,7 @@ const LOGIN: &str = "a login";
 /// Expected outcome: the client sends a cancel request.
 const CANCEL: &str = "a cancel request";
 
-/// Largest amount of memory that a call may take, in bytes.
+/// The largest amount of memory that accepting one client may take, in bytes.
 const MAX_MEMORY: u64 = 512 * 1024;
 
 /// Time limit of a login that must not end by timeout.
@@ -40,7 +40,7 @@ enum Act {
     Drip(Vec<u8>),
     /// Reads this number of bytes.
     Read(usize),
-    /// Sends the same bytes this number of times, or until the server has closed.
+    /// Sends the same bytes this number of times. Stops earlier if the server closes the connection.
     Flood(Vec<u8>, usize),
     Tls(Arc<ClientConfig>),
     /// Half-closes the connection.
@@ -57,7 +57,7 @@ struct Row {
     answer: &'static str,
 }
 
-/// Creates a row with a client of a server without TLS.
+/// Creates a row with a client that connects to a server without TLS.
 fn row(
     name: impl Into<String>,
     script: impl Into<Vec<Act>>,
@@ -68,7 +68,7 @@ fn row(
     Row { name, tls: false, time_limit: LONG, script, expected, native: None, answer }
 }
 
-/// Creates a row with a client of a server with TLS.
+/// Creates a row with a client that connects to a server with TLS.
 fn tls(
     name: impl Into<String>,
     script: impl Into<Vec<Act>>,

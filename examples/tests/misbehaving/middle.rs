@@ -21,10 +21,12 @@
 //! - `h` a session with the honest server in the client's name,
 //! - `-` nothing.
 //!
-//! `full` never reveals a secret. With channel binding but without a root certificate, he gets only proofs that are bound to his own
-//! certificate, and the honest server rejects these. As in libpq, settings that only prefer TLS give no protection against an active
-//! attacker: he declines TLS or makes the login through TLS fail, and the client tries again in clear. Even then the client does not send
-//! its password in clear text over TCP; but it does so through TLS with an unverified certificate.
+//! `full` never reveals a secret. With channel binding but without a root certificate, the attacker gets only proofs that are bound to the
+//! attacker's own certificate, and the honest server rejects these proofs.
+//!
+//! As in libpq, settings that only prefer TLS give no protection against an active attacker: he declines TLS or makes the login through TLS
+//! fail, and the client tries again in clear. Even then the client does not send its password in clear text over TCP. But the client sends
+//! its password in clear text through TLS with an unverified certificate.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -57,7 +59,7 @@ enum Start {
     Before,
     /// Accepts the request for TLS, sends the messages of a login in clear after the answer, and then starts TLS.
     After(Arc<ServerConfig>),
-    /// Starts TLS with his own certificate.
+    /// Starts TLS with the attacker's own certificate.
     Swap(Arc<ServerConfig>),
 }
 
@@ -118,14 +120,14 @@ fn attack(peer: &mut Peer, start: &Start, offer: Offer, honest: u16) -> io::Resu
     }
 }
 
-/// Requests a secret, and accepts the login with any answer.
+/// Requests a secret from the client, and accepts the login whatever the client answers.
 fn ask(peer: &mut Peer, request: Vec<u8>) -> io::Result<()> {
     peer.say(&request)?;
     peer.message()?;
     peer.say(&welcome())
 }
 
-/// A stream of the attacker to the honest server.
+/// A stream from the attacker to the honest server, in clear or with TLS.
 trait Stream: Read + Write {}
 impl<S: Read + Write> Stream for S {}
 

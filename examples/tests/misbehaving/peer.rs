@@ -14,7 +14,7 @@ use socket2::{Domain, SockAddr, SockRef, Type};
 
 use crate::wire::{auth, fatal};
 
-/// The time that a peer waits for bytes. It is longer than all time limits of the tests, so the other side must end first.
+/// The time that a peer waits for bytes. This time is longer than all time limits of the tests, so the other side must end first.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The password of every login.
@@ -25,13 +25,13 @@ pub(crate) const PASSWORD: &str = "correct horse";
 pub(crate) enum Act {
     /// Reads a packet that has no code: an SSLRequest or a start-up message.
     Packet,
-    /// Reads a message with a code.
+    /// Reads a message that begins with a code byte.
     Message,
     /// Sends bytes.
     Say(Vec<u8>),
     /// Sends bytes one by one.
     Drip(Vec<u8>),
-    /// Sends the same bytes this number of times, or until the other side has closed.
+    /// Sends the same bytes this number of times. Stops earlier if the other side closes the connection.
     Flood(Vec<u8>, usize),
     /// Performs the server side of the TLS handshake.
     Tls(Arc<ServerConfig>),
@@ -55,7 +55,7 @@ pub(crate) struct Scram {
     pub(crate) first: fn(&str, &str) -> String,
     /// Function that alters the server-final-message.
     pub(crate) last: fn(&str) -> String,
-    /// Whether the server-final-message is sent.
+    /// Whether the scripted server sends the server-final-message.
     pub(crate) proves: bool,
 }
 
@@ -69,7 +69,7 @@ impl Scram {
     };
 }
 
-/// The steps of one connection.
+/// The steps that a peer performs on one connection.
 pub(crate) type Script = Vec<Act>;
 
 /// Returns the SCRAM verifier of [`PASSWORD`].
@@ -81,7 +81,7 @@ pub(crate) fn verifier(iterations: u32) -> Verifier {
 /// Selects the way in which a peer cuts a connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Cut {
-    /// The peer half-closes, and still reads.
+    /// The peer half-closes the connection, and still reads.
     HalfClose,
     /// The peer closes, and the other side gets a reset.
     Reset,
@@ -264,7 +264,7 @@ impl Peer {
         Ok(())
     }
 
-    /// Plays a SCRAM exchange up to the message before AuthenticationOk.
+    /// Performs the server side of a SCRAM exchange. If `scram.proves` is false, the server-final-message is not sent.
     fn scram(&mut self, scram: &Scram) -> io::Result<()> {
         let (_, body) = self.message()?;
         let first = client_first(&body);
@@ -290,7 +290,7 @@ impl Peer {
         self.say(&auth(12, (scram.last)(&message)))
     }
 
-    /// Plays one act.
+    /// Performs one step of a script.
     fn act(&mut self, act: &Act) -> io::Result<()> {
         match act {
             Act::Packet => self.packet().map(drop),
@@ -298,7 +298,7 @@ impl Peer {
             Act::Say(bytes) => self.say(bytes),
             Act::Drip(bytes) => bytes.chunks(1).try_for_each(|byte| self.say(byte)),
             Act::Flood(bytes, times) => {
-                // The bytes are sent in larger pieces, only for speed.
+                // For speed, several copies of the bytes are sent with each write.
                 let together = (1 << 16) / bytes.len() + 1;
                 let piece = bytes.repeat(together);
                 let mut left = *times;
@@ -387,7 +387,7 @@ enum Listener {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Address {
     Tcp(SocketAddr),
-    /// `None` if the socket has no name, like the sockets of clients.
+    /// The path of a Unix-domain socket. `None` if the socket has no name, like the sockets of clients.
     Unix(Option<PathBuf>),
 }
 

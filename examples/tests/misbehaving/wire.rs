@@ -1,8 +1,8 @@
 //! Bytes of valid and invalid messages.
 
-/// An SSLRequest.
+/// The bytes of an SSLRequest.
 pub(crate) const SSL_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
-/// A GSSENCRequest.
+/// The bytes of a GSSENCRequest.
 pub(crate) const GSSENC_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x30";
 /// AuthenticationOk.
 pub(crate) const OK: &[u8] = b"R\0\0\0\x08\0\0\0\0";
@@ -17,7 +17,7 @@ pub(crate) fn message(code: u8, body: impl AsRef<[u8]>) -> Vec<u8> {
     announced(code, i32::try_from(body.len() + 4).expect("a short message"), body)
 }
 
-/// Encodes a message with this value in its length field.
+/// Encodes a message whose length field contains `length`, which may differ from the real length.
 pub(crate) fn announced(code: u8, length: i32, body: impl AsRef<[u8]>) -> Vec<u8> {
     [&[code][..], &length.to_be_bytes(), body.as_ref()].concat()
 }

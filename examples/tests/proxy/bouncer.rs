@@ -9,7 +9,7 @@ use crate::process::{Proxy, until};
 use crate::support::{Ended, Server, finish};
 use crate::wire::{Client, startup_with};
 
-/// An address for clients, and the name of the database `test` at this address.
+/// An address to which clients connect, and the name under which clients reach the database `test` at this address.
 #[derive(Clone, Copy)]
 struct Front {
     address: SocketAddr,

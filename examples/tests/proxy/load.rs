@@ -62,7 +62,7 @@ fn clients_over_the_limit_wait_until_others_disconnect() {
     clients.iter_mut().chain(&mut waiting).for_each(Client::is_served);
 }
 
-/// Query for 200 MB in rows of 8 KB.
+/// An SQL query whose result has 200 MB, in rows of 8 KB.
 const MUCH: &str = "select repeat('x', 8000) from generate_series(1, 25000)";
 
 #[test]
@@ -78,7 +78,8 @@ fn for_a_client_that_does_not_read_the_proxy_holds_no_more_than_its_buffers() {
             client.until_ready();
             let before = proxy.memory();
             client.say(&query(MUCH));
-            // The server has filled all buffers between itself and the client, and waits.
+            // Waits until the server has filled all buffers between itself and the client. The server's activity view then shows the wait
+            // event `ClientWrite`.
             let mut other = Client::let_in(server.address);
             let blocked = format!(
                 "select 1 from pg_stat_activity where application_name = '{name}' and wait_event = 'ClientWrite'"

@@ -1,4 +1,5 @@
-//! Tests of messages with a valid header and a body that cannot be decoded. The proxy passes them on, and the receiver decides about them.
+//! Tests of messages with a valid header and a body that cannot be decoded. The proxy must pass on these messages, and the receiver decides
+//! about them.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -15,7 +16,8 @@ fn message(code: u8, body: &[u8]) -> Vec<u8> {
     [&[code][..], &length, body].concat()
 }
 
-/// Sequences of messages. In each sequence, one message cannot be decoded; its name in the trace is the first value.
+/// Sequences of messages, each with one message that cannot be decoded. The first value of each pair is the name of this message in the
+/// trace.
 fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     let sync = message(b'S', b"");
     let bind =

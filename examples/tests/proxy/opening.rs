@@ -1,4 +1,5 @@
-//! Tests of the opening phase: clients that disconnect or are silent, a server that is down, secrets, and memory.
+//! Tests of the opening phase of a connection, before the session: clients that disconnect or are silent, a server that is down, secrets,
+//! and memory.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -87,7 +88,8 @@ fn a_server_that_is_down_is_reported_after_any_first_request() {
         client.say(&startup());
         assert_eq!(client.outcome(), refused, "after {} requests", requests.len());
     }
-    // A client that closes after the answer gets no error. A cancel request is never answered.
+    // A client that closes after the answer to its SSLRequest must get no error. A client that sends a cancel request, or nothing, must get
+    // no answer.
     let cancel = b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07\x01\x02\x03\x04";
     for (said, answer) in [(SSL_REQUEST, &b"N"[..]), (cancel, b""), (b"", b"")] {
         let mut client = Client::new(proxy.address());
@@ -165,7 +167,7 @@ fn a_client_gets_the_timeout_error_only_after_its_start_up_message() {
 fn the_opening_timeout_does_not_end_a_session() {
     let proxy = Proxy::with(polite_server(), &["--opening-timeout", "1"]);
     let mut idle = Client::let_in(proxy.address());
-    // A second client serves as a timer: when it is disconnected, the time limit of the first client has expired as well.
+    // A second client serves as a timer: the time limit of the first client expires before the second client is disconnected.
     assert_eq!(Client::new(proxy.address()).rest(), b"");
     idle.is_served();
 }
@@ -209,7 +211,7 @@ fn a_client_that_waits_for_the_server_is_never_displaced() {
     waiting.say(&startup());
     let mut next = Client::new(proxy.address());
     next.say(&startup());
-    // The first client keeps its place until its timeout. Then the second client gets the place.
+    // The proxy allows one connection in the opening phase. So the second client is served only after the first client's timeout.
     for client in [&mut waiting, &mut next] {
         assert_eq!(client.outcome_in_words(), ["FATAL 57014: canceling authentication due to timeout"]);
     }
@@ -259,15 +261,15 @@ fn both_sides_have_a_keepalive_timer() {
         let client = Client::let_in(proxy.address());
         let ours = client.stream.local_addr().expect("the socket is connected").port();
         let dialled = from.recv_timeout(PATIENCE).expect("the proxy connects");
-        // The system shows the keepalive timer only while no sent bytes wait for an acknowledgement.
+        // The system shows a socket's keepalive timer only while no sent bytes wait for an acknowledgement.
         until("the client's side has one", || has_keepalive(proxy.address().port(), ours));
         until("the server's side has one", || has_keepalive(dialled, upstream.port()));
         assert!(!has_keepalive(ours, proxy.address().port()), "the test's own socket must have none");
     }
 }
 
-/// Returns the password with this number. The text is so long that it cannot be in memory by chance. The text is computed at run time, so
-/// that no program contains it as a constant.
+/// Returns the password with this number. The text is so long that it cannot be in the proxy's memory by chance. The text is computed at
+/// run time, so that no program contains the password as a constant.
 fn password(number: usize) -> String {
     format!("{}-{number:04}-{}", "correct horse".to_uppercase(), "battery staple".to_uppercase())
 }
@@ -310,7 +312,8 @@ fn no_password_is_left_in_memory_however_the_opening_ended() {
     let mut session = None;
     for number in 0..4 * whole {
         let mut message = password_message(number);
-        // The first four messages are complete. The other messages are cut, so that every length occurs.
+        // The first four messages are complete. After them, each group of four messages is cut at the next length, so that every length
+        // occurs.
         message.truncate(if number < 4 { whole } else { number / 4 });
         let mut client = Client::new(proxy.address());
         client.say(&startup());

@@ -17,7 +17,7 @@ use crate::wire::{
 fn a_client_that_disconnects_at_any_byte_leaves_nothing_behind() {
     let (send, heard) = mpsc::channel();
     let upstream = server(move |_, mut stream| {
-        // The server sends its messages without reading first, so that they are the same wherever the client disconnects.
+        // The server sends its messages before it reads, so that the messages are the same wherever the client disconnects.
         let _ = stream.write_all(&[welcome(), done()].concat());
         let _ = send.send(to_the_end(&mut stream));
     });
@@ -34,7 +34,7 @@ fn a_client_that_disconnects_at_any_byte_leaves_nothing_behind() {
         let mut client = Client::new(proxy.address());
         client.say(said);
         if end % 2 == 0 {
-            // Half of the clients half-close their connection and read the answer.
+            // Half of the clients half-close their connection, then read the answer.
             client.finish();
             let heard = client.rest();
             assert_eq!(heard.is_empty(), end < packet, "after {end} bytes");
@@ -193,7 +193,7 @@ fn a_cancel_request_is_passed_on_and_closed_when_the_server_closes() {
     let upstream = server(move |_, mut stream| {
         let _ = send.send(take_packet(&mut stream).expect("a packet"));
         let mut rest = [0];
-        // The client does not close its connection before this read ends, so the read ends only when the proxy closes the connection.
+        // The client closes its connection only after this read has ended. So the read ends only if the proxy closes the connection.
         assert_eq!(stream.read(&mut rest).unwrap_or(0), 0);
     });
     let proxy = Proxy::start(upstream);

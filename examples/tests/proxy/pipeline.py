@@ -69,7 +69,7 @@ with psycopg.connect(conninfo, autocommit=True, prepare_threshold=0) as conn:
         pass
     assert conn.execute("select count(*) from c").fetchone() == (10_000,)
 
-    # A notification from another session.
+    # A notification that another session sends.
     conn.execute("listen ours")
     with psycopg.connect(conninfo, autocommit=True) as other:
         other.execute("notify ours, 'from the other side'")

@@ -16,7 +16,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 /// Time limit of every wait. On an idle machine no wait takes more than seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Interval between two checks of a condition.
+/// The interval between two checks of a condition that a test waits for.
 const TICK: Duration = Duration::from_millis(5);
 
 /// A running `pg-proxy`. Dropping this value kills the process.
@@ -39,9 +39,9 @@ pub(crate) struct Stopped {
     pub(crate) counts: [u64; 4],
     /// The number of malformed messages in the summary of the proxy.
     pub(crate) malformed: u64,
-    /// The number of sessions, in the summary of the proxy, with a message that was not a reply to a request.
+    /// The number of sessions in which a message was not a reply to a request, from the summary of the proxy.
     pub(crate) unexplained: u64,
-    /// Lines that the proxy has written to standard error, without the first and the last line.
+    /// Lines that the proxy has written to standard error, except the first line and the last line.
     pub(crate) said: Vec<String>,
 }
 
@@ -51,18 +51,18 @@ impl Proxy {
         Self::with(upstream, &["--check", "--trace", "TRACE"])
     }
 
-    /// Starts a proxy in front of the script `upstream`, with a trace. The replies of the script do not conform to the protocol, so
-    /// `--check` is not used.
+    /// Starts a proxy in front of the scripted server at `upstream`, with a trace. The replies of this server do not conform to the
+    /// protocol, so `--check` is not used.
     pub(crate) fn before_script(upstream: impl ToString) -> Self {
         Self::with(upstream, &["--trace", "TRACE"])
     }
 
-    /// Starts a proxy with these arguments. `TRACE` is replaced by the path of a new file.
+    /// Starts a proxy with these command-line arguments. The argument `TRACE` is replaced by the path of a new file.
     pub(crate) fn with(upstream: impl ToString, arguments: &[&str]) -> Self {
         Self::by(Command::new(env!("CARGO_BIN_EXE_pg-proxy")), upstream, arguments)
     }
 
-    /// Starts a proxy by `command`, for example a shell. The arguments of the proxy are appended to the command.
+    /// Runs `command`, for example a shell that starts the proxy. The arguments of the proxy are appended to the command.
     pub(crate) fn by(mut command: Command, upstream: impl ToString, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let trace = directory.path().join("trace");

@@ -1,4 +1,4 @@
-//! Tests of the end of `pg-proxy`, and of the last messages to its clients.
+//! Tests of stopping `pg-proxy`, and of the last messages that its clients receive.
 
 use std::io::Write;
 

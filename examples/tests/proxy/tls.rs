@@ -75,7 +75,7 @@ fn tls_towards_the_server_is_verified_and_the_clients_need_none() {
 
         let both = [terminating().as_slice(), &upstream].concat();
         let proxy = start(&server, &both);
-        // The proxy presents the server's own certificate, so even channel binding works.
+        // The proxy presents the same certificate as the server, so SCRAM with channel binding succeeds through the proxy.
         answered(psql(
             15,
             &proxy,

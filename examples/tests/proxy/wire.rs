@@ -138,7 +138,7 @@ impl Client {
         heard
     }
 
-    /// Receives all messages up to the end of the stream. Returns the errors as text.
+    /// Receives all messages up to the end of the stream. Returns the errors among these messages, as text.
     pub(crate) fn outcome_in_words(&mut self) -> Vec<String> {
         let mut errors = Vec::new();
         while let Some(frame) = self.hear() {
@@ -149,7 +149,7 @@ impl Client {
         errors
     }
 
-    /// Receives all messages up to the end of the stream. Returns their codes, and the SQLSTATE of the last error.
+    /// Receives all messages up to the end of the stream. Returns the code of each message, and the SQLSTATE of the last error.
     pub(crate) fn outcome(&mut self) -> (String, Option<SqlState>) {
         let (mut codes, mut state) = (String::new(), None);
         while let Some(frame) = self.hear() {

@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 static COUNTING: AtomicBool = AtomicBool::new(false);
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// The system's allocator with a counter. While times are measured the counter is off and costs one branch.
+/// The global allocator: the system's allocator with a counter of allocations. While times are measured, the counter is off and costs one
+/// branch.
 ///
 /// Blocks with the size of an output buffer begin at a cache line, and blocks with the size of an input buffer at a page. Without this
 /// alignment, the time of a short message varies by a factor of two with the address of the buffer. This address changes with every build.
 pub(crate) struct Counting;
 
 /// The layout that is passed to the system's allocator. The result depends on the argument alone, so `dealloc` computes the same layout as
-/// `alloc`. Smaller blocks, which some contenders allocate for each row, and larger blocks, which grow by moving pages, are not changed.
+/// `alloc`. The layouts of smaller blocks, which some libraries allocate for each row, are not changed. The layouts of larger blocks, which
+/// grow by moving pages, are not changed.
 fn aligned(layout: Layout) -> Layout {
     let to = match layout.size() {
         2049..=32_768 => 64,

@@ -1,4 +1,5 @@
-//! Draws the chart: for every measurement with a limit, the CPU time of pg-wire and of each peer as a multiple of the limit's CPU time.
+//! Draws the chart. For each measurement the chart shows the CPU time of pg-wire and of each other library as a multiple of the CPU time of
+//! the hand-written loop (the limit).
 
 use std::fmt::Write;
 use std::fs;
@@ -17,11 +18,12 @@ const PLOT: f64 = 560.0;
 const ROW: f64 = 20.0;
 const TOP: f64 = 64.0;
 
-/// The multiples of the limit at both ends of the logarithmic axis.
+/// The lowest and the highest ratio on the chart's logarithmic axis. A ratio is a library's CPU time to the CPU time of the hand-written
+/// loop.
 const MIN_RATIO: f64 = 0.5;
 const MAX_RATIO: f64 = 64.0;
 
-/// The colour of each name. All colours can be distinguished on a white and on a black background.
+/// The colour of each library in the chart. All colours can be distinguished on a white and on a black background.
 const COLOURS: [(&str, &str); 9] = [
     ("pg-wire", "#2f81f7"),
     ("postgres-protocol", "#d29922"),
@@ -64,7 +66,7 @@ fn draw(results: &[Measured]) -> Result<String> {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
          role=\"img\" aria-label=\"CPU time as a multiple of a hand-written loop\">"
     )?;
-    // The chart has no background colour, because the text and the axis follow the reader's light or dark colour scheme.
+    // The colours of the text and the axis follow the reader's light or dark colour scheme, so the chart must have no background colour.
     svg.push_str(
         "<style>text{font:12px system-ui,sans-serif;fill:#24292f}.axis{stroke:#d0d7de}.limit{stroke:#24292f}\
          @media(prefers-color-scheme:dark){text{fill:#e6edf3}.axis{stroke:#30363d}.limit{stroke:#e6edf3}}</style>\n",

@@ -11,20 +11,20 @@ use anyhow::{Context, Result, ensure};
 use crate::line::{Line, Who};
 use crate::sockets::Ends;
 
-/// One contender of one measurement, which runs in its own process.
+/// A child process that runs one contender: one implementation of the work of a measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Child<'a> {
-    /// The servers that the contender connects to.
+    /// The addresses of the servers that the contender connects to.
     pub(crate) ends: &'a Ends,
     /// The name of the measurement.
     pub(crate) line: &'a str,
     /// The contender that is measured.
     pub(crate) who: Who,
-    /// The divisor of the number of operations: 8 means an eighth of the operations of a full run.
+    /// The divisor of the number of operations: 8 means that the child process does an eighth of the operations of a full run.
     pub(crate) part: u64,
 }
 
-/// The numbers of system calls in one operation.
+/// The average number of system calls per operation, by kind of system call.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Calls {
     /// The number of calls of `read`, `recvfrom` and similar functions.
@@ -33,12 +33,12 @@ pub(crate) struct Calls {
     pub(crate) writes: f64,
     /// The number of calls of `epoll_wait`, `poll` and similar functions.
     pub(crate) waits: f64,
-    /// The number of all other system calls.
+    /// The number of system calls that are not reads, writes or waits.
     pub(crate) others: f64,
 }
 
 impl Child<'_> {
-    /// The peak resident memory of a process that runs one round, in bytes.
+    /// Starts a process that runs one round of the work. Returns the process's peak resident memory in bytes.
     pub(crate) fn peak(&self) -> Result<u64> {
         let mut command = Command::new(std::env::current_exe()?);
         let output = self.arguments(&mut command, 1).output()?;
@@ -47,8 +47,8 @@ impl Child<'_> {
         Ok(kilobytes * 1024)
     }
 
-    /// The system calls of one operation: the difference between three rounds and one round, divided by the operations of two rounds. So
-    /// the system calls of connecting are not counted. A round has `operations` operations.
+    /// Counts the system calls per operation. Runs a process with one round and a process with three rounds, each of `operations`
+    /// operations. Divides the difference by the operations of two rounds, so the system calls of connecting are not counted.
     pub(crate) fn calls(&self, operations: u64) -> Result<Calls> {
         let (one, three) = (self.counted(1)?, self.counted(3)?);
         let each = |before: f64, after: f64| (after - before) / (2 * operations) as f64;
@@ -97,7 +97,7 @@ impl Child<'_> {
     }
 }
 
-/// The work of the child process: runs the rounds of one contender and prints the peak memory.
+/// The main function of the child process: runs `rounds` rounds of one contender, then prints the process's peak memory.
 pub(crate) fn run(line: Line, who: &str, rounds: u64) -> Result<()> {
     let mut contenders = line.contenders.into_iter();
     let contender = contenders
@@ -111,7 +111,7 @@ pub(crate) fn run(line: Line, who: &str, rounds: u64) -> Result<()> {
     Ok(())
 }
 
-/// The value of a line of `/proc/self/status`, in kilobytes.
+/// The number in the line of `/proc/self/status` that begins with `name`, in kilobytes.
 pub(crate) fn status(name: &str) -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix(name));

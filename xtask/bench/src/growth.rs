@@ -10,10 +10,11 @@ use crate::measure::{Spread, cpu_time};
 use crate::sockets::Ends;
 use crate::sockets::clients::Pipeline;
 
-/// The contenders in the tables of times.
+/// The two clients that the tables of times compare: the hand-written client and this project's client.
 const SHOWN: [Who; 2] = [Who::Limit, Who::Ours];
 
-/// Prints the three tables: by rows of a result, by depth of a pipeline, and by idle connections.
+/// Prints three tables: the time by the number of rows, the time by the depth of a pipeline, and the memory by the number of idle
+/// connections.
 pub(crate) fn print(ends: &Ends, quick: bool) -> Result<()> {
     let (most, samples) = if quick { (1_000_000, 5) } else { (10_000_000, 9) };
     let title = "Time per row, by the number of rows of a result (replay, Unix socket)";
@@ -58,10 +59,10 @@ fn powers(most: u64) -> Vec<u64> {
     (0..).map(|power| 10_u64.pow(power)).take_while(|size| *size <= most).collect()
 }
 
-/// Prints a table with three ratios for each size. The first ratio is our time to the limit's time. The other two ratios compare our time
-/// and the limit's time with the same contender's time at the size before.
+/// Prints a table with three ratios for each size: (1) our time to the hand-written client's time, (2) our time to our time at the previous
+/// size, (3) the hand-written client's time to its time at the previous size.
 ///
-/// All sizes are measured in turns, and each ratio is of two times in the same turn. Each measurement opens new connections, so that the
+/// Each turn measures all sizes, and each ratio is of two times from the same turn. Each measurement opens new connections, so that the
 /// scheduler chooses the CPUs of client and server again: this choice changes the time more than the work does.
 fn table(
     title: &str,
@@ -92,14 +93,14 @@ fn table(
     Ok(())
 }
 
-/// The CPU time per operation of `work`, which does `count` operations.
+/// Runs `work`, which does `count` operations. Returns the CPU time per operation.
 fn per_operation(count: u64, work: impl FnOnce() -> Result<()>) -> Result<f64> {
     let before = cpu_time(Clock::Thread);
     work()?;
     Ok((cpu_time(Clock::Thread) - before) / count as f64)
 }
 
-/// The memory per idle connection in kilobytes, measured in a child process with `count` connections.
+/// Starts a child process that opens `count` connections. Returns the memory per idle connection in kilobytes.
 fn idle(ends: &Ends, who: &str, count: u64) -> Result<f64> {
     let output = Command::new(std::env::current_exe()?)
         .args(["--idle", &count.to_string(), "--who", who])
@@ -110,7 +111,7 @@ fn idle(ends: &Ends, who: &str, count: u64) -> Result<f64> {
     String::from_utf8(output.stdout)?.trim().parse().context("the child process printed no number")
 }
 
-/// The work of the child process of [`idle`]: opens the connections, reads a row with each, and prints the memory per connection.
+/// The main function of the child process of [`idle`]: opens the connections, reads a row with each, and prints the memory per connection.
 pub(crate) fn hold(ends: &Ends, who: &str, count: u64) -> Result<()> {
     // The memory of the first connection is not counted: it includes memory that all connections share.
     let mut connect = ends.replay_clients(who)?;

@@ -12,22 +12,22 @@ use anyhow::{Context, Result, ensure};
 use crate::line::Line;
 use crate::measure::Measured;
 
-/// The mark at which counting begins. callgrind finds this function by its name. The two marks pass different numbers to `black_box`,
-/// because the compiler may merge functions with equal code.
+/// Marks the begin of counting: callgrind sets its counters to zero when this function is called, and finds the function by its name. The
+/// two mark functions pass different numbers to `black_box`, because the compiler may merge functions with equal code.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn pg_bench_round_begins() {
     std::hint::black_box(1);
 }
 
-/// The mark at which counting ends.
+/// Marks the end of counting: callgrind writes its counters to a file when this function is called.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn pg_bench_round_ends() {
     std::hint::black_box(2);
 }
 
-/// The work of the run under valgrind.
+/// The main function of the process under valgrind: each contender does one round to warm up, then one round between the two marks.
 pub(crate) fn run_marked(lines: Vec<Line>) -> Result<()> {
     for contender in lines.into_iter().flat_map(|line| line.contenders) {
         let (mut round, _) = (contender.prepare)()?;
@@ -40,9 +40,11 @@ pub(crate) fn run_marked(lines: Vec<Line>) -> Result<()> {
     Ok(())
 }
 
-/// Counts the instructions of every contender. `only` are the filters that selected the measurements.
+/// Counts the instructions of every contender. `only` are the filters that selected the measurements; the process under valgrind gets the
+/// same filters.
 pub(crate) fn count(results: &mut [Measured], only: &[String]) -> Result<()> {
-    // Only measurements without sockets are counted: a client that valgrind slows down would wait for its server more or less often.
+    // Only measurements without sockets are counted: valgrind slows the client down, so the client would wait for its server in other
+    // places than usual.
     let mut results: Vec<_> = results.iter_mut().filter(|result| result.name.starts_with("micro")).collect();
     if results.is_empty() {
         return Ok(());
@@ -79,7 +81,7 @@ pub(crate) fn count(results: &mut [Measured], only: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The first number after `totals:` or `summary:`.
+/// The number of instructions in a file of callgrind: the first number after `totals:` or `summary:`.
 fn total(text: &str) -> Option<f64> {
     let line = text
         .lines()

@@ -5,11 +5,11 @@ use anyhow::Result;
 /// The kind of implementation that does the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
-    /// A hand-written loop.
+    /// A loop that is written by hand for exactly the bytes of the measurement. Its time is the limit for the other implementations.
     Limit,
     /// The crates of this project.
     Ours,
-    /// Another library, with its name.
+    /// Another library; the string is its name.
     Peer(&'static str),
 }
 
@@ -24,21 +24,23 @@ impl Who {
     }
 }
 
-/// Does one round of the work. Returns a sum over the data, which must be equal for all contenders of a measurement.
+/// A closure that does one round of a measurement's work. Returns a sum over the data, which must be equal for all implementations of the
+/// work.
 pub(crate) type Round = Box<dyn FnMut() -> Result<u64>>;
 
-/// Returns the CPU time so far, in nanoseconds.
+/// A closure that returns the CPU time used so far, in nanoseconds.
 pub(crate) type Meter = Box<dyn Fn() -> f64>;
 
-/// One implementation of the work of a measurement.
+/// A contender: one implementation of the work of a measurement.
 pub(crate) struct Contender {
     /// The kind of the implementation; for a peer, its name.
     pub(crate) who: Who,
-    /// Prepares the work: connects, and allocates buffers. Also returns a meter if the CPU time of another process is measured.
+    /// A closure that prepares the work: connects, and allocates buffers. Returns the closure that does a round. If another process's CPU
+    /// time is measured, also returns a meter.
     pub(crate) prepare: Box<dyn FnOnce() -> Result<(Round, Option<Meter>)>>,
 }
 
-/// The ratios of CPU times that a measurement has to reach.
+/// The required ratios of CPU times of a measurement.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Target {
     /// The highest allowed ratio of our time to the time of the limit (the hand-written loop).
@@ -50,17 +52,18 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Targets for the limit and for the fastest peer.
+    /// Creates a target. `limit` is the highest allowed ratio of our time to the hand-written loop's time. `peer` is the lowest allowed
+    /// ratio of the fastest peer's time to our time.
     pub(crate) fn new(limit: f64, peer: f64) -> Self {
         Self { limit: Some(limit), peer: Some(peer), rival: None }
     }
 
-    /// A target for the limit only: no peer can do this work, or no ratio to the peers is required.
+    /// Creates a target without a ratio to the peers. `limit` is the highest allowed ratio of our time to the hand-written loop's time.
     pub(crate) fn limit(limit: f64) -> Self {
         Self { limit: Some(limit), peer: None, rival: None }
     }
 
-    /// Compares with this peer instead of the fastest peer.
+    /// Compares our time with the time of the peer `rival` instead of the fastest peer.
     pub(crate) fn rival(self, rival: &'static str) -> Self {
         Self { rival: Some(rival), ..self }
     }
@@ -83,7 +86,7 @@ pub(crate) struct Line {
     pub(crate) unit: &'static str,
     /// The number of operations in a round.
     pub(crate) operations: u64,
-    /// The ratios of CPU times that this measurement has to reach.
+    /// The required ratios of CPU times of this measurement.
     pub(crate) target: Target,
     /// Selects which CPU time is measured: the thread's or the process's.
     pub(crate) clock: Clock,
@@ -94,7 +97,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// A measurement with short rounds and without contenders.
+    /// Creates a measurement with short rounds. The contenders are added later.
     pub(crate) fn new(name: impl Into<String>, unit: &'static str, operations: u64, target: Target) -> Self {
         Self {
             name: name.into(),
@@ -107,7 +110,7 @@ impl Line {
         }
     }
 
-    /// Marks the rounds as long, of about a second.
+    /// Marks the rounds as long: each round takes about a second.
     pub(crate) fn long(self) -> Self {
         Self { long: true, ..self }
     }
@@ -117,19 +120,19 @@ impl Line {
         Self { clock, ..self }
     }
 
-    /// Adds a contender that needs no preparation.
+    /// Adds a contender (an implementation of the work) that needs no preparation.
     pub(crate) fn with(self, who: Who, round: impl FnMut() -> Result<u64> + 'static) -> Self {
         self.prepared(who, || Ok(Box::new(round)))
     }
 
-    /// Adds a contender that has to prepare its work.
+    /// Adds a contender (an implementation of the work) whose work `prepare` prepares.
     pub(crate) fn prepared(mut self, who: Who, prepare: impl FnOnce() -> Result<Round> + 'static) -> Self {
         let prepare = Box::new(|| Ok((prepare()?, None)));
         self.contenders.push(Contender { who, prepare });
         self
     }
 
-    /// Adds a contender with its own meter, because another process does the work.
+    /// Adds a contender (an implementation of the work) with its own meter, because another process does the work.
     pub(crate) fn metered(
         mut self,
         who: Who,

@@ -1,8 +1,8 @@
 //! Compares the speed of this project's crates with other libraries and with a hand-written loop over the same bytes.
 //!
-//! A measurement is one kind of work, and one [`Line`](line::Line) of the report. Several [`Contender`](line::Contender)s do the same
-//! work: the limit, which is a hand-written loop; ours, the crates of this project; and peers, which are other libraries, each used in the
-//! fastest way that its public interface offers. Every reported number is a ratio of two times that were measured in turns in this run.
+//! A measurement is one kind of work, and one [`Line`](line::Line) of the report. Several [`Contender`](line::Contender)s do the same work:
+//! the limit, which is a hand-written loop; ours, the crates of this project; and peers, which are other libraries. Each peer is used in
+//! the fastest way that its public interface offers. Every reported number is a ratio of two times that were measured in turns in this run.
 //! `NOTES.md` lists optimisations that were tried, with their figures.
 
 mod alloc;
@@ -45,7 +45,7 @@ struct Arguments {
     /// Write the chart to this file; a full run writes it to `xtask/bench/chart.svg`
     #[arg(long)]
     chart: Option<PathBuf>,
-    /// Run the measurements without a network, but only a part of their samples (used by the benchmark itself)
+    /// Run only the measurements that use no network, with a part of their samples (used by the benchmark itself)
     #[arg(long, hide = true)]
     part_of_samples: bool,
     /// Run every contender once, with marks for valgrind (used by the benchmark itself)
@@ -66,7 +66,7 @@ struct Arguments {
     /// The number of rounds that the child process runs
     #[arg(long, hide = true, default_value_t = 1)]
     rounds: u64,
-    /// The divisor of the number of operations
+    /// The divisor of the number of operations in a round
     #[arg(long, hide = true, default_value_t = 1)]
     part: u64,
 }
@@ -76,7 +76,7 @@ impl Arguments {
         if self.quick { Effort::QUICK } else { Effort::FULL }
     }
 
-    /// The measurements without a network that `--only` selects.
+    /// The measurements that use no network and that `--only` selects.
     fn micro(&self) -> Result<Vec<Line>> {
         let mut lines = micro::lines()?;
         lines.retain(|line| self.wants(&line.name));
@@ -88,10 +88,10 @@ impl Arguments {
     }
 }
 
-/// The divisor of the number of operations with `--quick`.
+/// With `--quick`, the number of operations in a round is divided by this number.
 const QUICK: u64 = 8;
 
-/// The divisor of the number of round trips under strace, which makes every system call slow.
+/// Under strace, the number of round trips is divided by this number, because strace makes every system call slow.
 const TRACED: u64 = 20;
 
 fn main() -> Result<()> {
@@ -118,7 +118,7 @@ fn main() -> Result<()> {
     compare(&arguments)
 }
 
-/// Whether a program is installed. If the program is missing, prints that its counts are skipped.
+/// Whether a program is installed. If the program is missing, prints that the counts which need this program are skipped.
 fn has(program: &str) -> bool {
     let is_installed = sockets::proxies::is_there(program);
     if !is_installed {

@@ -1,4 +1,4 @@
-//! Runs the contenders of a measurement in turns, and computes medians and ratios.
+//! Runs the contenders (the implementations) of a measurement in turns, and computes medians and ratios.
 
 use anyhow::{Context, Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
@@ -12,11 +12,11 @@ pub(crate) struct Effort {
     /// The number of samples of a measurement. Each sample gives one ratio; the report shows the median, the minimum and the maximum of the
     /// ratios.
     samples: usize,
-    /// The number of turns of each contender in a sample. The median of the turns is the time of the sample.
+    /// The number of times that each contender runs in a sample. The median of these CPU times is the time of the sample.
     turns: usize,
-    /// The number of samples of a measurement with long rounds. Each sample is one turn.
+    /// The number of samples of a measurement with long rounds. In each of these samples, each contender runs once.
     long_samples: usize,
-    /// The number of processes that share the samples of a measurement without a network.
+    /// The number of processes among which the samples of a measurement are divided, if the measurement uses no network.
     pub(crate) processes: usize,
 }
 
@@ -26,7 +26,7 @@ impl Effort {
     /// The numbers of samples, turns and processes in a full run.
     pub(crate) const FULL: Self = Self { samples: 33, turns: 9, long_samples: 7, processes: 11 };
 
-    /// The numbers for one of the processes that share the samples.
+    /// The numbers of samples and turns for one process, when several processes share the samples of a measurement.
     pub(crate) fn of_one_process(self) -> Self {
         Self { samples: self.samples / self.processes, ..self }
     }
@@ -48,7 +48,7 @@ impl Spread {
     }
 }
 
-/// The results of one contender.
+/// The results of one contender: one implementation of the work of a measurement.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) who: Who,
@@ -76,12 +76,13 @@ impl Measured {
         self.outcomes.iter().find(|outcome| outcome.who == who)
     }
 
-    /// The ratio of the time of `above` to the time of `below` in each sample.
+    /// Computes for each sample the ratio of the time of `above` to the time of `below`. Returns the median, the minimum and the maximum
+    /// ratio.
     pub(crate) fn ratio(above: &Outcome, below: &Outcome) -> Spread {
         Spread::of(above.times.iter().zip(&below.times).map(|(above, below)| above / below).collect())
     }
 
-    /// The peer that the target names. If the target names no peer: the peer with the shortest time.
+    /// The results of the peer that the target names. If the target names no peer: the results of the peer with the shortest time.
     pub(crate) fn best_peer(&self) -> Option<&Outcome> {
         if let Some(rival) = self.target.rival {
             return self.of(Who::Peer(rival));
@@ -127,7 +128,7 @@ pub(crate) fn measure(line: Line, effort: Effort) -> Result<Measured> {
         let mut turns = vec![Vec::with_capacity(turns_each); rounds.len()];
         for turn in 0..turns_each {
             for index in 0..rounds.len() {
-                // The first contender changes from turn to turn: the contender that runs first leaves other data in the caches.
+                // Each turn begins with another contender, so that the state of the CPU caches does not always favour the same contender.
                 let index = (index + sample + turn) % rounds.len();
                 let (round, meter) = &mut rounds[index];
                 let before = meter();
@@ -142,7 +143,7 @@ pub(crate) fn measure(line: Line, effort: Effort) -> Result<Measured> {
     Ok(Measured { name, unit, operations, target, outcomes })
 }
 
-/// The CPU time of this thread or process so far, in nanoseconds.
+/// The CPU time that this thread or process has used so far, in nanoseconds.
 pub(crate) fn cpu_time(clock: Clock) -> f64 {
     let time = clock_gettime(match clock {
         Clock::Thread => ClockId::ThreadCPUTime,

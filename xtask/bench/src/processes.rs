@@ -1,7 +1,7 @@
 //! Runs the measurements that use no network, and divides their samples among several processes.
 //!
-//! If a call takes only a few nanoseconds, the addresses of its code and memory can change its time by up to 50 %. The addresses stay the
-//! same within a process, and differ between processes.
+//! Several processes are needed because the addresses of code and memory can change the time of a short call by up to 50 %. These addresses
+//! stay the same within a process, and differ between processes.
 
 use std::process::{Command, Stdio};
 
@@ -42,7 +42,7 @@ pub(crate) fn measure(
     Ok(results)
 }
 
-/// The work of a child process: runs the measurements, and prints one line of numbers for each contender.
+/// The main function of a child process: runs the measurements, and prints one line of numbers for each contender.
 pub(crate) fn run(lines: Vec<Line>, effort: Effort) -> Result<()> {
     for line in lines {
         for outcome in measure::measure(line, effort.of_one_process())?.outcomes {

@@ -77,7 +77,7 @@ pub(crate) fn print_memory(ends: &Ends, results: &[Measured], part: u64) -> Resu
     Ok(())
 }
 
-/// Prints the system calls of a round trip.
+/// Prints the system calls per round trip, for each measurement of round trips.
 pub(crate) fn print_calls(ends: &Ends, results: &[Measured], part: u64) -> Result<()> {
     if !over_sockets(results).any(|result| result.unit == "round trip") {
         return Ok(());
@@ -109,7 +109,7 @@ fn over_sockets(results: &[Measured]) -> impl Iterator<Item = &Measured> {
     results.iter().filter(move |result| !is_excluded(&result.name))
 }
 
-/// One row of the table of ratios.
+/// Formats one row of the table of ratios.
 pub(crate) fn row(result: &Measured) -> String {
     let Some(ours) = result.of(Who::Ours) else { return format!("| {} | – |", result.name) };
     let limit = result.of(Who::Limit).map(|limit| Measured::ratio(ours, limit));

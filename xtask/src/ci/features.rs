@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use crate::{paths, process};
 
-/// A crate with at most this many features is checked with every set of features. Each further feature would double the number of sets.
+/// A crate with at most this many features is checked with every set of features: each further feature would double the number of sets. A
+/// crate with more features is checked with fewer sets.
 const ALL_SETS: usize = 3;
 
 /// Lints every library crate with each set of features. Warnings are errors, for example the warning about a function that is unused
@@ -36,7 +37,7 @@ pub(super) fn run() -> Result<()> {
 const TLS: [&str; 7] =
     ["aws-lc", "native-tls", "openssl", "rustls", "schannel", "security-framework", "webpki"];
 
-/// Checks that a library without any feature depends on no TLS library, on any platform.
+/// Checks that `library`, built without features, depends on no TLS library on any platform.
 fn without_tls(library: &str) -> Result<()> {
     let tree = ["tree", "--package", library, "--no-default-features", "--edges", "normal,build"];
     let tree = process::read(paths::cargo(tree).args(["--target", "all", "--prefix", "none"]))?;
@@ -58,7 +59,7 @@ fn tls_packages(tree: &str) -> Vec<&str> {
     found
 }
 
-/// A package with a library that is published.
+/// A published package that contains a library: its name and its features.
 #[derive(Debug, PartialEq, Eq)]
 struct Library {
     name: String,
@@ -73,7 +74,7 @@ fn libraries(metadata: &str) -> Result<Vec<Library>> {
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         let has_library =
             list(&package["targets"]).iter().any(|target| list(&target["kind"]).contains(&"lib".into()));
-        // `publish = false` becomes an empty list of registries in this output.
+        // In the output of `cargo metadata`, a package with `publish = false` has an empty list of registries.
         has_library && package["publish"].as_array().is_none_or(|registries| !registries.is_empty())
     };
     let read = |package: &Value| {
@@ -87,7 +88,8 @@ fn libraries(metadata: &str) -> Result<Vec<Library>> {
     packages.iter().filter(is_library).map(read).collect()
 }
 
-/// Every set of the features if there are at most [`ALL_SETS`]. Otherwise the empty set, each feature alone, and all features.
+/// The sets of features to check. For at most [`ALL_SETS`] features: every set. For more features: the empty set, each feature alone, and
+/// all features.
 fn sets(features: &[String]) -> Vec<Vec<&str>> {
     let names: Vec<&str> = features.iter().map(String::as_str).collect();
     if names.len() > ALL_SETS {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::{paths, process};
 
-/// A target, and the packages that are checked for it, with their features.
+/// The name of a target, and the checks on this target: for each check, the arguments of cargo that select a package and its features.
 type Target = (&'static str, &'static [&'static [&'static str]]);
 
 /// The only package that works without `std`.
@@ -35,7 +35,7 @@ const EVERYWHERE: &[&[&str]] = &[
     &["--package", "pg-stream-tokio"],
 ];
 
-/// Checks every package for every target.
+/// Runs the checks of every target in `TARGETS`.
 pub(super) fn run() -> Result<()> {
     install()?;
     for (target, packages) in TARGETS {
@@ -43,7 +43,8 @@ pub(super) fn run() -> Result<()> {
             eprintln!("{target}: {}", package.join(" "));
             let mut check = paths::cargo(["check", "--quiet", "--target", target]);
             check.env("RUSTFLAGS", "-D warnings").args(*package);
-            // A separate target directory: other RUSTFLAGS in the usual directory would make cargo build everything again.
+            // A separate target directory, because this command uses other RUSTFLAGS: in the usual directory, cargo would build everything
+            // again.
             check.arg("--target-dir").arg(paths::target().join("targets"));
             process::succeed(&mut check).with_context(|| format!("on {target}"))?;
         }
@@ -51,7 +52,7 @@ pub(super) fn run() -> Result<()> {
     Ok(())
 }
 
-/// Installs the standard libraries of targets that are not installed.
+/// Installs the standard library of each target in `TARGETS`, if it is missing.
 fn install() -> Result<()> {
     let installed = process::read(Command::new("rustup").args(["target", "list", "--installed"]))
         .context("rustup, which installs the standard libraries of other targets, is missing")?;

@@ -11,8 +11,8 @@ use crate::lint::source::{Source, attributes, is_test};
 
 const REMEDY: &str = "move this code into pg-auth, or into pg-wire if it is only about messages; an adapter only transports bytes";
 
-/// Items of `pg-wire` and `pg-auth` that an adapter may re-export but not use, with their kinds. An entry also forbids the items inside
-/// it: `pg_auth::scram` forbids `pg_auth::scram::Verifier`.
+/// Items of `pg-wire` and `pg-auth` that an adapter may re-export but must not use. The second value is the kind of the item. An entry also
+/// forbids the items inside the item: `pg_auth::scram` forbids `pg_auth::scram::Verifier`.
 const BELOW: [(&str, &str); 12] = [
     ("pg_wire::backend", "a message"),
     ("pg_wire::frontend", "a message"),
@@ -28,7 +28,7 @@ const BELOW: [(&str, &str); 12] = [
     ("pg_auth::scram", "an authentication method"),
 ];
 
-/// Names of authentication methods in connection strings and in SASL.
+/// Names of authentication methods, as written in connection strings and in SASL.
 const METHODS: [&str; 8] =
     ["gss", "md5", "oauth", "oauthbearer", "scram-sha-256", "scram-sha-256-plus", "sspi", "kerberos"];
 
@@ -57,7 +57,8 @@ fn check_name(name: &Foreign) -> Option<Finding> {
     Some(Finding::new(&name.file, name.line, format!("an adapter names {kind}: {path}"), REMEDY))
 }
 
-/// The kind of a string literal that an adapter must not contain. `None` if the literal is allowed.
+/// The kind of name in a string literal that an adapter must not contain: a SQLSTATE, an authentication method or a message. `None` if the
+/// literal is allowed.
 fn kind_of_literal(text: &str, messages: &[String]) -> Option<&'static str> {
     let is_code = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
     if text.len() == 5 && text.bytes().all(is_code) && text.bytes().any(|byte| byte.is_ascii_digit()) {

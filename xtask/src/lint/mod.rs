@@ -52,7 +52,7 @@ pub(crate) fn run(arrows: bool) -> Result<ExitCode> {
             out += &imports::arrows(folder, &imports);
             out.push('\n');
         }
-        // An error is ignored: a reader such as `head` may close the pipe before the end.
+        // A write error is ignored: a reader such as `head` may close the pipe before the end.
         let _ = std::io::stdout().write_all(out.as_bytes());
         return Ok(ExitCode::SUCCESS);
     }

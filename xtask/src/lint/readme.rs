@@ -2,8 +2,8 @@
 
 use crate::lint::finding::Finding;
 
-/// Reports each block of Rust in `readme` that differs from its file, which is named in the comment above the block. Also reports each
-/// program in the README's table that does not exist. `read` returns the content of a file of the workspace.
+/// Reports each Rust program in `readme` that differs from its file, and each program in the README's table that does not exist. A comment
+/// above each Rust program names the program's file. `read` returns the content of a file of the workspace.
 pub(super) fn check(readme: &str, read: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let lines: Vec<&str> = readme.lines().collect();

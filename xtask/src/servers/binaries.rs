@@ -24,7 +24,8 @@ pub(crate) const V18: Major = 18;
 pub(crate) struct Binaries {
     /// The directory of `bin`, `lib` and `share`. A program finds `lib` and `share` by its own path.
     prefix: PathBuf,
-    /// Whether `lib` contains all libraries that the programs need. The system's libraries may be missing, or too new for the programs.
+    /// Whether `lib` contains all libraries that the programs need. If so, the programs do not use the system's libraries, which may be
+    /// missing or too new.
     own_libraries: bool,
 }
 
@@ -52,7 +53,7 @@ impl Binaries {
     fn installed(major: Major) -> Option<Self> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::iter::once(debian(major)).chain(std::env::split_paths(&path)).find_map(|bin| {
-            // A `postgres` on the PATH may be a symbolic link; the other programs are in the directory of its target.
+            // A `postgres` on the PATH may be a symbolic link. The other programs are in the directory of the link's target.
             let bin = bin.join("postgres").canonicalize().ok()?.parent()?.to_path_buf();
             let version = process::read(Command::new(bin.join("postgres")).arg("--version")).ok()?;
             let is_usable = version_of(&version) == Some(major) && bin.join("initdb").exists();
@@ -62,9 +63,9 @@ impl Binaries {
         })
     }
 
-    /// Returns `self` if `user` can run the programs; otherwise copies them to `home` and returns the copy.
+    /// Returns `self` if `user` can run the programs. If not, copies the programs to `home` and returns the copy.
     ///
-    /// A copy is needed if the work tree is in a directory that only its owner may enter, such as root's home.
+    /// The user cannot run the programs if the work tree is in a directory that only its owner may enter, such as root's home.
     pub(crate) fn within_reach(self, user: &User, home: &Path) -> Result<Self> {
         let runs = process::read(user.take(self.command("postgres").arg("--version"))).is_ok();
         if runs {
@@ -84,7 +85,7 @@ impl Binaries {
         self.prefix.join("bin")
     }
 
-    /// The command for one of the programs, without the environment of xtask, which could change its behaviour.
+    /// The command for one of the programs, without the environment of xtask, which could change the program's behaviour.
     pub(crate) fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.directory().join(name));
         command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("TZ", "UTC").current_dir("/");

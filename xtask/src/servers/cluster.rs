@@ -16,15 +16,15 @@ use crate::servers::user::{User, open_to_all};
 /// A data directory for one server.
 #[derive(Debug)]
 pub(crate) struct Cluster {
-    /// The server's version.
+    /// The major version of the server's PostgreSQL.
     pub(crate) major: Major,
-    /// The server's programs.
+    /// The programs of the server's PostgreSQL version.
     pub(crate) binaries: Binaries,
-    /// The user that the programs run as.
+    /// The user that runs the server's programs.
     pub(crate) user: User,
     /// The directory for the socket, the log and [`Self::data`].
     pub(crate) dir: PathBuf,
-    /// Environment variables that only this server gets.
+    /// Environment variables that only this server gets, and no other server.
     environment: Vec<(&'static str, String)>,
 }
 
@@ -59,7 +59,7 @@ impl Cluster {
         cluster.initdb()?;
         let settings = cluster.data().join("postgresql.conf");
         let defaults = fs::read_to_string(&settings)?;
-        // The existing files are overwritten, not replaced: so their owner stays the servers' user.
+        // The existing files are overwritten, not replaced, so that the servers' user still owns them.
         let tls = Certificates::below(home).configuration();
         fs::write(&settings, defaults + CONFIGURATION + &tls + &added)?;
         fs::write(cluster.data().join("pg_hba.conf"), hba::hba(method))?;
@@ -136,14 +136,14 @@ impl Serve for Cluster {
     }
 }
 
-/// The StartupMessage of the role `trust`: length, protocol 3.0, `user` and `database`. Written by hand, because xtask must not depend on
-/// the crates that it tests.
+/// The StartupMessage with which the role `trust` logs in: length, protocol 3.0, `user` and `database`. Written by hand, because xtask must
+/// not depend on the crates that it tests.
 const STARTUP: &[u8] = b"\0\0\0\x26\0\x03\0\0user\0trust\0database\0postgres\0\0";
 
-/// Settings added to those of `initdb`.
+/// Settings that are added to the `postgresql.conf` that `initdb` makes.
 ///
-/// The port and the socket directory are arguments of `postgres` instead: another port is chosen if a port is in use, and a copy of the
-/// data directory has another socket directory.
+/// The port and the socket directory are not among these settings, but arguments of `postgres`: the port changes if it is in use, and a
+/// copy of the data directory has a different socket directory.
 const CONFIGURATION: &str = "
 # Connections from this machine only.
 listen_addresses = '127.0.0.1'

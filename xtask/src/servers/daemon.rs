@@ -19,38 +19,40 @@ use crate::{interrupt, process};
 /// Time limit for a daemon to become ready. On an idle machine each daemon needs a tenth of a second.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The number of ports that are tried. Another process may take the free port before the daemon calls `bind`.
+/// The number of ports on which a daemon is tried. After a port is chosen, another process may take the port before the daemon calls
+/// `bind`.
 const TRIES: usize = 5;
 
-/// The time that a daemon has to end after each signal.
+/// The time limit for a daemon to end after a signal. After this time, the next signal is sent.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Facts about a kind of daemon. With these facts, a process can find and stop a daemon that another process has started.
 #[derive(Debug)]
 pub(super) struct Kind {
-    /// The path of the pid file in the daemon's directory. Its first line is the process id.
+    /// The path of the pid file, relative to the daemon's directory. The first line of the file is the process id.
     pid_file: &'static str,
-    /// A path in the daemon's directory that is one of the daemon's command line arguments. The argument identifies the process.
+    /// A path, relative to the daemon's directory, that is one of the daemon's command line arguments. This argument identifies the
+    /// process.
     argument: &'static str,
     /// The signal that makes the daemon close its connections and end at once.
     signal: Signal,
 }
 
-/// `postgres`. SIGINT is its fast shutdown: it ends all sessions, writes a checkpoint and exits.
+/// PostgreSQL's server program `postgres`. SIGINT is its fast shutdown: the program ends all sessions, writes a checkpoint and exits.
 pub(super) const POSTGRES: Kind =
     Kind { pid_file: "data/postmaster.pid", argument: "data", signal: Signal::INT };
 
-/// `krb5kdc`, the KDC of Kerberos.
+/// The program `krb5kdc`, which is the key distribution centre (KDC) of Kerberos.
 pub(super) const KDC: Kind = Kind { pid_file: "krb5kdc.pid", argument: "krb5kdc.pid", signal: Signal::TERM };
 
-/// `pgbouncer`. Not SIGINT: after SIGINT, PgBouncer waits until its clients disconnect.
+/// The pooler `pgbouncer`. Its signal is not SIGINT, because PgBouncer would then wait until its clients disconnect.
 pub(super) const PGBOUNCER: Kind =
     Kind { pid_file: "pgbouncer.pid", argument: "pgbouncer.ini", signal: Signal::TERM };
 
 const KINDS: [Kind; 3] = [POSTGRES, KDC, PGBOUNCER];
 
 impl Kind {
-    /// The path of the pid file in the daemon's directory.
+    /// The path of the pid file, relative to the daemon's directory.
     pub(super) fn pid_file(&self) -> &'static str {
         self.pid_file
     }
@@ -72,7 +74,7 @@ pub(super) trait Serve: Debug {
     /// The path of the file for the program's standard output and standard error.
     fn log(&self) -> PathBuf;
 
-    /// The command that serves on this port and stays in the foreground.
+    /// The command that starts the program on this port, in the foreground.
     fn command(&self, port: u16) -> Result<Command>;
 
     /// Whether the program answers on this port.
@@ -127,7 +129,7 @@ impl<S: Serve> Daemon<S> {
         Ok(())
     }
 
-    /// Returns an error when the daemon has ended.
+    /// Returns an error if the daemon has ended.
     pub(super) fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
@@ -137,14 +139,15 @@ impl<S: Serve> Daemon<S> {
         }
     }
 
-    /// Sends the first signal and does not wait, so several daemons can stop at the same time. `drop` waits for the end.
+    /// Sends the first stop signal to the daemon, and does not wait, so that several daemons can stop at the same time. `drop` waits for
+    /// the end.
     pub(super) fn ask_to_stop(&mut self) {
         if !self.ended() {
             self.signal(S::KIND.signal);
         }
     }
 
-    /// The last lines of the log, for an error text.
+    /// The last lines that the daemon has written to its log, for an error text.
     fn last_words(&self) -> String {
         let log = fs::read(self.of.log()).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
@@ -157,8 +160,8 @@ impl<S: Serve> Daemon<S> {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Sends a signal to the daemon. Precondition: the daemon has not [`ended`](Self::ended). Otherwise another process may have its
-    /// process id.
+    /// Sends a signal to the daemon. Precondition: the daemon has not [`ended`](Self::ended). After its end, another process may have the
+    /// daemon's process id.
     fn signal(&self, signal: Signal) {
         if let Some(pid) = process::pid(&self.child) {
             let _ = kill_process(pid, signal);
@@ -198,7 +201,8 @@ fn spawn(of: &impl Serve) -> Result<(u16, Child)> {
 
 /// Whether a server accepts a login. `startup` is a complete StartupMessage of a role that needs no password.
 ///
-/// Connects to the Unix socket in `socket_dir`. The TCP port may belong to another process, but this socket cannot.
+/// Connects to the Unix socket in `socket_dir`: the TCP port may belong to another process, but the Unix socket can only belong to this
+/// server.
 pub(super) fn accepts_login(socket_dir: &Path, port: u16, startup: &[u8]) -> bool {
     let connect = || -> io::Result<u8> {
         let mut stream = UnixStream::connect(socket_dir.join(format!(".s.PGSQL.{port}")))?;
@@ -216,14 +220,14 @@ pub(super) fn accepts_login(socket_dir: &Path, port: u16, startup: &[u8]) -> boo
 /// The message Terminate. Without Terminate, the server would log a lost connection.
 const TERMINATE: &[u8] = b"X\0\0\0\x04";
 
-/// Stops every daemon whose directory is `dir`, also a daemon that another process has started.
+/// Stops every daemon whose directory is `dir`, including daemons that another process has started.
 pub(super) fn stop_in(dir: &Path) {
     for kind in KINDS {
         let argument = dir.join(kind.argument);
         let pid_file = fs::read_to_string(dir.join(kind.pid_file)).unwrap_or_default();
         let Some(pid) = first_number(&pid_file) else { continue };
         for signal in kind.signals() {
-            // Check before each signal: after the daemon's end, another process may get its process id.
+            // This check precedes each signal: after the daemon's end, another process may get the daemon's process id.
             if !runs_with(pid, &argument) {
                 break;
             }
@@ -287,7 +291,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir(dir.path().join("data")).expect("a directory");
         for kind in KINDS {
-            // The file has the process id of this test program. If `stop_in` sent a signal, the signal would end the test.
+            // The pid file contains the process id of this test program. If `stop_in` sent a signal, the signal would end the test.
             fs::write(dir.path().join(kind.pid_file), format!("{}\n", std::process::id())).expect("a file");
         }
         stop_in(dir.path());

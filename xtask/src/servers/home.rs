@@ -1,4 +1,5 @@
-//! The temporary directory of a run's servers. The directory is removed by its owner (the run), by the watcher, or by a later run.
+//! The temporary directory of the servers of one run of xtask. The run removes the directory at its end. If the run is killed, the watcher
+//! or a later run removes the directory.
 
 use std::fs;
 use std::io;
@@ -15,16 +16,16 @@ use crate::process;
 use crate::servers::daemon;
 use crate::servers::user::open_to_all;
 
-/// The beginning of the name of a directory of servers. The two numbers of its [`Owner`] and a random part follow.
+/// The prefix of the name of each directory of servers. The two numbers of the directory's [`Owner`] and a random part follow.
 const PREFIX: &str = "pg-xtask-";
 
-/// The parent directory for the servers' directory if the path in `TMPDIR` is too long for Unix sockets.
+/// The directory in which the servers' directory is made if the path in `TMPDIR` is too long for Unix sockets.
 const SHORT: &str = "/tmp";
 
-/// The time during which a failed removal is repeated: a program of a killed run may still be writing files.
+/// The time limit for removing a directory. A failed removal is repeated, because a program of a killed run may still be writing files.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The longest path of a Unix socket, relative to the directory of a run's servers.
+/// The longest path of a Unix socket of the servers, relative to the directory of the servers.
 const LONGEST_SOCKET: &str = "/pgbouncer/.s.PGSQL.65535";
 
 /// Maximum length of a Unix socket's path: `sun_path` in `unix(7)` has 108 bytes, and the last byte is a zero.
@@ -68,30 +69,30 @@ impl Drop for Home {
         if let Err(error) = clear(&self.path) {
             eprintln!("xtask: {error:#}");
         }
-        // `wait` closes the watcher's standard input. The watcher finds no directory to clear, and ends.
+        // `wait` closes the watcher's standard input. The watcher then ends at once, because the directory no longer exists.
         let _ = self.watcher.wait();
     }
 }
 
-/// Whether the path of every socket in this directory is short enough for a socket address.
+/// Whether the paths of all sockets in `dir` fit into a socket address.
 fn has_room_for_sockets(dir: &Path) -> bool {
     dir.as_os_str().len() + LONGEST_SOCKET.len() <= MAX_SOCKET_PATH
 }
 
-/// Clears the directories of earlier runs whose owner ended without clearing them.
+/// Removes the directories of earlier runs that ended without removing their directory.
 pub(super) fn sweep() {
     sweep_in(&std::env::temp_dir());
     sweep_in(Path::new(SHORT));
 }
 
-/// Clears the directories in `temporary` whose owner has ended.
+/// Removes each directory of servers in `temporary` whose owner has ended.
 fn sweep_in(temporary: &Path) {
     let ourselves = rustix::process::getuid().as_raw();
     let Ok(entries) = fs::read_dir(temporary) else {
         return;
     };
     for entry in entries.flatten() {
-        // Any user may make a directory or a symbolic link with such a name. Only directories of this user are cleared.
+        // Any user may make a directory or a symbolic link with such a name. So only directories that belong to this user are removed.
         let ours = entry.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == ourselves);
         let abandoned = entry.file_name().to_str().and_then(Owner::of).is_some_and(|owner| !owner.lives());
         if ours
@@ -118,7 +119,7 @@ pub(super) fn clear(dir: &Path) -> Result<()> {
     }
 }
 
-/// The process that owns a directory. The system reuses process ids, so the process's start time is needed too.
+/// The process that owns a directory of servers. The process's start time is part of the identity, because the system reuses process ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Owner {
     pid: u32,
@@ -127,13 +128,13 @@ struct Owner {
 }
 
 impl Owner {
-    /// The owner that stands for this process.
+    /// The [`Owner`] of directories that this process makes.
     fn ourselves() -> Result<Self> {
         let pid = std::process::id();
         Ok(Self { pid, started: started(pid).context("/proc does not have the start time of this process")? })
     }
 
-    /// The owner in the name of a directory. `None` if the name does not have the form of such a name.
+    /// Parses the owner from the name of a directory. Returns `None` if the directory is not a directory of servers.
     fn of(name: &str) -> Option<Self> {
         let mut parts = name.strip_prefix(PREFIX)?.splitn(3, '-');
         let owner = Self { pid: parts.next()?.parse().ok()?, started: parts.next()?.parse().ok()? };
@@ -146,7 +147,7 @@ impl Owner {
     }
 }
 
-/// The start time of the process with this process id. `None` if the process has ended.
+/// Reads the start time of the process with this process id. Returns `None` if the process has ended.
 fn started(pid: u32) -> Option<u64> {
     started_in(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
@@ -175,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_directory_is_rejected_when_a_socket_path_would_be_too_long_for_an_address() {
-        // The longest path that fits: 82 + 25 = 107 bytes.
+        // A directory with the longest path that fits: 82 + 25 = 107 bytes.
         let dir = format!("/{}", "d".repeat(81));
         assert!(has_room_for_sockets(Path::new(&dir)));
         assert!(!has_room_for_sockets(Path::new(&format!("{dir}d"))));
@@ -201,7 +202,7 @@ mod tests {
         let dir = tempfile::Builder::new().prefix("xtask-test-").tempdir().expect("a directory");
         let data = dir.path().join("15/data");
         fs::create_dir_all(&data).expect("a data directory");
-        // The file has the process id of this test program. If `clear` sent a signal, the signal would end the test.
+        // The pid file contains the process id of this test program. If `clear` sent a signal, the signal would end the test.
         fs::write(data.join("postmaster.pid"), format!("{}\n", std::process::id())).expect("a file");
         clear(dir.path()).expect("cleared");
         assert!(!dir.path().exists());

@@ -1,4 +1,4 @@
-//! The Kerberos realm of one run: MIT's `krb5kdc`, its database, and the keys and tickets that tests need.
+//! The Kerberos realm of one run of xtask: MIT's `krb5kdc`, its database, and the keys and tickets that tests need.
 //!
 //! The realm has three principals: `gss`, which is also a role of PostgreSQL; `somebody`, which is not a role; and the service
 //! `postgres/localhost`. The environment has these variables:
@@ -31,14 +31,14 @@ pub(super) const REALM: &str = "XTASK.TEST";
 /// The password of `gss` and `somebody`.
 const PASSWORD: &str = "gss-secret";
 
-/// The files of a realm, without a running KDC.
+/// The files of a Kerberos realm. The KDC, the server of the realm, need not be running.
 #[derive(Debug)]
 pub(super) struct Kdc {
     programs: Programs,
     user: User,
-    /// The directory of the database and the key table. Its owner is the servers' user.
+    /// The directory that contains the database and the key table. The servers' user owns this directory.
     dir: PathBuf,
-    /// The directory of the files for clients. Its owner is the user that runs xtask.
+    /// The directory that contains the files for clients. The user that runs xtask owns this directory.
     clients: PathBuf,
 }
 
@@ -85,7 +85,7 @@ impl Kdc {
         Ok(())
     }
 
-    /// Writes the configuration of the clients and of the KDC on this port.
+    /// Writes the configuration files of the clients and of the KDC. `port` is the port of the KDC.
     fn configure(&self, port: u16) -> Result<()> {
         let modules = match self.programs.libraries() {
             Some(libraries) => {
@@ -132,7 +132,7 @@ kdc = STDERR
         write(&self.dir.join("kdc.conf"), &server)
     }
 
-    /// The command for one of the programs, run as the servers' user.
+    /// The command that runs one of the Kerberos programs as the servers' user.
     fn program(&self, name: &str) -> Command {
         let mut command = self.programs.command(name);
         command.env("KRB5_CONFIG", self.clients.join("krb5.conf"));

@@ -59,7 +59,7 @@ use user::User;
 /// Running servers. Dropping this value stops the servers and removes their files.
 #[derive(Debug)]
 pub(crate) struct Servers {
-    // Fields are dropped in this order: first clients, then the servers that they use, at last the directory.
+    // Fields are dropped in this order: first the daemons that use other daemons, then the used daemons, at last the directory.
     pooler: Option<Daemon<Pooler>>,
     servers: Vec<Daemon<Cluster>>,
     spares: Vec<Daemon<Cluster>>,
@@ -200,7 +200,7 @@ impl Servers {
         Ok(self.servers.first().context("no server was started")?.address())
     }
 
-    /// Returns an error if a server has ended by itself.
+    /// Returns an error if one of the daemons has ended by itself.
     pub(crate) fn check(&mut self) -> Result<()> {
         self.servers.iter_mut().chain(&mut self.spares).try_for_each(Daemon::check)?;
         self.kdc.iter_mut().try_for_each(Daemon::check)?;
@@ -217,7 +217,7 @@ impl Drop for Servers {
     }
 }
 
-/// The authentication method that only this version supports.
+/// The authentication method that only the version `major` supports, with its settings.
 fn special(major: Major, headers: &Path, home: &Path) -> Result<Option<Special>> {
     Ok(match major {
         V15 => Some(Special {

@@ -35,7 +35,7 @@ use crate::servers::daemon::{self, Daemon, Kind, Serve};
 use crate::servers::debian::Programs;
 use crate::servers::user::{User, open_to_all};
 
-/// PgBouncer's own `pg_hba.conf`.
+/// The content of PgBouncer's `hba.conf`: the authentication method of each role.
 const HBA: &str = "\
 local all admin trust
 local all trust trust

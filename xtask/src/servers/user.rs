@@ -17,9 +17,9 @@ pub(crate) enum User {
     Ourselves,
     /// Another user, because xtask is run by root.
     Other {
-        /// User id.
+        /// The id of this user.
         uid: u32,
-        /// Group id.
+        /// The id of the user's group.
         gid: u32,
     },
 }
@@ -43,7 +43,7 @@ impl User {
         )
     }
 
-    /// Sets the user of a command to this user.
+    /// Makes `command` run its program as this user.
     pub(crate) fn take(self, command: &mut Command) -> &mut Command {
         if let Self::Other { uid, gid } = self {
             command.uid(uid).gid(gid);
@@ -66,7 +66,7 @@ impl User {
     }
 }
 
-/// Lets every user enter a directory, also the servers' user.
+/// Lets every user enter a directory. The servers' user needs this permission.
 pub(super) fn open_to_all(dir: &Path) -> Result<()> {
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755))
         .with_context(|| format!("cannot change the permissions of {}", dir.display()))

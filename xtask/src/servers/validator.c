@@ -1,5 +1,5 @@
 /*
- * A validator of OAuth bearer tokens for tests. It authorizes the token "NAME-token" for the user NAME.
+ * A validator of OAuth bearer tokens for tests. The validator authorizes the token "NAME-token" for the user NAME.
  *
  * Every other token is rejected. For the token "broken" the validator itself fails.
  */

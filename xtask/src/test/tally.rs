@@ -24,7 +24,7 @@ impl Tally {
         }
     }
 
-    /// Counts the current line and clears it. Returns whether the line had any bytes.
+    /// Adds the numbers of tests in the current line to the counts, then clears the line. Returns whether the line had any bytes.
     pub(super) fn finish(&mut self) -> bool {
         if self.line.is_empty() {
             return false;
@@ -56,7 +56,7 @@ fn result(line: &str) -> Option<[u64; 3]> {
 fn summary(line: &str) -> Option<[u64; 3]> {
     let (_, counts) = line.trim_start().strip_prefix("Summary [")?.split_once("] ")?;
     let (run, counts) = counts.split_once(" run: ")?;
-    // A run that was stopped early has `3/7 tests`.
+    // If the run was stopped early, the line has `3/7 tests run`: 3 of 7 tests have run.
     let run: u64 = run.split([' ', '/']).next()?.parse().ok()?;
     let count = |label: &str| {
         let mut parts = counts.split(", ").map(str::trim_end);

@@ -31,7 +31,8 @@ fn connect(
     (outcome, sent[0])
 }
 
-/// Cuts logins at every `step`th byte. The lengths of two logins may differ by at most `spread` bytes. Returns the number of logins.
+/// Cuts a login after 0 bytes, `step` bytes, twice `step` bytes, and so on. The lengths of two complete logins may differ by at most
+/// `spread` bytes. Returns the number of logins that were cut.
 fn cut_everywhere(config: &Config, script: &Script, step: usize, spread: usize) -> usize {
     let mut logins = 0;
     for adapter in Adapter::ALL {

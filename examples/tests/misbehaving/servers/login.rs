@@ -1,4 +1,5 @@
-//! Servers that request invalid or forbidden methods, accept the login too early, or negotiate invalid versions.
+//! Servers that request invalid or forbidden authentication methods, accept the login before the authentication is complete, or negotiate
+//! invalid protocol versions.
 
 use pg_auth::config::{AuthMethod, ProtocolVersion, RequireAuth, SslMode};
 use pg_auth::oauth::{SourceError, Token, TokenReply, TokenRequest, Tokens};

@@ -1,4 +1,4 @@
-//! A table of servers that misbehave or are unusual, over both adapters.
+//! A table of servers that misbehave or are unusual. The clients of both adapters connect to each server.
 //!
 //! A row has the name of the server, its script, and the expected outcome: [`SESSION`], or a part of the error's text. Each row also checks
 //! that:
@@ -30,8 +30,8 @@ use crate::wire::{sasl, welcome};
 /// Expected outcome: the login succeeds.
 const SESSION: &str = "a session";
 
-/// Largest amount of memory that a connection attempt may take, in bytes; a row may set another limit. The two buffers of the connection
-/// and the state of TLS take most of it.
+/// The largest amount of memory that a connection attempt may take, in bytes; a row may set another limit. Most of this memory is the two
+/// buffers of the connection and the state of TLS.
 const MAX_MEMORY: u64 = 512 * 1024;
 
 /// Time limit of a connection attempt that must not end by timeout.
@@ -45,14 +45,14 @@ struct Row {
     name: String,
     config: Config,
     scripts: Vec<Script>,
-    /// The scripts of the second host; empty if there is no second host.
+    /// The scripts for connections to the second host, one for each connection; empty if there is no second host.
     second: Vec<Script>,
-    /// A last host, which the client must not try.
+    /// The last host in the client's list, which the client must not try.
     last_host: Option<Host>,
     host: &'static str,
     unix: bool,
     expected: &'static str,
-    /// The expected outcome with native-tls, if its error text is different.
+    /// The expected outcome with native-tls, if the error text differs from the text with rustls.
     native: Option<&'static str>,
     /// A text from the server that the error must not contain.
     hidden: Option<&'static str>,

@@ -11,7 +11,7 @@ fn first(name: &str, alter: fn(&str, &str) -> String, expected: &'static str) ->
     row(name, scram(Scram { first: alter, ..Scram::HONEST }), expected)
 }
 
-/// Creates a row with a server that sends an altered server-final-message, and then the rest of a valid login.
+/// Creates a row with a server that sends an altered server-final-message, and then the remaining messages of a valid login.
 fn last(name: &str, alter: fn(&str) -> String, expected: &'static str) -> Row {
     row(name, [scram(Scram { last: alter, ..Scram::HONEST }), vec![say(welcome())]].concat(), expected)
 }

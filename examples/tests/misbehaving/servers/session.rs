@@ -11,14 +11,14 @@ fn settles(name: &str, bytes: impl AsRef<[u8]>, expected: &'static str) -> Row {
 
 /// Creates a row with a server that sends the bytes `first`, and then the message `again` very often.
 fn floods(name: &str, first: impl AsRef<[u8]>, again: Vec<u8>, expected: &'static str) -> Row {
-    // The messages have 64 MiB in total. If a client accepted all of them, the test would fail: the client would take too much memory, and
-    // would have a session in place of the error.
+    // The messages have 64 MiB in total. If a client accepted all of these messages, the test would fail: the client would take too much
+    // memory, and the login would succeed in place of the expected error.
     let times = (64 << 20) / again.len();
     let script = [answer(first), vec![Act::Flood(again, times), say(welcome()), say(READY)]].concat();
     row(name, script, expected)
 }
 
-/// Creates a row with a server that sends a message `times` times, and then the rest of a valid login.
+/// Creates a row with a server that sends a message `times` times, and then the remaining messages of a valid login.
 fn repeats(name: &str, again: Vec<u8>, times: usize) -> Row {
     row(name, [answer(OK), vec![Act::Flood(again, times), say(READY)]].concat(), SESSION)
 }

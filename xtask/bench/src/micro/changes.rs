@@ -11,7 +11,7 @@ use super::source::{self, Frames};
 use super::touch::Touch;
 use crate::line::{Line, Target, Who};
 
-/// One measurement: inserts of eight columns, each in its own frame, as a server sends them.
+/// Returns one measurement: decoding Insert messages of eight columns. Each Insert has its own frame, as from a server.
 pub(crate) fn lines() -> Result<Vec<Line>> {
     let frames = inserts()?;
     Ok(vec![
@@ -39,7 +39,7 @@ fn inserts() -> Result<Frames> {
     failure.map_or(Ok(frames), |error| Err(error.into()))
 }
 
-/// The hand-written code: compares the kinds of the messages, skips the positions, and reads the values.
+/// Decodes an Insert in the hand-written loop: compares the kinds of the messages, skips the WAL positions, and reads the values.
 #[inline(always)]
 fn hand_insert(body: &[u8], touch: &mut Touch) -> u64 {
     // XLogData begins with `w` and three Int64. The Insert inside it begins with `I`, Int32 relation and `N`.

@@ -13,7 +13,7 @@ use super::source::{Frames, PIECE};
 use super::touch::Touch;
 use crate::line::{Line, Target, Who};
 
-/// A measurement with small messages, and a measurement with large messages.
+/// Returns two measurements: one with messages of 64 bytes, and one with messages of 8 KB.
 pub(crate) fn lines() -> Result<Vec<Line>> {
     Ok(vec![line(64, "64 B", Target::new(1.3, 5.0))?, line(8192, "8 KB", Target::new(1.1, 1.1))?])
 }
@@ -39,7 +39,7 @@ fn line(length: usize, size: &str, target: Target) -> Result<Line> {
         .with(Who::Peer("pg_stream"), pg_stream(frames)))
 }
 
-/// Reads the buffered messages. A function of its own, so that the compiler keeps the counters in registers (NOTES.md, "Measuring").
+/// Reads the buffered messages. Not inlined, so that the compiler keeps the counters in registers (NOTES.md, "Measuring").
 #[inline(never)]
 fn hand_pieces(walk: &mut Walk, touch: &mut Touch) -> u64 {
     let (mut pieces, mut seen) = (0, *touch);

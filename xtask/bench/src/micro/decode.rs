@@ -25,7 +25,7 @@ fn target(columns: usize) -> Target {
     }
 }
 
-/// A measurement with blocking reads, like those of a program with `std::net`.
+/// Measures decoding with blocking reads, like those of a program with `std::net`.
 pub(crate) fn blocking(columns: usize) -> Result<Line> {
     let frames = source::rows(columns)?;
     let name = format!("micro: decode a row of {columns}, blocking");
@@ -37,7 +37,7 @@ pub(crate) fn blocking(columns: usize) -> Result<Line> {
         .with(Who::Peer("pg_stream"), pg_stream(frames)))
 }
 
-/// A measurement with a connection on Tokio, and one call for each message.
+/// Measures decoding with a connection on Tokio, and one call for each message.
 pub(crate) fn on_tokio(columns: usize) -> Result<Line> {
     let frames = source::rows(columns)?;
     let name = format!("micro: decode a row of {columns}, async");
@@ -49,7 +49,7 @@ pub(crate) fn on_tokio(columns: usize) -> Result<Line> {
         .with(Who::Peer("pg_stream"), pg_stream_on_tokio(frames)?))
 }
 
-/// A measurement with a connection on Tokio. After each wait, a function that is not async takes all buffered messages with `try_recv`.
+/// Measures decoding with a connection on Tokio. After each wait, a function that is not async takes all buffered messages with `try_recv`.
 pub(crate) fn on_tokio_by_piece(columns: usize) -> Result<Line> {
     let frames = source::rows(columns)?;
     let name = format!("micro: decode a row of {columns}, async, try_recv");
@@ -65,8 +65,8 @@ pub(crate) fn runtime() -> Result<Runtime> {
     Ok(Builder::new_current_thread().enable_all().build()?)
 }
 
-/// Reads the buffered rows. A function of its own, so that the compiler keeps the counters in registers even if a future calls it
-/// (NOTES.md, "Measuring").
+/// Reads the buffered rows. Not inlined, so that the compiler keeps the counters in registers even if the caller is a future (NOTES.md,
+/// "Measuring").
 #[inline(never)]
 fn hand_rows(walk: &mut Walk, touch: &mut Touch) -> u64 {
     let (mut rows, mut seen) = (0, *touch);
@@ -108,7 +108,7 @@ fn ours(frames: Frames) -> impl FnMut() -> Result<u64> {
     }
 }
 
-/// Reads the buffered rows. A function of its own, like the hand-written `hand_rows`.
+/// Reads the buffered rows. Not inlined, for the same reason as the hand-written `hand_rows`.
 #[inline(never)]
 fn ours_in(inbox: &mut Inbox, touch: &mut Touch) -> Result<u64> {
     let (mut rows, mut seen) = (0, *touch);
@@ -124,7 +124,8 @@ fn ours_in(inbox: &mut Inbox, touch: &mut Touch) -> Result<u64> {
     Ok(rows)
 }
 
-/// Reads the values of a frame if it is a row. Returns the number of rows. The sum is copied to a local variable, which stays in registers.
+/// If `frame` is a row, adds its values to the sum in `touch`. Returns the number of rows (0 or 1). The sum is copied to a local variable,
+/// so that the compiler keeps the sum in a register.
 #[inline(always)]
 fn ours_one(frame: Frame<'_>, touch: &mut Touch) -> Result<u64> {
     let Backend::DataRow(row) = frame.backend()? else { return Ok(0) };
@@ -203,7 +204,8 @@ fn postgres_protocol(frames: Frames) -> impl FnMut() -> Result<u64> {
     move || {
         let (mut rows, mut touch) = (0, Touch::default());
         while rows < frames.count {
-            // A blocking read needs an initialised buffer, which a `BytesMut` does not have.
+            // A blocking read needs initialised memory, but the free space of a `BytesMut` is not initialised. So the bytes are read into
+            // `piece` first.
             let count = source.give(&mut piece);
             buffer.extend_from_slice(&piece[..count]);
             rows += postgres_protocol_rows(&mut buffer, &mut touch)?;
@@ -241,7 +243,7 @@ fn pgwire_rows(buffer: &mut BytesMut, context: &DecodeContext, touch: &mut Touch
     let (mut rows, mut seen) = (0, *touch);
     while let Some(message) = PgWireBackendMessage::decode(buffer, context)? {
         if let PgWireBackendMessage::DataRow(row) = message {
-            // pgwire does not decode the columns; its user has to.
+            // pgwire does not decode the columns of a row, so this code decodes them, as a user of pgwire has to.
             let mut rest = &row.data[..];
             for _ in 0..row.field_count {
                 let Some((length, values)) = rest.split_first_chunk() else {
@@ -296,7 +298,7 @@ fn pgwire_on_tokio(frames: Frames) -> Result<impl FnMut() -> Result<u64>> {
     })
 }
 
-/// Reads the values of a message if it is a row. Returns the number of rows.
+/// If `message` is a row, adds its values to the sum in `touch`. Returns the number of rows (0 or 1).
 #[inline(always)]
 fn pg_stream_row(message: &PgMessage, touch: &mut Touch) -> u64 {
     let PgMessage::DataRow(row) = message else { return 0 };

@@ -11,8 +11,9 @@ use postgres_types::{ToSql, Type};
 use super::encode::{FORMATS, OPERATIONS, VALUES, into, limit_bind, outbox};
 use crate::line::{Line, Target, Who};
 
-/// Measurements with Bind, Execute and Sync. In two of these measurements the parameters are listed in the call, as with `params!`, so the
-/// compiler can see the types of the parameters. In the third (`from elsewhere`) the parameters are hidden from the compiler.
+/// Returns three measurements of encoding Bind, Execute and Sync. In two of these measurements the parameters are listed in the call, as
+/// with `params!`, so the compiler knows the types of the parameters. In the third (`from elsewhere`) the compiler does not know these
+/// types.
 pub(crate) fn lines() -> Vec<Line> {
     let mut lines: Vec<Line> = [2, 8].map(|count| line(count, "", ours(count))).into();
     lines.push(line(8, ", from elsewhere", Box::new(into(outbox(), ours_from_elsewhere))));
@@ -28,7 +29,7 @@ fn line(count: usize, how: &str, ours: Box<dyn FnMut() -> Result<u64>>) -> Line 
         .with(Who::Peer("pg_stream"), pg_stream::bind(count))
 }
 
-// Inlined, as if a user had written this call at the place of use.
+// Inlined, like a call that a user writes directly in a function.
 #[inline(always)]
 fn bind(out: &mut Outbox, params: &[&dyn Bindable]) {
     out.bind(Statement("s1"), Portal::UNNAMED).result_formats(&[FormatCode::Binary]).execute_and_sync(params);
@@ -70,7 +71,8 @@ fn postgres_protocol(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
                 postgres_types::IsNull::No => postgres_protocol::IsNull::No,
             })
         };
-        // tokio-postgres would send all values in binary. These formats make the bytes equal to those of the other contenders.
+        // tokio-postgres would send all values in binary. With these formats, the bytes are equal to the bytes that the other libraries
+        // write.
         let formats = FORMATS[..params.len()].iter().copied();
         if frontend::bind("", "s1", formats, values, write, [1], out).is_err() {
             bail!("postgres-protocol rejected a bind");
@@ -91,7 +93,7 @@ fn postgres_protocol(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
     }))
 }
 
-/// A module of its own, because the traits of pg_stream and pg-wire have the same names.
+/// A separate module, because the traits of pg_stream and pg-wire have the same names.
 pub(crate) mod pg_stream {
     use std::hint::black_box;
 

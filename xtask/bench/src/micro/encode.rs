@@ -52,7 +52,7 @@ pub(crate) const FORMATS: [i16; 8] = [1, 0, 1, 1, 1, 0, 0, 1];
 const SQL: &str = "SELECT id, name, amount FROM account WHERE id = $1 AND name = $2 ORDER BY id LIMIT 10";
 const TYPES: [u32; 2] = [23, 25];
 
-/// A buffer that is filled and emptied.
+/// A buffer to which messages are written.
 pub(crate) trait Buffer {
     /// The content of the buffer.
     fn bytes(&mut self) -> &[u8];
@@ -80,7 +80,8 @@ impl Buffer for BytesMut {
 
 impl Buffer for Outbox {
     fn bytes(&mut self) -> &[u8] {
-        // An error needs no check here: after an error, bytes are missing, so the sum of the round differs from the other sums.
+        // An error needs no check here: after an error, bytes are missing, so the checksum of the round differs from the other libraries'
+        // checksums.
         let _ = self.commit();
         self.pending()
     }
@@ -137,7 +138,7 @@ pub(crate) fn lines() -> Vec<Line> {
             count,
         ));
     }
-    // Measurements of the same messages by three calls, and in other buffers. No target ratio is set.
+    // Measurements of Bind, Execute and Sync with three calls instead of one, and with other types of buffers. No target ratio is set.
     let (unit, none) = ("bind+execute+sync", Target::default());
     lines.push(
         Line::new("micro: bind 8, tuple, by three calls", unit, OPERATIONS, none)
@@ -209,7 +210,7 @@ fn ours_bind_into<B: Buffer + bytes::BufMut>(out: B) -> impl FnMut() -> Result<u
 /// The bytes of Execute and Sync, which follow every Bind.
 const EXECUTE_SYNC: [u8; 15] = *b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04";
 
-/// The portal and the statement of every Bind.
+/// The portal name (empty) and the statement name (`s1`) of every Bind.
 const NAMES: [u8; 4] = *b"\0s1\0";
 
 /// The result formats of every Bind: one format, binary.
@@ -289,7 +290,7 @@ fn peers_bind(line: Line, count: usize) -> Line {
         .with(Who::Peer("pg_stream"), super::dynamic::pg_stream::bind(count))
 }
 
-/// The values are selected by their index, because this lets postgres-protocol take values of several types without `dyn`.
+/// The closure `write` selects each value by its index, so postgres-protocol encodes values of several types without `dyn`.
 fn postgres_protocol_bind(count: usize) -> impl FnMut() -> Result<u64> {
     // postgres-protocol writes only to a `BytesMut`.
     into(BytesMut::new(), move |out| {
@@ -320,7 +321,7 @@ fn postgres_protocol_bind(count: usize) -> impl FnMut() -> Result<u64> {
     })
 }
 
-/// The messages are made once, and only their parameters are replaced. pgwire needs owned bytes, which are split off one buffer here.
+/// Creates the messages once, and replaces only their parameters. pgwire needs owned bytes, which are split off one buffer here.
 fn pgwire_bind(count: usize) -> impl FnMut() -> Result<u64> {
     let mut bind = extendedquery::Bind::new(
         None,

@@ -9,7 +9,7 @@ use super::hand::Walk;
 use super::source::{self, Frames};
 use crate::line::{Line, Target, Who};
 
-/// A measurement with rows, and a measurement with larger frames.
+/// Returns two measurements: one with rows, and one with larger frames.
 pub(crate) fn lines() -> Result<Vec<Line>> {
     let line = |name: &str, frames: Frames| {
         Line::new(format!("micro: forward {name}"), "frame", frames.count, Target::limit(1.3))
@@ -19,7 +19,7 @@ pub(crate) fn lines() -> Result<Vec<Line>> {
     Ok(vec![line("a row of 8", source::rows(8)?), line("CopyData of 8 KB", super::copy::frames(8192)?)])
 }
 
-/// The hand-written code: reads the headers of all whole frames in the buffer, then copies these frames at once.
+/// Forwards frames in the hand-written loop: reads the headers of all whole frames in the buffer, then copies these frames with one call.
 fn limit(frames: Frames) -> impl FnMut() -> Result<u64> {
     let (mut source, mut walk, mut out) = (frames.endless(), Walk::new(), Vec::new());
     move || {

@@ -1,7 +1,7 @@
-//! The limits: code that is written by hand for exactly the bytes of a measurement.
+//! The hand-written loops (the limits): code for exactly the bytes of a measurement.
 //!
-//! Reading uses slices and no `unsafe`, and checks only that it does not read after the end of the buffer. Writing is one call of
-//! `reserve`, then stores through a pointer.
+//! The loops that read use slices and no `unsafe`, and check only that no byte after the end of the buffer is read. The loops that write
+//! call `reserve` once, then store through a pointer.
 
 use anyhow::Result;
 
@@ -60,7 +60,8 @@ impl Walk {
     }
 }
 
-/// A round that reads frames from pieces of 64 KB. `frames_of` reads the values of all whole frames, and returns the number of frames.
+/// Returns a closure that runs one round of the hand-written loop on pieces of 64 KB. `frames_of` reads the values of all whole frames, and
+/// returns the number of frames.
 pub(crate) fn limit(
     frames: Frames,
     frames_of: impl Fn(&mut Walk, &mut Touch) -> u64,

@@ -1,4 +1,4 @@
-//! Measurements without a network: every contender reads or writes the same bytes in memory.
+//! Measurements that use no network: every contender reads or writes the same bytes in memory.
 
 mod changes;
 mod copy;
@@ -14,7 +14,7 @@ use anyhow::Result;
 
 use crate::line::Line;
 
-/// All measurements without a network.
+/// Returns all measurements that use no network.
 pub(crate) fn lines() -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     for columns in [1, 8, 50] {

@@ -11,8 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Maximum number of bytes that one read returns.
 pub(crate) const PIECE: usize = 64 * 1024;
 
-/// Copies `bytes` to an address in the middle of a page. Input buffers begin at the start of a page. A copy between two addresses with the
-/// same offset in their pages takes several times as long.
+/// Copies `bytes` to an address in the middle of a page, because input buffers begin at the start of a page: a copy between two addresses
+/// with the same offset in their pages takes several times as long.
 pub(crate) fn away(bytes: &[u8]) -> &'static [u8] {
     const HALF: usize = 2048;
     let mut at_half = vec![0; HALF];
@@ -33,7 +33,7 @@ impl Endless {
         Self { bytes, at: 0 }
     }
 
-    /// Copies the next piece to `space`, and returns its length.
+    /// Copies the next bytes of the stream to `space`, and returns their number.
     #[inline]
     pub(crate) fn give(&mut self, space: &mut [u8]) -> usize {
         let rest = &self.bytes[self.at..];

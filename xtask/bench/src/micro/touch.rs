@@ -1,4 +1,4 @@
-//! A sum over all received values. Equal sums prove that all contenders have read every value.
+//! A sum over all received values. If the sums of all contenders are equal, every contender has read every value.
 
 /// The sum so far. A NULL adds a constant; any other value adds its length and its first byte.
 #[derive(Clone, Copy, Debug, Default)]

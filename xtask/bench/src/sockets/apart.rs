@@ -1,8 +1,9 @@
-//! Sets the CPUs of clients and servers: two different CPUs, or the same CPU if one side always waits for the other.
+//! Sets the CPUs of clients and servers: two different CPUs, or the same CPU if client and server always wait for each other.
 //!
-//! Otherwise the scheduler's choice changes the times more than the contender does. A round trip between two CPUs takes up to three
-//! times as much CPU time as on one CPU. Most of this time is spent on waking the other CPU, and varies by half between runs. The scheduler
-//! keeps its choice for the life of a connection, so a measurement would show which contender got the better CPUs.
+//! If the scheduler chose the CPUs, this choice would change the times more than the client library does. A round trip between two CPUs
+//! takes up to three times as much CPU time as on one CPU. Most of this time is spent on waking the second CPU, and this part varies by
+//! half between runs. The scheduler keeps its choice for the life of a connection, so a measurement would show which client got the better
+//! CPUs.
 
 use std::fs;
 use std::path::Path;
@@ -21,12 +22,12 @@ pub(crate) enum Side {
     Server,
 }
 
-/// Moves this thread to a CPU, with the threads and processes that it starts later.
+/// Moves this thread to the CPU of `side`. Threads and processes that this thread starts later inherit the CPU.
 pub(crate) fn put_ourselves(side: Side) {
     put(None, side);
 }
 
-/// Moves a PostgreSQL server to a CPU. This applies to sessions that start later.
+/// Moves a PostgreSQL server to the CPU of `side`. Sessions that start later run on this CPU; open sessions stay where they are.
 pub(crate) fn put_server(dir: &Path, port: u16, side: Side) -> Result<()> {
     let lock = dir.join(format!(".s.PGSQL.{port}.lock"));
     let text = fs::read_to_string(&lock).with_context(|| lock.display().to_string())?;

@@ -1,4 +1,4 @@
-//! The contenders that can connect to a server, and measurements in which all of them do the same work.
+//! The clients that the benchmark compares (contenders), and measurements in which all clients do the same work.
 
 use std::rc::Rc;
 
@@ -25,7 +25,7 @@ pub(super) type Connect = fn(&Place, Rc<Runtime>) -> Result<Box<dyn Client>>;
 
 type Work = Rc<dyn Fn(&mut dyn Client) -> Result<u64>>;
 
-/// Connections of one contender, on one runtime.
+/// Returns a closure that opens connections of the client `who`. All connections use one runtime.
 pub(super) fn connections(at: &At, who: &str) -> Result<impl FnMut() -> Result<Box<dyn Client>> + use<>> {
     let place = Place::new(at.clone());
     let mut able = everybody(&place).into_iter();
@@ -35,7 +35,7 @@ pub(super) fn connections(at: &At, who: &str) -> Result<impl FnMut() -> Result<B
     Ok(move || connect(&place, runtime.clone()))
 }
 
-/// The contenders that can connect to a server, each with its function.
+/// The clients that can connect to a server, each with the function that connects.
 pub(super) fn everybody(place: &Place) -> Vec<(Who, Connect)> {
     let mut able: Vec<(Who, Connect)> = match (&place.at, &place.tls) {
         // pg_stream and xitca-postgres are left out, because they are built without TLS here.
@@ -77,8 +77,7 @@ fn ours_over_its_unix_stream(place: &Place, runtime: Rc<Runtime>) -> Result<Box<
     Ok(Box::new(Ours::<TokioIo<pg_stream_tokio::UnixStream>>::connect(place, runtime)?))
 }
 
-/// Two contenders that compare Unix-domain streams. Both are our client: `Limit` uses Tokio's stream, `Ours` the stream of
-/// pg-stream-tokio.
+/// Two variants of our client, to compare Unix-domain streams: `Limit` uses Tokio's stream, `Ours` the stream of pg-stream-tokio.
 pub(super) fn unix_streams() -> Vec<(Who, Connect)> {
     vec![
         (Who::Limit, |place, runtime| Ok(Box::new(Ours::<TokioIo<UnixStream>>::connect(place, runtime)?))),
@@ -86,7 +85,7 @@ pub(super) fn unix_streams() -> Vec<(Who, Connect)> {
     ]
 }
 
-/// Adds every contender except those in `without` to a measurement. Each contender does the work on its own connection.
+/// Adds every client (contender) that is not in `without` to a measurement. Each client does the work on its own connection.
 pub(super) fn line(
     line: Line,
     place: &Place,
@@ -98,7 +97,7 @@ pub(super) fn line(
     line_of(line, place, able, work)
 }
 
-/// Adds the contenders `able` to a measurement. Each contender does the work on its own connection.
+/// Adds the clients `able` (the contenders) to a measurement. Each client does the work on its own connection.
 pub(super) fn line_of(
     line: Line,
     place: &Place,
@@ -115,7 +114,7 @@ pub(super) fn line_of(
     })
 }
 
-/// Adds the contenders that `who` selects to a measurement of connecting. Each round makes `count` connections.
+/// Adds the clients (contenders) that `who` selects to a measurement of connecting. Each round makes `count` connections.
 pub(super) fn connect_to(line: Line, place: &Place, count: u64, who: impl Fn(Who) -> bool) -> Line {
     let able = everybody(place).into_iter().filter(|(one, _)| who(*one));
     able.fold(line.long(), |line, (who, client)| {

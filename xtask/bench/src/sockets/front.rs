@@ -32,7 +32,7 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// Loads the certificate and the key; environment variables have their paths.
+    /// Loads the certificate and the key from the files whose paths are in environment variables.
     pub(crate) fn new() -> Result<Self> {
         let file =
             |name| std::env::var(name).with_context(|| format!("{name} is not set: run `cargo xtask bench`"));

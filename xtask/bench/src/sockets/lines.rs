@@ -20,13 +20,13 @@ use crate::micro::source::away;
 pub(crate) struct Ends {
     tcp: At,
     unix: At,
-    /// The TLS port of the replay server.
+    /// The TCP address of the replay server's TLS port.
     tls: At,
     servers: Vec<Server>,
     _replay: Option<Replay>,
 }
 
-/// A PostgreSQL server.
+/// A PostgreSQL server: its major version and its addresses.
 #[derive(Clone, Debug)]
 struct Server {
     major: u8,
@@ -35,8 +35,8 @@ struct Server {
 }
 
 impl Ends {
-    /// Finds the servers by environment variables. In a child process, these variables also name the replay server of its parent. In the
-    /// parent, this function starts a replay server and fills the tables of the PostgreSQL servers.
+    /// Finds the servers by environment variables. In a child process, these variables also have the addresses of the replay server that
+    /// the parent has started. In the parent, this function starts a replay server and fills the tables of the PostgreSQL servers.
     pub(crate) fn find() -> Result<Self> {
         let mut servers = Vec::new();
         for major in [18, 15] {
@@ -77,17 +77,17 @@ impl Ends {
         ]
     }
 
-    /// A connection to the replay server.
+    /// Opens a connection of the client `who` to the replay server.
     pub(crate) fn replay_client(&self, who: Who) -> Result<Box<dyn Client>> {
         self.replay_clients(who.name())?()
     }
 
-    /// Connections to the replay server, on one runtime.
+    /// Returns a closure that opens connections of the client `who` to the replay server. All connections use one runtime.
     pub(crate) fn replay_clients(&self, who: &str) -> Result<impl FnMut() -> Result<Box<dyn Client>>> {
         connections(&self.unix, who)
     }
 
-    /// A connection to the first PostgreSQL server.
+    /// Opens a connection of the client `who` to the first PostgreSQL server.
     pub(crate) fn server_client(&self, who: Who) -> Result<Box<dyn Client>> {
         let server = self.servers.first().context("no PostgreSQL server was found")?;
         let connect = connections(&server.tcp, who.name())?;
@@ -96,7 +96,7 @@ impl Ends {
 }
 
 impl Server {
-    /// Moves the server to a CPU. This applies to sessions that start later.
+    /// Moves the server to the CPU of `side`. Sessions that start later run on this CPU.
     fn put(&self, side: Side) -> Result<()> {
         match &self.unix {
             At::Unix(dir, port) => apart::put_server(dir, *port, side),
@@ -112,7 +112,8 @@ impl Server {
         connected
     }
 
-    /// Changes a measurement so that client and server share one CPU, for work in which one side always waits for the other.
+    /// Changes a measurement so that client and server share one CPU. This is for work in which client and server always wait for each
+    /// other.
     fn near(&self, line: Line) -> Line {
         let near = |Contender { who, prepare }| {
             let server = self.clone();
@@ -125,12 +126,12 @@ impl Server {
 /// The prefix of the environment variables with the addresses of the replay server.
 const REPLAY: &str = "BENCH_REPLAY";
 
-/// Reads the TCP address and the Unix socket of a server from environment variables. `None` if they are not set.
+/// Reads the TCP address and the Unix socket of a server from environment variables. Returns `None` if the variables are not set.
 fn named(prefix: &str) -> Result<Option<(At, At)>> {
     let Ok(address) = std::env::var(format!("{prefix}_ADDR")) else { return Ok(None) };
     let address: std::net::SocketAddr = address.parse()?;
     let dir = std::env::var(format!("{prefix}_SOCKET_DIR"))?;
-    // In PostgreSQL, the name of the Unix socket has the TCP port. The replay server's socket always has 5432.
+    // In PostgreSQL, the name of the Unix socket contains the TCP port. The name of the replay server's socket always contains 5432.
     let port = if prefix == REPLAY { 5432 } else { address.port() };
     Ok(Some((At::Tcp(address), At::Unix(dir.into(), port))))
 }
@@ -238,7 +239,7 @@ fn statements(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
     let target = Target::new(1.2, 2.0).rival("libpq");
     let once = Line::new(format!("server {major}: pipeline of 100, one Sync"), "statement", count, target);
     let pipeline = Pipeline { depth: 100, batches, sync_each: false };
-    // tokio-postgres and xitca-postgres send a Sync after every statement, and sqlx has no pipeline.
+    // Three clients are left out: tokio-postgres and xitca-postgres send a Sync after every statement, and sqlx has no pipeline.
     let without = &["tokio-postgres", "sqlx", "xitca-postgres"];
     lines.push(server.near(line(once, &place, without, move |client| client.pipeline(pipeline))));
     let each = Line::new(format!("server {major}: pipeline of 100, a Sync each"), "statement", count, target);

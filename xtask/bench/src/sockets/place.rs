@@ -16,7 +16,7 @@ use tokio_rustls::rustls::ProtocolVersion;
 
 use super::tls::Tls;
 
-/// A server, a role, and the settings of the connection.
+/// The settings with which a client connects: a server, a role, and options of the connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     /// The address of the server.
@@ -29,14 +29,15 @@ pub(crate) struct Place {
     pub(crate) database: &'static str,
     /// The cache of derived SCRAM keys, if keys are kept for the next connection.
     pub(crate) kept: Option<Kept>,
-    /// The TLS settings. If they are set, TLS is required, and for a role with a password also channel binding.
+    /// The TLS settings. With these settings the client requires TLS. For a role with a password, the client then also requires channel
+    /// binding.
     pub(crate) tls: Option<Tls>,
 }
 
 /// Caches of derived SCRAM keys.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
-    /// The cache of pg-auth.
+    /// The cache of SCRAM keys that pg-auth uses.
     pub(crate) cache: KeyCache,
     /// The salted password of the hand-written client.
     pub(crate) salted: Rc<Cell<Option<[u8; 32]>>>,
@@ -65,12 +66,12 @@ impl Place {
         Self { user: "scram", password: Some(Self::SECRET), ..self }
     }
 
-    /// Adds a cache of derived keys.
+    /// Adds a cache of derived SCRAM keys, so that later connections reuse them.
     pub(crate) fn keeping(self) -> Self {
         Self { kept: Some(Kept::default()), ..self }
     }
 
-    /// Requires TLS.
+    /// Changes the settings so that the client requires TLS.
     pub(crate) fn encrypted(self) -> Result<Self> {
         Ok(Self { tls: Some(Tls::new()?), ..self })
     }
@@ -107,7 +108,7 @@ impl Place {
     }
 }
 
-/// A stream type that can be opened to a server.
+/// A type of stream with which a client connects to a server.
 pub(crate) trait Dial: AsyncRead + AsyncWrite + Unpin + Sized + 'static {
     /// Opens a stream to the server.
     async fn dial(place: &Place) -> Result<Self>;
@@ -127,7 +128,7 @@ impl Dial for TcpStream {
     }
 }
 
-/// TLS without a PostgreSQL library: sends an SSLRequest, reads one byte, and does the TLS handshake.
+/// The TLS stream of the hand-written client: `dial` sends an SSLRequest, reads one byte, and does the TLS handshake.
 impl Dial for TlsStream<TcpStream> {
     async fn dial(place: &Place) -> Result<Self> {
         let tls = place.tls.as_ref().context("there are no TLS settings")?;

@@ -19,16 +19,16 @@ use crate::micro::decode::runtime;
 /// The number of clients of `pgbench`, in two threads.
 const CLIENTS: u64 = 64;
 
-/// The server connections of each pooler: PgBouncer's default.
+/// The largest number of server connections of each pooler: PgBouncer's default.
 const POOL_SIZE: &str = "20";
 
-/// The name of the peer.
+/// The name of PgBouncer in the report.
 const PGBOUNCER: &str = "PgBouncer";
 
-/// Measurements with many small queries in the three modes of `pgbench`, and with many rows.
+/// Returns the measurements: many small queries in the three modes of `pgbench`, and one query with many rows.
 ///
-/// PgBouncer 1.18 has no prepared statements with transaction pooling. So with `-M prepared`, the peer does the same queries with
-/// `-M extended`.
+/// PgBouncer 1.18 has no prepared statements with transaction pooling. So where pg-pooler is measured with `-M prepared`, PgBouncer is
+/// measured with `-M extended`.
 pub(crate) fn lines(server: &At, part: u64) -> Vec<Line> {
     let At::Tcp(server) = *server else { return Vec::new() };
     if !["pgbouncer", "pgbench", "psql"].into_iter().all(is_there) {
@@ -36,7 +36,7 @@ pub(crate) fn lines(server: &At, part: u64) -> Vec<Line> {
         return Vec::new();
     }
     let mut lines = Vec::new();
-    // The last column is the highest allowed ratio of our CPU time to PgBouncer's.
+    // The last value of each tuple is the highest allowed ratio of our CPU time to PgBouncer's.
     for (name, ours, theirs, most) in [
         ("pooler: pgbench -S -M simple", "simple", "simple", 1.1),
         ("pooler: pgbench -S -M extended", "extended", "extended", 1.1),
@@ -68,7 +68,7 @@ pub(crate) fn lines(server: &At, part: u64) -> Vec<Line> {
     lines
 }
 
-/// The target for this ratio of our CPU time to PgBouncer's.
+/// Requires that our CPU time is at most `most` times PgBouncer's CPU time.
 fn target(most: f64) -> Target {
     Target { limit: None, peer: Some((100.0 / most).round() / 100.0), rival: Some(PGBOUNCER) }
 }
@@ -106,7 +106,7 @@ fn pgbouncer(server: SocketAddr) -> Result<Proxy> {
     )
 }
 
-/// Returns the stored form of the password of the role `scram`. Also lets every role read the tables of pgbench.
+/// Returns the stored form of the password of the role `scram`. Before that, lets every role read the tables of pgbench.
 fn verifier(server: SocketAddr) -> Result<String> {
     let psql = |role: &str, sql: &str| {
         let output = Command::new("psql")

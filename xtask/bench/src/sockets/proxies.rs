@@ -157,20 +157,20 @@ impl Proxy {
         }
     }
 
-    /// Starts a proxy that prints its address on standard error, as the last word of its first line.
+    /// Starts a proxy. The proxy must print its address on standard error, as the last word of the first line.
     pub(super) fn telling(command: &mut Command) -> Result<Self> {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let mut stderr = BufReader::new(child.stderr.take().context("standard error is not a pipe")?);
         let mut line = String::new();
         stderr.read_line(&mut line)?;
-        // The rest of the proxy's output is read and ignored: otherwise the proxy would block on a full pipe.
+        // The remaining output of the proxy is read and ignored, because the proxy would block on a full pipe.
         thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
         let at = line.split_whitespace().last().and_then(|word| word.parse().ok());
         let at = at.with_context(|| format!("the proxy printed no address, but: {line}"))?;
         Ok(Self { child, at, _dir: None })
     }
 
-    /// Starts PgBouncer. `users` is the content of its file of users; `more` are further settings.
+    /// Starts PgBouncer. `users` is the content of PgBouncer's `auth_file`; `more` are further lines of its configuration file.
     pub(super) fn pgbouncer(upstream: SocketAddr, users: &str, more: &str) -> Result<Self> {
         let dir = TempDir::new()?;
         let at = TcpListener::bind("127.0.0.1:0")?.local_addr()?;

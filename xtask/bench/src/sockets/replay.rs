@@ -1,8 +1,8 @@
 //! The replay server, which sends rows that were encoded before, as fast as the client reads them.
 //!
 //! The server answers the statements `replay N text` and `replay N binary`, by the simple or the extended protocol, with N rows of eight
-//! columns. After a `COPY … FROM` the server reads and ignores the data. Every client is accepted without a password. A second port has
-//! TLS and passwords: [`Front`].
+//! columns. After a `COPY … FROM` the server reads and ignores the data. On its first port and its Unix socket, the server accepts every
+//! client without a password. On a second port, clients use TLS and passwords: see [`Front`].
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -26,30 +26,30 @@ use super::place::At;
 use crate::micro::decode::runtime;
 use crate::micro::source::text;
 
-/// The number of encoded rows. For more rows the server sends the same rows again.
+/// The number of encoded rows. If a client requests more rows, the server sends the same rows again.
 const ROWS: usize = 10_000;
 
 /// The number of columns of a row.
 pub(crate) const COLUMNS: usize = 8;
 
-/// The types of the columns.
+/// The types of the columns of a row.
 const TYPES: [Oid; COLUMNS] =
     [oid::INT8, oid::TEXT, oid::INT4, oid::TIMESTAMPTZ, oid::BOOL, oid::FLOAT8, oid::TEXT, oid::INT8];
 
 /// A running replay server, which ends with this process.
 #[derive(Debug)]
 pub(crate) struct Replay {
-    /// The TCP address of the server.
+    /// The TCP address of the port without TLS.
     pub(crate) tcp: At,
     /// The Unix socket of the server.
     pub(crate) unix: At,
-    /// The TCP address with TLS and passwords.
+    /// The TCP address of the port at which clients use TLS and log in with passwords.
     pub(crate) tls: At,
     _dir: TempDir,
 }
 
 impl Replay {
-    /// Starts the server on its own thread.
+    /// Starts the replay server on a separate thread.
     pub(crate) fn start() -> Result<Self> {
         let dir = TempDir::new()?;
         let path = dir.path().join(".s.PGSQL.5432");
@@ -103,12 +103,12 @@ struct Canned {
     binary: Form,
 }
 
-/// The encoded rows in one format.
+/// The encoded rows in one format (text or binary), and their RowDescription.
 struct Form {
     /// The encoded RowDescription.
     description: Vec<u8>,
     rows: Vec<u8>,
-    /// The offset of the end of each row.
+    /// The offset in `rows` at which each row ends.
     ends: Vec<usize>,
 }
 
@@ -233,7 +233,7 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, greeting: &[u8], ca
         body.resize((stream.read_u32().await? as usize).saturating_sub(4), 0);
         stream.read_exact(&mut body).await?;
         match code {
-            // The data of a COPY is ignored.
+            // CopyData: the data of a COPY is ignored.
             b'd' => continue,
             b'c' => {
                 frame(&mut out, b'C', b"COPY 0\0");
@@ -293,7 +293,7 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, greeting: &[u8], ca
     }
 }
 
-/// Sends the content of `out`, then `count` rows. Writes CommandComplete to `out`.
+/// Sends the content of `out`, then `count` rows. Then replaces the content of `out` by CommandComplete, which the caller sends later.
 async fn send(
     stream: &mut (impl AsyncWrite + Unpin),
     out: &mut Vec<u8>,

@@ -1,7 +1,8 @@
 //! The TLS configurations of the clients. As in a real program, a client uses the same configuration for all its connections.
 //!
-//! All clients connect as with `sslmode=require`: the server must have the key of its certificate, but the issuer of the certificate is
-//! not verified. libpq and sqlx make a new configuration for each connection, and have no interface to keep it.
+//! All clients connect as with `sslmode=require`: the server must have the key of its certificate, but the issuer of the certificate is not
+//! verified. Unlike the other clients, libpq and sqlx make a new TLS configuration for each connection: they have no interface for keeping
+//! a configuration.
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// Makes the configurations.
+    /// Makes the TLS configurations of all clients.
     pub(crate) fn new() -> Result<Self> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone());
@@ -44,7 +45,7 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-/// A certificate verifier that accepts every certificate. The signatures of the handshake are verified.
+/// A certificate verifier that accepts every certificate, but verifies the signatures of the handshake.
 #[derive(Debug)]
 struct Any(Arc<CryptoProvider>);
 

@@ -13,7 +13,7 @@ use crate::micro::decode::runtime;
 /// The number of connections in a round.
 const CONNECTS: u64 = 20;
 
-/// Measurements of reading rows and of connecting, with PostgreSQL `servers`, and with `resuming`, a server that resumes TLS sessions.
+/// Measurements of reading rows and of connecting. The PostgreSQL servers are `servers`; `resuming` is a server that resumes TLS sessions.
 pub(super) fn lines<'s>(
     servers: impl Iterator<Item = (u8, &'s At)>,
     resuming: &At,
@@ -50,7 +50,7 @@ fn rows(lines: &mut Vec<Line>, name: &str, place: &Place, count: u64, sql: &str)
     lines.push(line(of_binary, place, &[], move |client| client.read_binary(&binary)));
 }
 
-/// A measurement of connecting with a resumed TLS session and a kept SCRAM key.
+/// Measurement of connecting, where the client resumes a TLS session and reuses a derived SCRAM key.
 ///
 /// The CPU time of the client's thread is measured: with a kept key all work of the client is on this thread, and the replay server is
 /// another thread of this process. Peers are left out: they derive a key for each connection.
@@ -66,7 +66,8 @@ fn resumed(place: &Place) -> Line {
         let place = place.clone();
         line.prepared(who, move || {
             let runtime = Rc::new(runtime()?);
-            // The first connection gets a session ticket and a key. The server rejects a later connection that does not use the ticket.
+            // The first connection gets a session ticket from the server, and derives the SCRAM key. The server rejects a later connection
+            // that does not use the ticket.
             client(&place, runtime.clone())?;
             let place = Place { user: RESUMED, ..place };
             Ok(Box::new(move || connect(client, &place, &runtime, CONNECTS)))

@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 use crate::lint::imports::Imports;
 
-/// Formats the imports of the crate in the folder `root`, such as `pg-wire/src`: first from folder to folder, then from file to file.
+/// Formats the imports of the crate in the folder `root`, such as `pg-wire/src`: first the imports between folders, then the imports
+/// between files.
 pub(in crate::lint) fn arrows(root: &str, imports: &Imports) -> String {
     let short = |path: &str| {
         path.strip_prefix(root).unwrap_or(path).trim_start_matches('/').trim_end_matches(".rs").to_owned()

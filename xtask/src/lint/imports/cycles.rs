@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::lint::finding::Finding;
 use crate::lint::imports::Imports;
 
-/// Reports one of the shortest cycles for each set of files that import each other.
+/// Finds the sets of files that import each other. Reports one of the shortest cycles of each set.
 pub(in crate::lint) fn check(imports: &Imports) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut reported: Vec<&str> = Vec::new();

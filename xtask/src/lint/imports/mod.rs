@@ -16,7 +16,7 @@ use tree::{Place, Tree};
 pub(super) use arrows::arrows;
 pub(super) use cycles::check;
 
-/// The imports of a crate: for each file, the imported files, each with the first line that imports from the file.
+/// The imports of a crate. For each file, a map from each imported file to the number of the line with its first import.
 ///
 /// File A imports file B if A's code outside tests has the name of an item that B declares: in a `use`, in a path, or in the body of a
 /// macro that A calls. A re-export is followed to the file that declares the item. A `pub use` by itself is not an import.
@@ -31,7 +31,7 @@ pub(super) struct Foreign {
     pub(super) path: Vec<String>,
 }
 
-/// The imports between the files of a crate, and the uses of other crates. A `pub use` is in neither list.
+/// Returns the imports between the files of a crate, and the uses of other crates' items. A `pub use` is in neither list.
 pub(super) fn imports(sources: &[Source]) -> Result<(Imports, Vec<Foreign>)> {
     let tree = Tree::new(sources)?;
     let paths: Vec<Paths> = sources.iter().map(|source| Paths::of(&source.code)).collect();
@@ -54,7 +54,7 @@ pub(super) fn imports(sources: &[Source]) -> Result<(Imports, Vec<Foreign>)> {
         for import in module.uses.iter().filter(|import| !import.is_export) {
             add(tree.resolve(index, &import.path), import.line);
         }
-        // `paths` has one list for a file. An inline module takes only the paths inside it.
+        // `paths` has one list for each file. An inline module takes only the paths that are written inside this module.
         let is_here = |named: &&Named| named.within == module.within;
         for named in paths[module.file].named.iter().filter(is_here) {
             add(tree.resolve(index, &named.path), named.line);
@@ -87,7 +87,7 @@ mod tests {
         arrows.map(|(from, to, line)| format!("{}:{line} {}", name(from), name(to))).collect()
     }
 
-    /// The imports of a test crate, as lines.
+    /// The imports of a test crate, formatted by `lines`.
     fn of(files: &[(&str, &str)]) -> Vec<String> {
         lines(&imports(&sources(files)).expect("a crate").0)
     }

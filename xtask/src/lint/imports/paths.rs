@@ -8,7 +8,7 @@ use syn::{Expr, ExprCall, ImplItem, Item, ItemUse, Macro, Path, Visibility};
 
 use crate::lint::source::{attributes, is_test};
 
-/// One path in the code, except in `use`.
+/// One path in the code of a file. Paths in `use` are not included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Named {
     /// The names of the inline modules that contain the path.
@@ -17,7 +17,7 @@ pub(super) struct Named {
     pub(super) line: usize,
 }
 
-/// All paths of a file, except in its tests.
+/// All paths in the code of a file. Paths in its tests are not included.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
     /// Paths of types, values and called functions.
@@ -135,7 +135,7 @@ struct TokenPath {
     line: usize,
     /// Whether the path begins with `$crate`.
     from_dollar: bool,
-    /// Whether a `!` follows: the path is the name of a called macro.
+    /// Whether a `!` follows the path. If so, the path is the name of a called macro.
     is_macro: bool,
 }
 

@@ -24,9 +24,9 @@ pub(super) struct Module {
     parent: usize,
     /// For an inline module: the names of the inline modules that contain its items, the outermost first. Empty for a file's module.
     pub(super) within: Vec<String>,
-    /// The names of the modules that this module declares, with their indexes.
+    /// The child modules that this module declares: a map from the name to the index in the list of modules.
     children: BTreeMap<String, usize>,
-    /// The names of the other items that this module declares.
+    /// The names of the items that this module declares, except its child modules.
     items: BTreeSet<String>,
     /// The imports and re-exports of this module.
     pub(super) uses: Vec<Use>,
@@ -37,17 +37,17 @@ pub(super) struct Module {
 pub(super) struct Use {
     /// The name that the `use` declares in this module; `*` for a glob.
     name: String,
-    /// The path as written in the `use`.
+    /// The imported path, as written in the `use`.
     pub(super) path: Vec<String>,
-    /// Whether this is a `pub use` with any visibility, such as `pub(crate) use`.
+    /// Whether the name is re-exported: by `pub use`, or with a narrower visibility, such as `pub(crate) use`.
     pub(super) is_export: bool,
     pub(super) line: usize,
 }
 
-/// The place to which a path refers.
+/// The item or module to which a path refers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// The module with this index.
+    /// The module with this index in the list of modules.
     Module(usize),
     /// An item, or a part of an item, in the module with this index.
     Item(usize),
@@ -92,7 +92,7 @@ impl Tree {
                 }
                 Item::Use(item) => {
                     let is_export = !matches!(item.vis, Visibility::Inherited);
-                    // A path that begins with `::` begins with the name of a crate.
+                    // After a leading `::`, the first name of the path is the name of a crate.
                     let prefix = item.leading_colon.map(|_| String::from("::")).into_iter().collect();
                     flatten(&item.tree, prefix, is_export, &mut self.modules[at].uses);
                 }
@@ -102,7 +102,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Finds the place of a path that is written in module `at`.
+    /// Finds the item or module to which `path` refers when it is written in module `at`.
     pub(super) fn resolve(&self, at: usize, path: &[String]) -> Place {
         self.follow(at, path, MOST_STEPS)
     }
@@ -135,7 +135,7 @@ impl Tree {
         place
     }
 
-    /// The place of a single name in module `at`.
+    /// Finds the item or module to which a single name refers in module `at`.
     fn lookup(&self, at: usize, name: &str, steps: usize) -> Option<Place> {
         let module = &self.modules[at];
         if let Some(child) = module.children.get(name) {

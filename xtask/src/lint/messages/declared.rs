@@ -1,4 +1,4 @@
-//! Finds the declarations of messages and of their parts.
+//! Finds the declarations of messages, and of the parts of messages.
 
 use anyhow::Result;
 use proc_macro2::Ident;
@@ -15,7 +15,7 @@ pub(super) struct Declared {
     pub(super) file: String,
     pub(super) line: usize,
     pub(super) name: String,
-    /// The name in the manual and in traces, if this name differs from `name`.
+    /// The name of the message in the manual and in traces. `None` if this name is also the name in Rust.
     pub(super) wire_name: Option<String>,
     /// The lines of the declaration's documentation, each with its line number.
     pub(super) docs: Vec<(usize, String)>,
@@ -25,13 +25,13 @@ pub(super) struct Declared {
     pub(super) parameters: Vec<String>,
 }
 
-/// The kind of a declaration.
+/// The kind of a declaration: message, packet, or part of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// A message with a code byte. The string is the name of the code's constant.
     Message(String),
-    /// A packet without a code byte, which is sent before the session. The number is the request code; `None` if the code is one of the
-    /// fields.
+    /// A packet without a code byte, which is sent before the session. The number is the packet's request code; `None` if the packet has
+    /// the code as one of its fields.
     Packet(Option<u32>),
     /// A field of a message, or an item of a list.
     Part,
@@ -52,7 +52,7 @@ impl Declared {
         self.role != Role::Part
     }
 
-    /// The name of the message or part in the manual.
+    /// The manual's name for the message or for the part of a message.
     pub(super) fn manual_name(&self) -> &str {
         self.wire_name.as_deref().unwrap_or(&self.name)
     }
@@ -169,7 +169,8 @@ impl Parse for ByMacro {
     }
 }
 
-/// The major number of all request codes. A request packet has the request code in the place of the protocol version.
+/// The upper half of every request code. A request packet has its request code at the place of the protocol version, so this half is the
+/// major version.
 const MAJOR_OF_REQUESTS: u32 = 1234;
 
 /// The content of a call of `request!`: attributes, name, name in the manual, minor number of the request code.

@@ -10,7 +10,8 @@ use crate::lint::messages::declared::{Declared, Role, Shape};
 use crate::lint::messages::table::Table;
 use crate::lint::source::{Source, attributes, is_test};
 
-/// Reports each message, and each variant of an enum, without golden bytes in the tests of its own file.
+/// Reports each message that has no golden bytes in the tests of the message's file. For a message that is an enum, reports each variant
+/// without golden bytes.
 pub(super) fn check(all: &[Declared], tables: &[Table], sources: &[&Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources {
@@ -57,21 +58,21 @@ pub(super) fn check(all: &[Declared], tables: &[Table], sources: &[&Source]) -> 
     findings
 }
 
-/// The test functions that must be called for a message: one for each direction in which the message is sent.
+/// The test functions that the tests of a message must call: one function for each direction in which the message is sent.
 fn functions(declared: &Declared, tables: &[Table]) -> Vec<&'static str> {
     let is_sent = |direction: &str| {
         let Role::Message(code) = &declared.role else { return direction == "frontend" };
         let rows = tables.iter().filter(|table| table.direction == direction).flat_map(|table| &table.rows);
         let mut own = rows.filter(|row| row.code == *code);
-        // Several messages can share a code, such as PasswordMessage and SASLResponse. The table has a row for only one of them. The
-        // direction of the others is the name of the folder with their file.
+        // Several messages can share a code, such as PasswordMessage and SASLResponse, but the table has a row for only one of these
+        // messages. The direction of the other messages is the name of the folder with their file.
         own.any(|row| row.message == declared.name || declared.file.contains(&format!("/{direction}/")))
     };
     let directions = [("backend", "golden"), ("frontend", "golden_frontend")];
     directions.into_iter().filter(|(direction, _)| is_sent(direction)).map(|(_, function)| function).collect()
 }
 
-/// One call of `golden` or `golden_frontend` with bytes as a literal.
+/// One call of the test function `golden` or `golden_frontend`, whose expected bytes are a literal.
 #[derive(Debug)]
 struct Golden {
     function: String,
@@ -82,7 +83,7 @@ struct Golden {
 #[derive(Default)]
 struct Goldens {
     found: Vec<Golden>,
-    /// The variables that `let` binds to messages, with the path of the message.
+    /// The variables that `let` binds to messages: a map from the variable's name to the path of the message's type.
     variables: BTreeMap<String, Vec<String>>,
 }
 

@@ -8,8 +8,8 @@ use crate::lint::messages::declared::{Declared, Role, Shape, docs};
 /// The letters for the counts of lists: the first list of a message has `n` items, the second `m`.
 const COUNTS: [&str; 4] = ["n", "m", "r", "k"];
 
-/// Reports each declaration whose documentation has no layout, or a layout that differs from its fields. `byte` returns the code for the
-/// name of its constant.
+/// Reports each declaration whose documentation has no layout, or has a layout that differs from the declaration's fields. `byte` returns
+/// the code byte for the name of a code's constant.
 pub(super) fn check(all: &[Declared], byte: impl Fn(&str) -> Option<u8>) -> Vec<Finding> {
     all.iter()
         .filter_map(|declared| check_one(declared, all, &byte))
@@ -62,7 +62,7 @@ fn check_one(declared: &Declared, all: &[Declared], byte: impl Fn(&str) -> Optio
     let starts = |line: &str| match declared.role {
         Role::Message(_) => line.starts_with('`') && line.contains("`, length"),
         Role::Packet(_) => line.starts_with("Length"),
-        // This value is not used: the layout of a part is always its second paragraph.
+        // The role of a part needs no check here: the layout of a part is always the second paragraph of its documentation.
         Role::Part => false,
     };
     let paragraphs: Vec<&[(usize, String)]> =
@@ -75,7 +75,7 @@ fn check_one(declared: &Declared, all: &[Declared], byte: impl Fn(&str) -> Optio
         return finding(declared.line, format!("the documentation of {name} has no layout"), remedy);
     };
     let given = paragraph.iter().map(|(_, line)| line.as_str()).collect::<Vec<_>>().join(" ");
-    // The layout ends at the first full stop; other sentences may follow in the paragraph.
+    // The layout ends at the first full stop. Further sentences in the paragraph are not part of the layout.
     let given = given.split(". ").next().unwrap_or_default().trim_end_matches('.');
     if given == expected {
         return None;

@@ -7,7 +7,7 @@ use crate::lint::messages::declared::{Declared, Role};
 const FORMATS: &str =
     "https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-";
 
-/// Reports each message without a link to its paragraph.
+/// Reports each message whose documentation has no link to the message's paragraph in the manual.
 pub(super) fn check(all: &[Declared]) -> Vec<Finding> {
     all.iter()
         .filter(|declared| declared.is_message())
@@ -25,8 +25,8 @@ fn check_one(declared: &Declared, all: &[Declared]) -> Option<Finding> {
         return Some(Finding::new(&declared.file, declared.line, wrong, remedy));
     };
     let linked = linked.split(')').next().unwrap_or_default();
-    // Messages may share a code and a paragraph. For an enum of kinds, such as Authentication, the manual has a paragraph for each kind and
-    // none for the enum. So a link to any of these paragraphs is right.
+    // Messages may share a code and a paragraph of the manual. For an enum of kinds, such as Authentication, the manual has a paragraph for
+    // each kind and none for the enum. So a link to any paragraph with the message's code is right.
     let shares_code =
         |other: &&Declared| other.role == declared.role && matches!(other.role, Role::Message(_));
     let is_right = all.iter().filter(shares_code).any(|other| linked == anchor(other))

@@ -14,13 +14,13 @@ use crate::lint::source::{Source, attributes, is_test};
 use declared::{Declared, declared};
 use table::{Table, tables};
 
-/// The names of all messages in Rust, and their names in the manual if these differ.
+/// The names of all messages: the names in Rust, and the names in the manual that differ from the names in Rust.
 pub(super) fn names(sources: &[&Source]) -> Result<Vec<String>> {
     let messages = declared(sources)?.into_iter().filter(Declared::is_message);
     Ok(messages.flat_map(|message| [Some(message.name), message.wire_name]).flatten().collect())
 }
 
-/// Checks the messages and the tables in the files `sources`.
+/// Checks the messages that are declared in `sources`, and the tables of messages.
 pub(super) fn check(sources: &[&Source]) -> Result<Vec<Finding>> {
     let (tables, all) = (tables(sources)?, declared(sources)?);
     let byte = |code: &str| {
@@ -38,7 +38,7 @@ pub(super) fn check(sources: &[&Source]) -> Result<Vec<Finding>> {
 /// The macros whose calls [`declared()`] reads.
 const MACROS: [&str; 3] = ["direction", "message", "request"];
 
-/// Reports each other macro that implements `Decode`: the rules would not find the messages that such a macro declares.
+/// Reports each macro that is not in `MACROS` and implements `Decode`: the rules would not find the messages that such a macro declares.
 fn other_macros(source: &Source) -> Vec<Finding> {
     let macros =
         source.code.items.iter().filter(|item| !is_test(attributes(item))).filter_map(|item| match item {

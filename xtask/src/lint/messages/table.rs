@@ -1,4 +1,4 @@
-//! Reads the tables of both directions. Rule: the table of a direction has each message code only once.
+//! Reads the table of message codes of each direction. Rule: the table of a direction has each message code only once.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use syn::{Attribute, Item, LitByte, Token, braced};
 use crate::lint::finding::Finding;
 use crate::lint::source::{Source, at, attributes, is_test};
 
-/// The table in a call of the macro `direction!`.
+/// The table of message codes in a call of the macro `direction!`.
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) file: String,

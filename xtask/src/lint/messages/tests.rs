@@ -3,7 +3,7 @@
 use super::check;
 use crate::lint::source::Source;
 
-/// A table of the server's messages. `rows` is the text of its rows.
+/// A source file with the table of the server's messages. `rows` is the text of the table's rows.
 fn table(rows: &str) -> Source {
     let text = format!(
         "crate::message::table::direction! {{\n    /// Docs.\n    pub enum Backend, decoded by backend {{ {rows} }}\n}}\n"
@@ -11,7 +11,7 @@ fn table(rows: &str) -> Source {
     Source::parse("message/backend/mod.rs", &text).expect("a table")
 }
 
-/// The findings for a table and a file, as `line: text`.
+/// Runs the rules on a table and a file of messages. Returns the findings in the form `line: text`.
 fn findings(rows: &str, text: &str) -> Vec<String> {
     let file = Source::parse("message/backend/file.rs", text).expect("valid Rust");
     let findings = check(&[&table(rows), &file]).expect("readable");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// The password of the encrypted client keys.
+/// The password that encrypts the private keys of clients.
 pub(super) const PASSWORD: &str = "key-secret";
 
 /// The private key of the servers.

@@ -12,7 +12,7 @@ use rcgen::{
 
 use crate::servers::certificates::files::{CLIENT_KEY, Files, RSA_KEY, SERVER_KEY};
 
-/// The names of a server on this machine.
+/// The names of this machine in a server's certificate.
 const LOCAL: [&str; 2] = ["localhost", "127.0.0.1"];
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -54,7 +54,8 @@ pub(super) fn all(files: &Files) -> Result<()> {
 /// A certificate authority: a root certificate with its key.
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    /// The serial number of the last certificate. By default rcgen derives serial numbers from keys, but here certificates share a key.
+    /// The serial number of the last certificate. Without an explicit number, rcgen derives the number from the key, but here several
+    /// certificates share a key.
     serial: u8,
 }
 
@@ -77,7 +78,7 @@ impl Authority {
         Ok(params.signed_by(key, &self.issuer)?.pem())
     }
 
-    /// Makes a revocation list with one entry: the last certificate. Returns the list in PEM.
+    /// Makes a revocation list with one entry: the certificate that was signed last. Returns the list in PEM.
     fn revoke_last(&self) -> Result<String> {
         let now = SystemTime::now();
         let revoked = RevokedCertParams {
@@ -98,7 +99,7 @@ impl Authority {
     }
 }
 
-/// The content of a certificate that is valid now, for one purpose.
+/// Returns the content of a certificate that is valid now. `purpose` is the use that the certificate allows: by a server or by a client.
 fn named(common: &str, alternatives: &[&str], purpose: ExtendedKeyUsagePurpose) -> Result<CertificateParams> {
     let alternatives: Vec<String> = alternatives.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(alternatives)?;
@@ -110,7 +111,7 @@ fn named(common: &str, alternatives: &[&str], purpose: ExtendedKeyUsagePurpose) 
     Ok(params)
 }
 
-/// Sets the end of the certificate's validity to yesterday.
+/// Changes the content of a certificate so that its validity ended yesterday.
 fn expired(mut params: CertificateParams) -> CertificateParams {
     params.not_after = (SystemTime::now() - DAY).into();
     params

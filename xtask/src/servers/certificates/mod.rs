@@ -77,7 +77,7 @@ const FILES: [(&str, &str); 24] = [
 pub(crate) struct Certificates(Files);
 
 impl Certificates {
-    /// The certificates in the directory `home` of a run. [`Self::create`] makes the files.
+    /// The certificates of the run whose directory is `home`. The files need not exist yet: [`Self::create`] makes the files.
     pub(super) fn below(home: &Path) -> Self {
         Self(Files::new(home.join("tls")))
     }

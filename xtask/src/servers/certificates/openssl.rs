@@ -1,4 +1,4 @@
-//! Makes keys and signatures with the program `openssl`, because `rcgen` does not support them.
+//! Makes keys and certificates with the program `openssl`, because `rcgen` does not support these kinds of keys and signatures.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::servers::certificates::files::{CLIENT_KEY, Files, PASSWORD, RSA_KEY, 
 use crate::servers::debian::install;
 use crate::servers::user::open_to_all;
 
-/// The kinds of signatures: a name, the signer's kind of key, and the options of `openssl`.
+/// The kinds of signatures of certificates. Each entry is a name, the kind of the signer's key, and options of `openssl`.
 ///
 /// The last column of this table is the hash that channel binding has to use for a certificate with this signature.
 ///
@@ -43,7 +43,8 @@ pub(super) const SIGNATURES: [(&str, &str, &[&str]); 15] = [
 
 const PSS: &str = "rsa_padding_mode:pss";
 
-/// A salt with the length of the hash, which TLS 1.3 requires (RFC 8446, 4.2.3). By default `openssl` uses the longest possible salt.
+/// The option of `openssl` for an RSA-PSS salt with the length of the hash, which TLS 1.3 requires (RFC 8446, 4.2.3). By default `openssl`
+/// uses the longest possible salt.
 const SALT: &str = "rsa_pss_saltlen:digest";
 
 /// The directory of the certificates of [`SIGNATURES`].
@@ -58,7 +59,7 @@ const KEYS: [(&str, &[&str]); 5] = [
     ("ed25519", &["-algorithm", "ED25519"]),
 ];
 
-/// The configuration of `openssl`. The system's configuration is not used, because it may add other extensions.
+/// The configuration file of `openssl`. The system's file is not used, because it may add other extensions to the certificates.
 const CONFIGURATION: &str = "\
 [req]
 distinguished_name = name

@@ -21,7 +21,7 @@ pub(crate) struct Hand<S> {
     prepared: bool,
 }
 
-/// A stream, an input buffer and an output buffer.
+/// An open session: a stream, an input buffer and an output buffer.
 struct Session<S> {
     stream: S,
     walk: Walk,
@@ -29,7 +29,7 @@ struct Session<S> {
 }
 
 impl<S: Dial> Hand<S> {
-    /// Connects, without a password or by SCRAM.
+    /// Connects and logs in, by SCRAM or without a password.
     pub(crate) fn connect(place: &Place, runtime: Rc<Runtime>) -> Result<Self> {
         let session = runtime.block_on(async {
             let mut session =

@@ -1,4 +1,4 @@
-//! A client with libpq, by its C interface.
+//! A client that uses libpq by its C interface.
 
 // Calls of C functions need `unsafe`. All other clients are written in Rust.
 #![allow(unsafe_code)]
@@ -41,7 +41,7 @@ impl Libpq {
     /// Connects to the server.
     pub(crate) fn connect(place: &Place) -> Result<Self> {
         let words = CString::new(place.words())?;
-        // SAFETY: the argument is a C string. Dropping `Libpq` frees the connection, also if it has failed.
+        // SAFETY: the argument is a C string. Dropping `Libpq` frees the connection, even if connecting has failed.
         let this = unsafe { Self { conn: PQconnectdb(words.as_ptr()), prepared: false } };
         // SAFETY: the connection is from PQconnectdb.
         ensure!(unsafe { PQstatus(this.conn) } == ConnStatusType::CONNECTION_OK, this.message());
@@ -86,7 +86,7 @@ impl Libpq {
         self.check(sent == 1)
     }
 
-    /// The next result. `None` means the end of the results of a statement.
+    /// Returns the next result of a statement, or `None` after its last result.
     fn next(&self) -> Option<Outcome> {
         // SAFETY: the connection is open.
         let outcome = unsafe { PQgetResult(self.conn) };
@@ -215,8 +215,8 @@ impl Client for Libpq {
             for place in 0..pipeline.depth {
                 self.send_one(&((batch + place) as i32).to_be_bytes())?;
                 if pipeline.sync_each || place + 1 == pipeline.depth {
-                    // PQpipelineSync also sends the buffer. PQsendPipelineSync, which does not, needs libpq 17.
-                    // SAFETY: the connection is open and in pipeline mode.
+                    // PQpipelineSync also sends the buffered messages. The variant that does not send them, PQsendPipelineSync, needs libpq
+                    // 17. SAFETY: the connection is open and in pipeline mode.
                     self.check(unsafe { PQpipelineSync(self.conn) } == 1)?;
                     syncs += 1;
                 }

@@ -1,6 +1,6 @@
 //! The clients: one program for each library, written for speed with the library's public interface.
 //!
-//! All clients do the same work. A sum over all received values ([`Touch`](crate::micro::touch::Touch)) must be equal for all of them.
+//! All clients do the same work. A sum over all received values ([`Touch`](crate::micro::touch::Touch)) must be equal for all clients.
 
 pub(crate) mod hand;
 pub(crate) mod libpq;
@@ -29,20 +29,20 @@ pub(crate) struct Pipeline {
     pub(crate) depth: u64,
     /// The number of batches.
     pub(crate) batches: u64,
-    /// Whether a Sync follows every statement. Otherwise one Sync follows the batch.
+    /// Whether a Sync follows every statement. If not, one Sync follows each batch.
     pub(crate) sync_each: bool,
 }
 
-/// The statement of pipelines and round trips.
+/// The SQL statement in measurements of pipelines and round trips.
 pub(crate) const ONE: &str = "SELECT $1::int4";
 
-/// A connection of one of the contenders. A method that the contender does not support returns an error.
+/// A connection of one of the compared clients. A method that the client does not support returns an error.
 pub(crate) trait Client {
-    /// Reads the rows of a statement by the simple protocol: text.
+    /// Runs a statement by the simple protocol, and reads its rows in text format.
     fn read_text(&mut self, _: &str) -> Result<u64> {
         bail!("this contender does not support this operation")
     }
-    /// Reads the rows of a statement by the extended protocol: binary.
+    /// Runs a statement by the extended protocol, and reads its rows in binary format.
     fn read_binary(&mut self, _: &str) -> Result<u64> {
         bail!("this contender does not support this operation")
     }

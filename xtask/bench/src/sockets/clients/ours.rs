@@ -1,4 +1,4 @@
-//! A client with pg-stream-tokio.
+//! A client that uses pg-stream-tokio.
 
 use std::rc::Rc;
 
@@ -56,7 +56,7 @@ impl<T: Transport> Ours<T> {
 
 /// Opens a connection without TLS.
 async fn open<S: Dial>(place: &Place) -> Result<Connection<TokioIo<S>>> {
-    // `Link::Unix` marks the stream as safe. TCP streams are safe here, because the benchmark uses only loopback.
+    // `Link::Unix` marks the stream as safe without TLS. TCP streams are safe as well, because the benchmark uses only loopback.
     let builder = ConnectionBuilder::from(config(place)).link(Link::Unix);
     let (conn, _) = builder.connect(S::dial(place).await?).await?;
     Ok(conn)

@@ -1,7 +1,7 @@
 //! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS written by hand, for the hand-written client (the limit).
 //!
-//! This code uses the same cryptography as pg-auth, but checks less: it assumes ASCII names and passwords, and of the server's messages it
-//! checks only the nonce and the signature.
+//! This code uses the same cryptography as pg-auth, but checks less. The code assumes that names and passwords are ASCII. In the server's
+//! messages, only the nonce and the signature are checked.
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -46,12 +46,12 @@ impl Scram {
         if self.end_point.is_some() { "p=tls-server-end-point,," } else { "n,," }
     }
 
-    /// The client's first message.
+    /// The client-first-message of SCRAM.
     pub(crate) fn first(&self) -> String {
         format!("{}n=,r={}", self.header(), self.nonce)
     }
 
-    /// The client's final message, which answers the server's first message.
+    /// The client-final-message of SCRAM, which answers the server-first-message.
     pub(crate) fn last(&mut self, server_first: &[u8]) -> Result<String> {
         let server_first = std::str::from_utf8(server_first)?;
         let (nonce, salt, iterations) =
@@ -95,7 +95,8 @@ fn attributes(server_first: &str) -> Option<(&str, &str, &str)> {
     Some((nonce, salt, parts.next()?.strip_prefix("i=")?))
 }
 
-/// PBKDF2 with HMAC-SHA-256, which takes most of the time of a login. Each iteration is two SHA-256 blocks.
+/// Derives the salted password with PBKDF2 and HMAC-SHA-256. This takes most of the time of a login; each iteration computes two SHA-256
+/// blocks.
 fn derive(password: &str, salt: &[u8], iterations: u32) -> [u8; 32] {
     // The initial hash value of SHA-256 (FIPS 180-4, 5.3.3).
     let initial: [u32; 8] =

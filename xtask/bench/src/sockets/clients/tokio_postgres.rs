@@ -1,4 +1,4 @@
-//! A client with tokio-postgres. Its connection is a task of its own, separate from the task that runs queries.
+//! A client with tokio-postgres. The library's connection runs as a separate task, apart from the task that runs queries.
 
 use std::error::Error;
 use std::pin::pin;
@@ -123,7 +123,7 @@ impl Client for TokioPostgres {
         self.runtime.block_on(async {
             let mut sink = pin!(self.session.copy_in(sql).await?);
             for _ in 0..pieces.times {
-                // Calls `feed` instead of `send`, because `send` would flush each piece. tokio-postgres flushes its own buffer when the
+                // Calls `feed` instead of `send`, because `send` would flush each piece. With `feed`, tokio-postgres flushes only when its
                 // buffer is full.
                 sink.feed(Bytes::from_static(pieces.piece)).await?;
             }

@@ -1,4 +1,4 @@
-//! A client with xitca-postgres. Its driver is a task of its own, and received messages wait in an unbounded queue.
+//! A client with xitca-postgres. The library's driver runs as a separate task. Received messages wait in an unbounded queue.
 
 use std::future::IntoFuture;
 use std::rc::Rc;
@@ -97,7 +97,8 @@ impl Client for Xitca {
             let mut copy = session.copy_in(&statement).await?;
             for piece in 0..pieces.times {
                 copy.copy(pieces.piece)?;
-                // `copy` never waits, so all data would stay in memory. After each 64 KB the driver task gets a chance to send it.
+                // `copy` never waits, so all data would stay in memory. After each 64 KB, this task yields, so that the driver task can
+                // send the data.
                 if (piece + 1) * pieces.piece.len() as u64 % 65_536 < pieces.piece.len() as u64 {
                     tokio::task::yield_now().await;
                 }
