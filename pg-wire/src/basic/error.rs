@@ -33,7 +33,7 @@ pub enum DecodeErrorKind {
     WrongCode,
     /// A byte that selects the form of a field, or a Boolean, has an unknown value.
     UnknownForm {
-        /// The unknown value of the byte.
+        /// The value of the byte that selects the form. No known form has this value.
         found: u8,
     },
     /// The message is not valid after the messages before it.

@@ -63,8 +63,8 @@ impl<T: Transport> TrackedConnection<T> {
         Self::with_state(conn, SessionState::new())
     }
 
-    /// Tracks a connection whose session has the state `state`. Precondition: the state does not yet contain the messages that are queued
-    /// on the connection and not committed.
+    /// Tracks a connection whose session has the state `state`. Precondition: `state` has been fed every message that a flush of the
+    /// connection has begun to send. Messages that are only queued are fed to `state` later, by [`flush`](Self::flush).
     pub fn with_state(conn: Connection<T>, state: SessionState) -> Self {
         Self { conn, state, observer: () }
     }

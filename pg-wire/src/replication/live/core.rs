@@ -112,8 +112,8 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
         })
     }
 
-    /// Passes received data to the payload, the form in which the stream lends its data. Returns true if the payload has kept the data,
-    /// because the data belongs to a transaction in progress.
+    /// Passes received data to `payload`, which decides in which form the caller receives data: raw WAL or decoded changes. Returns true if
+    /// `payload` has stored the data for later, because the data belongs to a transaction in progress.
     fn keep(&mut self, head: &Head) -> Result<bool, StreamError> {
         let Self { conn, driver, phase, payload } = self;
         let wal = decode(conn.inbox().look(head).body);

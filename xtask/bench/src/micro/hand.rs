@@ -60,8 +60,9 @@ impl Walk {
     }
 }
 
-/// Returns a closure that runs one round of the hand-written loop on pieces of 64 KB. `frames_of` reads the values of all whole frames, and
-/// returns the number of frames.
+/// Returns a closure that reads all `frames` once, in pieces of 64 KB, with a loop that is written by hand for these bytes. Its time is the
+/// limit that other contenders are compared with. `frames_of` reads the values of all whole frames in the buffer, and returns the number of
+/// these frames.
 pub(crate) fn limit(
     frames: Frames,
     frames_of: impl Fn(&mut Walk, &mut Touch) -> u64,
