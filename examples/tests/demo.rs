@@ -1,5 +1,6 @@
 //! Tests of the output, the errors and the exit status of `demo`.
 
+#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;
 
 use support::{Ended, Server, run};

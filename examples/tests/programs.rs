@@ -1,5 +1,6 @@
 //! Tests of the small programs with real servers: output and exit status.
 
+#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;
 
 use support::{Server, run};

@@ -360,7 +360,7 @@ fn request(packet: &[u8]) -> Option<Initial<'_>> {
     Initial::decode(body).ok()
 }
 
-/// Runs a [`TlsOffer`] over a stream of which nothing has been read yet. Returns the machine at [`OfferStep::Upgrade`] or
+/// Runs a [`TlsOffer`] over a new stream, from which no bytes have been read. Returns the machine at [`OfferStep::Upgrade`] or
 /// [`OfferStep::Clear`].
 ///
 /// # Errors

@@ -272,7 +272,7 @@ async fn fall_asleep<T: Transport>(conn: &mut Connection<T>) {
 
 // ---- Large amounts ----------------------------------------------------------------------------------------------------
 
-/// Queues `times` statements, of which each returns `value`, and a Sync.
+/// Queues `times` statements and a Sync. Each statement returns `value`.
 fn echo<P: PgProtocol>(out: &mut P, times: usize, value: &str) {
     out.parse(Statement("echo")).query("SELECT $1::text").finish();
     for _ in 0..times {

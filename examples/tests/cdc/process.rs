@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::database::Database;
-use crate::support::{Ended, PATIENCE, finish};
+use crate::support::{Ended, PATIENCE, finish, wait_for_end};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pg-cdc");
 
@@ -186,11 +186,7 @@ impl Running {
     /// Waits for the end of the program, and returns its exit status and the text of standard error.
     #[track_caller]
     pub(crate) fn wait(mut self) -> (Option<i32>, String) {
-        let begun = Instant::now();
-        while self.is_alive() {
-            assert!(begun.elapsed() < PATIENCE, "the program does not end");
-            thread::sleep(Duration::from_millis(10));
-        }
+        wait_for_end(self.0.as_ref().expect("it runs"));
         let output = self.0.take().expect("it ran").wait_with_output().expect("a child");
         (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8"))
     }

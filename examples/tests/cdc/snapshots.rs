@@ -1,7 +1,6 @@
 //! Tests of the snapshot: the rows that are written before the changes.
 
 use std::thread;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -95,7 +94,9 @@ fn changes_continue_where_the_snapshot_ends() {
                     session.run("INSERT INTO t (x) VALUES ('while')");
                 }
             });
-            thread::sleep(Duration::from_millis(100));
+            wait_until("a row of the writer", || {
+                cdc.database.session().value("SELECT count(*) FROM t WHERE x = 'while'") != "0"
+            });
             cdc.until_now(SNAPSHOT);
             stop.store(true, std::sync::atomic::Ordering::Relaxed);
         });

@@ -75,7 +75,7 @@ async fn each_client_keeps_its_own_unnamed_statement() {
             assert_eq!(execute(&mut a, "").await.expect("known to the pooler"), ["a"]);
             assert_eq!(execute(&mut b, "").await.expect("known to the pooler"), ["b"]);
         }
-        // Checks that a Query message drops the unnamed statement of its own client only.
+        // Checks that a Query message drops the unnamed statement of the client that sent the Query, and of no other client.
         a.rows("select 1").await;
         let error = execute(&mut a, "").await.expect_err("dropped");
         assert_eq!(sqlstate(&*error), SqlState::INVALID_SQL_STATEMENT_NAME);

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::wait_for_end;
 
 /// Time limit of every wait. On an idle machine no wait takes more than seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -149,12 +150,7 @@ impl Proxy {
 
     /// Waits for the end of the proxy, and returns the result.
     pub(crate) fn ended(mut self) -> Stopped {
-        // A process descriptor becomes readable when the process ends.
-        let pid = Pid::from_child(&self.child);
-        let process = pidfd_open(pid, PidfdFlags::empty()).expect("our own child process");
-        let limit = Timespec::try_from(PATIENCE).expect("a short time");
-        let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit)).expect("a descriptor");
-        assert_eq!(ended, 1, "waited in vain until it ends");
+        wait_for_end(&self.child);
         let status = self.child.wait().expect("our own child process");
         self.listener.take().expect("the server listens").join().expect("it does not panic");
         let mut said = std::mem::take(&mut *self.said());

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use crate::support::{Ended, PATIENCE, Server, finish};
 
-/// Settings of every cluster. The server writes as little WAL of its own as possible.
+/// Settings of every cluster. Background processes of the server write as little WAL as possible.
 const SETTINGS: [&str; 7] = [
     "listen_addresses=127.0.0.1",
     "fsync=off",

@@ -1,10 +1,13 @@
 //! Helpers for the tests of programs: the addresses of the servers, and functions that run a program to its end.
 
 use std::net::SocketAddr;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// Time limit of a program. The slowest program takes a second on an idle machine; a program that hangs is killed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -82,4 +85,14 @@ pub(crate) fn output(command: &mut Command) -> Output {
             panic!("{command:?} did not end within {PATIENCE:?} (kill: {killed:?})");
         }
     }
+}
+
+/// Waits for the end of a process that still has to be waited for with `Child::wait`.
+#[track_caller]
+pub(crate) fn wait_for_end(child: &Child) {
+    // A process descriptor becomes readable when the process ends.
+    let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).expect("our own child process");
+    let limit = Timespec::try_from(PATIENCE).expect("a short time");
+    let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit)).expect("a descriptor");
+    assert_eq!(ended, 1, "the process does not end");
 }

@@ -208,6 +208,12 @@ fn an_error_of_the_server_is_returned_with_all_its_fields_and_the_connection_can
     });
 }
 
+/// Connects to a server that disconnects a client which has sent nothing for a second.
+async fn impatient_walsender(server: &Server) -> Conn {
+    let config = server.config("admin", "").sslmode(pg_stream_tokio::SslMode::Disable);
+    get_in(&config.replication(Replication::Logical).options("-c wal_sender_timeout=1s")).await.0
+}
+
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
@@ -216,12 +222,7 @@ fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
         let name = slot.name.as_str();
         let mut session = session(server).await;
         set_up(server, &mut session, name).await;
-        let config = server
-            .config("admin", "")
-            .sslmode(pg_stream_tokio::SslMode::Disable)
-            .replication(Replication::Logical)
-            .options("-c wal_sender_timeout=1s");
-        let (conn, _) = get_in(&config).await;
+        let conn = impatient_walsender(server).await;
         let mut stream = start_on(conn, name, Lsn::INVALID).await.interval(Duration::from_millis(200));
 
         // The rows have far more bytes than the buffers of both sockets can hold.
@@ -332,12 +333,7 @@ fn a_reader_that_blocks_its_thread_is_not_disconnected_while_the_sender_runs() {
         let name = slot.name.as_str();
         let mut session = session(server).await;
         set_up(server, &mut session, name).await;
-        let config = server
-            .config("admin", "")
-            .sslmode(pg_stream_tokio::SslMode::Disable)
-            .replication(Replication::Logical)
-            .options("-c wal_sender_timeout=1s");
-        let (conn, _) = get_in(&config).await;
+        let conn = impatient_walsender(server).await;
         let stream = start_on(conn, name, Lsn::INVALID).await.interval(Duration::from_millis(200));
         let (mut reader, sender) = stream.split();
         let sender = tokio::spawn(sender.run());

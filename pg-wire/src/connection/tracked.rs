@@ -189,13 +189,8 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
     ) -> Result<TransactionStatus, E> {
         let mut outcome = Outcome::new();
         loop {
-            match self.recv().await {
-                Ok(frame) => {
-                    if let Some(status) = outcome.take(frame, &mut each)? {
-                        return outcome.end(status);
-                    }
-                }
-                Err(error) => return Err(outcome.fail(error)),
+            if let Some(end) = outcome.take(self.recv().await, &mut each) {
+                return end;
             }
         }
     }

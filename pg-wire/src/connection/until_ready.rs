@@ -55,13 +55,8 @@ impl<T: Transport> Connection<T> {
     ) -> Result<TransactionStatus, E> {
         let mut outcome = Outcome::new();
         loop {
-            match self.recv().await {
-                Ok(frame) => {
-                    if let Some(status) = outcome.take(frame, &mut each)? {
-                        return outcome.end(status);
-                    }
-                }
-                Err(error) => return Err(outcome.fail(error)),
+            if let Some(end) = outcome.take(self.recv().await, &mut each) {
+                return end;
             }
         }
     }
@@ -99,45 +94,44 @@ impl<E: From<Error>> Outcome<E> {
         Self { failure: None }
     }
 
-    /// Processes a message of the batch. Returns the transaction status if the message is ReadyForQuery, and `None` for any other message.
+    /// Processes a message of the batch, or the error of the connection. Returns the result of the batch after ReadyForQuery or an error
+    /// of the connection, and `None` after any other message.
     #[inline]
     pub(super) fn take(
         &mut self,
-        frame: Frame<'_>,
+        received: Result<Frame<'_>, Error>,
         each: &mut impl FnMut(Frame<'_>) -> Result<(), E>,
-    ) -> Result<Option<TransactionStatus>, E> {
-        if matches!(frame.code, MessageCode::READY_FOR_QUERY | MessageCode::ERROR_RESPONSE) {
-            return self.end_or_error(frame);
+    ) -> Option<Result<TransactionStatus, E>> {
+        match received {
+            Ok(frame)
+                if !matches!(frame.code, MessageCode::READY_FOR_QUERY | MessageCode::ERROR_RESPONSE) =>
+            {
+                if self.failure.is_none() {
+                    self.failure = each(frame).err();
+                }
+                None
+            }
+            received => self.end_or_error(received),
         }
-        if self.failure.is_none()
-            && let Err(error) = each(frame)
-        {
-            self.failure = Some(error);
-        }
-        Ok(None)
     }
 
     #[cold]
-    fn end_or_error(&mut self, frame: Frame<'_>) -> Result<Option<TransactionStatus>, E> {
-        if frame.code == MessageCode::READY_FOR_QUERY {
-            let ready = frame.decode::<ReadyForQuery>().map_err(|error| self.fail(error.into()))?;
-            return Ok(Some(ready.status));
-        }
-        let error = match frame.decode::<ErrorResponse<'_>>() {
-            Ok(error) => Error::Server(error.to_owned()),
-            Err(error) => error.into(),
+    fn end_or_error(&mut self, received: Result<Frame<'_>, Error>) -> Option<Result<TransactionStatus, E>> {
+        let outcome = match received {
+            Ok(frame) if frame.code == MessageCode::READY_FOR_QUERY => {
+                frame.decode::<ReadyForQuery>().map(|ready| ready.status).map_err(Error::from)
+            }
+            Ok(frame) => {
+                let error = frame.decode::<ErrorResponse<'_>>();
+                let error = error.map_or_else(Error::from, |error| Error::Server(error.to_owned()));
+                self.failure.get_or_insert_with(|| error.into());
+                return None;
+            }
+            Err(error) => Err(error),
         };
-        if self.failure.is_none() {
-            self.failure = Some(error.into());
-        }
-        Ok(None)
-    }
-
-    pub(super) fn fail(&mut self, error: Error) -> E {
-        self.failure.take().unwrap_or_else(|| error.into())
-    }
-
-    pub(super) fn end(self, status: TransactionStatus) -> Result<TransactionStatus, E> {
-        self.failure.map_or(Ok(status), Err)
+        Some(match (self.failure.take(), outcome) {
+            (Some(first), _) => Err(first),
+            (None, outcome) => outcome.map_err(E::from),
+        })
     }
 }

@@ -68,7 +68,7 @@ impl<'a> Bound<'a> {
         }
     }
 
-    /// Returns the format of the bytes; `None` for NULL, which has no format of its own.
+    /// Returns the format of the bytes; `None` for NULL, which has no format.
     #[inline(always)]
     pub fn format(&self) -> Option<FormatCode> {
         if matches!(self.repr, Repr::Null) { None } else { Some(self.format) }

@@ -51,5 +51,5 @@ impl Formats {
     }
 }
 
-/// Error for parameters of which some are text and some are binary: each parameter needs its own format code.
+/// Error: some parameters are in text format and others in binary format, so the message needs one format code for each parameter.
 pub(crate) struct Mixed;

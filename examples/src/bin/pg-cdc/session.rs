@@ -44,7 +44,7 @@ impl Session {
         Self::open(&config.clone().replication(Replication::Logical)).await
     }
 
-    /// Connects with this configuration. The session is in replication mode only if the configuration says so.
+    /// Connects with this configuration. The session accepts replication commands only if the configuration sets `replication`.
     pub(crate) async fn open(config: &Config) -> Result<Self, Failure> {
         let (conn, session) = pg_stream_tokio::connect(config).await?;
         let version = session.parameters.get("server_version").unwrap_or_default();

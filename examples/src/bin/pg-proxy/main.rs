@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p examples --bin pg-proxy -- --listen 127.0.0.1:6432 --upstream 127.0.0.1:5432 --trace -`
 //!
-//! Each connection is served by a task of its own, in two phases ([`session`]). The first phase is the [`opening`], from the client's first
+//! A separate task serves each connection, in two phases ([`session`]). The first phase is the [`opening`], from the client's first
 //! packet to AuthenticationOk; [`openings`] limits the number of connections in this phase. In the second phase each direction is an
 //! independent [`pump`] with an [`inspector`]. A signal ends both phases, through [`stop`].
 

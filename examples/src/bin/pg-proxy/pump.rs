@@ -24,7 +24,7 @@ pub(crate) struct Pump {
     pub(crate) inbox: Inbox,
     pub(crate) from: Reader,
     pub(crate) to: Writer,
-    /// Whether the last message to the receiver was written completely. Only then may the proxy send a message of its own.
+    /// Whether the last message to the receiver was written completely. Until then the proxy must not send an error to the receiver.
     pub(crate) between_messages: bool,
 }
 

@@ -87,7 +87,7 @@ impl Proxy {
         })
     }
 
-    /// Largest number of file descriptors that a connection needs: for the client, for the server, and for a trace file of its own.
+    /// Maximum number of file descriptors of one connection: the client's socket, the server's socket, and the connection's trace file.
     pub(crate) fn descriptors_each(&self) -> u64 {
         let trace = u64::from(matches!(self.trace, Destination::PerConnection(_)));
         self.listen.descriptors() + self.upstream.descriptors() + trace
@@ -216,7 +216,7 @@ async fn until_something_ends_it<T>(
 
 /// Passes bytes on in both directions, beginning with the buffered bytes.
 ///
-/// Each direction is a task of its own, so that an idle direction is not polled.
+/// Each direction runs in a separate task, so that an idle direction is not polled.
 async fn session(context: &Arc<Context>, sides: Sides) -> (Result<(), Failure>, Option<Leaving>) {
     let Sides { client, server, opaque } = sides;
     if opaque || context.proxy.raw {

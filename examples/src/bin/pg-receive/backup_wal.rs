@@ -1,4 +1,4 @@
-//! The WAL of a base backup, received by a connection of its own while the backup is made.
+//! Receives the WAL of a base backup over a second connection, while the first connection receives the backup.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
