@@ -258,12 +258,14 @@ impl Checked {
         let mut replies = 0;
         while let Some(reply) = self.receive(SHORT).await? {
             match (reply, self.last) {
-                // An error or a notice makes the server send at once, together with all replies that it has kept.
-                (_, MessageCode::ERROR_RESPONSE | MessageCode::NOTICE_RESPONSE)
-                    if waiting == Waiting::Flush =>
-                {
-                    return Ok(());
-                }
+                // An error, a notice or the start of a COPY FROM STDIN makes the server send at once, together with all replies that the
+                // server has kept in its buffer.
+                (
+                    _,
+                    MessageCode::ERROR_RESPONSE
+                    | MessageCode::NOTICE_RESPONSE
+                    | MessageCode::COPY_IN_RESPONSE,
+                ) if waiting == Waiting::Flush => return Ok(()),
                 (Some(_), MessageCode::ERROR_RESPONSE) if self.cancelled && waiting == Waiting::CopyData => {
                     return Ok(());
                 }

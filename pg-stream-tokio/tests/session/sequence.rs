@@ -199,22 +199,26 @@ fn batch() -> impl Strategy<Value = Vec<Message>> {
             Message::Sync,
         ]
     });
-    let copy = (any::<bool>(), any::<bool>(), 0usize..3).prop_map(|(extended, done, lines)| {
-        let mut batch = match extended {
-            false => vec![Message::Query(Sql::CopyIn)],
-            true => vec![
-                Message::Parse(0, Sql::CopyIn),
-                Message::Bind { portal: 0, statement: 0 },
-                Message::Execute { portal: 0, rows: 0 },
-            ],
-        };
-        batch.extend(vec![Message::CopyData; lines]);
-        batch.push(if done { Message::CopyDone } else { Message::CopyFail });
-        if extended {
-            batch.push(Message::Sync);
-        }
-        batch
-    });
+    let copy =
+        (any::<bool>(), any::<bool>(), any::<bool>(), 0usize..3).prop_map(|(extended, ends, done, lines)| {
+            let mut batch = match extended {
+                false => vec![Message::Query(Sql::CopyIn)],
+                true => vec![
+                    Message::Parse(0, Sql::CopyIn),
+                    Message::Bind { portal: 0, statement: 0 },
+                    Message::Execute { portal: 0, rows: 0 },
+                ],
+            };
+            batch.extend(vec![Message::CopyData; lines]);
+            if !ends {
+                return batch;
+            }
+            batch.push(if done { Message::CopyDone } else { Message::CopyFail });
+            if extended {
+                batch.push(Message::Sync);
+            }
+            batch
+        });
     let pipeline = prop::collection::vec(sql(), 1..8).prop_map(|statements| {
         let each = statements.into_iter().flat_map(|sql| {
             [

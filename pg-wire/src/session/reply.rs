@@ -47,6 +47,9 @@ pub enum Waiting {
     /// No reply will arrive, because every request has received all of its replies.
     Nothing,
     /// Replies are outstanding, but the server keeps them in its buffer until it reads Flush, Sync, Query or FunctionCall.
+    ///
+    /// Three events make the server send its buffer earlier: an error or a notice, the start of a COPY FROM STDIN, and a full buffer (8 kB).
+    /// Whether they happen cannot be known in advance.
     Flush,
     /// No reply will arrive before the server reads Sync.
     Sync,
