@@ -54,6 +54,15 @@ impl<'a> Values<'a> {
         self.len() == 0
     }
 
+    /// Returns the bytes of a received list, beginning with the count; `None` for a list of slices.
+    #[inline(always)]
+    pub(crate) fn as_received(&self) -> Option<&'a [u8]> {
+        match self.0 {
+            Unread::Wire(bytes) => Some(bytes),
+            Unread::Given(_) => None,
+        }
+    }
+
     /// Returns an iterator over the values, in order; `None` is NULL.
     #[inline]
     pub fn iter(&self) -> ValuesIter<'a> {

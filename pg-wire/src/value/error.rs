@@ -4,6 +4,8 @@ use alloc::boxed::Box;
 use core::error::Error;
 use core::fmt;
 
+use super::Column;
+use crate::basic::enums::FormatCode;
 use crate::basic::error::DecodeError;
 use crate::basic::oid;
 
@@ -57,20 +59,48 @@ pub struct ValueError {
     pub index: usize,
     /// Name of the column.
     pub name: Box<str>,
-    /// Oid of the column's type.
-    pub type_oid: crate::Oid,
+    /// Type and format of the column.
+    pub column: Column,
+    /// Name of the requested Rust type, as [`type_name`](core::any::type_name) returns the name.
+    pub rust_type: &'static str,
     /// The reason why the value could not be read.
     pub mismatch: Mismatch,
 }
 
 impl fmt::Display for ValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { index, name, type_oid, mismatch } = self;
-        write!(f, "column {index} {name:?}")?;
-        match oid::name(*type_oid) {
-            Some(type_name) => write!(f, " of type {type_name}: {mismatch}"),
-            None => write!(f, " of type {type_oid}: {mismatch}"),
+        let Self { index, name, column, rust_type, mismatch } = self;
+        write!(f, "column {index} {name:?} of type ")?;
+        match oid::name(column.type_oid) {
+            Some(type_name) => f.write_str(type_name)?,
+            None => write!(f, "{}", column.type_oid)?,
         }
+        if column.format == FormatCode::Binary {
+            f.write_str(" in binary format")?;
+        }
+        write!(f, ": {mismatch}")?;
+        let is_string = matches!(*rust_type, "&str" | "alloc::string::String");
+        match mismatch {
+            Mismatch::Null => write!(f, ": use Option<{}>", ShortName(rust_type)),
+            Mismatch::Range { .. } => f.write_str(": use a type with a larger range"),
+            Mismatch::Type { .. } if is_string => f.write_str(": request text format, or use `Sql<T>`"),
+            Mismatch::Type { .. } if matches!(column.type_oid, oid::TEXT | oid::VARCHAR) => {
+                f.write_str(": use &str or String")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The name of a Rust type without the paths of modules: `Option<String>`.
+struct ShortName<'a>(&'a str);
+
+impl fmt::Display for ShortName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_delimiter = |c: char| !(c.is_alphanumeric() || matches!(c, '_' | ':'));
+        self.0
+            .split_inclusive(is_delimiter)
+            .try_for_each(|part| f.write_str(part.rsplit_once("::").map_or(part, |(_, name)| name)))
     }
 }
 
@@ -109,9 +139,9 @@ pub enum RowError {
         /// Number of columns in the RowDescription.
         columns: usize,
     },
-    /// The number of members of the requested tuple differs from the number of values in the row.
+    /// The number of columns that the requested type reads differs from the number of columns in the row.
     Width {
-        /// Number of members of the requested tuple.
+        /// Number of columns that the requested type reads.
         wanted: usize,
         /// Number of columns in the RowDescription.
         columns: usize,
@@ -128,6 +158,8 @@ pub enum RowError {
         /// The requested name.
         name: &'static str,
     },
+    /// An implementation of [`FromRow`](super::FromRow) reads more columns than its `COUNT` or its `NAMES` announce.
+    Members,
     /// The row is malformed.
     Damaged(DecodeError),
     /// A value cannot be read.
@@ -163,13 +195,16 @@ impl fmt::Display for RowError {
                 write!(f, "{formats} for {columns}: expected none, one, or one for each column")
             }
             Self::Width { wanted, columns } => {
-                let (wanted, columns) = (Counted(*wanted, "member"), Counted(*columns, "column"));
-                write!(f, "the row has {columns} but the tuple has {wanted}")
+                let (wanted, columns) = (Counted(*wanted, "column"), Counted(*columns, "column"));
+                write!(f, "the row has {columns} but the requested type reads {wanted}")
             }
             Self::NoColumn { index, columns } => {
                 write!(f, "there is no column {index}: the row has {}", Counted(*columns, "column"))
             }
             Self::NoColumnNamed { name } => write!(f, "there is no column {name:?} in the row"),
+            Self::Members => {
+                f.write_str("the row type reads more columns than its COUNT or its NAMES announce")
+            }
             Self::Damaged(error) => error.fmt(f),
             Self::Value(error) => error.fmt(f),
         }

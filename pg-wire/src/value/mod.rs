@@ -16,12 +16,13 @@
 //! assert_eq!((id, name), (7, "Ada"));
 //!
 //! let error = columns.decode::<(i32, i32)>(&row).unwrap_err();
-//! assert_eq!(error.to_string(), "column 1 \"name\" of type text: the value is not an i32");
+//! assert_eq!(error.to_string(), "column 1 \"name\" of type text: the value is not an i32: use &str or String");
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
 mod columns;
 mod error;
+mod row;
 mod scalar;
 #[cfg(feature = "postgres-types")]
 mod sound;
@@ -29,8 +30,9 @@ mod sound;
 mod sql;
 mod text;
 
-pub use columns::{Columns, FromRow, RowReader};
+pub use columns::Columns;
 pub use error::{Mismatch, RowError, ValueError};
+pub use row::{CheckTypes, Fields, FromRow, RowReader};
 #[cfg(feature = "postgres-types")]
 pub use sql::{Sql, SqlParam};
 pub use text::AsText;
@@ -70,4 +72,14 @@ pub trait FromValue<'a>: Sized {
     /// # Errors
     /// When the column's type or the value does not fit the Rust type, or when the value is malformed.
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch>;
+
+    /// Checks that the type can read values of the column, before a value is received; see [`Columns::prepare`]. Without this method, a
+    /// mismatch is found in the first value.
+    ///
+    /// # Errors
+    /// [`Mismatch::Type`].
+    fn check(column: Column) -> Result<(), Mismatch> {
+        let _ = column;
+        Ok(())
+    }
 }

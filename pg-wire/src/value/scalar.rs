@@ -8,10 +8,22 @@ use crate::basic::enums::FormatCode;
 use crate::basic::oid;
 use crate::basic::oid::Oid;
 
-/// Returns the bytes of a value, and whether the bytes are text. The column must have one of the given types.
+/// Returns whether the values of a column are text. The column must have one of the given types.
 ///
 /// Two other types are also accepted: 0, if the type is not known, and `unknown`, the type of a literal without a cast. The values of the
 /// type `unknown` are text in both formats.
+fn is_text(column: Column, types: &[Oid], wanted: &'static str) -> Result<bool, Mismatch> {
+    if !(types.contains(&column.type_oid) || matches!(column.type_oid, 0 | oid::UNKNOWN)) {
+        return Err(Mismatch::Type { wanted });
+    }
+    match column.format {
+        FormatCode::Text => Ok(true),
+        FormatCode::Binary => Ok(column.type_oid == oid::UNKNOWN),
+        FormatCode::Other(_) => Err(Mismatch::Type { wanted }),
+    }
+}
+
+/// Returns the bytes of a value, and whether the bytes are text. The column must have one of the given types; see [`is_text`].
 fn of<'a>(
     value: Option<&'a [u8]>,
     column: Column,
@@ -19,16 +31,10 @@ fn of<'a>(
     wanted: &'static str,
 ) -> Result<(&'a [u8], bool), Mismatch> {
     let bytes = value.ok_or(Mismatch::Null)?;
-    if !(types.contains(&column.type_oid) || matches!(column.type_oid, 0 | oid::UNKNOWN)) {
-        return Err(Mismatch::Type { wanted });
-    }
-    match column.format {
-        FormatCode::Text => Ok((bytes, true)),
-        FormatCode::Binary => Ok((bytes, column.type_oid == oid::UNKNOWN)),
-        FormatCode::Other(_) => Err(Mismatch::Type { wanted }),
-    }
+    is_text(column, types, wanted).map(|is_text| (bytes, is_text))
 }
 
+#[inline(always)]
 fn utf8(bytes: &[u8]) -> Result<&str, Mismatch> {
     core::str::from_utf8(bytes).map_err(|_| Mismatch::Utf8)
 }
@@ -55,10 +61,36 @@ const OBJECTS: &[Oid] = &[
     oid::REGCOLLATION,
 ];
 
-/// Reads a value of any integer type as an `i128`, the smallest type that can represent all `i64` and all `u64`.
+/// Returns the types that an integer type of Rust can read, if the column has one of the types.
+fn integers_like(type_oid: Oid) -> &'static [Oid] {
+    if OBJECTS.contains(&type_oid) { OBJECTS } else { NUMBERS }
+}
+
+/// Fast path: reads an integer of at most 18 digits, which every `i64` can represent. Returns `None` for any other text.
+#[inline(always)]
+fn short_integer(text: &[u8]) -> Option<i64> {
+    let (is_negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if !(1..=18).contains(&digits.len()) {
+        return None;
+    }
+    let mut number = 0i64;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number * 10 + i64::from(digit);
+    }
+    Some(if is_negative { -number } else { number })
+}
+
+/// Slow path: reads a value of any integer type as an `i128`, the smallest type that can represent all `i64` and all `u64`.
+#[inline(never)]
 fn integer(value: Option<&[u8]>, column: Column, wanted: &'static str) -> Result<i128, Mismatch> {
-    let types = if OBJECTS.contains(&column.type_oid) { OBJECTS } else { NUMBERS };
-    let (bytes, is_text) = of(value, column, types, wanted)?;
+    let (bytes, is_text) = of(value, column, integers_like(column.type_oid), wanted)?;
     if is_text {
         return text_integer(bytes, column.type_oid, wanted);
     }
@@ -102,58 +134,107 @@ fn text_integer(bytes: &[u8], type_oid: Oid, wanted: &'static str) -> Result<i12
 }
 
 macro_rules! integers {
-    ($($type:ty, $wanted:literal;)*) => {
+    ($($type:ty, $type_oid:path, $wanted:literal;)*) => {
         $(impl<'a> FromValue<'a> for $type {
-            #[inline]
+            // The fast path reads the PostgreSQL type with the same range. All other types and all errors are left to `integer`.
+            #[inline(always)]
             fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
+                if let Some(bytes) = value && column.type_oid == $type_oid {
+                    let number = match column.format {
+                        FormatCode::Binary => bytes.try_into().ok().map(<$type>::from_be_bytes),
+                        FormatCode::Text => short_integer(bytes).and_then(|number| number.try_into().ok()),
+                        FormatCode::Other(_) => None,
+                    };
+                    if let Some(number) = number {
+                        return Ok(number);
+                    }
+                }
                 let number = integer(value, column, $wanted)?;
                 Self::try_from(number).map_err(|_| Mismatch::Range { wanted: $wanted })
+            }
+
+            fn check(column: Column) -> Result<(), Mismatch> {
+                is_text(column, integers_like(column.type_oid), $wanted).map(drop)
             }
         })*
     };
 }
 
 integers! {
-    i16, "an i16";
-    i32, "an i32";
-    i64, "an i64";
-    u32, "a u32";
-    u64, "a u64";
+    i16, oid::INT2, "an i16";
+    i32, oid::INT4, "an i32";
+    i64, oid::INT8, "an i64";
+    u32, oid::OID, "a u32";
+    u64, oid::XID8, "a u64";
 }
 
-impl<'a> FromValue<'a> for f64 {
-    fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
-        let (bytes, is_text) = of(value, column, &[oid::FLOAT8, oid::FLOAT4], "an f64")?;
-        match *bytes {
-            // The text is parsed as f32 first, so that a `float4` of 0.1 becomes the same f64 from text as from binary.
-            _ if is_text && column.type_oid == oid::FLOAT4 => f32::from_value(value, column).map(Self::from),
-            _ if is_text => utf8(bytes)?.parse().map_err(|_| Mismatch::Malformed),
-            [a, b, c, d] if column.type_oid != oid::FLOAT8 => Ok(f32::from_be_bytes([a, b, c, d]).into()),
-            _ if column.type_oid != oid::FLOAT4 => {
-                bytes.try_into().map(Self::from_be_bytes).map_err(|_| Mismatch::Malformed)
+macro_rules! floats {
+    ($($type:ty, $type_oid:path, $types:expr, $wanted:literal, $slow:path;)*) => {
+        $(impl<'a> FromValue<'a> for $type {
+            // The fast path reads the PostgreSQL type with the same range.
+            #[inline(always)]
+            fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
+                if let Some(bytes) = value && column.type_oid == $type_oid {
+                    let number = match column.format {
+                        FormatCode::Binary => bytes.try_into().ok().map(<$type>::from_be_bytes),
+                        FormatCode::Text => utf8(bytes).ok().and_then(|text| text.parse().ok()),
+                        FormatCode::Other(_) => None,
+                    };
+                    if let Some(number) = number {
+                        return Ok(number);
+                    }
+                }
+                $slow(value, column)
             }
-            _ => Err(Mismatch::Malformed),
+
+            fn check(column: Column) -> Result<(), Mismatch> {
+                is_text(column, $types, $wanted).map(drop)
+            }
+        })*
+    };
+}
+
+floats! {
+    f32, oid::FLOAT4, &[oid::FLOAT4], "an f32", float4;
+    f64, oid::FLOAT8, &[oid::FLOAT8, oid::FLOAT4], "an f64", float8;
+}
+
+#[inline(never)]
+fn float8(value: Option<&[u8]>, column: Column) -> Result<f64, Mismatch> {
+    let (bytes, is_text) = of(value, column, &[oid::FLOAT8, oid::FLOAT4], "an f64")?;
+    match *bytes {
+        // The text is parsed as f32 first, so that a `float4` of 0.1 becomes the same f64 from text as from binary.
+        _ if is_text && column.type_oid == oid::FLOAT4 => f32::from_value(value, column).map(f64::from),
+        _ if is_text => utf8(bytes)?.parse().map_err(|_| Mismatch::Malformed),
+        [a, b, c, d] if column.type_oid != oid::FLOAT8 => Ok(f32::from_be_bytes([a, b, c, d]).into()),
+        _ if column.type_oid != oid::FLOAT4 => {
+            bytes.try_into().map(f64::from_be_bytes).map_err(|_| Mismatch::Malformed)
         }
+        _ => Err(Mismatch::Malformed),
     }
 }
 
-impl<'a> FromValue<'a> for f32 {
-    fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
-        let (bytes, is_text) = of(value, column, &[oid::FLOAT4], "an f32")?;
-        if is_text {
-            return utf8(bytes)?.parse().map_err(|_| Mismatch::Malformed);
-        }
-        bytes.try_into().map(Self::from_be_bytes).map_err(|_| Mismatch::Malformed)
+#[inline(never)]
+fn float4(value: Option<&[u8]>, column: Column) -> Result<f32, Mismatch> {
+    let (bytes, is_text) = of(value, column, &[oid::FLOAT4], "an f32")?;
+    if is_text {
+        return utf8(bytes)?.parse().map_err(|_| Mismatch::Malformed);
     }
+    bytes.try_into().map(f32::from_be_bytes).map_err(|_| Mismatch::Malformed)
 }
 
 impl<'a> FromValue<'a> for bool {
+    #[inline]
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         match of(value, column, &[oid::BOOL], "a bool")? {
             (b"t", true) | ([1], false) => Ok(true),
             (b"f", true) | ([0], false) => Ok(false),
             _ => Err(Mismatch::Malformed),
         }
+    }
+
+    fn check(column: Column) -> Result<(), Mismatch> {
+        is_text(column, &[oid::BOOL], "a bool").map(drop)
     }
 }
 
@@ -174,43 +255,74 @@ const TEXTS: &[Oid] = &[
 /// The first byte of a binary `jsonb` or `jsonpath`: a version, followed by the text.
 const VERSION: u8 = 1;
 
+const STRING: &str = "a string";
+
 impl<'a> FromValue<'a> for &'a str {
+    #[inline(always)]
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
-        const WANTED: &str = "a string";
         let bytes = value.ok_or(Mismatch::Null)?;
         match (column.format, column.type_oid) {
             // Every type has a text form.
-            (FormatCode::Text, _) => utf8(bytes),
-            (FormatCode::Binary, oid::JSONB | oid::JSONPATH) => match bytes {
-                [VERSION, text @ ..] => utf8(text),
-                _ => Err(Mismatch::Malformed),
-            },
-            // A value of type `"char"` has one byte. In text format PostgreSQL writes byte 0 as an empty string.
-            (FormatCode::Binary, oid::CHAR) => match bytes {
-                [0] => Ok(""),
-                [_] => utf8(bytes),
-                _ => Err(Mismatch::Malformed),
-            },
-            _ => utf8(of(value, column, TEXTS, WANTED)?.0),
+            (FormatCode::Text, _) | (FormatCode::Binary, oid::TEXT | oid::VARCHAR) => utf8(bytes),
+            _ => binary_string(bytes, column),
+        }
+    }
+
+    fn check(column: Column) -> Result<(), Mismatch> {
+        match (column.format, column.type_oid) {
+            (FormatCode::Text, _) | (FormatCode::Binary, oid::JSONB | oid::JSONPATH | oid::CHAR) => Ok(()),
+            _ => is_text(column, TEXTS, STRING).map(drop),
+        }
+    }
+}
+
+/// Slow path: reads a string from the binary format of a type other than `text`.
+#[inline(never)]
+fn binary_string(bytes: &[u8], column: Column) -> Result<&str, Mismatch> {
+    match (column.format, column.type_oid) {
+        (FormatCode::Binary, oid::JSONB | oid::JSONPATH) => match bytes {
+            [VERSION, text @ ..] => utf8(text),
+            _ => Err(Mismatch::Malformed),
+        },
+        // A value of type `"char"` has one byte. In text format PostgreSQL writes byte 0 as an empty string.
+        (FormatCode::Binary, oid::CHAR) => match bytes {
+            [0] => Ok(""),
+            [_] => utf8(bytes),
+            _ => Err(Mismatch::Malformed),
+        },
+        _ => {
+            is_text(column, TEXTS, STRING)?;
+            utf8(bytes)
         }
     }
 }
 
 impl<'a> FromValue<'a> for String {
+    #[inline]
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         <&str>::from_value(value, column).map(Self::from)
     }
+
+    fn check(column: Column) -> Result<(), Mismatch> {
+        <&str>::check(column)
+    }
 }
 
+const SLICE_OF_TEXT: Mismatch =
+    Mismatch::Type { wanted: "a byte slice, because it is in text format: use Vec<u8>" };
+
 impl<'a> FromValue<'a> for &'a [u8] {
+    #[inline]
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         match of(value, column, &[oid::BYTEA], "a byte slice")? {
             (bytes, false) => Ok(bytes),
             // A `bytea` in text format must be decoded into new memory, so a slice cannot be returned.
-            (_, true) => {
-                Err(Mismatch::Type { wanted: "a byte slice, because it is in text format: use Vec<u8>" })
-            }
+            (_, true) => Err(SLICE_OF_TEXT),
         }
+    }
+
+    fn check(column: Column) -> Result<(), Mismatch> {
+        if is_text(column, &[oid::BYTEA], "a byte slice")? { Err(SLICE_OF_TEXT) } else { Ok(()) }
     }
 }
 
@@ -220,6 +332,10 @@ impl<'a> FromValue<'a> for Vec<u8> {
             (bytes, false) => Ok(bytes.into()),
             (text, true) => super::text::bytea(text).ok_or(Mismatch::Malformed),
         }
+    }
+
+    fn check(column: Column) -> Result<(), Mismatch> {
+        is_text(column, &[oid::BYTEA], "bytes").map(drop)
     }
 }
 
@@ -231,11 +347,23 @@ impl<'a> FromValue<'a> for uuid::Uuid {
             (text, true) => Self::try_parse_ascii(text).map_err(|_| Mismatch::Malformed),
         }
     }
+
+    fn check(column: Column) -> Result<(), Mismatch> {
+        is_text(column, &[oid::UUID], "a uuid").map(drop)
+    }
 }
 
 impl<'a, T: FromValue<'a>> FromValue<'a> for Option<T> {
+    #[inline(always)]
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
-        value.map(|value| T::from_value(Some(value), column)).transpose()
+        match value {
+            Some(_) => T::from_value(value, column).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn check(column: Column) -> Result<(), Mismatch> {
+        T::check(column)
     }
 }
 

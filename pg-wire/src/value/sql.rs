@@ -57,14 +57,23 @@ impl<'a, T: FromSql<'a>> Sql<T> {
 /// Reads values of types that are built into PostgreSQL. For all other types, use [`Sql::read`].
 impl<'a, T: FromSql<'a>> FromValue<'a> for Sql<T> {
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
-        let Some(known) = Type::from_oid(column.type_oid) else {
-            return Err(Mismatch::Type { wanted: "of a type built into PostgreSQL: use Sql::read" });
-        };
-        if column.format != FormatCode::Binary {
-            return Err(Mismatch::Type { wanted: "in binary format" });
-        }
-        Self::read(value, &known)
+        Self::read(value, &known_type::<T>(column)?)
     }
+
+    fn check(column: Column) -> Result<(), Mismatch> {
+        known_type::<T>(column).map(drop)
+    }
+}
+
+/// Returns the type of a column that a `T` can read.
+fn known_type<'a, T: FromSql<'a>>(column: Column) -> Result<Type, Mismatch> {
+    let Some(known) = Type::from_oid(column.type_oid) else {
+        return Err(Mismatch::Type { wanted: "of a type built into PostgreSQL: use Sql::read" });
+    };
+    if column.format != FormatCode::Binary {
+        return Err(Mismatch::Type { wanted: "in binary format" });
+    }
+    if T::accepts(&known) { Ok(known) } else { Err(Mismatch::Type { wanted: core::any::type_name::<T>() }) }
 }
 
 /// A parameter that [`postgres_types::ToSql`] has encoded, in the format that `ToSql` chooses.

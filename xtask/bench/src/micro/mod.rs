@@ -9,6 +9,7 @@ mod forward;
 pub(crate) mod hand;
 pub(crate) mod source;
 pub(crate) mod touch;
+mod typed;
 
 use anyhow::Result;
 
@@ -23,6 +24,7 @@ pub(crate) fn lines() -> Result<Vec<Line>> {
         lines.push(decode::on_tokio_by_piece(columns)?);
     }
     lines.extend(changes::lines()?);
+    lines.extend(typed::lines()?);
     lines.extend(copy::lines()?);
     lines.extend(encode::lines());
     lines.extend(dynamic::lines());
