@@ -33,6 +33,43 @@ mod text;
 pub use columns::Columns;
 pub use error::{Mismatch, RowError, ValueError};
 pub use row::{CheckTypes, Fields, FromRow, RowReader};
+
+/// Implements [`FromRow`](trait@FromRow) for a struct.
+///
+/// The columns of a struct with named fields are found by name: the names of the fields, or the names in `rename`. The row may have further
+/// columns. A tuple struct, and a struct with `by_position`, is read by position: the row has one column for each field.
+///
+/// | attribute | place | effect |
+/// | --- | --- | --- |
+/// | `#[from_row(by_position)]` | the struct | read the columns by position |
+/// | `#[from_row(crate = "path")]` | the struct | path of this crate, if it is not `::pg_wire` |
+/// | `#[from_row(rename = "column")]` | a field | name of the column |
+///
+/// A struct can borrow from the row, with one lifetime.
+///
+/// ```
+/// use pg_wire::{Decode, FormatCode, backend::{DataRow, FieldDescription, RowDescription}, codec::List, oid};
+/// use pg_wire::value::{Columns, FromRow};
+///
+/// #[derive(FromRow, Debug, PartialEq)]
+/// struct User<'a> {
+///     id: i32,
+///     #[from_row(rename = "user name")]
+///     name: Option<&'a str>,
+/// }
+///
+/// let field = |name: &'static str, type_oid| FieldDescription { name: name.into(), type_oid, ..Default::default() };
+/// let fields = [field("id", oid::INT4), field("user name", oid::TEXT)];
+/// let mut columns = Columns::of_portal(&RowDescription { fields: List::from(&fields) });
+/// // Checks names and types before the first row, and makes reading by name as fast as by position.
+/// columns.prepare::<User<'_>>()?;
+///
+/// let row = DataRow::decode(b"\0\x02\0\0\0\x017\0\0\0\x03Ada")?;
+/// assert_eq!(columns.decode::<User<'_>>(&row)?, User { id: 7, name: Some("Ada") });
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[cfg(feature = "derive")]
+pub use pg_wire_derive::FromRow;
 #[cfg(feature = "postgres-types")]
 pub use sql::{Sql, SqlParam};
 pub use text::AsText;

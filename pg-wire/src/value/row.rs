@@ -378,7 +378,8 @@ mod tests {
     use crate::codec::list::List;
     use crate::codec::message::Decode;
     use crate::message::backend::{
-        Backend, BindComplete, CommandComplete, FieldDescription, NoData, ParameterDescription, RowDescription,
+        Backend, BindComplete, CommandComplete, FieldDescription, NoData, ParameterDescription,
+        RowDescription,
     };
     use alloc::string::ToString;
     use alloc::vec;
@@ -403,7 +404,10 @@ mod tests {
         let values = [Some(&b"\0\0\x01\0\0\0\0\0"[..]), None];
         let (row, columns) = (row(&values), columns());
         let error = columns.decode::<(i32, Option<&str>)>(&row).expect_err("2^40 is no i32");
-        assert_eq!(error.to_string(), "column 0 \"id\" of type int8 in binary format: the value does not fit an i32: use a type with a larger range");
+        assert_eq!(
+            error.to_string(),
+            "column 0 \"id\" of type int8 in binary format: the value does not fit an i32: use a type with a larger range"
+        );
         let error = columns.decode::<(i64, &str)>(&row).expect_err("the value is NULL");
         assert_eq!(error.to_string(), "column 1 \"name\" of type text: the value is NULL: use Option<&str>");
         assert_eq!(columns.decode::<(i64, Option<&str>)>(&row).expect("both fit"), (1 << 40, None));
@@ -524,7 +528,10 @@ mod tests {
         let values = [Some(&b"happy"[..])];
         let row = row(&values);
         let error = columns.decode::<(&str,)>(&row).expect_err("the type is not known");
-        assert_eq!(error.to_string(), "column 0 \"mood\" of type 16384 in binary format: the value is not a string: request text format, or use `Sql<T>`");
+        assert_eq!(
+            error.to_string(),
+            "column 0 \"mood\" of type 16384 in binary format: the value is not a string: request text format, or use `Sql<T>`"
+        );
         columns.set_type(0, oid::TEXT).expect("there is a column 0");
         assert_eq!(columns.decode::<(&str,)>(&row).expect("text"), ("happy",));
         assert!(matches!(columns.set_type(1, oid::TEXT), Err(RowError::NoColumn { index: 1, columns: 1 })));
