@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::basic::enums::FormatCode;
+use crate::basic::oid::{self, Oid};
 use crate::param::bound::{Bound, Written, write_null};
 
 /// A value that can be a parameter of a statement or an argument of a function.
@@ -22,10 +23,11 @@ use crate::param::bound::{Bound, Written, write_null};
 /// | `Option<T>` | the types of `T`; `None` is NULL | that of `T` |
 /// | [`AsText`](crate::value::AsText) | any of the types above | text |
 ///
-/// A binary value must be in the binary form of the parameter's type. Neither this crate nor the server checks the form: the server knows
-/// only the length of the value. The server rejects an `i32` for an `int8`. But it reads an `i64` for a `float8`, for a `timestamp` or for
+/// A binary value must be in the binary form of the parameter's type. The server cannot check the form: it knows only the length of the
+/// value. The server rejects an `i32` for an `int8`. But it reads an `i64` for a `float8`, for a `timestamp` or for
 /// an untyped `$1` (which is `text`) as **another value**. If the statement does not make the type obvious, cast (`$1::int4`), name the
-/// type with [`ParseBuilder::param_types`](crate::client::ParseBuilder::param_types), or bind text.
+/// type with [`ParseBuilder::param_types`](crate::client::ParseBuilder::param_types), or bind text. With the description of the statement,
+/// [`StatementDescription::check`](crate::value::StatementDescription::check) finds such a value before it is sent.
 ///
 /// To bind a type of your own, return its bytes: 1, 2, 4, 8 or 16 bytes by value, any other number borrowed.
 ///
@@ -49,6 +51,19 @@ pub trait Bindable {
     /// value each time.
     fn bound(&self) -> Bound<'_>;
 
+    /// Checks that the value is sent in a form of the PostgreSQL type `type_oid`, the type of a parameter. A value in text format fits every
+    /// type. Types that are not built into PostgreSQL are not checked: a domain has its own oid, and the form of its base type.
+    ///
+    /// [`StatementDescription::check`](crate::value::StatementDescription::check) calls this method for each parameter. The default accepts
+    /// every type.
+    ///
+    /// # Errors
+    /// [`WrongType`] when the server would read the bytes as another value, or would reject them.
+    fn check_type(&self, type_oid: Oid) -> Result<(), WrongType> {
+        let _ = type_oid;
+        Ok(())
+    }
+
     /// Returns the format of [`bound`](Self::bound), without the bytes. Implementations need not provide this method.
     #[doc(hidden)]
     #[inline]
@@ -68,23 +83,76 @@ pub trait Bindable {
     }
 }
 
+/// A value that is not sent in a form of the parameter's type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongType {
+    /// Name of the Rust type.
+    pub rust_type: &'static str,
+    /// The PostgreSQL type in whose form the Rust type is sent.
+    pub sent_as: Oid,
+}
+
+/// Oids from this number on are not built into PostgreSQL.
+///
+/// [PostgreSQL manual](https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT)
+const FIRST_USER_OID: Oid = 16_384;
+
+/// Checks a value of the Rust type `T`, which is sent in the form of the types `forms`.
+fn check<T>(type_oid: Oid, forms: &[Oid]) -> Result<(), WrongType> {
+    if type_oid >= FIRST_USER_OID || forms.contains(&type_oid) {
+        return Ok(());
+    }
+    Err(WrongType { rust_type: core::any::type_name::<T>(), sent_as: forms.first().copied().unwrap_or(0) })
+}
+
+/// Types whose binary form is an unsigned number of four bytes.
+const UNSIGNED: &[Oid] = &[
+    oid::OID,
+    oid::XID,
+    oid::CID,
+    oid::REGCLASS,
+    oid::REGTYPE,
+    oid::REGPROC,
+    oid::REGPROCEDURE,
+    oid::REGOPER,
+    oid::REGOPERATOR,
+    oid::REGNAMESPACE,
+    oid::REGROLE,
+    oid::REGCONFIG,
+    oid::REGDICTIONARY,
+    oid::REGCOLLATION,
+];
+
 macro_rules! bind_number {
-    ($($type:ty),*) => {
+    ($($type:ty: $forms:expr),* $(,)?) => {
         $(impl Bindable for $type {
             #[inline(always)]
             fn bound(&self) -> Bound<'_> {
                 Bound::from(self.to_be_bytes())
             }
+            fn check_type(&self, type_oid: Oid) -> Result<(), WrongType> {
+                check::<Self>(type_oid, $forms)
+            }
         })*
     };
 }
 
-bind_number!(i16, i32, i64, u32, f32, f64);
+bind_number! {
+    i16: &[oid::INT2],
+    i32: &[oid::INT4],
+    i64: &[oid::INT8],
+    u32: UNSIGNED,
+    f32: &[oid::FLOAT4],
+    f64: &[oid::FLOAT8],
+}
 
 impl Bindable for bool {
     #[inline(always)]
     fn bound(&self) -> Bound<'_> {
         Bound::from([u8::from(*self)])
+    }
+    fn check_type(&self, type_oid: Oid) -> Result<(), WrongType> {
+        check::<Self>(type_oid, &[oid::BOOL])
     }
 }
 
@@ -94,20 +162,39 @@ impl Bindable for uuid::Uuid {
     fn bound(&self) -> Bound<'_> {
         Bound::from(*self.as_bytes())
     }
+    fn check_type(&self, type_oid: Oid) -> Result<(), WrongType> {
+        check::<Self>(type_oid, &[oid::UUID])
+    }
 }
 
-macro_rules! bind_bytes {
-    ($($form:ident $type:ty),*) => {
+macro_rules! bind_text {
+    ($($type:ty),*) => {
         $(impl Bindable for $type {
             #[inline(always)]
             fn bound(&self) -> Bound<'_> {
-                Bound::$form(self)
+                Bound::text(self)
             }
         })*
     };
 }
 
-bind_bytes!(text str, text String, binary [u8], binary Vec<u8>, binary bytes::Bytes);
+bind_text!(str, String);
+
+macro_rules! bind_bytes {
+    ($($type:ty),*) => {
+        $(impl Bindable for $type {
+            #[inline(always)]
+            fn bound(&self) -> Bound<'_> {
+                Bound::binary(self)
+            }
+            fn check_type(&self, type_oid: Oid) -> Result<(), WrongType> {
+                check::<Vec<u8>>(type_oid, &[oid::BYTEA])
+            }
+        })*
+    };
+}
+
+bind_bytes!([u8], Vec<u8>, bytes::Bytes);
 
 impl Bindable for Cow<'_, str> {
     #[inline(always)]
@@ -121,6 +208,9 @@ impl<const N: usize> Bindable for [u8; N] {
     fn bound(&self) -> Bound<'_> {
         Bound::binary(self)
     }
+    fn check_type(&self, type_oid: Oid) -> Result<(), WrongType> {
+        self.as_slice().check_type(type_oid)
+    }
 }
 
 macro_rules! bind_through {
@@ -129,6 +219,9 @@ macro_rules! bind_through {
             #[inline(always)]
             fn bound(&self) -> Bound<'_> {
                 (**self).bound()
+            }
+            fn check_type(&self, type_oid: Oid) -> Result<(), WrongType> {
+                (**self).check_type(type_oid)
             }
             #[inline(always)]
             fn format(&self) -> Option<FormatCode> {
@@ -151,6 +244,9 @@ impl<T: Bindable> Bindable for Option<T> {
             Some(value) => value.bound(),
             None => Bound::NULL,
         }
+    }
+    fn check_type(&self, type_oid: Oid) -> Result<(), WrongType> {
+        self.as_ref().map_or(Ok(()), |value| value.check_type(type_oid))
     }
     #[inline(always)]
     fn format(&self) -> Option<FormatCode> {

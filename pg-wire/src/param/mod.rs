@@ -5,6 +5,6 @@ pub(crate) mod bound;
 pub(crate) mod formats;
 pub(crate) mod params;
 
-pub use bindable::Bindable;
+pub use bindable::{Bindable, WrongType};
 pub use bound::Bound;
 pub use params::{Params, VisitParam};

@@ -79,10 +79,16 @@ impl Columns {
     /// # Errors
     /// [`RowError::FormatCount`] when the number of formats is wrong.
     pub fn of_statement(description: &RowDescription<'_>, formats: &[FormatCode]) -> Result<Self, RowError> {
-        let mut columns = Self::default();
-        columns.describe(description, Formats::Unknown);
+        let mut columns = Self::of_any_format(description);
         columns.set_formats(formats)?;
         Ok(columns)
+    }
+
+    /// Creates the columns of a statement, without formats.
+    pub(super) fn of_any_format(description: &RowDescription<'_>) -> Self {
+        let mut columns = Self::default();
+        columns.describe(description, Formats::Unknown);
+        columns
     }
 
     /// Updates the columns from a message of the server. Pass the messages in the order in which they are received.

@@ -7,7 +7,7 @@ use core::fmt;
 use super::Column;
 use crate::basic::enums::FormatCode;
 use crate::basic::error::DecodeError;
-use crate::basic::oid;
+use crate::basic::oid::{self, Oid};
 
 /// Reason why a value cannot be read as the requested Rust type. [`ValueError`] adds the column.
 #[derive(Debug)]
@@ -70,11 +70,7 @@ pub struct ValueError {
 impl fmt::Display for ValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { index, name, column, rust_type, mismatch } = self;
-        write!(f, "column {index} {name:?} of type ")?;
-        match oid::name(column.type_oid) {
-            Some(type_name) => f.write_str(type_name)?,
-            None => write!(f, "{}", column.type_oid)?,
-        }
+        write!(f, "column {index} {name:?} of type {}", TypeName(column.type_oid))?;
         if column.format == FormatCode::Binary {
             f.write_str(" in binary format")?;
         }
@@ -92,8 +88,20 @@ impl fmt::Display for ValueError {
     }
 }
 
+/// The name of a type that is built into PostgreSQL, or the oid of another type.
+pub(super) struct TypeName(pub(super) Oid);
+
+impl fmt::Display for TypeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match oid::name(self.0) {
+            Some(name) => f.write_str(name),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
 /// The name of a Rust type without the paths of modules: `Option<String>`.
-struct ShortName<'a>(&'a str);
+pub(super) struct ShortName<'a>(pub(super) &'a str);
 
 impl fmt::Display for ShortName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -167,7 +175,7 @@ pub enum RowError {
 }
 
 /// A number with its noun, printed in the singular or the plural: "1 value", "2 values".
-struct Counted(usize, &'static str);
+pub(super) struct Counted(pub(super) usize, pub(super) &'static str);
 
 impl fmt::Display for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -28,6 +28,7 @@ mod scalar;
 mod sound;
 #[cfg(feature = "postgres-types")]
 mod sql;
+mod statement;
 mod text;
 
 pub use columns::Columns;
@@ -72,6 +73,7 @@ pub use row::{CheckTypes, Fields, FromRow, RowReader};
 pub use pg_wire_derive::FromRow;
 #[cfg(feature = "postgres-types")]
 pub use sql::{Sql, SqlParam};
+pub use statement::{ParamsError, StatementDescription};
 pub use text::AsText;
 
 use crate::basic::enums::FormatCode;

@@ -6,7 +6,9 @@ use postgres_types::{FromSql, IsNull, ToSql, Type};
 use super::sound::{self, Target};
 use super::{Column, FromValue, Mismatch};
 use crate::basic::enums::FormatCode;
-use crate::param::{bindable::Bindable, bound::Bound};
+use crate::basic::oid::Oid;
+use crate::param::bindable::{Bindable, WrongType};
+use crate::param::bound::Bound;
 
 /// A value read by [`postgres_types::FromSql`], from the binary format.
 ///
@@ -83,6 +85,7 @@ fn known_type<'a, T: FromSql<'a>>(column: Column) -> Result<Type, Mismatch> {
 pub struct SqlParam {
     bytes: Option<BytesMut>,
     format: postgres_types::Format,
+    type_oid: Oid,
 }
 
 impl SqlParam {
@@ -96,7 +99,7 @@ impl SqlParam {
             IsNull::Yes => None,
             IsNull::No => Some(bytes),
         };
-        Ok(Self { bytes, format: value.encode_format(type_) })
+        Ok(Self { bytes, format: value.encode_format(type_), type_oid: type_.oid() })
     }
 }
 
@@ -106,6 +109,15 @@ impl Bindable for SqlParam {
             (None, _) => Bound::NULL,
             (Some(bytes), postgres_types::Format::Text) => Bound::text(bytes),
             (Some(bytes), postgres_types::Format::Binary) => Bound::binary(bytes),
+        }
+    }
+
+    fn check_type(&self, type_oid: Oid) -> Result<(), WrongType> {
+        match self.bound().format() {
+            Some(FormatCode::Binary) if type_oid != self.type_oid => {
+                Err(WrongType { rust_type: "SqlParam", sent_as: self.type_oid })
+            }
+            _ => Ok(()),
         }
     }
 }
