@@ -19,6 +19,10 @@
 //! assert_eq!(error.to_string(), "column 1 \"name\" of type text: the value is not an i32: use &str or String");
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! A struct with `#[derive(FromRow)]` (feature `derive`) is read by the names of the columns. [`Columns::prepare`] checks names and types
+//! before the first row. For a prepared statement, keep a [`StatementDescription`]: it checks parameters before they are bound, and knows
+//! the columns in the formats that a Bind requests.
 
 mod columns;
 mod error;

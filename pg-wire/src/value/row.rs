@@ -222,7 +222,8 @@ impl Columns {
     ///
     /// # Errors
     /// See [`RowError`].
-    #[inline]
+    // Always inlined: a returned tuple would be stored to memory, and loaded again at once in larger parts, which waits for the stores.
+    #[inline(always)]
     pub fn decode<'a, R: FromRow<'a>>(&self, row: &DataRow<'a>) -> Result<R, RowError> {
         match self.decode_in_order(row) {
             Some(value) => Ok(value),
