@@ -116,6 +116,17 @@ pub trait FromValue<'a>: Sized {
     /// When the column's type or the value does not fit the Rust type, or when the value is malformed.
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch>;
 
+    /// Fast path of [`from_value`](Self::from_value): returns the same value for the most frequent columns, and `None` for all other values
+    /// and for all errors. Implementations need not provide this method.
+    ///
+    /// The result has no reason of an error, so that the compiler keeps the result in registers.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn from_value_fast(value: Option<&'a [u8]>, column: Column) -> Option<Self> {
+        let _ = (value, column);
+        None
+    }
+
     /// Checks that the type can read values of the column, before a value is received; see [`Columns::prepare`]. Without this method, a
     /// mismatch is found in the first value.
     ///

@@ -34,7 +34,6 @@ fn of<'a>(
     is_text(column, types, wanted).map(|is_text| (bytes, is_text))
 }
 
-#[inline(always)]
 fn utf8(bytes: &[u8]) -> Result<&str, Mismatch> {
     core::str::from_utf8(bytes).map_err(|_| Mismatch::Utf8)
 }
@@ -87,8 +86,7 @@ fn short_integer(text: &[u8]) -> Option<i64> {
     Some(if is_negative { -number } else { number })
 }
 
-/// Slow path: reads a value of any integer type as an `i128`, the smallest type that can represent all `i64` and all `u64`.
-#[inline(never)]
+/// Reads a value of any integer type as an `i128`, the smallest type that can represent all `i64` and all `u64`.
 fn integer(value: Option<&[u8]>, column: Column, wanted: &'static str) -> Result<i128, Mismatch> {
     let (bytes, is_text) = of(value, column, integers_like(column.type_oid), wanted)?;
     if is_text {
@@ -136,21 +134,23 @@ fn text_integer(bytes: &[u8], type_oid: Oid, wanted: &'static str) -> Result<i12
 macro_rules! integers {
     ($($type:ty, $type_oid:path, $wanted:literal;)*) => {
         $(impl<'a> FromValue<'a> for $type {
-            // The fast path reads the PostgreSQL type with the same range. All other types and all errors are left to `integer`.
-            #[inline(always)]
             fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
-                if let Some(bytes) = value && column.type_oid == $type_oid {
-                    let number = match column.format {
-                        FormatCode::Binary => bytes.try_into().ok().map(<$type>::from_be_bytes),
-                        FormatCode::Text => short_integer(bytes).and_then(|number| number.try_into().ok()),
-                        FormatCode::Other(_) => None,
-                    };
-                    if let Some(number) = number {
-                        return Ok(number);
-                    }
-                }
                 let number = integer(value, column, $wanted)?;
                 Self::try_from(number).map_err(|_| Mismatch::Range { wanted: $wanted })
+            }
+
+            // Only the PostgreSQL type with the same range.
+            #[inline(always)]
+            fn from_value_fast(value: Option<&'a [u8]>, column: Column) -> Option<Self> {
+                match column {
+                    Column { type_oid: $type_oid, format: FormatCode::Binary } => {
+                        value?.try_into().ok().map(<$type>::from_be_bytes)
+                    }
+                    Column { type_oid: $type_oid, format: FormatCode::Text } => {
+                        short_integer(value?)?.try_into().ok()
+                    }
+                    _ => None,
+                }
             }
 
             fn check(column: Column) -> Result<(), Mismatch> {
@@ -169,22 +169,24 @@ integers! {
 }
 
 macro_rules! floats {
-    ($($type:ty, $type_oid:path, $types:expr, $wanted:literal, $slow:path;)*) => {
+    ($($type:ty, $type_oid:path, $types:expr, $wanted:literal, $from_value:path;)*) => {
         $(impl<'a> FromValue<'a> for $type {
-            // The fast path reads the PostgreSQL type with the same range.
-            #[inline(always)]
             fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
-                if let Some(bytes) = value && column.type_oid == $type_oid {
-                    let number = match column.format {
-                        FormatCode::Binary => bytes.try_into().ok().map(<$type>::from_be_bytes),
-                        FormatCode::Text => utf8(bytes).ok().and_then(|text| text.parse().ok()),
-                        FormatCode::Other(_) => None,
-                    };
-                    if let Some(number) = number {
-                        return Ok(number);
+                $from_value(value, column)
+            }
+
+            // Only the PostgreSQL type with the same range.
+            #[inline(always)]
+            fn from_value_fast(value: Option<&'a [u8]>, column: Column) -> Option<Self> {
+                match column {
+                    Column { type_oid: $type_oid, format: FormatCode::Binary } => {
+                        value?.try_into().ok().map(<$type>::from_be_bytes)
                     }
+                    Column { type_oid: $type_oid, format: FormatCode::Text } => {
+                        core::str::from_utf8(value?).ok()?.parse().ok()
+                    }
+                    _ => None,
                 }
-                $slow(value, column)
             }
 
             fn check(column: Column) -> Result<(), Mismatch> {
@@ -199,7 +201,6 @@ floats! {
     f64, oid::FLOAT8, &[oid::FLOAT8, oid::FLOAT4], "an f64", float8;
 }
 
-#[inline(never)]
 fn float8(value: Option<&[u8]>, column: Column) -> Result<f64, Mismatch> {
     let (bytes, is_text) = of(value, column, &[oid::FLOAT8, oid::FLOAT4], "an f64")?;
     match *bytes {
@@ -214,7 +215,6 @@ fn float8(value: Option<&[u8]>, column: Column) -> Result<f64, Mismatch> {
     }
 }
 
-#[inline(never)]
 fn float4(value: Option<&[u8]>, column: Column) -> Result<f32, Mismatch> {
     let (bytes, is_text) = of(value, column, &[oid::FLOAT4], "an f32")?;
     if is_text {
@@ -224,7 +224,6 @@ fn float4(value: Option<&[u8]>, column: Column) -> Result<f32, Mismatch> {
 }
 
 impl<'a> FromValue<'a> for bool {
-    #[inline]
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         match of(value, column, &[oid::BOOL], "a bool")? {
             (b"t", true) | ([1], false) => Ok(true),
@@ -258,13 +257,36 @@ const VERSION: u8 = 1;
 const STRING: &str = "a string";
 
 impl<'a> FromValue<'a> for &'a str {
-    #[inline(always)]
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         let bytes = value.ok_or(Mismatch::Null)?;
         match (column.format, column.type_oid) {
             // Every type has a text form.
-            (FormatCode::Text, _) | (FormatCode::Binary, oid::TEXT | oid::VARCHAR) => utf8(bytes),
-            _ => binary_string(bytes, column),
+            (FormatCode::Text, _) => utf8(bytes),
+            (FormatCode::Binary, oid::JSONB | oid::JSONPATH) => match bytes {
+                [VERSION, text @ ..] => utf8(text),
+                _ => Err(Mismatch::Malformed),
+            },
+            // A value of type `"char"` has one byte. In text format PostgreSQL writes byte 0 as an empty string.
+            (FormatCode::Binary, oid::CHAR) => match bytes {
+                [0] => Ok(""),
+                [_] => utf8(bytes),
+                _ => Err(Mismatch::Malformed),
+            },
+            _ => {
+                is_text(column, TEXTS, STRING)?;
+                utf8(bytes)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn from_value_fast(value: Option<&'a [u8]>, column: Column) -> Option<Self> {
+        match column {
+            Column { format: FormatCode::Text, .. }
+            | Column { type_oid: oid::TEXT | oid::VARCHAR, format: FormatCode::Binary } => {
+                core::str::from_utf8(value?).ok()
+            }
+            _ => None,
         }
     }
 
@@ -276,31 +298,14 @@ impl<'a> FromValue<'a> for &'a str {
     }
 }
 
-/// Slow path: reads a string from the binary format of a type other than `text`.
-#[inline(never)]
-fn binary_string(bytes: &[u8], column: Column) -> Result<&str, Mismatch> {
-    match (column.format, column.type_oid) {
-        (FormatCode::Binary, oid::JSONB | oid::JSONPATH) => match bytes {
-            [VERSION, text @ ..] => utf8(text),
-            _ => Err(Mismatch::Malformed),
-        },
-        // A value of type `"char"` has one byte. In text format PostgreSQL writes byte 0 as an empty string.
-        (FormatCode::Binary, oid::CHAR) => match bytes {
-            [0] => Ok(""),
-            [_] => utf8(bytes),
-            _ => Err(Mismatch::Malformed),
-        },
-        _ => {
-            is_text(column, TEXTS, STRING)?;
-            utf8(bytes)
-        }
-    }
-}
-
 impl<'a> FromValue<'a> for String {
-    #[inline]
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         <&str>::from_value(value, column).map(Self::from)
+    }
+
+    #[inline]
+    fn from_value_fast(value: Option<&'a [u8]>, column: Column) -> Option<Self> {
+        <&str>::from_value_fast(value, column).map(Self::from)
     }
 
     fn check(column: Column) -> Result<(), Mismatch> {
@@ -312,7 +317,6 @@ const SLICE_OF_TEXT: Mismatch =
     Mismatch::Type { wanted: "a byte slice, because it is in text format: use Vec<u8>" };
 
 impl<'a> FromValue<'a> for &'a [u8] {
-    #[inline]
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         match of(value, column, &[oid::BYTEA], "a byte slice")? {
             (bytes, false) => Ok(bytes),
@@ -354,11 +358,18 @@ impl<'a> FromValue<'a> for uuid::Uuid {
 }
 
 impl<'a, T: FromValue<'a>> FromValue<'a> for Option<T> {
-    #[inline(always)]
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         match value {
             Some(_) => T::from_value(value, column).map(Some),
             None => Ok(None),
+        }
+    }
+
+    #[inline(always)]
+    fn from_value_fast(value: Option<&'a [u8]>, column: Column) -> Option<Self> {
+        match value {
+            Some(_) => T::from_value_fast(value, column).map(Some),
+            None => Some(None),
         }
     }
 
