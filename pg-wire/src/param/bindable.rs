@@ -46,6 +46,12 @@ use crate::param::bound::{Bound, Written, write_null};
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a parameter of a statement",
+    note = "values of different types are a tuple `(a, b)` or `params![a, b]`",
+    note = "types that can be bound are listed at `Bindable`; PostgreSQL has no unsigned `int8`: use an `i64`",
+    note = "a type with `postgres_types::ToSql` is bound as `SqlParam` (feature `postgres-types`)"
+)]
 pub trait Bindable {
     /// Returns the value in the form in which it is sent. This method is called more than once for each message, and must return the same
     /// value each time.

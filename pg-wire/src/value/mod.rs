@@ -109,6 +109,11 @@ pub struct Column {
 ///
 /// If the table names no format, both formats are read, with the same result. For a type that is not built into PostgreSQL, such as an
 /// enum, call [`Columns::set_type`]. Except for `Sql<T>`, reading allocates at most as many bytes as the value has.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be read from a column",
+    note = "a type with `postgres_types::FromSql` is read as `Sql<{Self}>` (feature `postgres-types`)",
+    note = "types that can be read are listed at `FromValue`; PostgreSQL has no `u8` and no `usize`: use an `i64`"
+)]
 pub trait FromValue<'a>: Sized {
     /// Reads a value; `None` is NULL.
     ///

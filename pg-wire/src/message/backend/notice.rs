@@ -202,6 +202,9 @@ impl<'a> fmt::Display for ErrorFields<'a> {
     /// Prints `SEVERITY SQLSTATE: message`, without missing parts. If the message is missing, prints the detail instead. If the detail is
     /// missing too, prints the hint. If all three are missing, prints a fixed sentence.
     ///
+    /// `{:#}` adds a line for each of these fields that is present: `DETAIL`, `HINT`, `POSITION` and `CONSTRAINT NAME`, named as in psql. The
+    /// detail can contain values of the row.
+    ///
     /// The server may be hostile, so characters that control a terminal or break a log line are escaped. The accessors return
     /// the bytes unchanged.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -213,9 +216,42 @@ impl<'a> fmt::Display for ErrorFields<'a> {
         }
         let texts = [self.message(), self.detail(), self.hint()];
         match texts.into_iter().flatten().find(|text| !text.is_empty()) {
-            Some(text) => Shown(text).fmt(f),
-            None => f.write_str("no error message available"),
+            Some(text) => Shown(text).fmt(f)?,
+            None => f.write_str("no error message available")?,
         }
+        if f.alternate() { self.fmt_fields(f, |code| b"DHPn".contains(&code)) } else { Ok(()) }
+    }
+}
+
+impl ErrorFields<'_> {
+    /// Prints a line for each field that `select` selects by its code, and that is not a part of the first line.
+    fn fmt_fields(&self, f: &mut fmt::Formatter<'_>, select: impl Fn(u8) -> bool) -> fmt::Result {
+        for field in self.iter().filter(|field| select(field.code)) {
+            let name = match field.code {
+                // Severity, SQLSTATE and message.
+                b'S' | b'V' | b'C' | b'M' => continue,
+                b'D' => "DETAIL",
+                b'H' => "HINT",
+                b'P' => "POSITION",
+                b'p' => "INTERNAL POSITION",
+                b'q' => "INTERNAL QUERY",
+                b'W' => "CONTEXT",
+                b's' => "SCHEMA NAME",
+                b't' => "TABLE NAME",
+                b'c' => "COLUMN NAME",
+                b'd' => "DATATYPE NAME",
+                b'n' => "CONSTRAINT NAME",
+                b'F' => "FILE",
+                b'L' => "LINE",
+                b'R' => "ROUTINE",
+                code => {
+                    write!(f, "\nFIELD {:?}: {}", char::from(code), Shown(field.value))?;
+                    continue;
+                }
+            };
+            write!(f, "\n{name}: {}", Shown(field.value))?;
+        }
+        Ok(())
     }
 }
 
@@ -282,6 +318,9 @@ impl NoticeResponse<'_> {
 
 /// An owned copy of an error or a notice of the server. Contains all fields, byte for byte.
 ///
+/// `{}` prints the message, `{:#}` also the detail, the hint, the position and the constraint, and `{:?}` all fields. A program whose `main`
+/// returns the error prints `{:?}`.
+///
 /// ```
 /// use pg_wire::{Decode, SqlState, backend::ErrorResponse};
 ///
@@ -330,8 +369,10 @@ impl fmt::Display for ServerError {
 
 impl fmt::Debug for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // `Debug` prints the readable form, because Rust uses `Debug` when `main` returns the error.
-        write!(f, "ServerError({self})")
+        // `Debug` prints a readable form with all fields, because Rust uses `Debug` when `main` returns the error.
+        let fields = self.fields();
+        write!(f, "{fields}")?;
+        fields.fmt_fields(f, |_| true)
     }
 }
 
@@ -341,7 +382,28 @@ impl core::error::Error for ServerError {}
 mod tests {
     use super::*;
     use crate::testing::golden;
+    use alloc::format;
     use alloc::string::ToString;
+
+    #[test]
+    fn the_detail_of_a_unique_violation_is_printed() {
+        let error = ErrorResponse::decode(
+            b"SERROR\0VERROR\0C23505\0Mduplicate key value violates unique constraint \"t_pkey\"\0\
+              DKey (i)=(1) already exists.\0spublic\0tt\0nt_pkey\0Fnbtinsert.c\0L664\0R_bt_check_unique\0Yx\x1b\0\0",
+        );
+        let error = error.expect("an error").to_owned();
+        let line = "ERROR 23505: duplicate key value violates unique constraint \"t_pkey\"";
+        assert_eq!(format!("{error}"), line);
+        let detail = "DETAIL: Key (i)=(1) already exists.";
+        assert_eq!(format!("{error:#}"), format!("{line}\n{detail}\nCONSTRAINT NAME: t_pkey"));
+        assert_eq!(
+            format!("{error:?}"),
+            format!(
+                "{line}\n{detail}\nSCHEMA NAME: public\nTABLE NAME: t\nCONSTRAINT NAME: t_pkey\nFILE: nbtinsert.c\nLINE: 664\n\
+                 ROUTINE: _bt_check_unique\nFIELD 'Y': x\\u{{1b}}"
+            )
+        );
+    }
 
     fn field(code: u8, value: &'static str) -> ErrorField<'static> {
         ErrorField { code, value: value.into() }
