@@ -101,13 +101,24 @@ fn values_are_the_same_in_both_formats() {
         env!("CARGO_BIN_EXE_values"),
         &format!(
             "Binary: {all}\nText: {all}\n19.99 is due on 2024-02-29 12:00:00\n\
-             column 1 \"price\" of type numeric: the value is not an i32\n"
+             column 1 \"price\" of type numeric in binary format: the value is not an i32\n"
         ),
     );
 }
 
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn rows_prints_the_wrong_parameter_and_the_rows() {
+    prints(
+        env!("CARGO_BIN_EXE_rows"),
+        "parameter $1 of type int4: an i64 is sent as int8: use another Rust type, or cast the parameter in the statement ($1::int8)\n\
+         Earth: moons 1, distance 149.6 million km\n\
+         Mars: moons 2, distance 227.9 million km\n",
+    );
+}
+
 /// Name and path of each program that is tested.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("quickstart", env!("CARGO_BIN_EXE_quickstart")),
     ("prepared", env!("CARGO_BIN_EXE_prepared")),
     ("function_call", env!("CARGO_BIN_EXE_function_call")),
@@ -116,6 +127,7 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("notify", env!("CARGO_BIN_EXE_notify")),
     ("cancel", env!("CARGO_BIN_EXE_cancel")),
     ("values", env!("CARGO_BIN_EXE_values")),
+    ("rows", env!("CARGO_BIN_EXE_rows")),
 ];
 
 #[test]
