@@ -59,6 +59,11 @@ pub struct Inbox {
     skip: usize,
     /// Size of the next read in bytes.
     read: usize,
+    /// Number of bytes of the longest read since a wait freed the buffer.
+    longest: usize,
+    /// Value of `longest` when a wait freed the buffer the last time. After the first read that fills its space, the next read has this size
+    /// at once, so that repeated large results need few reallocations.
+    before: usize,
     /// Longest body in bytes that needs no check against `limits`: the stored result of [`Limits::unchecked`].
     unchecked: usize,
     limits: Limits,
@@ -98,6 +103,8 @@ impl Inbox {
             used: 0,
             skip: 0,
             read: first_read(&limits),
+            longest: 0,
+            before: 0,
             unchecked: limits.unchecked(),
             limits,
             wiping: false,
@@ -172,9 +179,10 @@ impl Inbox {
         let room = self.buf.len() - self.end;
         let count = count.min(room);
         if count == room || count >= self.read {
-            self.read = (2 * self.read).min(self.limits.read_size.max(1));
+            self.read = (2 * self.read).max(self.before).min(self.limits.read_size.max(1));
         }
         self.waits.used();
+        self.longest = self.longest.max(count);
         self.end += count;
         self.used = self.used.max(self.end);
         drop_skipped(&mut self.start, self.end, &mut self.skip);
@@ -316,6 +324,7 @@ impl Inbox {
             self.replace(Vec::new());
             self.used = 0;
             self.read = first_read(&self.limits);
+            self.before = core::mem::take(&mut self.longest);
         }
     }
 
