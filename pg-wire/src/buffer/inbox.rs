@@ -7,6 +7,7 @@ use zeroize::Zeroize;
 use crate::basic::code::MessageCode;
 use crate::basic::error::{FrameError, FrameErrorKind};
 use crate::basic::hint::cold_path;
+use crate::buffer::backoff::Backoff;
 use crate::buffer::frames::Frames;
 use crate::buffer::header::Header;
 use crate::buffer::limits::Limits;
@@ -14,6 +15,10 @@ use crate::codec::frame::{Frame, FrameBuf};
 
 /// Size of the first read in bytes. The size doubles each time a read fills its space, up to [`Limits::read_size`].
 const FIRST_READ: usize = 8 * 1024;
+
+/// Length in bytes of the largest buffer that an idle connection keeps: room for the first two reads. So a result of less than 16 KiB
+/// frees no buffer.
+const IDLE: usize = 3 * FIRST_READ;
 
 /// Length in bytes of the smallest frame for which [`Inbox::take_owned`] hands over the buffer itself instead of a copy of the frame. The
 /// other buffered bytes are then copied to a new buffer. So the buffer is handed over only if these bytes are at most half as long as the
@@ -27,6 +32,8 @@ const HAND_OVER: usize = 256 * 1024;
 /// the buffer, the unfinished message moves to the front. For a large message the buffer grows as the bytes of the message
 /// arrive. When the buffer is empty, it shrinks to twice the read size; a buffer of more than eight times the read size shrinks
 /// earlier.
+///
+/// If a read finds no bytes, call [`waiting`](Self::waiting), which frees a large buffer of an idle connection.
 ///
 /// ```
 /// use pg_wire::{Inbox, Limits, MessageCode};
@@ -52,11 +59,21 @@ pub struct Inbox {
     skip: usize,
     /// Size of the next read in bytes.
     read: usize,
+    /// Number of bytes of the longest read since a wait freed the buffer.
+    longest: usize,
+    /// Value of `longest` when a wait freed the buffer the last time. After the first read that fills its space, the next read has this size
+    /// at once, so that repeated large results need few reallocations.
+    before: usize,
     /// Longest body in bytes that needs no check against `limits`: the stored result of [`Limits::unchecked`].
     unchecked: usize,
     limits: Limits,
     /// Whether memory is wiped before it is freed.
     wiping: bool,
+    /// Decides which waits free the buffer.
+    waits: Backoff,
+    /// Whether the last message before the buffer became empty was ReadyForQuery or Sync, after which a connection can be idle. Found by the
+    /// last bytes, because a stored code for each message would take time. The end of a row that looks like such a message is harmless.
+    is_boundary: bool,
 }
 
 /// Proof that a whole frame is buffered. [`Inbox::head`] returns the proof; pass it to [`Inbox::take`] or [`Inbox::take_owned`] before any
@@ -85,10 +102,14 @@ impl Inbox {
             end: 0,
             used: 0,
             skip: 0,
-            read: FIRST_READ.min(limits.read_size.max(1)),
+            read: first_read(&limits),
+            longest: 0,
+            before: 0,
             unchecked: limits.unchecked(),
             limits,
             wiping: false,
+            waits: Backoff::default(),
+            is_boundary: false,
         }
     }
 
@@ -129,9 +150,7 @@ impl Inbox {
 
     /// Lends space to read into. The space is never empty. Report the number of bytes read to [`filled`](Self::filled).
     pub fn space(&mut self) -> &mut [u8] {
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-        }
+        self.rewind();
         self.shrink();
         let read = self.read;
         if self.start > 0 && self.buf.len() - self.end < read {
@@ -160,8 +179,10 @@ impl Inbox {
         let room = self.buf.len() - self.end;
         let count = count.min(room);
         if count == room || count >= self.read {
-            self.read = (2 * self.read).min(self.limits.read_size.max(1));
+            self.read = (2 * self.read).max(self.before).min(self.limits.read_size.max(1));
         }
+        self.waits.used();
+        self.longest = self.longest.max(count);
         self.end += count;
         self.used = self.used.max(self.end);
         drop_skipped(&mut self.start, self.end, &mut self.skip);
@@ -289,6 +310,31 @@ impl Inbox {
         let body = body.slice(from.min(body.len())..);
         self.extend(&after);
         FrameBuf { code: head.0.code, body }
+    }
+
+    /// Reports that a read has found no bytes and the connection waits, or that no read follows soon. If no bytes are buffered, the
+    /// connection may be idle: then a buffer of more than 24 KiB is freed, and the next read is as small as the first read of a new inbox.
+    ///
+    /// After ReadyForQuery and Sync, at which a connection can be idle, each wait frees a large buffer. After other messages, fewer and
+    /// fewer waits free the buffer as long as the next message needs a large buffer again, at least every 64th. So a steady flow of rows or
+    /// data allocates rarely.
+    pub fn waiting(&mut self) {
+        self.rewind();
+        if self.start == self.end && self.waits.is_due(self.buf.len() > IDLE, self.is_boundary) {
+            self.replace(Vec::new());
+            self.used = 0;
+            self.read = first_read(&self.limits);
+            self.before = core::mem::take(&mut self.longest);
+        }
+    }
+
+    /// Moves the position to the beginning of the buffer if no bytes are buffered.
+    fn rewind(&mut self) {
+        if self.start == self.end && self.end > 0 {
+            let taken = self.buf.get(..self.end).unwrap_or_default();
+            self.is_boundary = matches!(taken, [.., b'Z', 0, 0, 0, 5, _] | [.., b'S', 0, 0, 0, 4]);
+            (self.start, self.end) = (0, 0);
+        }
     }
 
     /// Lends the next frame, if a whole frame is buffered.
@@ -437,6 +483,11 @@ impl Inbox {
             old.zeroize();
         }
     }
+}
+
+/// Returns the size in bytes of the first read.
+fn first_read(limits: &Limits) -> usize {
+    FIRST_READ.min(limits.read_size.max(1))
 }
 
 /// Begins to skip the frame that `error` reports, if the error is `TooLong` with `skipped`. Takes the fields of an inbox, because

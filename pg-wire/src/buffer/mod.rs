@@ -1,5 +1,6 @@
 //! The buffers of a connection, without I/O.
 
+mod backoff;
 pub(crate) mod frames;
 mod header;
 pub(crate) mod inbox;

@@ -5,11 +5,15 @@ use zeroize::Zeroize;
 
 use crate::basic::error::{EncodeError, EncodeErrorKind};
 use crate::basic::hint::cold_path;
+use crate::buffer::backoff::Backoff;
 use crate::encode::messages::{self, Messages};
 
 /// Smallest growth of the buffer in bytes. Large enough for all packets of a connection phase. A reallocation during that phase
 /// would leave a copy of passwords and keys in freed memory.
 const SMALLEST_GROWTH: usize = 1024;
+
+/// Capacity in bytes of the largest buffer that an idle connection keeps.
+const IDLE: usize = 16 * 1024;
 
 /// Largest size of any buffer in bytes.
 const LARGEST_BUFFER: usize = isize::MAX as usize;
@@ -51,12 +55,23 @@ pub struct Outbox {
     retain: usize,
     /// Whether memory is wiped before it is freed.
     wiping: bool,
+    /// Decides which waits free the buffer.
+    waits: Backoff,
 }
 
 impl Outbox {
     /// Creates an empty outbox. Allocates no memory yet. When the outbox becomes empty, it keeps a capacity of at most `retain` bytes.
     pub fn new(retain: usize) -> Self {
-        Self { buf: Vec::new(), sent: 0, committed: 0, end: 0, error: None, retain, wiping: false }
+        Self {
+            buf: Vec::new(),
+            sent: 0,
+            committed: 0,
+            end: 0,
+            error: None,
+            retain,
+            wiping: false,
+            waits: Backoff::default(),
+        }
     }
 
     /// Adds a message or a tuple of messages to the batch. A tuple takes less time than a call for each message.
@@ -160,6 +175,16 @@ impl Outbox {
         self.tidy();
     }
 
+    /// Reports that the connection waits for the peer. If the outbox is empty, the connection may be idle: then a buffer of more than 16 KiB
+    /// is freed.
+    ///
+    /// While each batch needs a large buffer again, fewer and fewer waits free the buffer, at least every 64th.
+    pub fn waiting(&mut self) {
+        if self.sent == self.end && self.waits.is_due(self.buf.capacity() > IDLE, false) {
+            self.free();
+        }
+    }
+
     /// Wipes the bytes of sent messages that are still in the buffer.
     pub fn scrub(&mut self) {
         self.compact();
@@ -221,12 +246,18 @@ impl Outbox {
     fn tidy(&mut self) {
         if self.sent == self.end {
             (self.sent, self.committed, self.end) = (0, 0, 0);
+            self.waits.used();
             if self.buf.capacity() > self.retain {
-                let mut old = core::mem::take(&mut self.buf);
-                if self.wiping {
-                    old.zeroize();
-                }
+                self.free();
             }
+        }
+    }
+
+    /// Frees the buffer, and wipes the buffer first if wiping is set. Precondition: the outbox is empty.
+    fn free(&mut self) {
+        let mut old = core::mem::take(&mut self.buf);
+        if self.wiping {
+            old.zeroize();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The receiving direction of a connection, without its stream.
 
-use core::task::{Context, Poll, ready};
+use core::task::{Context, Poll};
 use std::io;
 
 use crate::basic::error::FrameError;
@@ -38,7 +38,11 @@ impl Incoming {
         if let Some(fault) = self.fault {
             return Poll::Ready(Err(self.unreported.take().unwrap_or(Error::Poisoned(fault))));
         }
-        let count = match ready!(source.poll_read(cx, self.inbox.space())) {
+        let Poll::Ready(read) = source.poll_read(cx, self.inbox.space()) else {
+            self.inbox.waiting();
+            return Poll::Pending;
+        };
+        let count = match read {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;

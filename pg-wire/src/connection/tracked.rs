@@ -190,6 +190,7 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
         let mut outcome = Outcome::new();
         loop {
             if let Some(end) = outcome.take(self.recv().await, &mut each) {
+                self.conn.batch_ended();
                 return end;
             }
         }

@@ -56,6 +56,7 @@ impl<T: Transport> Connection<T> {
         let mut outcome = Outcome::new();
         loop {
             if let Some(end) = outcome.take(self.recv().await, &mut each) {
+                self.batch_ended();
                 return end;
             }
         }

@@ -24,6 +24,13 @@ use crate::encode::messages::Messages;
 /// again. The exception is [`send_copy_data`](Self::send_copy_data), whose call already queues the data: after dropping this future, call
 /// `flush` instead.
 ///
+/// # Memory of an idle connection
+///
+/// After a small result, a connection keeps its buffers, in most cases 9 kB. After a large result, the buffer for received bytes is freed by
+/// the end of [`until_ready`](Self::until_ready), or when a call that receives waits and nothing is buffered. If a program takes the
+/// last message by [`recv`](Self::recv) or [`try_recv`](Self::try_recv), poll [`ready`](Self::ready) once to free
+/// the buffer.
+///
 /// # Time limits, cancelling, reuse
 ///
 /// - To set a time limit, drop the future when the time is over: `timeout(limit, conn.recv())`. The connection can still be used,
@@ -197,6 +204,12 @@ impl<T: Transport> Connection<T> {
         }
     }
 
+    /// Frees large buffers after a ReadyForQuery, because no further read may follow for a long time.
+    pub(super) fn batch_ended(&mut self) {
+        self.incoming.inbox.waiting();
+        self.outgoing.outbox.waiting();
+    }
+
     /// Whether an earlier flush has begun to send and has not finished.
     pub(crate) fn is_sending(&self) -> bool {
         self.outgoing.is_sending()
@@ -221,7 +234,11 @@ impl<T: Transport> Connection<T> {
     /// [`Closed`](Error::Closed) and [`Io`](Error::Io) when the stream has ended.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let _ = self.poll_send(cx);
-        self.incoming.poll_fill(&mut self.transport, cx)
+        let filled = self.incoming.poll_fill(&mut self.transport, cx);
+        if filled.is_pending() {
+            self.outgoing.outbox.waiting();
+        }
+        filled
     }
 
     /// Reads once, as [`poll_fill`](Self::poll_fill) does.

@@ -16,10 +16,13 @@ use crate::encode::measure::{Extent, Measure};
 /// call for each field takes several times as long as writing the field.
 const STAGED: usize = 256;
 
+/// Frames of up to this number of bytes use a smaller space on the stack.
+const SHORT: usize = 64;
+
 /// Space on the stack for frames of up to `STAGED` bytes. Aligned to a cache line, because a copy from an unaligned address
 /// takes up to twice as long.
 #[repr(align(64))]
-struct Stage([u8; STAGED]);
+struct Stage<const N: usize>([u8; N]);
 
 /// Maximum number of messages in one [`Messages`].
 const MOST_MESSAGES: usize = 6;
@@ -241,15 +244,33 @@ pub(crate) fn encode<M: Messages + ?Sized, B: BufMut + ?Sized>(
     messages: &M,
     out: &mut B,
 ) -> Result<(), EncodeError> {
-    let mut stage = Stage([0; STAGED]);
-    if let Some(length) = fill(messages, &mut stage.0)
-        && length <= out.remaining_mut()
-        && let Some(whole) = stage.0.get(..length)
-    {
-        out.put_slice(whole);
-        return Ok(());
+    let mut extent = Extent::default();
+    messages.each(&mut extent);
+    let staged = if M::KNOWN && extent.within(SHORT).is_some() {
+        put_staged::<SHORT, M, B>(messages, out)
+    } else {
+        put_staged::<STAGED, M, B>(messages, out)
+    };
+    match staged {
+        Some(()) => Ok(()),
+        None => append(messages, out),
     }
-    append(messages, out)
+}
+
+/// Fast path of [`encode`]: writes the frames to the stack, and passes them to `out`. Returns `None` if the frames do not fit or cannot be
+/// sent.
+#[inline(always)]
+fn put_staged<const N: usize, M: Messages + ?Sized, B: BufMut + ?Sized>(
+    messages: &M,
+    out: &mut B,
+) -> Option<()> {
+    let mut stage = Stage([0; N]);
+    let length = fill(messages, &mut stage.0)?;
+    if length > out.remaining_mut() {
+        return None;
+    }
+    out.put_slice(stage.0.get(..length)?);
+    Some(())
 }
 
 /// Slow path of [`encode`]: appends the frames field by field, or returns the error.

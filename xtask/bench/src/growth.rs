@@ -13,6 +13,10 @@ use crate::sockets::clients::Pipeline;
 /// The two clients that the tables of times compare: the hand-written client and this project's client.
 const SHOWN: [Who; 2] = [Who::Limit, Who::Ours];
 
+/// The results that an idle connection has received before: a name for the table, and the number of rows. A row has about 100 bytes, so the
+/// large result has about 250 kB.
+const RESULTS: [(&str, u64); 2] = [("1 row", 1), ("large", 2500)];
+
 /// Prints three tables: the time by the number of rows, the time by the depth of a pipeline, and the memory by the number of idle
 /// connections.
 pub(crate) fn print(ends: &Ends, quick: bool) -> Result<()> {
@@ -37,20 +41,22 @@ pub(crate) fn print(ends: &Ends, quick: bool) -> Result<()> {
     println!(
         "\nMemory per idle connection, by the number of connections (kB; of a process that only holds connections)\n"
     );
-    println!("| connections | limit | pg-wire | tokio-postgres | sqlx | libpq |");
-    println!("| --- | --- | --- | --- | --- | --- |");
+    println!("| connections | result before | limit | pg-wire | tokio-postgres | sqlx | libpq |");
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
     for count in powers(if quick { 1000 } else { 10_000 }) {
-        print!("| {count} |");
-        for who in ["limit", "pg-wire", "tokio-postgres", "sqlx", "libpq"] {
-            match idle(ends, who, count) {
-                Ok(kilobytes) => print!(" {kilobytes:.1} |"),
-                Err(error) => {
-                    eprintln!("bench: {count} connections of {who}: {error:#}");
-                    print!(" – |");
+        for (size, rows) in RESULTS {
+            print!("| {count} | {size} |");
+            for who in ["limit", "pg-wire", "tokio-postgres", "sqlx", "libpq"] {
+                match idle(ends, who, count, rows) {
+                    Ok(kilobytes) => print!(" {kilobytes:.1} |"),
+                    Err(error) => {
+                        eprintln!("bench: {count} connections of {who}: {error:#}");
+                        print!(" – |");
+                    }
                 }
             }
+            println!();
         }
-        println!();
     }
     Ok(())
 }
@@ -100,10 +106,10 @@ fn per_operation(count: u64, work: impl FnOnce() -> Result<()>) -> Result<f64> {
     Ok((cpu_time(Clock::Thread) - before) / count as f64)
 }
 
-/// Starts a child process that opens `count` connections. Returns the memory per idle connection in kilobytes.
-fn idle(ends: &Ends, who: &str, count: u64) -> Result<f64> {
+/// Starts a child process that opens `count` connections, each of which receives a result of `rows` rows. Returns the memory per idle connection in kilobytes.
+fn idle(ends: &Ends, who: &str, count: u64, rows: u64) -> Result<f64> {
     let output = Command::new(std::env::current_exe()?)
-        .args(["--idle", &count.to_string(), "--who", who])
+        .args(["--idle", &count.to_string(), "--who", who, "--rows", &rows.to_string()])
         .envs(ends.environment())
         .stdin(Stdio::null())
         .output()?;
@@ -111,17 +117,21 @@ fn idle(ends: &Ends, who: &str, count: u64) -> Result<f64> {
     String::from_utf8(output.stdout)?.trim().parse().context("the child process printed no number")
 }
 
-/// The main function of the child process of [`idle`]: opens the connections, reads a row with each, and prints the memory per connection.
-pub(crate) fn hold(ends: &Ends, who: &str, count: u64) -> Result<()> {
+/// The main function of the child process of [`idle`]: opens the connections, reads `rows` rows with each, and prints the memory per
+/// connection.
+pub(crate) fn hold(ends: &Ends, who: &str, count: u64, rows: u64) -> Result<()> {
+    let sql = format!("replay {rows} text");
     // The memory of the first connection is not counted: it includes memory that all connections share.
     let mut connect = ends.replay_clients(who)?;
     let mut first = connect()?;
-    first.read_text("replay 1 text")?;
+    first.read_text(&sql)?;
+    first.wait();
     let before = status("VmRSS:")?;
     let mut held = Vec::new();
     for _ in 0..count {
         let mut client = connect()?;
-        client.read_text("replay 1 text")?;
+        client.read_text(&sql)?;
+        client.wait();
         held.push(client);
     }
     println!("{}", (status("VmRSS:")? - before) as f64 / count as f64);

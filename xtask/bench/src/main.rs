@@ -57,6 +57,9 @@ struct Arguments {
     /// Hold this many idle connections (used by the benchmark itself)
     #[arg(long, hide = true, requires = "who")]
     idle: Option<u64>,
+    /// The number of rows that each idle connection has received
+    #[arg(long, hide = true, default_value_t = 1)]
+    rows: u64,
     /// Accept connections and copy their bytes to and from this address (used by the benchmark itself)
     #[arg(long, hide = true)]
     splice: Option<std::net::SocketAddr>,
@@ -110,7 +113,7 @@ fn main() -> Result<()> {
         return child::run(line, who, arguments.rounds);
     }
     if let (Some(count), Some(who)) = (arguments.idle, &arguments.who) {
-        return growth::hold(&Ends::find()?, who, count);
+        return growth::hold(&Ends::find()?, who, count, arguments.rows);
     }
     if let Some(upstream) = arguments.splice {
         return sockets::proxies::splice(upstream);

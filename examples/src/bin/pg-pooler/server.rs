@@ -120,7 +120,11 @@ impl Server {
         cx: &mut Context<'_>,
         mut client: Option<&mut Client>,
     ) -> Poll<Result<(), Failure>> {
-        let count = match ready!(self.socket.poll_read(cx, self.inbox.space())) {
+        let Poll::Ready(read) = self.socket.poll_read(cx, self.inbox.space()) else {
+            self.inbox.waiting();
+            return Poll::Pending;
+        };
+        let count = match read {
             Ok(count @ 1..) => count,
             _ => return Poll::Ready(Err(Failure::ServerLost)),
         };

@@ -360,12 +360,21 @@ fn pgwire_bind(count: usize) -> impl FnMut() -> Result<u64> {
     })
 }
 
+/// Returns an error if a string contains a NUL, which would end the string in the message. Ours and postgres-protocol also check for NUL;
+/// pgwire and pg_stream do not.
+#[inline(always)]
+fn check_string(text: &[u8]) -> Result<()> {
+    anyhow::ensure!(memchr::memchr(0, text).is_none(), "a string contains a NUL");
+    Ok(())
+}
+
 fn query() -> Line {
     Line::new("micro: query", "query", OPERATIONS, Target::new(1.3, 2.0))
         .with(
             Who::Limit,
             into(Vec::new(), |out| {
                 let sql = black_box(SQL).as_bytes();
+                check_string(sql)?;
                 Pen::write(out, 6 + sql.len(), |pen| {
                     pen.put([b'Q']);
                     pen.put((5 + sql.len() as u32).to_be_bytes());
@@ -410,6 +419,8 @@ fn parse() -> Line {
             Who::Limit,
             into(Vec::new(), |out| {
                 let (name, sql, types) = (black_box("s1"), black_box(SQL), black_box(TYPES));
+                check_string(name.as_bytes())?;
+                check_string(sql.as_bytes())?;
                 let body = name.len() + 1 + sql.len() + 1 + 2 + 4 * types.len();
                 Pen::write(out, 5 + body, |pen| {
                     pen.put([b'P']);

@@ -1,6 +1,8 @@
 //! A client that uses pg-stream-tokio.
 
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 
 use anyhow::{Context, Result, bail, ensure};
 use pg_auth::config::{BindingMode, TlsVersion};
@@ -121,6 +123,14 @@ fn look<T: Transport>(conn: &mut Connection<T>, touch: &mut Touch) -> Result<u64
 }
 
 impl<T: Transport> Client for Ours<T> {
+    fn wait(&mut self) {
+        self.runtime.block_on(poll_fn(|cx| {
+            // An error of the connection is returned by the next call that receives.
+            let _ = self.conn.poll_ready(cx);
+            Poll::Ready(())
+        }));
+    }
+
     fn read_text(&mut self, sql: &str) -> Result<u64> {
         self.conn.query(sql);
         self.runtime.block_on(async {

@@ -79,6 +79,15 @@ impl TokioPostgres {
 }
 
 impl Client for TokioPostgres {
+    fn wait(&mut self) {
+        // Lets the background task run until it waits.
+        self.runtime.block_on(async {
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
     fn read_text(&mut self, sql: &str) -> Result<u64> {
         self.runtime.block_on(async {
             let mut touch = Touch::default();

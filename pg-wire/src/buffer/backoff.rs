@@ -1,0 +1,90 @@
+//! The decision how often a buffer is freed.
+
+/// Largest number of occasions between two releases of a buffer.
+const LONGEST: u8 = 63;
+
+/// Decides on which occasions a large buffer is freed, if most occasions may be in the middle of a transfer that needs the buffer again.
+///
+/// An occasion is the first wait of the connection after the buffer was used. The first occasion frees the buffer. If the buffer is large
+/// again at the next occasion, this occasion is skipped, then 3 occasions, 7 and so on up to 63. An occasion with a small buffer halves the
+/// number of skipped occasions. So a steady transfer allocates rarely, and a buffer that is not needed any more is freed after at most 64
+/// occasions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Backoff {
+    /// Number of occasions to skip before the next release.
+    left: u8,
+    /// Number of occasions that were skipped before the last release.
+    skip: u8,
+    /// Whether the buffer was used since the last occasion.
+    used: bool,
+}
+
+impl Backoff {
+    /// Reports that the buffer is used.
+    #[inline]
+    pub(crate) fn used(&mut self) {
+        self.used = true;
+    }
+
+    /// Reports a wait. Returns whether the buffer is to be freed. With `always`, a large buffer is freed in any case.
+    pub(crate) fn is_due(&mut self, is_large: bool, always: bool) -> bool {
+        if always {
+            return is_large;
+        }
+        if !core::mem::take(&mut self.used) {
+            return false;
+        }
+        if !is_large {
+            self.skip /= 2;
+            self.left = self.left.min(self.skip);
+            return false;
+        }
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                false
+            }
+            None => {
+                self.skip = (2 * self.skip + 1).min(LONGEST);
+                self.left = self.skip;
+                true
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    fn releases(backoff: &mut Backoff, occasions: &[bool]) -> Vec<usize> {
+        let due = |(at, is_large): (usize, &bool)| {
+            backoff.used();
+            backoff.is_due(*is_large, false).then_some(at)
+        };
+        occasions.iter().enumerate().filter_map(due).collect()
+    }
+
+    #[test]
+    fn a_buffer_that_is_always_large_is_freed_more_and_more_rarely() {
+        let due = releases(&mut Backoff::default(), &[true; 300]);
+        assert_eq!(due, [0, 2, 6, 14, 30, 62, 126, 190, 254]);
+    }
+
+    #[test]
+    fn small_buffers_make_the_next_release_earlier() {
+        let mut backoff = Backoff::default();
+        releases(&mut backoff, &[true; 300]);
+        assert!(releases(&mut backoff, &[false; 6]).is_empty());
+        assert_eq!(releases(&mut backoff, &[true]), [0]);
+    }
+
+    #[test]
+    fn a_repeated_poll_of_the_same_wait_does_not_count() {
+        let mut backoff = Backoff::default();
+        assert_eq!(releases(&mut backoff, &[true; 2]), [0]);
+        assert!(!backoff.is_due(true, false));
+        assert_eq!(releases(&mut backoff, &[true]), [0]);
+    }
+}
