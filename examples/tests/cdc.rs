@@ -16,6 +16,8 @@ mod lines;
 mod memory;
 #[path = "cdc/process.rs"]
 mod process;
+#[path = "cdc/recvlogical.rs"]
+mod recvlogical;
 #[path = "cdc/replay.rs"]
 mod replay;
 #[path = "cdc/resuming.rs"]
