@@ -1,8 +1,13 @@
-//! Tests of `pg-cdc` against the oldest and the newest supported server: its command line, the lines of its output, interruptions, and
-//! random transactions that are replayed from the lines.
+//! Tests of `pg-cdc` against the oldest and the newest supported server: its command line, the lines of its output, interruptions, a
+//! failover, and random transactions that are replayed from the lines.
 
+#[path = "support/cluster.rs"]
+#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+mod cluster;
 #[path = "cdc/database.rs"]
 mod database;
+#[path = "cdc/failover.rs"]
+mod failover;
 #[path = "cdc/kills.rs"]
 mod kills;
 #[path = "cdc/lines.rs"]
@@ -11,6 +16,8 @@ mod lines;
 mod memory;
 #[path = "cdc/process.rs"]
 mod process;
+#[path = "cdc/recvlogical.rs"]
+mod recvlogical;
 #[path = "cdc/replay.rs"]
 mod replay;
 #[path = "cdc/resuming.rs"]

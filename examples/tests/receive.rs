@@ -3,7 +3,8 @@
 
 #[path = "receive/backup.rs"]
 mod backup;
-#[path = "receive/cluster.rs"]
+#[path = "support/cluster.rs"]
+#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod cluster;
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 
 use crate::servers::{Servers, install};
-use crate::{paths, process};
+use crate::{clients, paths, process};
 
 /// Builds the benchmark with the default release profile, as a user would, and runs it with `options`.
 pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
@@ -23,11 +23,17 @@ pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
     if !servers {
         return process::hand_over(&mut bench);
     }
-    // Builds pg-proxy and pg-pooler, which the benchmark measures.
-    let programs = ["--package", "examples", "--bin", "pg-proxy", "--bin", "pg-pooler"];
-    process::succeed(paths::cargo(["build", "--release", "--locked"]).args(programs))?;
-    for (variable, program) in [("PG_PROXY", "pg-proxy"), ("PG_POOLER", "pg-pooler")] {
+    // Builds the programs that the benchmark measures.
+    let mut build = paths::cargo(["build", "--release", "--locked", "--package", "examples"]);
+    for (variable, program) in [("PG_PROXY", "pg-proxy"), ("PG_POOLER", "pg-pooler"), ("PG_CDC", "pg-cdc")] {
+        build.args(["--bin", program]);
         bench.env(variable, paths::target().join("release").join(program));
+    }
+    process::succeed(&mut build)?;
+    // The benchmark runs pg_recvlogical of the newest version.
+    let clients = clients::environment()?;
+    if let Some((_, directory)) = clients.into_iter().find(|(name, _)| name == "PG18_CLIENT_BIN") {
+        bench.env("PG_CLIENT_BIN", directory);
     }
     let servers = Servers::start_both()?;
     process::hand_over(bench.envs(servers.environment()))

@@ -110,16 +110,20 @@ impl Cdc {
 
     /// Starts the program with a file as output, but without `--quiet`, so that the program reports its progress.
     pub(crate) fn start_loudly(&self, more: &[&str]) -> Running {
-        let mut command = self.command(more);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        Running(Some(command.spawn().expect("the program starts")))
+        Running::start(&mut self.command(more))
     }
 
     /// Waits until the output file contains this text in its first or its last 4000 bytes.
     #[track_caller]
     pub(crate) fn wait_for(&self, text: &str) {
-        wait_until(text, || File::open(self.out()).is_ok_and(|file| has(file, text).expect("a file")));
+        wait_until_in(&self.out(), text);
     }
+}
+
+/// Waits until a file contains this text in its first or its last 4000 bytes.
+#[track_caller]
+pub(crate) fn wait_until_in(file: &Path, text: &str) {
+    wait_until(text, || File::open(file).is_ok_and(|file| has(file, text).expect("a file")));
 }
 
 /// Whether the first or the last 4000 bytes of a file contain this text.
@@ -161,6 +165,11 @@ pub(crate) fn wait_until(what: &str, condition: impl Fn() -> bool) {
 pub(crate) struct Running(Option<Child>);
 
 impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        Self(Some(command.spawn().expect("the program starts")))
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.0.as_ref().expect("it runs").id()
     }

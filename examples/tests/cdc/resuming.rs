@@ -22,7 +22,7 @@ fn followed(server: Server, name: &str, with_state: bool) -> Cdc {
 }
 
 /// Returns the ids of the inserted rows, in the order of the lines.
-fn ids(lines: &[Value]) -> Vec<i64> {
+pub(crate) fn ids(lines: &[Value]) -> Vec<i64> {
     let inserts = lines.iter().filter(|line| line["kind"] == "insert");
     inserts.map(|line| line["key"]["id"].as_i64().expect("a number")).collect()
 }

@@ -16,7 +16,7 @@ pub(crate) const FILE: &str = "xtask/bench/chart.svg";
 const LABELS: f64 = 290.0;
 const PLOT: f64 = 560.0;
 const ROW: f64 = 20.0;
-const TOP: f64 = 64.0;
+const TOP: f64 = 82.0;
 
 /// The lowest and the highest ratio on the chart's logarithmic axis. A ratio is a library's CPU time to the CPU time of the hand-written
 /// loop.
@@ -24,7 +24,7 @@ const MIN_RATIO: f64 = 0.5;
 const MAX_RATIO: f64 = 64.0;
 
 /// The colour of each library in the chart. All colours can be distinguished on a white and on a black background.
-const COLOURS: [(&str, &str); 9] = [
+const COLOURS: [(&str, &str); 12] = [
     ("pg-wire", "#2f81f7"),
     ("postgres-protocol", "#d29922"),
     ("tokio-postgres", "#39c5cf"),
@@ -34,6 +34,9 @@ const COLOURS: [(&str, &str); 9] = [
     ("xitca-postgres", "#db61a2"),
     ("libpq", "#8b949e"),
     ("PgBouncer", "#e3795c"),
+    ("pg_walstream", "#7ee787"),
+    ("pgwire-replication", "#ffa657"),
+    ("pg_recvlogical", "#a5a58d"),
 ];
 
 /// Writes the chart to a file.
@@ -75,12 +78,17 @@ fn draw(results: &[Measured]) -> Result<String> {
         svg,
         "<text x=\"8\" y=\"18\">CPU time, as a multiple of a hand-written loop over the same bytes (less is better)</text>"
     )?;
-    let mut x = 8.0;
+    let (mut x, mut y) = (8.0, 36.0);
     for (name, colour) in COLOURS.iter().filter(|(name, _)| seen(results, name)) {
+        let next = x + 26.0 + 7.0 * name.len() as f64;
+        if next > width {
+            (x, y) = (8.0, y + 18.0);
+        }
         writeln!(
             svg,
-            "<circle cx=\"{x}\" cy=\"36\" r=\"5\" fill=\"{colour}\"/><text x=\"{}\" y=\"40\">{name}</text>",
-            x + 9.0
+            "<circle cx=\"{x}\" cy=\"{y}\" r=\"5\" fill=\"{colour}\"/><text x=\"{}\" y=\"{}\">{name}</text>",
+            x + 9.0,
+            y + 4.0
         )?;
         x += 26.0 + 7.0 * name.len() as f64;
     }

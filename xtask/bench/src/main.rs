@@ -176,6 +176,9 @@ fn compare(arguments: &Arguments) -> Result<()> {
         if has("strace") {
             report::print_calls(ends, &results, TRACED)?;
         }
+        if arguments.wants("replication: peak memory") {
+            ends.print_memory_of_pg_cdc(part)?;
+        }
         if arguments.wants("growth") {
             growth::print(ends, arguments.quick)?;
         }

@@ -1,42 +1,69 @@
 //! Measurements of decoding changes of logical replication: each contender reads every value of every inserted row, from pieces of 64 KB.
+//!
+//! No peer both reads messages and decodes pgoutput behind a public interface. So `pg_walstream` gets its messages in the way its own
+//! connection cuts them out of its buffer, and the values of `pgwire-replication` are read by the hand-written loop.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use bytes::BytesMut;
+use pg_walstream::{BufferReader, LogicalReplicationMessage, LogicalReplicationParser};
 use pg_wire::backend::Backend;
 use pg_wire::replication::pgoutput::{Change, Decoder, Insert, Tuple, TupleValue};
 use pg_wire::replication::{Enclosed, Lsn, PrimaryMessage, Timestamp, XLogData};
 use pg_wire::{Encode, Inbox, Limits, codec::Payload};
+use pgwire_replication::protocol::framing::MessageReader;
+use pgwire_replication::protocol::replication::{ReplicationCopyData, parse_copy_data};
+use tokio::io::BufReader;
 
+use super::decode::runtime;
 use super::hand::{Walk, limit};
-use super::source::{self, Frames};
+use super::source::{self, Endless, Frames, PIECE};
 use super::touch::Touch;
 use crate::line::{Line, Target, Who};
+
+/// The number of Insert messages that are made in memory. Longer streams repeat these messages.
+const INSERTS: usize = 2500;
 
 /// Returns one measurement: decoding Insert messages of eight columns. Each Insert has its own frame, as from a server.
 pub(crate) fn lines() -> Result<Vec<Line>> {
     let frames = inserts()?;
-    Ok(vec![
-        Line::new("micro: decode an insert of 8, pgoutput", "insert", frames.count, Target::limit(1.25))
-            .with(Who::Limit, limit(frames, hand_inserts))
-            .with(Who::Ours, ours(frames)),
-    ])
+    let name = "micro: replication, decode an insert of 8";
+    Ok(vec![contenders(Line::new(name, "insert", frames.count, Target::new(1.25, 1.0)), frames)])
+}
+
+/// Returns the same measurement with a stream of `count` inserts. Precondition: `count` is a multiple of [`INSERTS`].
+pub(crate) fn long_stream(count: u64) -> Result<Line> {
+    let frames = inserts()?.repeated(count);
+    let line = Line::new(
+        format!("replication: decode {count} inserts of 8"),
+        "insert",
+        count,
+        Target::new(1.25, 1.0),
+    );
+    Ok(contenders(line.long(), frames))
+}
+
+fn contenders(line: Line, frames: Frames) -> Line {
+    line.with(Who::Limit, limit(frames, hand_inserts))
+        .with(Who::Ours, ours(frames))
+        .with(Who::Peer("pg_walstream"), walstream(frames))
+        .prepared(Who::Peer("pgwire-replication"), move || Ok(Box::new(pgwire_replication(frames)?)))
 }
 
 fn inserts() -> Result<Frames> {
-    let mut failure = None;
-    let frames = Frames::fill(|row, out| {
+    let mut frames = Vec::new();
+    for row in 0..INSERTS {
         let texts: Vec<Option<String>> = (0..8).map(|column| source::text(row, column)).collect();
         let values: Vec<TupleValue<'_>> = texts
             .iter()
             .map(|text| text.as_ref().map_or(TupleValue::Null, |text| TupleValue::Text(text.as_bytes())))
             .collect();
         let mut data = Vec::new();
-        let insert = Insert { xid: None, relation: 16_385, new: Tuple::from(values.as_slice()) };
-        failure = failure.take().or(insert.encode(&mut data).err());
+        Insert { xid: None, relation: 16_385, new: Tuple::from(values.as_slice()) }.encode(&mut data)?;
         let lsn = Lsn(row as u64);
         let wal = XLogData { start: lsn, end: lsn, time: Timestamp(0), data: Payload(&data) };
-        failure = failure.take().or(wal.in_copy_data().encode(out).err());
-    });
-    failure.map_or(Ok(frames), |error| Err(error.into()))
+        wal.in_copy_data().encode(&mut frames)?;
+    }
+    Ok(Frames { bytes: source::away(&frames), count: INSERTS as u64 })
 }
 
 /// Decodes an Insert in the hand-written loop: compares the kinds of the messages, skips the WAL positions, and reads the values.
@@ -47,7 +74,13 @@ fn hand_insert(body: &[u8], touch: &mut Touch) -> u64 {
     if head[0] != b'w' || head[25] != b'I' || head[30] != b'N' {
         return 0;
     }
-    let Some((count, mut rest)) = rest.split_first_chunk() else { return 0 };
+    hand_tuple(rest, touch)
+}
+
+/// Reads the values of a tuple. Returns the number of rows: 1, or 0 if the bytes are not a tuple.
+#[inline(always)]
+fn hand_tuple(tuple: &[u8], touch: &mut Touch) -> u64 {
+    let Some((count, mut rest)) = tuple.split_first_chunk() else { return 0 };
     for _ in 0..u16::from_be_bytes(*count) {
         let Some((form, values)) = rest.split_first() else { return 0 };
         match form {
@@ -107,4 +140,79 @@ fn ours(frames: Frames) -> impl FnMut() -> Result<u64> {
         }
         Ok(touch.sum())
     }
+}
+
+/// Cuts a frame out of the buffer as the connection of pg_walstream does: the bytes are shared, not copied.
+#[inline(always)]
+fn cut(buffer: &mut BytesMut) -> Option<bytes::Bytes> {
+    let (head, _) = buffer.split_first_chunk::<5>()?;
+    let length = 1 + u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+    (buffer.len() >= length).then(|| buffer.split_to(length).freeze().slice(5..))
+}
+
+#[inline(never)]
+fn walstream_inserts(
+    buffer: &mut BytesMut,
+    parser: &mut LogicalReplicationParser,
+    touch: &mut Touch,
+) -> Result<u64> {
+    let (mut rows, mut seen) = (0, *touch);
+    while let Some(body) = cut(buffer) {
+        let mut reader = BufferReader::from_bytes(body);
+        ensure!(reader.read_u8()? == b'w', "a message is not XLogData");
+        reader.skip(24)?;
+        let data = reader.read_bytes_buf(reader.remaining())?;
+        if let LogicalReplicationMessage::Insert { tuple, .. } = parser.parse_wal_message_bytes(data)?.message
+        {
+            for value in &tuple.columns {
+                seen.value((!value.is_null()).then(|| value.as_bytes()));
+            }
+            rows += 1;
+        }
+    }
+    *touch = seen;
+    Ok(rows)
+}
+
+fn walstream(frames: Frames) -> impl FnMut() -> Result<u64> {
+    let (mut source, mut buffer) = (frames.endless(), BytesMut::new());
+    let mut parser = LogicalReplicationParser::with_protocol_version(1);
+    move || {
+        let (mut rows, mut touch) = (0, Touch::default());
+        while rows < frames.count {
+            // The connection of pg_walstream makes room for 256 KB as soon as less than 64 KB is free.
+            if buffer.capacity() - buffer.len() < PIECE {
+                buffer.reserve(4 * PIECE);
+            }
+            buffer.extend_from_slice(source.piece(PIECE));
+            rows += walstream_inserts(&mut buffer, &mut parser, &mut touch)?;
+        }
+        Ok(touch.sum())
+    }
+}
+
+/// Reads messages with pgwire-replication, which returns the bytes of each pgoutput message. Reads the values with the hand-written loop.
+#[inline(never)]
+async fn pgwire_inserts(
+    reader: &mut MessageReader,
+    source: &mut BufReader<Endless>,
+    count: u64,
+) -> Result<u64> {
+    let (mut rows, mut touch) = (0, Touch::default());
+    while rows < count {
+        let message = reader.read(source).await?;
+        if let ReplicationCopyData::XLogData { data, .. } = parse_copy_data(message.payload)?
+            && let Some((&[b'I', _, _, _, _, b'N'], tuple)) = data.split_first_chunk()
+        {
+            rows += hand_tuple(tuple, &mut touch);
+        }
+    }
+    Ok(touch.sum())
+}
+
+fn pgwire_replication(frames: Frames) -> Result<impl FnMut() -> Result<u64>> {
+    // The same size of buffer as in the worker of pgwire-replication.
+    let mut source = BufReader::with_capacity(128 * 1024, frames.endless());
+    let (mut reader, runtime) = (MessageReader::new(), runtime()?);
+    Ok(move || runtime.block_on(pgwire_inserts(&mut reader, &mut source, frames.count)))
 }

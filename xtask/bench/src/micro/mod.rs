@@ -1,6 +1,6 @@
 //! Measurements that use no network: every contender reads or writes the same bytes in memory.
 
-mod changes;
+pub(crate) mod changes;
 mod copy;
 pub(crate) mod decode;
 mod dynamic;

@@ -36,14 +36,21 @@ impl Endless {
     /// Copies the next bytes of the stream to `space`, and returns their number.
     #[inline]
     pub(crate) fn give(&mut self, space: &mut [u8]) -> usize {
+        let piece = self.piece(space.len());
+        space[..piece.len()].copy_from_slice(piece);
+        piece.len()
+    }
+
+    /// Returns the next bytes of the stream: at most `most` bytes, and at most one piece.
+    #[inline]
+    pub(crate) fn piece(&mut self, most: usize) -> &'static [u8] {
         let rest = &self.bytes[self.at..];
-        let count = rest.len().min(space.len()).min(PIECE);
-        space[..count].copy_from_slice(&rest[..count]);
-        self.at += count;
+        let piece = &rest[..rest.len().min(most).min(PIECE)];
+        self.at += piece.len();
         if self.at == self.bytes.len() {
             self.at = 0;
         }
-        count
+        piece
     }
 }
 
@@ -100,6 +107,11 @@ impl Frames {
             count += 1;
         }
         Self { bytes: away(&bytes), count: count as u64 }
+    }
+
+    /// The same bytes, read until `count` frames are seen. Precondition: `count` is a multiple of the number of frames.
+    pub(crate) fn repeated(self, count: u64) -> Self {
+        Self { count, ..self }
     }
 
     /// A stream of these frames.

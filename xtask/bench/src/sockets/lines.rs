@@ -10,7 +10,7 @@ use super::clients::{Client, Pieces, Pipeline};
 use super::contenders::{connect_to, connections, line, line_of, unix_streams};
 use super::place::{At, Place};
 use super::replay::Replay;
-use super::{poolers, proxies, tls_lines};
+use super::{poolers, proxies, replication, tls_lines};
 use crate::line::{Clock, Contender, Line, Target, Who};
 use crate::micro::decode::runtime;
 use crate::micro::source::away;
@@ -93,6 +93,12 @@ impl Ends {
         let connect = connections(&server.tcp, who.name())?;
         server.while_near(connect)
     }
+
+    /// Prints the peak memory of `pg-cdc`. The number of changes of a full run is divided by `part`.
+    pub(crate) fn print_memory_of_pg_cdc(&self, part: u64) -> Result<()> {
+        let server = self.servers.first().context("no PostgreSQL server was found")?;
+        replication::print_memory(&server.tcp, part)
+    }
 }
 
 impl Server {
@@ -154,6 +160,7 @@ pub(crate) fn plans(ends: &Ends, part: u64) -> Result<Vec<Line>> {
     if let Some(server) = ends.servers.first() {
         lines.extend(proxies::lines(&ends.tcp, &server.tcp, part));
         lines.extend(poolers::lines(&server.tcp, part));
+        lines.extend(replication::lines(&server.tcp, part)?);
     }
     Ok(lines)
 }

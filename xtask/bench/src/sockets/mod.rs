@@ -9,6 +9,7 @@ pub(crate) mod place;
 mod poolers;
 pub(crate) mod proxies;
 mod replay;
+mod replication;
 mod tls;
 mod tls_lines;
 

@@ -108,25 +108,18 @@ fn pgbouncer(server: SocketAddr) -> Result<Proxy> {
 
 /// Returns the stored form of the password of the role `scram`. Before that, lets every role read the tables of pgbench.
 fn verifier(server: SocketAddr) -> Result<String> {
-    let psql = |role: &str, sql: &str| {
-        let output = Command::new("psql")
-            .args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql])
-            .args([
-                "-h",
-                &server.ip().to_string(),
-                "-p",
-                &server.port().to_string(),
-                "-U",
-                role,
-                "-d",
-                "test",
-            ])
-            .output()?;
-        ensure!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
-    };
-    psql("trust", "grant select on pgbench_accounts, pgbench_branches, pgbench_tellers to public")?;
-    psql("admin", "select rolpassword from pg_authid where rolname = 'scram'")
+    psql(server, "trust", "grant select on pgbench_accounts, pgbench_branches, pgbench_tellers to public")?;
+    psql(server, "admin", "select rolpassword from pg_authid where rolname = 'scram'")
+}
+
+/// Runs SQL with psql as a role, and returns the output.
+pub(super) fn psql(server: SocketAddr, role: &str, sql: &str) -> Result<String> {
+    let output = Command::new("psql")
+        .args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql])
+        .args(["-h", &server.ip().to_string(), "-p", &server.port().to_string(), "-U", role, "-d", "test"])
+        .output()?;
+    ensure!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 /// Runs pgbench with its built-in script of read-only queries.

@@ -93,44 +93,63 @@ pub(crate) struct Cluster {
     pub(crate) programs: Programs,
     pub(crate) port: u16,
     directory: tempfile::TempDir,
+    /// Settings of this cluster, which take precedence over `SETTINGS`.
+    settings: Vec<String>,
     child: Child,
 }
 
 impl Cluster {
     /// Makes a cluster with segments of this size in megabytes, and starts its server.
     pub(crate) fn new(programs: &Programs, segment: u32) -> Self {
+        Self::with(programs, segment, &[])
+    }
+
+    /// Makes a cluster as [`Cluster::new`] does, and starts its server with further settings, each in the form `name=value`.
+    pub(crate) fn with(programs: &Programs, segment: u32, settings: &[&str]) -> Self {
         let directory = programs.directory();
         let mut initdb = programs.server("initdb");
         initdb.args(["--username=admin", "--encoding=UTF8", "--no-locale", "--auth=trust", "--no-sync"]);
         initdb.arg(format!("--wal-segsize={segment}")).arg("--no-instructions").arg("--pgdata");
         done(initdb.arg(directory.path().join("data")));
-        Self::start(programs, directory)
+        Self::start_with(programs, directory, settings)
     }
 
     /// Starts a server from the files in the subdirectory `data` of a directory.
     pub(crate) fn start(programs: &Programs, directory: tempfile::TempDir) -> Self {
+        Self::start_with(programs, directory, &[])
+    }
+
+    /// Starts a server as [`Cluster::start`] does, with further settings.
+    pub(crate) fn start_with(programs: &Programs, directory: tempfile::TempDir, settings: &[&str]) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let port = free.expect("a free port").port();
-        let mut postgres = programs.server("postgres");
-        postgres
-            .arg("-D")
-            .arg(directory.path().join("data"))
-            .args(["-p", &port.to_string(), "-k"])
-            .arg(directory.path());
-        for setting in SETTINGS {
-            postgres.args(["-c", setting]);
-        }
-        let log = File::create(directory.path().join("log")).expect("created");
-        postgres.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let child = postgres.spawn().expect("postgres starts");
-        let mut cluster = Self { programs: programs.clone(), port, directory, child };
-        until("the server is ready", || {
-            if let Some(status) = cluster.child.try_wait().expect("our child") {
-                panic!("postgres ended with {status}:\n{}", cluster.log());
-            }
-            finish(&mut cluster.psql("select 1")).code == Some(0)
-        });
+        let settings: Vec<String> = settings.iter().copied().map(String::from).collect();
+        let child = spawn(programs, directory.path(), port, &settings);
+        let mut cluster = Self { programs: programs.clone(), port, directory, settings, child };
+        cluster.wait_until_ready();
         cluster
+    }
+
+    fn wait_until_ready(&mut self) {
+        until("the server is ready", || {
+            if let Some(status) = self.child.try_wait().expect("our child") {
+                panic!("postgres ended with {status}:\n{}", self.log());
+            }
+            finish(&mut self.psql("select 1")).code == Some(0)
+        });
+    }
+
+    /// Shuts the server down as `pg_ctl restart -m fast` does, and starts the server again on the same port.
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        self.child = spawn(&self.programs, self.directory.path(), self.port, &self.settings);
+        self.wait_until_ready();
+    }
+
+    /// Ends the server as `pg_ctl stop -m immediate` does: without a checkpoint, and without sending the rest of the WAL to the clients.
+    pub(crate) fn stop_immediately(&mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::QUIT).expect("our child");
+        wait(&mut self.child, "the server ends");
     }
 
     /// Returns the path of a new file in the cluster's directory.
@@ -206,6 +225,18 @@ impl Cluster {
         let status = wait(&mut self.child, "the server ends");
         assert!(status.success(), "{status}: {}", self.log());
     }
+}
+
+/// Starts a server process, which writes its log to the file `log` in the directory.
+fn spawn(programs: &Programs, directory: &Path, port: u16, settings: &[String]) -> Child {
+    let mut postgres = programs.server("postgres");
+    postgres.arg("-D").arg(directory.join("data")).args(["-p", &port.to_string(), "-k"]).arg(directory);
+    for setting in SETTINGS.into_iter().chain(settings.iter().map(String::as_str)) {
+        postgres.args(["-c", setting]);
+    }
+    let log = File::options().create(true).append(true).open(directory.join("log")).expect("created");
+    postgres.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    postgres.spawn().expect("postgres starts")
 }
 
 impl Drop for Cluster {
