@@ -15,6 +15,8 @@
 //! - [`connection`]: [`Connection`], which joins both buffers with any stream that can be polled, and the halves of a connection.
 //! - [`buffer`]: [`Inbox`], [`Outbox`] and their [`Limits`], without I/O.
 //! - [`param`]: values to send, [`Bindable`] and [`Params`]. [`value`]: received values, [`FromValue`] and [`Columns`].
+//! - [`copy`](mod@copy): the rows of a COPY in text, CSV and binary format, [`CopyWriter`](copy::CopyWriter) and
+//!   [`CopyReader`](copy::CopyReader).
 //! - [`replication`]: the messages, changes and commands of replication and of base backups, and a live replication stream.
 //! - [`session`]: the state of a session, without I/O: which request a reply answers, and which replies are outstanding.
 //! - [`oid`]: the object ids of PostgreSQL's types. [`error`](mod@error): the kinds of errors.
@@ -70,6 +72,7 @@ pub mod client;
 pub mod codec;
 #[cfg(feature = "std")]
 pub mod connection;
+pub mod copy;
 pub mod encode;
 mod message;
 pub mod param;
