@@ -98,7 +98,8 @@ pub use codec::{Decode, Direction, Frame, FrameBuf, Message};
 #[cfg(feature = "std")]
 #[doc(no_inline)]
 pub use connection::{
-    Connection, Error, Fault, ReadHalf, Sink, Source, Split, TrackedConnection, Transport, WriteHalf,
+    Connection, CopyComplete, CopyIn, CopyOut, Error, Fault, ReadHalf, Sink, Source, Split,
+    TrackedConnection, Transport, WriteHalf,
 };
 #[doc(no_inline)]
 pub use encode::Encode;

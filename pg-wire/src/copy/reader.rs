@@ -159,6 +159,13 @@ impl CopyReader {
     /// The error names the row and the column. The reader cannot continue after an error.
     #[inline]
     pub fn row<'r, 'd: 'r>(&'r mut self, input: &mut &'d [u8]) -> Result<Option<CopyRow<'r>>, CopyError> {
+        let row = self.take_row(input)?;
+        Ok(row.map(|row| self.lend(row)))
+    }
+
+    /// Does the same as [`row`](Self::row), and returns the bytes of the row that lie in the input. [`lend`](Self::lend) then lends the row.
+    #[inline(always)]
+    pub(crate) fn take_row<'d>(&mut self, input: &mut &'d [u8]) -> Result<Option<&'d [u8]>, CopyError> {
         loop {
             let consumed = match self.advance(input) {
                 Ok(Step::Row(consumed)) => consumed,
@@ -172,10 +179,24 @@ impl CopyReader {
             let (row, rest) = whole.split_at_checked(consumed).unwrap_or((whole, &[]));
             *input = rest;
             match self.accept(row) {
-                Ok(true) => return Ok(Some(self.lend(row))),
+                Ok(true) => return Ok(Some(row)),
                 Ok(false) => {}
                 Err((kind, column)) => return Err(self.fail(kind, column)),
             }
+        }
+    }
+
+    /// Checks the number of columns that the server has announced, and the format.
+    #[cfg(feature = "std")]
+    pub(crate) fn expect(&mut self, columns: usize, format: FormatCode) -> Result<(), CopyErrorKind> {
+        if format != self.shape.format {
+            return Err(CopyErrorKind::Format);
+        }
+        match self.columns.replace(columns) {
+            Some(expected) if expected != columns => {
+                Err(CopyErrorKind::Count { fields: columns, columns: expected })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -213,7 +234,7 @@ impl CopyReader {
 
     /// Lends the row that has been accepted. `whole` is the row if the row was received in one piece.
     #[inline(always)]
-    fn lend<'r>(&'r self, whole: &'r [u8]) -> CopyRow<'r> {
+    pub(crate) fn lend<'r>(&'r self, whole: &'r [u8]) -> CopyRow<'r> {
         CopyRow {
             number: self.rows,
             fields: &self.fields,

@@ -166,6 +166,18 @@ impl CopyWriter {
         }
     }
 
+    /// Checks the number of columns that the server has announced, and the format.
+    #[cfg(feature = "std")]
+    pub(crate) fn expect(&mut self, columns: usize, is_binary: bool) -> Result<(), CopyErrorKind> {
+        if is_binary != self.dialect.is_none() {
+            return Err(CopyErrorKind::Format);
+        }
+        match self.columns.replace(columns) {
+            Some(expected) if expected != columns => Err(CopyErrorKind::Count { fields: expected, columns }),
+            _ => Ok(()),
+        }
+    }
+
     #[cold]
     fn error(&self, kind: CopyErrorKind, column: Option<usize>) -> CopyError {
         let error = CopyError::new(kind).in_row(self.rows + 1);
