@@ -97,7 +97,7 @@ fn every_type_has_the_text_form_of_the_server() {
         (&"text", "text"),
         (&String::from("é"), "é"),
         (&b"\x00\xff"[..].to_vec(), "\\\\x00ff"),
-        (&*b"", "\\\\x"),
+        (b"", "\\\\x"),
         (&Some(7i32), "7"),
         (&None::<i32>, "\\N"),
         (&"\x08\x0c\n\r\t\x0b\\\x01", "\\b\\f\\n\\r\\t\\v\\\\\x01"),

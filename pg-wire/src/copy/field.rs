@@ -64,7 +64,7 @@ impl Dialect {
         }
         set(0, action::NUL);
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
-        let is_plain_safe = !is_plain(delimiter) && !(is_csv && is_plain(quote));
+        let is_plain_safe = !(is_plain(delimiter) || is_csv && is_plain(quote));
         let null = options.null_string().as_bytes().into();
         Self { is_csv, delimiter, quote, escape, null, actions, is_plain_safe }
     }

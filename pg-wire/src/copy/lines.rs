@@ -153,6 +153,44 @@ impl Lines {
         Ok(())
     }
 
+    /// Fast path: finds the fields of a row that lies in `bytes`, has as many fields as `fields` has places, ends with `\n`, and has neither
+    /// escapes nor quotes. Returns the length of the row. If the result is `None`, the content of `fields` has no meaning, and
+    /// [`scan`](Self::scan) begins again with the row.
+    #[inline(always)]
+    pub(super) fn scan_fast(&self, bytes: &[u8], fields: &mut [Field]) -> Option<usize> {
+        if self.line_end != LineEnd::Newline || self.has_csv_end_marker {
+            return None;
+        }
+        let (last, others) = fields.split_last_mut()?;
+        let mut start = 0;
+        for field in others {
+            let (end, class) = self.next_special(bytes, start)?;
+            if class != class::DELIMITER {
+                return None;
+            }
+            *field = Field { start: start as u32, end: end as u32, kind: Kind::Raw };
+            start = end + 1;
+        }
+        let (end, class) = self.next_special(bytes, start)?;
+        if class != class::NEWLINE {
+            return None;
+        }
+        *last = Field { start: start as u32, end: end as u32, kind: Kind::Raw };
+        Some(end + 1)
+    }
+
+    /// Returns the index and the class of the first byte from `start` on that is no plain byte.
+    #[inline(always)]
+    fn next_special(&self, bytes: &[u8], start: usize) -> Option<(usize, u8)> {
+        for (at, byte) in bytes.get(start..)?.iter().enumerate() {
+            let class = self.class(*byte);
+            if class != class::OTHER {
+                return Some((start + at, class));
+            }
+        }
+        None
+    }
+
     /// Continues a row. `base` is the number of bytes of the row before `bytes`.
     #[inline]
     pub(super) fn scan(

@@ -157,7 +157,7 @@ impl CopyReader {
     ///
     /// # Errors
     /// The error names the row and the column. The reader cannot continue after an error.
-    #[inline]
+    #[inline(always)]
     pub fn row<'r, 'd: 'r>(&'r mut self, input: &mut &'d [u8]) -> Result<Option<CopyRow<'r>>, CopyError> {
         let row = self.take_row(input)?;
         Ok(row.map(|row| self.lend(row)))
@@ -166,6 +166,40 @@ impl CopyReader {
     /// Does the same as [`row`](Self::row), and returns the bytes of the row that lie in the input. [`lend`](Self::lend) then lends the row.
     #[inline(always)]
     pub(crate) fn take_row<'d>(&mut self, input: &mut &'d [u8]) -> Result<Option<&'d [u8]>, CopyError> {
+        if let Some(row) = self.take_row_fast(input) {
+            self.rows += 1;
+            return Ok(Some(row));
+        }
+        self.take_row_slowly(input)
+    }
+
+    /// Fast path: a row that lies in one piece, has the known number of fields and needs no removal of escapes or quotes.
+    #[inline(always)]
+    fn take_row_fast<'d>(&mut self, input: &mut &'d [u8]) -> Option<&'d [u8]> {
+        if self.state != State::Between || !self.partial.is_empty() || self.is_before_header {
+            return None;
+        }
+        let columns = self.columns?;
+        if self.fields.len() != columns {
+            return None;
+        }
+        let length = match &mut self.format {
+            Format::Lines(lines) => lines.scan_fast(input, &mut self.fields)?,
+            Format::Tuples(tuples) => tuples.read_fast(input, &mut self.fields)?,
+        };
+        if length > self.limit {
+            return None;
+        }
+        let (row, rest) = input.split_at_checked(length)?;
+        *input = rest;
+        Some(row)
+    }
+
+    #[inline(never)]
+    fn take_row_slowly<'d>(&mut self, input: &mut &'d [u8]) -> Result<Option<&'d [u8]>, CopyError> {
+        if input.is_empty() {
+            return Ok(None);
+        }
         loop {
             let consumed = match self.advance(input) {
                 Ok(Step::Row(consumed)) => consumed,

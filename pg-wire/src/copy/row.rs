@@ -112,7 +112,7 @@ impl<'r> CopyRow<'r> {
     /// # Errors
     /// The error names the row and the column. [`CopyErrorKind::NoColumn`] when the row has no such field, and [`CopyErrorKind::Value`]
     /// when the field cannot be read as this type.
-    #[inline]
+    #[inline(always)]
     pub fn get<T: FromValue<'r>>(&self, index: usize) -> Result<T, CopyError> {
         let Some(field) = self.fields.get(index) else {
             return Err(self.error(index, CopyErrorKind::NoColumn { columns: self.len() }));
@@ -129,7 +129,7 @@ impl<'r> CopyRow<'r> {
     ///
     /// # Errors
     /// The errors of [`get`](Self::get), and [`CopyErrorKind::Width`] when the tuple has another number of members than the row has fields.
-    #[inline]
+    #[inline(always)]
     pub fn decode<R: FromCopyRow<'r>>(&self) -> Result<R, CopyError> {
         R::from_copy_row(self)
     }
@@ -152,7 +152,7 @@ pub trait FromCopyRow<'r>: Sized {
 macro_rules! tuples {
     ($(($($name:ident $index:literal),+))*) => {
         $(impl<'r, $($name: FromValue<'r>),+> FromCopyRow<'r> for ($($name,)+) {
-            #[inline]
+            #[inline(always)]
             fn from_copy_row(row: &CopyRow<'r>) -> Result<Self, CopyError> {
                 let wanted = [$($index),+].len();
                 if row.len() != wanted {

@@ -66,6 +66,33 @@ impl Tuples {
         matches!(self.stage, Stage::Count | Stage::Field)
     }
 
+    /// Fast path: reads a row that lies in `bytes` and has as many fields as `fields` has places. Returns the length of the row. If the
+    /// result is `None`, the content of `fields` has no meaning, and [`read`](Self::read) begins again with the row.
+    #[inline(always)]
+    pub(super) fn read_fast(&self, bytes: &[u8], fields: &mut [Field]) -> Option<usize> {
+        let count = bytes.first_chunk()?;
+        if self.stage != Stage::Count || usize::from(u16::from_be_bytes(*count)) != fields.len() {
+            return None;
+        }
+        let mut rest = bytes.get(2..)?;
+        for field in fields {
+            let (length, tail) = rest.split_first_chunk()?;
+            let start = (bytes.len() - tail.len()) as u32;
+            let length = i32::from_be_bytes(*length);
+            if length < 0 {
+                if length != -1 {
+                    return None;
+                }
+                *field = Field { start, end: start, kind: Kind::Null };
+                rest = tail;
+            } else {
+                *field = Field { start, end: start.wrapping_add(length as u32), kind: Kind::Value };
+                rest = tail.get(length as usize..)?;
+            }
+        }
+        Some(bytes.len() - rest.len())
+    }
+
     /// Continues with a row. `row` begins with the first byte of the row, and contains the bytes that are received.
     #[inline]
     pub(super) fn read(

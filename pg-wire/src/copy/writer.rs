@@ -8,6 +8,7 @@ use super::error::{CopyError, CopyErrorKind};
 use super::field::{Dialect, TextField};
 use super::options::{CopyOptions, ForceQuote, Header, RowFormat};
 use super::value::{CopyValue, CopyValues, VisitCopyValue};
+use crate::basic::enums::FormatCode;
 
 /// The beginning of data in binary format.
 pub(super) const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
@@ -298,20 +299,44 @@ struct Tuple<'w> {
     failure: Option<usize>,
 }
 
+impl Tuple<'_> {
+    /// Writes a value of `N` bytes with its length, `M` bytes in total. Returns whether the value has this length.
+    #[inline(always)]
+    fn put<const N: usize, const M: usize>(&mut self, bytes: &[u8]) -> bool {
+        let Ok(bytes) = <&[u8; N]>::try_from(bytes) else { return false };
+        let mut both = [0; M];
+        let Some((length, value)) = both.split_first_chunk_mut::<4>() else { return false };
+        *length = (N as u32).to_be_bytes();
+        value.copy_from_slice(bytes);
+        self.out.extend_from_slice(&both);
+        true
+    }
+}
+
 impl VisitCopyValue for Tuple<'_> {
     #[inline(always)]
     fn visit<V: CopyValue + ?Sized>(&mut self, value: &V) {
         let bound = value.bound();
         match bound.as_bytes() {
             None => self.out.extend_from_slice(&(-1i32).to_be_bytes()),
-            Some(bytes) => match i32::try_from(bytes.len()) {
-                Ok(length) => {
-                    self.out.reserve(4 + bytes.len());
-                    self.out.extend_from_slice(&length.to_be_bytes());
-                    self.out.extend_from_slice(bytes);
+            Some(bytes) => {
+                // Length and value in one array: one check of the capacity instead of two. The length of a number is a constant here.
+                let is_done = bound.format() == Some(FormatCode::Binary)
+                    && (self.put::<1, 5>(bytes)
+                        || self.put::<2, 6>(bytes)
+                        || self.put::<4, 8>(bytes)
+                        || self.put::<8, 12>(bytes)
+                        || self.put::<16, 20>(bytes));
+                if !is_done {
+                    match i32::try_from(bytes.len()) {
+                        Ok(length) => {
+                            self.out.extend_from_slice(&length.to_be_bytes());
+                            self.out.extend_from_slice(bytes);
+                        }
+                        Err(_) => self.failure = self.failure.or(Some(self.index)),
+                    }
                 }
-                Err(_) => self.failure = self.failure.or(Some(self.index)),
-            },
+            }
         }
         self.index += 1;
     }
