@@ -15,6 +15,8 @@
 //! - [`connection`]: [`Connection`], which joins both buffers with any stream that can be polled, and the halves of a connection.
 //! - [`buffer`]: [`Inbox`], [`Outbox`] and their [`Limits`], without I/O.
 //! - [`param`]: values to send, [`Bindable`] and [`Params`]. [`value`]: received values, [`FromValue`] and [`Columns`].
+//! - [`copy`](mod@copy): the rows of a COPY in text, CSV and binary format, [`CopyWriter`](copy::CopyWriter) and
+//!   [`CopyReader`](copy::CopyReader).
 //! - [`replication`]: the messages, changes and commands of replication and of base backups, and a live replication stream.
 //! - [`session`]: the state of a session, without I/O: which request a reply answers, and which replies are outstanding.
 //! - [`oid`]: the object ids of PostgreSQL's types. [`error`](mod@error): the kinds of errors.
@@ -72,6 +74,7 @@ pub mod client;
 pub mod codec;
 #[cfg(feature = "std")]
 pub mod connection;
+pub mod copy;
 pub mod encode;
 mod message;
 pub mod param;
@@ -97,7 +100,8 @@ pub use codec::{Decode, Direction, Frame, FrameBuf, Message};
 #[cfg(feature = "std")]
 #[doc(no_inline)]
 pub use connection::{
-    Connection, Error, Fault, ReadHalf, Sink, Source, Split, TrackedConnection, Transport, WriteHalf,
+    Connection, CopyComplete, CopyIn, CopyOut, Error, Fault, ReadHalf, Sink, Source, Split,
+    TrackedConnection, Transport, WriteHalf,
 };
 #[doc(no_inline)]
 pub use encode::Encode;

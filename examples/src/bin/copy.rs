@@ -1,44 +1,111 @@
-//! Bulk data with COPY: copies lines into a table, then copies rows out of the table.
+//! Bulk data with COPY: copies rows into a table, then copies rows out of the table.
 //!
 //! `cargo run -p examples --bin copy -- postgres://user:secret@localhost/mydb`
+//!
+//! A second argument `in` or `out` copies five million rows in one direction, with a progress bar on a terminal. A third argument is
+//! another number of rows:
+//!
+//! `cargo run --release -p examples --bin copy -- postgres://user:secret@localhost/mydb in 1000000`
 
 use std::error::Error;
-use std::io::Write;
 
 use examples::until_ready;
-use pg_stream_tokio::PgProtocol;
-use pg_wire::backend::Backend;
+use indicatif::{ProgressBar, ProgressStyle};
+use pg_stream_tokio::{Connection, PgProtocol, Socket};
+use pg_wire::copy::{CopyOptions, CopyReader, CopyWriter, Header};
+use pg_wire::oid;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Number of rows between two updates of the progress bar.
+const STEP: u64 = 4096;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let (mut conn, _) = pg_stream_tokio::connect(&examples::config()?).await?;
-    conn.query("CREATE TEMP TABLE planets (name text, moons int)").flush().await?;
-    until_ready(&mut conn, |_| Ok(())).await?;
-
-    // The client need not wait for the CopyInResponse: a server that rejects the COPY sends an ErrorResponse and skips the data.
-    conn.query("COPY planets FROM STDIN");
-    for (name, moons) in [("Mercury", 0), ("Earth", 1), ("Mars", 2)] {
-        // The data may be split into CopyData messages at any byte. Large data is sent faster if each message has some kilobytes.
-        conn.copy_data(format!("{name}\t{moons}\n").as_bytes()).flush().await?;
+async fn main() -> Result<()> {
+    let config = examples::config()?;
+    let rows = std::env::args().nth(3).map_or(Ok(5_000_000), |rows| rows.parse());
+    let rows: i32 = rows.map_err(|error| format!("the number of rows is invalid: {error}"))?;
+    let (mut conn, _) = pg_stream_tokio::connect(&config).await?;
+    match std::env::args().nth(2).as_deref() {
+        None => planets(&mut conn).await?,
+        Some("in") => copy_in(&mut conn, rows).await?,
+        Some("out") => copy_out(&mut conn, rows).await?,
+        Some(other) => return Err(format!("the second argument is {other:?}, expected in or out").into()),
     }
-    conn.copy_done().flush().await?;
-    until_ready(&mut conn, |message| {
-        if let Backend::CommandComplete(done) = message {
-            println!("{}", done.tag);
-        }
-        Ok(())
-    })
-    .await?;
-
-    let mut stdout = std::io::stdout();
-    conn.query("COPY (SELECT * FROM planets WHERE moons > 0) TO STDOUT (FORMAT csv, HEADER)").flush().await?;
-    until_ready(&mut conn, |message| {
-        if let Backend::CopyData(piece) = message {
-            stdout.write_all(piece.data.0)?;
-        }
-        Ok(())
-    })
-    .await?;
     conn.terminate().close().await?;
     Ok(())
+}
+
+async fn planets(conn: &mut Connection<Socket>) -> Result<()> {
+    conn.query("CREATE TEMP TABLE planets (name text, moons int)").flush().await?;
+    until_ready(conn, |_| Ok(())).await?;
+
+    let options = CopyOptions::text();
+    let sql = format!("COPY planets FROM STDIN ({})", options.copy_from());
+    let mut copy = conn.copy_in(&sql, CopyWriter::new(&options)?).await?;
+    for (name, moons) in [("Mercury", 0), ("Earth", 1), ("Mars", 2)] {
+        copy.row(&(name, moons)).await?;
+    }
+    println!("{} rows are copied in", copy.finish().await?.rows);
+
+    let options = CopyOptions::csv().header(Header::Match);
+    let sql = format!("COPY (SELECT * FROM planets WHERE moons > 0) TO STDOUT ({})", options.copy_to());
+    let copy = conn.copy_out(&sql, CopyReader::with_names(&options, &["name", "moons"])?).await?;
+    copy.for_each(|row| {
+        let (name, moons): (&str, i32) = row.decode()?;
+        println!("{name}: {moons}");
+        Ok::<_, pg_wire::Error>(())
+    })
+    .await?;
+    Ok(())
+}
+
+async fn copy_in(conn: &mut Connection<Socket>, rows: i32) -> Result<()> {
+    conn.query("CREATE TEMP TABLE numbers (id int4, name text, half float8)").flush().await?;
+    until_ready(conn, |_| Ok(())).await?;
+
+    let options = CopyOptions::binary();
+    let sql = format!("COPY numbers FROM STDIN ({})", options.copy_from());
+    let mut copy = conn.copy_in(&sql, CopyWriter::new(&options)?).await?;
+    let bar = bar(rows)?;
+    for id in 1..=rows {
+        // If the server has failed, its error is returned here, after at most some blocks of 64 KiB.
+        copy.row(&(id, format!("number {id}"), f64::from(id) / 2.0)).await?;
+        if copy.rows().is_multiple_of(STEP) {
+            bar.set_position(copy.rows());
+        }
+    }
+    let end = copy.finish().await?;
+    bar.finish_and_clear();
+    println!("{} rows are copied in", end.rows);
+    Ok(())
+}
+
+async fn copy_out(conn: &mut Connection<Socket>, rows: i32) -> Result<()> {
+    let options = CopyOptions::binary();
+    let select = format!("SELECT n, 'number ' || n, n / 2::float8 FROM generate_series(1, {rows}) n");
+    let sql = format!("COPY ({select}) TO STDOUT ({})", options.copy_to());
+    // The rows do not contain the types of the columns. With these types, a wrong Rust type is an error.
+    let reader = CopyReader::new(&options)?.types(&[oid::INT4, oid::TEXT, oid::FLOAT8]);
+    let copy = conn.copy_out(&sql, reader).await?;
+    let (bar, mut letters, mut sum) = (bar(rows)?, 0, 0.0);
+    let end = copy.for_each(|row| {
+        let (_, name, half): (i32, &str, f64) = row.decode()?;
+        letters += name.len();
+        sum += half;
+        if row.number().is_multiple_of(STEP) {
+            bar.set_position(row.number());
+        }
+        Ok::<_, pg_wire::Error>(())
+    });
+    let end = end.await?;
+    bar.finish_and_clear();
+    println!("{} rows are copied out: {letters} letters, sum {sum}", end.rows);
+    Ok(())
+}
+
+/// A progress bar, which is drawn only on a terminal.
+fn bar(rows: i32) -> Result<ProgressBar> {
+    let bar = ProgressBar::new(u64::try_from(rows).map_err(|_| "the number of rows is negative")?);
+    Ok(bar.with_style(ProgressStyle::with_template("{wide_bar} {human_pos} rows, {per_sec}")?))
 }

@@ -4,6 +4,7 @@ use core::fmt;
 use std::io;
 
 use crate::basic::error::{DecodeError, EncodeError, FrameError};
+use crate::copy::CopyError;
 use crate::message::backend::ServerError;
 use crate::session::{Over, QueueFull, Unexpected, Waiting};
 
@@ -32,6 +33,8 @@ pub enum Error {
     /// The server sent an ErrorResponse; [`until_ready`](crate::Connection::until_ready) returns it as this error. Recoverable, except for
     /// the severities FATAL and PANIC, after which the server closes the connection.
     Server(ServerError),
+    /// A row of a COPY cannot be written or read, or the statement started no COPY. Recoverable.
+    Copy(CopyError),
     /// No reply will arrive, and no message is buffered. Recoverable: the connection is unchanged. Only a
     /// [`TrackedConnection`](crate::TrackedConnection) returns `NoReply`, `Unexpected`, `Over` and `QueueFull`.
     NoReply(Waiting),
@@ -70,9 +73,12 @@ impl Error {
             }
             Self::Frame(error) => error.is_fatal(),
             Self::Server(error) => error.fields().is_fatal(),
-            Self::Decode(_) | Self::Encode(_) | Self::InboxFull | Self::NoReply(_) | Self::QueueFull(_) => {
-                false
-            }
+            Self::Decode(_)
+            | Self::Encode(_)
+            | Self::InboxFull
+            | Self::Copy(_)
+            | Self::NoReply(_)
+            | Self::QueueFull(_) => false,
         }
     }
 }
@@ -92,6 +98,7 @@ impl fmt::Display for Error {
                 "the inbox is full and the peer does not read: receive messages to continue sending",
             ),
             Self::Server(error) => error.fmt(f),
+            Self::Copy(error) => error.fmt(f),
             Self::NoReply(waiting) => write!(f, "no reply will arrive: {waiting}"),
             Self::Unexpected(error) => error.fmt(f),
             Self::Over(over) => over.fmt(f),
@@ -118,6 +125,7 @@ impl core::error::Error for Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Io(error) => Some(error),
+            Self::Copy(error) => error.source(),
             _ => None,
         }
     }
@@ -144,6 +152,12 @@ impl From<EncodeError> for Error {
 impl From<ServerError> for Error {
     fn from(error: ServerError) -> Self {
         Self::Server(error)
+    }
+}
+
+impl From<CopyError> for Error {
+    fn from(error: CopyError) -> Self {
+        Self::Copy(error)
     }
 }
 

@@ -1,5 +1,8 @@
 //! A live stream of messages, over any stream that can be polled.
 
+mod copy_end;
+mod copy_in;
+mod copy_out;
 pub(crate) mod error;
 pub(crate) mod halves;
 mod receiving;
@@ -10,6 +13,9 @@ mod tracked;
 mod until_ready;
 mod whole;
 
+pub use copy_end::CopyComplete;
+pub use copy_in::CopyIn;
+pub use copy_out::CopyOut;
 pub use error::{Error, Fault};
 pub use halves::{ReadHalf, WriteHalf};
 pub use stream::{Sink, Source, Split, Transport};

@@ -2,6 +2,8 @@
 
 pub(crate) mod changes;
 mod copy;
+mod copy_rows;
+mod copy_server;
 pub(crate) mod decode;
 mod dynamic;
 mod encode;
@@ -26,6 +28,7 @@ pub(crate) fn lines() -> Result<Vec<Line>> {
     lines.extend(changes::lines()?);
     lines.extend(typed::lines()?);
     lines.extend(copy::lines()?);
+    lines.extend(copy_rows::lines()?);
     lines.extend(encode::lines());
     lines.extend(dynamic::lines());
     lines.extend(forward::lines()?);

@@ -1,0 +1,498 @@
+//! Tests of the rows of a COPY with real servers: both directions, all formats, and failures of the server.
+
+#[allow(dead_code, reason = "shared by several test programs, each of which uses only a part")]
+mod support;
+
+use pg_stream_tokio::pg_wire::copy::{
+    CopyError, CopyErrorKind, CopyOptions, CopyReader, CopyWriter, ForceQuote, Header, RowFormat,
+};
+use pg_stream_tokio::pg_wire::{MessageCode, SqlState, TransactionStatus};
+use pg_stream_tokio::{Columns, Connection, Error, PgProtocol, Socket};
+use support::{Server, get_in, on_both, query};
+
+/// A row of the table of the tests.
+type Row = (i32, Option<String>, Option<f64>, Option<Vec<u8>>, Option<bool>);
+
+const NAMES: [&str; 5] = ["id", "note", "size", "bytes", "is\"set"];
+
+async fn log_in(server: &Server) -> Connection<Socket> {
+    get_in(&server.config("scram", "scram-secret")).await.0
+}
+
+async fn run(conn: &mut Connection<Socket>, sql: &str) -> Vec<String> {
+    query(conn, sql).await.expect(sql)
+}
+
+/// Checks that the connection can be used.
+async fn is_ready(conn: &mut Connection<Socket>) {
+    assert_eq!(run(conn, "select 'ready'").await, ["ready"]);
+}
+
+/// Options of every format whose special characters appear in the rows.
+fn all_options() -> Vec<CopyOptions> {
+    let (text, csv) = (CopyOptions::text, CopyOptions::csv);
+    vec![
+        text(),
+        text().delimiter(b'|').null("NULL"),
+        text().delimiter(b'-').header(Header::Present),
+        text().delimiter(b'\'').null("\\0").header(Header::Match),
+        text().delimiter(1).null("nothing"),
+        csv(),
+        csv().delimiter(b';').null("NULL").header(Header::Present),
+        csv().delimiter(b'\t').quote(b'\'').header(Header::Match),
+        csv().escape(b'\\').null("\\N"),
+        csv().delimiter(b'1').quote(b'a').escape(b'e'),
+        csv().force_quote(ForceQuote::All),
+        csv().force_quote(ForceQuote::Columns(vec!["id".into(), "is\"set".into()])).header(Header::Present),
+        CopyOptions::binary(),
+    ]
+}
+
+fn rows() -> Vec<Row> {
+    let notes = [
+        "",
+        "a",
+        "tab\t",
+        "line\nline",
+        "return\r",
+        "a\r\nb",
+        "back\\slash",
+        "\\.",
+        "\\N",
+        "\\0",
+        "\"quoted\"",
+        "it's",
+        "a,b;c|d-e",
+        "é €",
+        " space ",
+        "\x08\x0c\x0b\x01\x7f",
+        "1",
+        "-1",
+        "''",
+        "\"",
+        "\\",
+        "\\\\.",
+        "nothing ",
+        "NULL ",
+    ];
+    let sizes = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.5,
+        0.1,
+        1e14,
+        1e15,
+        123456789012345680.0,
+        1e-4,
+        9.9e-5,
+        1e300,
+        5e-324,
+        f64::MAX,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        1.0 / 3.0,
+        2.5e-10,
+        99999999999999.9,
+        1e22,
+        123.456,
+    ];
+    let mut rows = vec![(0, None, None, None, None)];
+    for (at, note) in notes.into_iter().enumerate() {
+        let id = rows.len() as i32 * if at % 2 == 0 { -1_000_003 } else { 1 };
+        let bytes = (0..at as u8).map(|byte| byte.wrapping_mul(31)).collect();
+        rows.push((id, Some(note.into()), sizes.get(at).copied(), Some(bytes), Some(at % 3 == 0)));
+    }
+    rows.push((i32::MAX, Some("x".repeat(100_000)), None, Some(vec![0xfe; 70_000]), None));
+    rows.push((i32::MIN, Some("\n".repeat(1000)), Some(-2.5e-7), None, Some(false)));
+    rows
+}
+
+/// Whether the option's NULL string cannot be told from the empty string.
+fn with_suitable_rows(options: &CopyOptions) -> (CopyWriter, Vec<u8>, Vec<Row>) {
+    let mut writer = CopyWriter::with_names(options, &NAMES).expect("the options are valid");
+    let (mut data, rows) = (Vec::new(), rows());
+    for row in &rows {
+        writer.row(row, &mut data).expect("written");
+    }
+    writer.finish(&mut data).expect("finished");
+    (CopyWriter::with_names(options, &NAMES).expect("the options are valid"), data, rows)
+}
+
+async fn create(conn: &mut Connection<Socket>) {
+    let sql = "create temp table rows (id int4, note text, size float8, bytes bytea, \"is\"\"set\" bool, \
+               at int generated always as identity)";
+    conn.query(sql).flush().await.expect("sent");
+    conn.until_ready(|_| Ok::<_, Error>(())).await.expect("created");
+}
+
+/// Reads the rows of the table with SELECT.
+async fn select(conn: &mut Connection<Socket>) -> Vec<Row> {
+    conn.query("select id, note, size, bytes, \"is\"\"set\" from rows order by at")
+        .flush()
+        .await
+        .expect("sent");
+    let (mut columns, mut rows) = (Columns::default(), Vec::new());
+    let done = conn.until_ready(|frame| {
+        let message = frame.backend()?;
+        columns.follow(&message).expect("described");
+        if let pg_stream_tokio::backend::Backend::DataRow(row) = message {
+            rows.push(columns.decode::<Row>(&row).expect("decoded"));
+        }
+        Ok::<_, Error>(())
+    });
+    done.await.expect("selected");
+    rows
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn rows_are_copied_in_and_out_in_every_format() {
+    on_both(async |server| {
+        let mut conn = log_in(server).await;
+        create(&mut conn).await;
+        for options in all_options() {
+            let (writer, data, rows) = with_suitable_rows(&options);
+            run(&mut conn, "truncate rows").await;
+            let columns = "(id, note, size, bytes, \"is\"\"set\")";
+            let sql = format!("copy rows {columns} from stdin ({})", options.copy_from());
+            let mut copy = conn.copy_in(&sql, writer).await.expect(&sql);
+            for row in &rows {
+                copy.row(row).await.expect("written");
+            }
+            let end = copy.finish().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+            assert_eq!((end.rows, end.status), (rows.len() as u64, TransactionStatus::Idle), "{sql}");
+            assert_eq!(select(&mut conn).await, rows, "{sql}");
+
+            let query = "select id, note, size, bytes, \"is\"\"set\" from rows order by at";
+            let sql = format!("copy ({query}) to stdout ({})", options.copy_to());
+            let mut sent = Vec::new();
+            conn.query(&sql).flush().await.expect("sent");
+            let done = conn.until_ready(|frame| {
+                if frame.code == MessageCode::COPY_DATA {
+                    sent.extend_from_slice(frame.body);
+                }
+                Ok::<_, Error>(())
+            });
+            done.await.expect(&sql);
+            let differs = sent.iter().zip(&data).position(|(sent, data)| sent != data);
+            assert!(
+                sent == data,
+                "{sql}: the server sent other bytes at {differs:?}: {}",
+                sent[differs.unwrap_or_default().saturating_sub(20)..]
+                    .escape_ascii()
+                    .to_string()
+                    .split_at(100)
+                    .0
+            );
+
+            let reader = || CopyReader::with_names(&options, &NAMES).expect("the options are valid");
+            let mut received = Vec::new();
+            let copy = conn.copy_out(&sql, reader()).await.expect(&sql);
+            let end = copy
+                .for_each(|row| {
+                    received.push(row.decode::<Row>()?);
+                    Ok::<_, Error>(())
+                })
+                .await
+                .expect(&sql);
+            assert_eq!(end.rows, rows.len() as u64, "{sql}");
+            assert_eq!(received, rows, "{sql}");
+
+            let mut copy = conn.copy_out(&sql, reader()).await.expect(&sql);
+            let mut received = Vec::new();
+            while let Some(row) = copy.row().await.expect(&sql) {
+                received.push(row.decode::<Row>().expect("decoded"));
+            }
+            assert!(copy.row().await.expect("ended").is_none());
+            assert_eq!(received, rows, "{sql}");
+            is_ready(&mut conn).await;
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_value_like_the_null_string_or_the_end_marker_is_copied_as_the_value() {
+    on_both(async |server| {
+        let mut conn = log_in(server).await;
+        let values = ["NULL", "\\.", "\\t", "\t", "", "\\N", "\\", "after"];
+        for options in [
+            CopyOptions::text().null("NULL"),
+            CopyOptions::text().null("\\t"),
+            CopyOptions::text().null("\\\\"),
+            CopyOptions::text().null("\\N"),
+            CopyOptions::csv(),
+            CopyOptions::csv().null("NULL"),
+            CopyOptions::csv().null("\\N").escape(b'\\'),
+        ] {
+            let options = match options.format() {
+                RowFormat::Text => options.delimiter(b'|'),
+                _ => options,
+            };
+            run(&mut conn, "drop table if exists notes").await;
+            run(&mut conn, "create temp table notes (note text)").await;
+            let sql = format!("copy notes from stdin ({})", options.copy_from());
+            let mut copy = conn.copy_in(&sql, CopyWriter::new(&options).expect("valid")).await.expect(&sql);
+            for value in values {
+                copy.row(&(value,)).await.expect("written");
+            }
+            assert_eq!(copy.finish().await.expect(&sql).rows, values.len() as u64, "{sql}");
+            assert_eq!(run(&mut conn, "select note from notes order by ctid").await, values, "{sql}");
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn the_server_rejects_the_options_that_the_check_rejects() {
+    on_both(async |server| {
+        let mut conn = log_in(server).await;
+        let (text, csv, binary) = (CopyOptions::text, CopyOptions::csv, CopyOptions::binary);
+        for options in [
+            text(),
+            csv(),
+            binary(),
+            binary().delimiter(b','),
+            binary().null(""),
+            binary().header(Header::Present),
+            binary().quote(b'"'),
+            text().quote(b'"'),
+            text().escape(b'"'),
+            text().force_quote(ForceQuote::All),
+            text().delimiter(b'a'),
+            text().delimiter(b'A'),
+            text().delimiter(b'0'),
+            text().delimiter(b'.'),
+            text().delimiter(b'\\'),
+            text().delimiter(b'\n'),
+            text().delimiter(b'N'),
+            text().null("a\nb"),
+            text().null("a\tb"),
+            text().null("").header(Header::Present),
+            csv().delimiter(b'a'),
+            csv().delimiter(b'"'),
+            csv().quote(b','),
+            csv().null("a\"b"),
+            csv().null("a,b"),
+            csv().null("\r"),
+            csv().escape(b'\\').quote(b'\''),
+        ] {
+            let sql = format!("copy (select 1) to stdout ({})", options.copy_to());
+            let accepted = query(&mut conn, &sql).await;
+            assert_eq!(accepted.is_ok(), options.check().is_ok(), "{sql}: {accepted:?}");
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_failure_of_the_server_ends_the_copy_early() {
+    on_both(async |server| {
+        let mut conn = log_in(server).await;
+        run(&mut conn, "create temp table keys (id int4 primary key, note text)").await;
+        for (options, state) in [
+            (CopyOptions::binary(), SqlState::UNIQUE_VIOLATION),
+            (CopyOptions::text(), SqlState::UNIQUE_VIOLATION),
+            (CopyOptions::csv(), SqlState::UNIQUE_VIOLATION),
+        ] {
+            let sql = format!("copy keys from stdin ({})", options.copy_from());
+            let mut copy = conn.copy_in(&sql, CopyWriter::new(&options).expect("valid")).await.expect(&sql);
+            let total = 5_000_000;
+            let mut failure = None;
+            for id in 0..total {
+                // The key 0 is written twice.
+                let id = if id == 10_000 { 0 } else { id };
+                if let Err(error) = copy.row(&(id, "a note of some length")).await {
+                    failure = Some(error);
+                    break;
+                }
+            }
+            let Some(Error::Server(error)) = failure else { panic!("{failure:?}") };
+            assert_eq!(error.sqlstate(), Some(state), "{error}");
+            assert!(copy.rows() < total as u64 / 2, "{} rows were written before the error", copy.rows());
+            let again = copy.row(&(1, "x")).await.unwrap_err();
+            assert_eq!(again.to_string(), "COPY: the data has ended");
+            assert!(!again.is_fatal());
+            drop(copy);
+            assert_eq!(run(&mut conn, "select count(*) from keys").await, ["0"]);
+        }
+
+        // A text that is no number, in the last block: the error arrives at the end.
+        let text = CopyOptions::text();
+        let mut copy = conn.copy_in("copy keys from stdin", writer(&text)).await.expect("begun");
+        copy.row(&("1", "a")).await.expect("written");
+        copy.row(&("one", "a")).await.expect("written");
+        let Err(Error::Server(error)) = copy.finish().await else {
+            panic!("the server accepts a number only")
+        };
+        assert_eq!(error.sqlstate(), Some(SqlState::INVALID_TEXT_REPRESENTATION));
+        is_ready(&mut conn).await;
+
+        // An error of the server while the client waits is found by a flush.
+        let mut copy = conn.copy_in("copy keys from stdin", writer(&text)).await.expect("begun");
+        copy.row(&("one", "a")).await.expect("written");
+        let error = loop {
+            if let Err(error) = copy.flush().await {
+                break error;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert!(matches!(error, Error::Server(_)), "{error}");
+        assert!(matches!(copy.finish().await, Err(Error::Copy(_))));
+        is_ready(&mut conn).await;
+    });
+}
+
+fn writer(options: &CopyOptions) -> CopyWriter {
+    CopyWriter::new(options).expect("the options are valid")
+}
+
+fn reader(options: &CopyOptions) -> CopyReader {
+    CopyReader::new(options).expect("the options are valid")
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_copy_that_is_given_up_leaves_the_connection_ready() {
+    on_both(async |server| {
+        let mut conn = log_in(server).await;
+        run(&mut conn, "create temp table keys (id int4 primary key, note text)").await;
+        let text = CopyOptions::text();
+
+        let mut copy = conn.copy_in("copy keys from stdin", writer(&text)).await.expect("begun");
+        copy.row(&(1, "a")).await.expect("written");
+        copy.fail("no more").await.expect("the server confirms");
+        assert_eq!(run(&mut conn, "select count(*) from keys").await, ["0"]);
+
+        // A row that cannot be written is not sent, and the COPY continues.
+        let mut copy = conn.copy_in("copy keys from stdin", writer(&text)).await.expect("begun");
+        copy.row(&(1, "a")).await.expect("written");
+        let error = copy.row(&(2, "a\0b")).await.unwrap_err();
+        assert!(error.to_string().starts_with("COPY row 2, column 1: "), "{error}");
+        let error = copy.row(&(2,)).await.unwrap_err();
+        assert_eq!(error.to_string(), "COPY row 2: found 1 fields, expected 2");
+        copy.row(&(3, "c")).await.expect("written");
+        assert_eq!(copy.finish().await.expect("copied").rows, 2);
+
+        // Dropped: the next call returns the error.
+        let mut copy = conn.copy_in("copy keys from stdin", writer(&text)).await.expect("begun");
+        copy.row(&(4, "d")).await.expect("written");
+        drop(copy);
+        conn.flush().await.expect("sent");
+        let Err(Error::Server(error)) = conn.until_ready(|_| Ok::<_, Error>(())).await else {
+            panic!("an error")
+        };
+        assert_eq!(error.sqlstate(), Some(SqlState::QUERY_CANCELED));
+        assert_eq!(run(&mut conn, "select count(*) from keys").await, ["2"]);
+
+        // No COPY, another COPY, another format, another number of columns, and an invalid statement.
+        for (sql, message) in [
+            ("select 1", "COPY: the statement caused no CopyInResponse"),
+            ("copy keys to stdout", "COPY: the statement caused no CopyInResponse"),
+            ("", "COPY: the statement caused no CopyInResponse"),
+            (
+                "copy keys from stdin (format binary)",
+                "COPY: the statement has another format than the options",
+            ),
+        ] {
+            let error = conn.copy_in(sql, writer(&text)).await.map(drop).unwrap_err();
+            assert_eq!(error.to_string(), message, "{sql}");
+            is_ready(&mut conn).await;
+        }
+        let error =
+            conn.copy_in("copy keys from stdin", writer(&text).columns(3)).await.map(drop).unwrap_err();
+        assert_eq!(error.to_string(), "COPY: found 3 fields, expected 2");
+        is_ready(&mut conn).await;
+        let error = conn.copy_in("copy nothing from stdin", writer(&text)).await.map(drop).unwrap_err();
+        assert!(matches!(error, Error::Server(_)), "{error}");
+        is_ready(&mut conn).await;
+        let copy =
+            conn.copy_in("copy keys from stdin; copy keys from stdin", writer(&text)).await.expect("begun");
+        assert!(copy.finish().await.is_err());
+        is_ready(&mut conn).await;
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_copy_out_that_fails_leaves_the_connection_ready() {
+    on_both(async |server| {
+        let mut conn = log_in(server).await;
+        let text = CopyOptions::text();
+        for (sql, message) in [
+            ("select 1", "COPY: the statement caused no CopyOutResponse"),
+            (
+                "create temp table keys (id int4); copy keys from stdin",
+                "COPY: the statement caused no CopyOutResponse",
+            ),
+            (
+                "copy (select 1) to stdout (format binary)",
+                "COPY: the statement has another format than the options",
+            ),
+        ] {
+            let error = conn.copy_out(sql, reader(&text)).await.map(drop).unwrap_err();
+            let expected = matches!(&error, Error::Server(_)) || error.to_string() == message;
+            assert!(expected, "{sql}: {error}");
+            is_ready(&mut conn).await;
+        }
+
+        // The server fails after some rows.
+        let sql = "copy (select 100 / (50000 - n) from generate_series(1, 100000) n) to stdout";
+        let copy = conn.copy_out(sql, reader(&text)).await.expect("begun");
+        let mut rows = 0;
+        let end = copy.for_each(|_| {
+            rows += 1;
+            Ok::<_, Error>(())
+        });
+        let Err(Error::Server(error)) = end.await else { panic!("the server divides by zero") };
+        assert_eq!((error.sqlstate(), rows), (Some(SqlState::DIVISION_BY_ZERO), 49_999));
+        let mut copy = conn.copy_out(sql, reader(&text)).await.expect("begun");
+        let mut rows = 0;
+        let error = loop {
+            match copy.row().await {
+                Ok(Some(_)) => rows += 1,
+                Ok(None) => panic!("the server divides by zero"),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, Error::Server(_)), "{error}");
+        assert_eq!(rows, 49_999);
+        is_ready(&mut conn).await;
+
+        // The caller fails.
+        let sql = "copy (select n, 'x' from generate_series(1, 100000) n) to stdout";
+        let copy = conn.copy_out(sql, reader(&text)).await.expect("begun");
+        let end = copy.for_each(|row| {
+            if row.number() == 7 { Ok::<_, Error>(row.get::<i32>(1).map(drop)?) } else { Ok(()) }
+        });
+        let Err(Error::Copy(error)) = end.await else { panic!("x is no number") };
+        assert_eq!((error.row(), error.column()), (Some(7), Some(1)), "{error}");
+        is_ready(&mut conn).await;
+
+        // Options that differ from the statement.
+        let wrong = reader(&CopyOptions::text().delimiter(b'|')).columns(2);
+        let mut copy = conn.copy_out(sql, wrong).await.expect("begun");
+        let Err(Error::Copy(error)) = copy.row().await.map(|row| row.is_some()) else { panic!("one field") };
+        assert!(matches!(error.kind(), CopyErrorKind::Count { fields: 1, columns: 2 }), "{error}");
+        let again: Result<bool, Error> = copy.row().await.map(|row| row.is_some());
+        assert!(again.is_err());
+        is_ready(&mut conn).await;
+
+        // Two COPY statements are not one COPY.
+        let twice = "copy (select 1) to stdout; copy (select 2) to stdout";
+        let copy = conn.copy_out(twice, reader(&text)).await.expect("begun");
+        assert!(matches!(copy.for_each(|_| Ok::<_, Error>(())).await, Err(Error::Copy(_))));
+        is_ready(&mut conn).await;
+
+        // Dropped after some rows.
+        let mut copy = conn.copy_out(sql, reader(&text)).await.expect("begun");
+        assert!(copy.row().await.expect("a row").is_some());
+        drop(copy);
+        conn.until_ready(|_| Ok::<_, Error>(())).await.expect("the rest is dropped");
+        is_ready(&mut conn).await;
+
+        let unnamed: Result<CopyReader, CopyError> = CopyReader::new(&text.header(Header::Match));
+        assert!(unnamed.is_err());
+    });
+}

@@ -1,0 +1,109 @@
+//! Beginning and end of a COPY on a connection.
+
+use crate::basic::code::MessageCode;
+use crate::basic::enums::{CopyFormat, TransactionStatus};
+use crate::client::protocol::PgProtocol;
+use crate::codec::frame::Frame;
+use crate::connection::error::Error;
+use crate::connection::stream::Transport;
+use crate::connection::until_ready::Outcome;
+use crate::connection::whole::Connection;
+use crate::copy::{CopyError, CopyErrorKind};
+use crate::message::backend::{CommandComplete, CopyInResponse, CopyOutResponse};
+
+/// Result of a COPY that has succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopyComplete {
+    /// Number of rows that the server has copied.
+    pub rows: u64,
+    /// Transaction status of the session.
+    pub status: TransactionStatus,
+}
+
+/// The format that the server has announced for a COPY, and the number of columns.
+pub(super) struct Announced {
+    pub(super) is_binary: bool,
+    pub(super) columns: usize,
+}
+
+impl<T: Transport> Connection<T> {
+    /// Sends a COPY statement, and waits until the server begins the COPY with the message `begin`.
+    pub(super) async fn begin_copy(&mut self, sql: &str, begin: MessageCode) -> Result<Announced, Error> {
+        self.query(sql);
+        self.flush().await?;
+        loop {
+            let code = self.next_code().await?;
+            if code == begin {
+                return announced(self.recv().await?);
+            }
+            match code {
+                MessageCode::ERROR_RESPONSE
+                | MessageCode::READY_FOR_QUERY
+                | MessageCode::COPY_IN_RESPONSE
+                | MessageCode::COPY_OUT_RESPONSE
+                | MessageCode::COPY_BOTH_RESPONSE => {
+                    match self.end_copy(|_| Ok::<_, Error>(())).await {
+                        // The statement need not be a COPY.
+                        Ok(_) | Err(Error::Copy(_)) => {}
+                        Err(error) => return Err(error),
+                    }
+                    let expected = if begin == MessageCode::COPY_IN_RESPONSE {
+                        "CopyInResponse"
+                    } else {
+                        "CopyOutResponse"
+                    };
+                    return Err(CopyError::new(CopyErrorKind::Unexpected(expected)).into());
+                }
+                _ => {
+                    self.recv().await?;
+                }
+            }
+        }
+    }
+
+    /// Receives messages up to ReadyForQuery, as [`until_ready`](Self::until_ready) does. Ends a further COPY, for which the server would
+    /// otherwise wait for ever.
+    pub(super) async fn end_copy<E: From<Error>>(
+        &mut self,
+        mut each: impl FnMut(Frame<'_>) -> Result<(), E>,
+    ) -> Result<CopyComplete, E> {
+        let mut outcome = Outcome::new();
+        let mut rows = None;
+        loop {
+            let received = self.recv().await;
+            let code = received.as_ref().ok().map(|frame| frame.code);
+            let ended = outcome.take(received, &mut |frame| {
+                if frame.code == MessageCode::COMMAND_COMPLETE {
+                    rows = frame.decode::<CommandComplete<'_>>().map_err(Error::from)?.rows();
+                }
+                each(frame)
+            });
+            if let Some(ended) = ended {
+                let status = ended?;
+                let rows = rows.ok_or_else(|| {
+                    Error::from(CopyError::new(CopyErrorKind::Unexpected(
+                        "CommandComplete with a number of rows",
+                    )))
+                })?;
+                return Ok(CopyComplete { rows, status });
+            }
+            match code {
+                Some(MessageCode::COPY_IN_RESPONSE) => self.copy_fail("the client expects no other COPY"),
+                Some(MessageCode::COPY_BOTH_RESPONSE) => self.copy_done(),
+                _ => continue,
+            };
+            self.flush().await?;
+        }
+    }
+}
+
+fn announced(frame: Frame<'_>) -> Result<Announced, Error> {
+    let (format, columns) = if frame.code == MessageCode::COPY_IN_RESPONSE {
+        let response = frame.decode::<CopyInResponse<'_>>()?;
+        (response.format, response.columns)
+    } else {
+        let response = frame.decode::<CopyOutResponse<'_>>()?;
+        (response.format, response.columns)
+    };
+    Ok(Announced { is_binary: format != CopyFormat::Text, columns: columns.len() })
+}

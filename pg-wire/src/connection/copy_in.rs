@@ -1,0 +1,239 @@
+//! Sending of rows with `COPY … FROM STDIN`.
+
+use alloc::vec::Vec;
+use core::future::poll_fn;
+use core::mem::take;
+use core::task::Poll;
+
+use crate::basic::code::MessageCode;
+use crate::basic::sqlstate::SqlState;
+use crate::client::protocol::PgProtocol;
+use crate::connection::copy_end::CopyComplete;
+use crate::connection::error::Error;
+use crate::connection::stream::Transport;
+use crate::connection::whole::Connection;
+use crate::copy::{CopyError, CopyErrorKind, CopyValues, CopyWriter};
+
+/// Number of bytes from which on the rows are sent. Larger messages do not make the COPY faster.
+const BLOCK: usize = 64 * 1024;
+
+/// A `COPY … FROM STDIN` that has begun, from [`Connection::copy_in`].
+///
+/// If this value is dropped before [`finish`](Self::finish) or [`fail`](Self::fail), a CopyFail is queued. The next
+/// [`until_ready`](Connection::until_ready) after a flush then returns the server's error 57014, and the connection can be used again.
+#[derive(Debug)]
+pub struct CopyIn<'c, T: Transport> {
+    conn: &'c mut Connection<T>,
+    writer: CopyWriter,
+    /// Rows that are not queued.
+    data: Vec<u8>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Copying,
+    /// The server has failed, or the end of the data is queued. ReadyForQuery has not been received.
+    Ending,
+    Ended,
+}
+
+impl<T: Transport> Connection<T> {
+    /// Sends a `COPY … FROM STDIN` statement, and waits until the server is ready for the rows. Precondition: no reply to an earlier
+    /// request is outstanding.
+    ///
+    /// The options of `writer` must be equal to the options of the statement; [`CopyOptions::copy_from`](crate::copy::CopyOptions::copy_from)
+    /// prints them. During the COPY, notices and notifications are received and dropped.
+    ///
+    /// ```
+    /// use pg_wire::{Connection, Error, Limits, copy::{CopyOptions, CopyWriter}, testing::Script};
+    ///
+    /// # pg_wire::testing::block_on(async {
+    /// let socket = Script::says(b"G\0\0\0\x0b\0\0\x02\0\0\0\0C\0\0\0\x0bCOPY 2\0Z\0\0\0\x05I");
+    /// let mut conn = Connection::new(socket, Limits::BACKEND);
+    /// let options = CopyOptions::text();
+    /// let sql = format!("COPY planets FROM STDIN ({})", options.copy_from());
+    /// let mut copy = conn.copy_in(&sql, CopyWriter::new(&options)?).await?;
+    /// for (name, moons) in [("Earth", 1i32), ("Mars", 2)] {
+    ///     copy.row(&(name, moons)).await?;
+    /// }
+    /// assert_eq!(copy.finish().await?.rows, 2);
+    /// # Ok::<_, Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// - [`Server`](Error::Server) when the server rejects the statement.
+    /// - [`Copy`](Error::Copy) when the statement is no `COPY … FROM STDIN`, or when its format or its number of columns differs from that
+    ///   of `writer`.
+    /// - The errors of [`recv`](Self::recv) and [`flush`](Self::flush).
+    ///
+    /// After an error that is not fatal, the connection is ready for the next request.
+    pub async fn copy_in(&mut self, sql: &str, writer: CopyWriter) -> Result<CopyIn<'_, T>, Error> {
+        let announced = self.begin_copy(sql, MessageCode::COPY_IN_RESPONSE).await?;
+        let mut copy = CopyIn { conn: self, writer, data: Vec::new(), phase: Phase::Copying };
+        match copy.writer.expect(announced.columns, announced.is_binary) {
+            Ok(()) => Ok(copy),
+            Err(kind) => {
+                copy.fail("the client expects other rows").await?;
+                Err(CopyError::new(kind).into())
+            }
+        }
+    }
+}
+
+impl<T: Transport> CopyIn<'_, T> {
+    /// Writes a row into a buffer. When the buffer has 64 KiB, sends the buffer, waits until the stream has accepted the bytes, and checks
+    /// whether the server has failed.
+    ///
+    /// If the future is dropped after it was polled, the row is written and is sent later.
+    ///
+    /// # Errors
+    /// - [`Copy`](Error::Copy) when the row cannot be written. The row is not sent, and further rows can be written.
+    /// - [`Server`](Error::Server) when the server has failed, for example because of an earlier row. The COPY has ended, all rows are
+    ///   dropped, and the connection is ready for the next request.
+    /// - The errors of [`recv`](Connection::recv) and [`flush`](Connection::flush).
+    #[inline]
+    pub async fn row<R: CopyValues + ?Sized>(&mut self, row: &R) -> Result<(), Error> {
+        if self.phase != Phase::Copying {
+            return self.ended().await;
+        }
+        self.writer.row(row, &mut self.data)?;
+        if self.data.len() < BLOCK {
+            return Ok(());
+        }
+        self.send().await
+    }
+
+    /// Returns the number of rows that have been written.
+    pub fn rows(&self) -> u64 {
+        self.writer.rows()
+    }
+
+    /// Sends all rows that are written, and checks whether the server has failed. Use this method when the next rows may take long to
+    /// arrive.
+    ///
+    /// # Errors
+    /// The errors of [`row`](Self::row).
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        if self.phase != Phase::Copying {
+            return self.ended().await;
+        }
+        self.send().await
+    }
+
+    /// Sends the remaining rows and the end of the data, and waits until the server has finished the COPY.
+    ///
+    /// # Errors
+    /// The errors of [`row`](Self::row).
+    pub async fn finish(mut self) -> Result<CopyComplete, Error> {
+        if self.phase == Phase::Copying {
+            self.writer.finish(&mut self.data)?;
+            self.send().await?;
+            self.conn.copy_done();
+            self.phase = Phase::Ending;
+            self.flush_queued().await?;
+        } else {
+            self.ended().await?;
+        }
+        let ended = self.conn.end_copy(|_| Ok(())).await;
+        self.phase = Phase::Ended;
+        ended
+    }
+
+    /// Ends the COPY with an error: the server drops all rows of the COPY. The server's error contains `reason`.
+    ///
+    /// # Errors
+    /// [`Server`](Error::Server) when the server has failed for another reason, and the errors of [`recv`](Connection::recv) and
+    /// [`flush`](Connection::flush).
+    pub async fn fail(mut self, reason: &str) -> Result<(), Error> {
+        if self.phase == Phase::Copying {
+            self.data = Vec::new();
+            self.conn.copy_fail(reason);
+            self.flush_queued().await?;
+            self.phase = Phase::Ending;
+        } else if self.phase == Phase::Ended {
+            return Err(CopyError::new(CopyErrorKind::Ended).into());
+        }
+        let ended = self.conn.end_copy(|_| Ok::<_, Error>(())).await;
+        self.phase = Phase::Ended;
+        match ended {
+            Err(Error::Server(error)) if error.sqlstate() == Some(SqlState::QUERY_CANCELED) => Ok(()),
+            ended => ended.map(drop),
+        }
+    }
+
+    /// Sends the buffer, then checks whether the server has failed.
+    #[inline(never)]
+    async fn send(&mut self) -> Result<(), Error> {
+        if !self.data.is_empty() {
+            // If this future is dropped, the call has already queued the data. So the data must not stay in the buffer.
+            let mut data = take(&mut self.data);
+            let sent = self.conn.send_copy_data(&data).await;
+            data.clear();
+            self.data = data;
+            match sent {
+                Ok(()) => {}
+                Err(Error::InboxFull) => self.flush_queued().await?,
+                Err(error) => return Err(error),
+            }
+        }
+        self.check().await
+    }
+
+    /// Sends all queued messages. If the server sends many messages meanwhile, receives them.
+    async fn flush_queued(&mut self) -> Result<(), Error> {
+        loop {
+            match self.conn.flush().await {
+                Err(Error::InboxFull) => self.check().await?,
+                flushed => return flushed,
+            }
+        }
+    }
+
+    /// Receives the messages that have arrived, without waiting. If there is an error of the server, ends the COPY.
+    async fn check(&mut self) -> Result<(), Error> {
+        loop {
+            let arrived = poll_fn(|cx| {
+                Poll::Ready(match self.conn.poll_head(cx) {
+                    Poll::Ready(head) => Some(head.map(|head| head.code())),
+                    Poll::Pending => None,
+                })
+            });
+            match arrived.await.transpose()? {
+                None => return Ok(()),
+                Some(MessageCode::ERROR_RESPONSE) => {
+                    self.phase = Phase::Ending;
+                    return self.ended().await;
+                }
+                Some(MessageCode::READY_FOR_QUERY) => return Ok(()),
+                Some(_) => {
+                    self.conn.recv().await?;
+                }
+            }
+        }
+    }
+
+    /// Returns the error of the server after ReadyForQuery has arrived.
+    #[cold]
+    #[inline(never)]
+    async fn ended(&mut self) -> Result<(), Error> {
+        if self.phase == Phase::Ending {
+            self.data = Vec::new();
+            let ended = self.conn.end_copy(|_| Ok::<_, Error>(())).await;
+            self.phase = Phase::Ended;
+            ended?;
+        }
+        Err(CopyError::new(CopyErrorKind::Ended).into())
+    }
+}
+
+impl<T: Transport> Drop for CopyIn<'_, T> {
+    fn drop(&mut self) {
+        if self.phase == Phase::Copying {
+            self.conn.copy_fail("abandoned by the client");
+            // The message is valid. An error of an earlier batch cannot occur, because every call that queues a message commits it.
+            let _ = self.conn.outbox_mut().commit();
+        }
+    }
+}

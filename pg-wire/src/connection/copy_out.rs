@@ -1,0 +1,213 @@
+//! Receiving of rows with `COPY … TO STDOUT`.
+
+use alloc::vec::Vec;
+
+use crate::basic::code::MessageCode;
+use crate::basic::enums::FormatCode;
+use crate::connection::copy_end::CopyComplete;
+use crate::connection::error::Error;
+use crate::connection::stream::Transport;
+use crate::connection::whole::Connection;
+use crate::copy::{CopyError, CopyErrorKind, CopyReader, CopyRow};
+
+/// A `COPY … TO STDOUT` that has begun, from [`Connection::copy_out`].
+///
+/// If this value is dropped before the last row, [`until_ready`](Connection::until_ready) receives and drops the remaining rows.
+#[derive(Debug)]
+pub struct CopyOut<'c, T: Transport> {
+    conn: &'c mut Connection<T>,
+    reader: CopyReader,
+    /// The data of the last CopyData.
+    data: Vec<u8>,
+    /// Number of bytes of the data that have been read.
+    read: usize,
+    /// Whether CopyDone has been received.
+    is_done: bool,
+    /// Whether ReadyForQuery has been received.
+    is_over: bool,
+}
+
+impl<T: Transport> Connection<T> {
+    /// Sends a `COPY … TO STDOUT` statement, and waits for the beginning of the rows. Precondition: no reply to an earlier request is
+    /// outstanding.
+    ///
+    /// The options of `reader` must be equal to the options of the statement; [`CopyOptions::copy_to`](crate::copy::CopyOptions::copy_to)
+    /// prints them. During the COPY, notices and notifications are received and dropped.
+    ///
+    /// ```
+    /// use pg_wire::{Connection, Error, Limits, copy::{CopyOptions, CopyReader}, testing::Script};
+    ///
+    /// # pg_wire::testing::block_on(async {
+    /// let socket = Script::says(
+    ///     b"H\0\0\0\x0b\0\0\x02\0\0\0\0d\0\0\0\x0cEarth\t1\nc\0\0\0\x04C\0\0\0\x0bCOPY 1\0Z\0\0\0\x05I",
+    /// );
+    /// let mut conn = Connection::new(socket, Limits::BACKEND);
+    /// let options = CopyOptions::text();
+    /// let sql = format!("COPY planets TO STDOUT ({})", options.copy_to());
+    /// let copy = conn.copy_out(&sql, CopyReader::new(&options)?).await?;
+    /// let end = copy
+    ///     .for_each(|row| {
+    ///         assert_eq!(row.decode::<(&str, i32)>()?, ("Earth", 1));
+    ///         Ok::<_, Error>(())
+    ///     })
+    ///     .await?;
+    /// assert_eq!(end.rows, 1);
+    /// # Ok::<_, Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// - [`Server`](Error::Server) when the server rejects the statement.
+    /// - [`Copy`](Error::Copy) when the statement is no `COPY … TO STDOUT`, or when its format or its number of columns differs from that of
+    ///   `reader`.
+    /// - The errors of [`recv`](Self::recv) and [`flush`](Self::flush).
+    ///
+    /// After an error that is not fatal, the connection is ready for the next request.
+    pub async fn copy_out(&mut self, sql: &str, mut reader: CopyReader) -> Result<CopyOut<'_, T>, Error> {
+        let announced = self.begin_copy(sql, MessageCode::COPY_OUT_RESPONSE).await?;
+        let format = if announced.is_binary { FormatCode::Binary } else { FormatCode::Text };
+        if let Err(kind) = reader.expect(announced.columns, format) {
+            self.end_copy(|_| Ok::<_, Error>(())).await?;
+            return Err(CopyError::new(kind).into());
+        }
+        Ok(CopyOut { conn: self, reader, data: Vec::new(), read: 0, is_done: false, is_over: false })
+    }
+}
+
+impl<T: Transport> CopyOut<'_, T> {
+    /// Passes all remaining rows to `each`, and waits for the end of the COPY. The fields are lent from the receive buffer.
+    ///
+    /// # Errors
+    /// The first error of the server, of a row ([`Copy`](Error::Copy)) or of `each`. The remaining rows are then received and dropped, and
+    /// the connection is ready for the next request. The errors of [`recv`](Connection::recv) end the call at once.
+    pub async fn for_each<E: From<Error>>(
+        mut self,
+        mut each: impl FnMut(CopyRow<'_>) -> Result<(), E>,
+    ) -> Result<CopyComplete, E> {
+        let Self { conn, reader, data, read, is_over, .. } = &mut self;
+        let mut failure = None;
+        let mut rest = data.get(*read..).unwrap_or_default();
+        loop {
+            match reader.row(&mut rest) {
+                Ok(Some(row)) => match each(row) {
+                    Ok(()) => continue,
+                    Err(error) => failure = Some(error),
+                },
+                Ok(None) => {}
+                Err(error) => failure = Some(Error::from(error).into()),
+            }
+            break;
+        }
+        if *is_over && failure.is_none() {
+            return Err(Error::from(CopyError::new(CopyErrorKind::Ended)).into());
+        }
+        let end = conn.end_copy(|frame| {
+            if failure.is_some() {
+                return Ok(());
+            }
+            match frame.code {
+                MessageCode::COPY_DATA => {
+                    let mut piece = frame.body;
+                    while let Some(row) = reader.row(&mut piece).map_err(Error::from)? {
+                        each(row)?;
+                    }
+                }
+                MessageCode::COPY_DONE => {
+                    if let Some(row) = reader.finish().map_err(Error::from)? {
+                        each(row)?;
+                    }
+                }
+                MessageCode::COPY_OUT_RESPONSE => return Err(Error::from(unexpected()).into()),
+                _ => {}
+            }
+            Ok(())
+        });
+        let end = end.await;
+        match failure {
+            Some(failure) => Err(failure),
+            None => end,
+        }
+    }
+
+    /// Returns the next row. Copies the data of the row once; [`for_each`](Self::for_each) does not. Returns `None` after the last row, when
+    /// the connection is ready for the next request.
+    ///
+    /// The future may be dropped at any point; no row is lost.
+    ///
+    /// # Errors
+    /// - [`Copy`](Error::Copy) when the data is malformed. The remaining rows have been received and dropped.
+    /// - [`Server`](Error::Server) when the server has failed.
+    /// - The errors of [`recv`](Connection::recv).
+    ///
+    /// After an error that is not fatal, the connection is ready for the next request.
+    pub async fn row(&mut self) -> Result<Option<CopyRow<'_>>, Error> {
+        let (start, end) = loop {
+            let mut rest = self.data.get(self.read..).unwrap_or_default();
+            match self.reader.take_row(&mut rest) {
+                Ok(Some(row)) => {
+                    let end = self.data.len() - rest.len();
+                    self.read = end;
+                    break (end - row.len(), end);
+                }
+                Ok(None) => self.read = self.data.len(),
+                Err(error) => return Err(self.abandon(error).await),
+            }
+            if self.is_over {
+                return Ok(None);
+            }
+            match self.conn.next_code().await? {
+                MessageCode::COPY_DATA => {
+                    let frame = self.conn.recv().await?;
+                    self.data.clear();
+                    self.data.extend_from_slice(frame.body);
+                    self.read = 0;
+                }
+                MessageCode::COPY_DONE => {
+                    self.conn.recv().await?;
+                    self.is_done = true;
+                }
+                MessageCode::READY_FOR_QUERY if self.is_done => {
+                    self.conn.recv().await?;
+                    self.is_over = true;
+                    return self.reader.finish().map_err(Error::from);
+                }
+                MessageCode::ERROR_RESPONSE
+                | MessageCode::READY_FOR_QUERY
+                | MessageCode::COPY_IN_RESPONSE
+                | MessageCode::COPY_OUT_RESPONSE
+                | MessageCode::COPY_BOTH_RESPONSE => {
+                    self.is_over = true;
+                    self.conn.end_copy(|_| Ok::<_, Error>(())).await?;
+                    return Err(unexpected().into());
+                }
+                _ => {
+                    self.conn.recv().await?;
+                }
+            }
+        };
+        Ok(Some(self.reader.lend(self.data.get(start..end).unwrap_or_default())))
+    }
+
+    /// Returns the number of rows that have been read.
+    pub fn rows(&self) -> u64 {
+        self.reader.rows()
+    }
+
+    /// Receives and drops the remaining rows after an error.
+    #[cold]
+    async fn abandon(&mut self, error: CopyError) -> Error {
+        if self.is_over {
+            return error.into();
+        }
+        self.is_over = true;
+        match self.conn.end_copy(|_| Ok::<_, Error>(())).await {
+            Err(fatal) if fatal.is_fatal() => fatal,
+            _ => error.into(),
+        }
+    }
+}
+
+/// Error for a query with several COPY statements, or for a COPY without its end.
+fn unexpected() -> CopyError {
+    CopyError::new(CopyErrorKind::Unexpected("end of a single COPY"))
+}

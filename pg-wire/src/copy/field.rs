@@ -1,0 +1,233 @@
+//! Writing of one field in text or CSV format.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::error::CopyErrorKind;
+use super::options::{CopyOptions, RowFormat};
+
+/// Action for a byte inside a field.
+mod action {
+    /// The byte is copied.
+    pub(super) const COPY: u8 = 0;
+    /// The byte is an error.
+    pub(super) const NUL: u8 = 0xff;
+    /// In CSV format: the field must be quoted.
+    pub(super) const QUOTE: u8 = 0xfe;
+    // In text format, every other value is the ASCII character that follows the backslash.
+}
+
+/// The options in the form that the writer needs for each field.
+#[derive(Clone, Debug)]
+pub(super) struct Dialect {
+    pub(super) is_csv: bool,
+    pub(super) delimiter: u8,
+    quote: u8,
+    escape: u8,
+    pub(super) null: Box<[u8]>,
+    /// Action for each byte.
+    actions: Box<[u8; 256]>,
+    /// Whether the ASCII letters and digits and the characters `+-.` need no escape.
+    is_plain_safe: bool,
+}
+
+impl Dialect {
+    pub(super) fn new(options: &CopyOptions) -> Self {
+        let is_csv = options.format == RowFormat::Csv;
+        let [delimiter, quote, escape] =
+            [options.delimiter_byte(), options.quote_byte(), options.escape_byte()];
+        let mut actions = Box::new([action::COPY; 256]);
+        let mut set = |byte: u8, action: u8| {
+            if let Some(place) = actions.get_mut(usize::from(byte)) {
+                *place = action;
+            }
+        };
+        if is_csv {
+            for byte in [delimiter, quote, b'\n', b'\r'] {
+                set(byte, action::QUOTE);
+            }
+        } else {
+            set(delimiter, delimiter);
+            let escaped = [
+                (0x08, b'b'),
+                (0x0c, b'f'),
+                (b'\n', b'n'),
+                (b'\r', b'r'),
+                (b'\t', b't'),
+                (0x0b, b'v'),
+                (b'\\', b'\\'),
+            ];
+            for (byte, letter) in escaped {
+                set(byte, letter);
+            }
+        }
+        set(0, action::NUL);
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+        let is_plain_safe = !(is_plain(delimiter) || is_csv && is_plain(quote));
+        let null = options.null_string().as_bytes().into();
+        Self { is_csv, delimiter, quote, escape, null, actions, is_plain_safe }
+    }
+
+    #[inline(always)]
+    fn action(&self, byte: u8) -> u8 {
+        // The table has an entry for every byte.
+        self.actions.get(usize::from(byte)).copied().unwrap_or(action::COPY)
+    }
+}
+
+/// A field of a row in text or CSV format, into which a [`CopyValue`](super::CopyValue) writes its text form.
+///
+/// The field adds escapes and quotes where the format needs them. For a type with an implementation of `Display`, use
+/// [`write!`](core::write).
+#[derive(Debug)]
+pub struct TextField<'w> {
+    dialect: &'w Dialect,
+    out: &'w mut Vec<u8>,
+    /// Index in `out` of the first byte of the field.
+    start: usize,
+    is_null: bool,
+    has_nul: bool,
+    /// Whether the value may contain bytes that need quotes in CSV format.
+    is_checked: bool,
+}
+
+impl<'w> TextField<'w> {
+    #[inline(always)]
+    pub(super) fn new(dialect: &'w Dialect, out: &'w mut Vec<u8>) -> Self {
+        let start = out.len();
+        Self { dialect, out, start, is_null: false, has_nul: false, is_checked: true }
+    }
+
+    /// Makes the field NULL.
+    #[inline]
+    pub fn put_null(&mut self) {
+        self.is_null = true;
+    }
+
+    /// Appends text to the field.
+    #[inline]
+    pub fn put_str(&mut self, text: &str) {
+        self.put(text.as_bytes());
+    }
+
+    /// Appends text that consists of ASCII letters, digits and the characters `+-.`.
+    #[inline(always)]
+    pub(super) fn put_plain(&mut self, text: &[u8]) {
+        if self.dialect.is_plain_safe {
+            self.out.extend_from_slice(text);
+        } else {
+            self.put(text);
+        }
+    }
+
+    #[inline]
+    pub(super) fn put(&mut self, text: &[u8]) {
+        if self.dialect.is_csv {
+            // Quotes are added at the end of the field.
+            self.is_checked = false;
+            self.out.extend_from_slice(text);
+            return;
+        }
+        let mut rest = text;
+        while let Some(at) = rest.iter().position(|byte| self.dialect.action(*byte) != action::COPY) {
+            let (plain, tail) = rest.split_at(at);
+            self.out.extend_from_slice(plain);
+            let Some((byte, tail)) = tail.split_first() else { return };
+            match self.dialect.action(*byte) {
+                action::NUL => self.has_nul = true,
+                letter => self.out.extend_from_slice(&[b'\\', letter]),
+            }
+            rest = tail;
+        }
+        self.out.extend_from_slice(rest);
+    }
+
+    /// Ends the field: replaces a NULL by the NULL string, and adds quotes. `is_forced`: the field is quoted unless it is NULL. `is_alone`:
+    /// the row has no other field.
+    #[inline(always)]
+    pub(super) fn end(self, is_forced: bool, is_alone: bool) -> Result<(), CopyErrorKind> {
+        let value = self.out.get(self.start..).unwrap_or_default();
+        let is_like_null = value.len() == self.dialect.null.len() && *value == *self.dialect.null;
+        if self.is_null || is_like_null || !self.is_checked || is_forced || self.has_nul {
+            return self.end_slowly(is_forced, is_alone, is_like_null);
+        }
+        Ok(())
+    }
+
+    fn end_slowly(self, is_forced: bool, is_alone: bool, is_like_null: bool) -> Result<(), CopyErrorKind> {
+        let Self { dialect, out, start, .. } = self;
+        if self.is_null {
+            out.truncate(start);
+            out.extend_from_slice(&dialect.null);
+            return Ok(());
+        }
+        let value = out.get(start..).unwrap_or_default();
+        if !dialect.is_csv {
+            if self.has_nul {
+                return Err(CopyErrorKind::Nul);
+            }
+            return if is_like_null { escape_first(dialect, out, start) } else { Ok(()) };
+        }
+        let (mut is_quoted, mut has_nul) = (is_forced || is_like_null, false);
+        for byte in value {
+            let action = dialect.action(*byte);
+            is_quoted |= action == action::QUOTE;
+            has_nul |= action == action::NUL;
+        }
+        if has_nul {
+            return Err(CopyErrorKind::Nul);
+        }
+        // A server before version 18 takes an unquoted line `\.` for the end of the data.
+        if is_quoted || is_alone && value == b"\\." {
+            let Dialect { quote, escape, .. } = *dialect;
+            let is_escaped = |byte: u8| byte == quote || byte == escape;
+            let extra = value.iter().filter(|byte| is_escaped(**byte)).count();
+            if extra == 0 {
+                out.insert(start, quote);
+            } else {
+                let value = out.split_off(start);
+                out.reserve(value.len() + extra + 2);
+                out.push(quote);
+                for byte in value {
+                    if is_escaped(byte) {
+                        out.push(escape);
+                    }
+                    out.push(byte);
+                }
+            }
+            out.push(quote);
+        }
+        Ok(())
+    }
+}
+
+/// Writes the first character of a field in text format as a numeric escape, because the field would be read as NULL.
+#[cold]
+fn escape_first(dialect: &Dialect, out: &mut Vec<u8>, start: usize) -> Result<(), CopyErrorKind> {
+    let field = out.split_off(start);
+    let (byte, rest) = match *field {
+        [] => return Err(CopyErrorKind::EmptyIsNull),
+        [b'\\', letter, ref rest @ ..] => {
+            let byte = (0..=u8::MAX).find(|byte| dialect.action(*byte) == letter && *byte != action::NUL);
+            (byte.unwrap_or(letter), rest)
+        }
+        [byte, ref rest @ ..] => (byte, rest),
+    };
+    for escaped in [alloc::format!("\\{byte:03o}"), alloc::format!("\\x{byte:02x}")] {
+        out.truncate(start);
+        out.extend_from_slice(escaped.as_bytes());
+        out.extend_from_slice(rest);
+        if out.get(start..) != Some(&*dialect.null) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Write for TextField<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.put_str(text);
+        Ok(())
+    }
+}

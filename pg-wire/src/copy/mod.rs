@@ -1,0 +1,41 @@
+//! The rows of a COPY: writing and reading of the text, CSV and binary format, without a connection.
+//!
+//! [`CopyWriter`] writes tuples and slices of [`CopyValue`]s. [`CopyReader`] reads the data in pieces of any length, and lends the fields of
+//! each row, which [`CopyRow::get`] reads with [`FromValue`](crate::FromValue). [`CopyOptions`] has the format and the options of the COPY
+//! statement, and prints them for the statement. On a connection, use `copy_in` and `copy_out`.
+//!
+//! ```
+//! use pg_wire::copy::{CopyOptions, CopyReader, CopyWriter, Header};
+//!
+//! let options = CopyOptions::csv().header(Header::Present);
+//! let mut data = Vec::new();
+//! let mut writer = CopyWriter::with_names(&options, &["name", "moons"])?;
+//! writer.row(&("Mars, \"red\"", 2i32), &mut data)?;
+//! writer.finish(&mut data)?;
+//! assert_eq!(data, b"name,moons\n\"Mars, \"\"red\"\"\",2\n");
+//!
+//! let mut reader = CopyReader::new(&options)?;
+//! let mut piece = &data[..];
+//! while let Some(row) = reader.row(&mut piece)? {
+//!     assert_eq!(row.decode::<(&str, i32)>()?, ("Mars, \"red\"", 2));
+//! }
+//! # Ok::<_, pg_wire::copy::CopyError>(())
+//! ```
+
+pub(crate) mod error;
+mod field;
+mod lines;
+pub(crate) mod options;
+pub(crate) mod reader;
+pub(crate) mod row;
+mod tuples;
+pub(crate) mod value;
+pub(crate) mod writer;
+
+pub use error::{CopyError, CopyErrorKind};
+pub use field::TextField;
+pub use options::{CopyOptions, ForceQuote, Header, RowFormat};
+pub use reader::CopyReader;
+pub use row::{CopyRow, FromCopyRow};
+pub use value::{CopyValue, CopyValues, VisitCopyValue};
+pub use writer::CopyWriter;

@@ -1,0 +1,435 @@
+//! Reading of rows.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::error::{CopyError, CopyErrorKind};
+use super::lines::{Found, Lines};
+use super::options::{CopyOptions, Header, RowFormat};
+use super::row::{CopyRow, Field, Shape};
+use super::tuples::{Read, Tuples};
+use crate::basic::enums::FormatCode;
+use crate::basic::oid::Oid;
+
+/// Default limit for the length of a row: 1 GiB - 1, the longest message that a PostgreSQL server sends.
+const LIMIT: usize = 0x3fff_ffff;
+
+/// Reads rows from the data of a COPY.
+///
+/// The data may be cut into pieces at any byte. A row that lies in one piece is lent from the piece. Only the bytes of a row that lies in
+/// several pieces are copied into a buffer, up to [`limit`](Self::limit), and only fields with escapes are copied to remove the escapes.
+///
+/// ```
+/// use pg_wire::copy::{CopyOptions, CopyReader};
+///
+/// let mut reader = CopyReader::new(&CopyOptions::text())?;
+/// let mut planets = Vec::new();
+/// for mut piece in [&b"1\tMercury\t\\N\n2\tVe"[..], b"nus\t0.5\n"] {
+///     while let Some(row) = reader.row(&mut piece)? {
+///         planets.push((row.get::<i32>(0)?, row.get::<String>(1)?, row.get::<Option<f64>>(2)?));
+///     }
+/// }
+/// assert!(reader.finish()?.is_none());
+/// assert_eq!(planets, [(1, "Mercury".into(), None), (2, "Venus".into(), Some(0.5))]);
+/// # Ok::<_, pg_wire::copy::CopyError>(())
+/// ```
+///
+/// [PostgreSQL manual](https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9)
+#[derive(Clone, Debug)]
+pub struct CopyReader {
+    format: Format,
+    shape: Shape,
+    header: Header,
+    /// Number of columns, if known.
+    columns: Option<usize>,
+    limit: usize,
+    rows: u64,
+    /// Whether the next line is the header.
+    is_before_header: bool,
+    state: State,
+    /// Fields of the current row.
+    fields: Vec<Field>,
+    /// The bytes of the current row that were received in earlier pieces.
+    partial: Vec<u8>,
+    /// The fields of the current row from which escapes have been removed.
+    unescaped: Vec<u8>,
+}
+
+#[derive(Clone, Debug)]
+enum Format {
+    Lines(Lines),
+    Tuples(Tuples),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Before a row: the buffers may hold the previous row.
+    Between,
+    /// Inside a row.
+    Inside,
+    /// After the end marker or the end of the data.
+    Ended,
+    /// After an error.
+    Failed,
+}
+
+/// Progress with the current row.
+enum Step {
+    /// The row, of which this number of bytes lies in the input.
+    Row(usize),
+    /// The input has no whole row.
+    Nothing,
+}
+
+impl CopyReader {
+    /// Creates a reader. The first row determines the number of columns.
+    ///
+    /// # Errors
+    /// [`CopyErrorKind::Option`] for options that the server would reject, and [`CopyErrorKind::NoNames`] for [`Header::Match`], which
+    /// needs the names of the columns.
+    pub fn new(options: &CopyOptions) -> Result<Self, CopyError> {
+        options.check()?;
+        if options.header == Header::Match {
+            return Err(CopyErrorKind::NoNames.into());
+        }
+        Self::with_names(options, &[] as &[&str]).map(|reader| Self { columns: None, ..reader })
+    }
+
+    /// Creates a reader of columns with these names, which are used for [`Header::Match`] and in errors. The reader rejects a row with
+    /// another number of fields.
+    ///
+    /// # Errors
+    /// [`CopyErrorKind::Option`] for options that the server would reject.
+    pub fn with_names(options: &CopyOptions, names: &[impl AsRef<str>]) -> Result<Self, CopyError> {
+        options.check()?;
+        let is_binary = options.format == RowFormat::Binary;
+        let null = if is_binary { "" } else { options.null_string() };
+        Ok(Self {
+            format: if is_binary {
+                Format::Tuples(Tuples::new())
+            } else {
+                Format::Lines(Lines::new(options))
+            },
+            shape: Shape {
+                format: if is_binary { FormatCode::Binary } else { FormatCode::Text },
+                null: null.as_bytes().into(),
+                names: names.iter().map(|name| String::from(name.as_ref())).collect(),
+                types: Vec::new(),
+            },
+            header: options.header,
+            columns: Some(names.len()),
+            limit: LIMIT,
+            rows: 0,
+            is_before_header: options.header != Header::Absent,
+            state: State::Between,
+            fields: Vec::new(),
+            partial: Vec::new(),
+            unescaped: Vec::new(),
+        })
+    }
+
+    /// Sets the number of columns. The reader then rejects a row with another number of fields.
+    pub fn columns(self, columns: usize) -> Self {
+        Self { columns: Some(columns), ..self }
+    }
+
+    /// Sets the types of the columns, in order. The default is 0, an unknown type, with which only the length of a binary value is checked.
+    pub fn types(mut self, types: &[Oid]) -> Self {
+        self.shape.types = types.into();
+        self
+    }
+
+    /// Sets the limit for the length of a row in bytes, including escapes and delimiters. Default: 1,073,741,823. Larger limits than
+    /// 4,294,967,295 count as that number.
+    pub fn limit(self, limit: usize) -> Self {
+        Self { limit: limit.min(u32::MAX as usize), ..self }
+    }
+
+    /// Returns the number of rows that have been read, without the header.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Returns the next row that ends in `input`, and removes the bytes of the row from `input`. Returns `None` when `input` has no further
+    /// end of a row; the rest of `input` has then been stored in the reader, and `input` is empty.
+    ///
+    /// After the end marker of the text format, the reader skips all data, as the server does.
+    ///
+    /// # Errors
+    /// The error names the row and the column. The reader cannot continue after an error.
+    #[inline(always)]
+    pub fn row<'r, 'd: 'r>(&'r mut self, input: &mut &'d [u8]) -> Result<Option<CopyRow<'r>>, CopyError> {
+        let row = self.take_row(input)?;
+        Ok(row.map(|row| self.lend(row)))
+    }
+
+    /// Does the same as [`row`](Self::row), and returns the bytes of the row that lie in the input. [`lend`](Self::lend) then lends the row.
+    #[inline(always)]
+    pub(crate) fn take_row<'d>(&mut self, input: &mut &'d [u8]) -> Result<Option<&'d [u8]>, CopyError> {
+        if let Some(row) = self.take_row_fast(input) {
+            self.rows += 1;
+            return Ok(Some(row));
+        }
+        self.take_row_slowly(input)
+    }
+
+    /// Fast path: a row that lies in one piece, has the known number of fields and needs no removal of escapes or quotes.
+    #[inline(always)]
+    fn take_row_fast<'d>(&mut self, input: &mut &'d [u8]) -> Option<&'d [u8]> {
+        if self.state != State::Between || !self.partial.is_empty() || self.is_before_header {
+            return None;
+        }
+        let columns = self.columns?;
+        if self.fields.len() != columns {
+            return None;
+        }
+        let length = match &mut self.format {
+            Format::Lines(lines) => lines.scan_fast(input, &mut self.fields)?,
+            Format::Tuples(tuples) => tuples.read_fast(input, &mut self.fields)?,
+        };
+        if length > self.limit {
+            return None;
+        }
+        let (row, rest) = input.split_at_checked(length)?;
+        *input = rest;
+        Some(row)
+    }
+
+    #[inline(never)]
+    fn take_row_slowly<'d>(&mut self, input: &mut &'d [u8]) -> Result<Option<&'d [u8]>, CopyError> {
+        if input.is_empty() {
+            return Ok(None);
+        }
+        loop {
+            let consumed = match self.advance(input) {
+                Ok(Step::Row(consumed)) => consumed,
+                Ok(Step::Nothing) => {
+                    *input = &[];
+                    return Ok(None);
+                }
+                Err(kind) => return Err(self.fail_at_field(kind)),
+            };
+            let whole = *input;
+            let (row, rest) = whole.split_at_checked(consumed).unwrap_or((whole, &[]));
+            *input = rest;
+            match self.accept(row) {
+                Ok(true) => return Ok(Some(row)),
+                Ok(false) => {}
+                Err((kind, column)) => return Err(self.fail(kind, column)),
+            }
+        }
+    }
+
+    /// Checks the number of columns that the server has announced, and the format.
+    #[cfg(feature = "std")]
+    pub(crate) fn expect(&mut self, columns: usize, format: FormatCode) -> Result<(), CopyErrorKind> {
+        if format != self.shape.format {
+            return Err(CopyErrorKind::Format);
+        }
+        match self.columns.replace(columns) {
+            Some(expected) if expected != columns => {
+                Err(CopyErrorKind::Count { fields: columns, columns: expected })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the data: call this method after the last piece. Returns the last row if the row has no line end. The server accepts such a
+    /// row too.
+    ///
+    /// # Errors
+    /// [`CopyErrorKind::Truncated`] in binary format when the trailer is missing, [`CopyErrorKind::UnterminatedQuote`] in CSV format, and
+    /// the errors of [`row`](Self::row).
+    pub fn finish(&mut self) -> Result<Option<CopyRow<'_>>, CopyError> {
+        match self.state {
+            State::Failed => return Err(self.fail(CopyErrorKind::AfterError, None)),
+            State::Ended => return Ok(None),
+            State::Between | State::Inside => {}
+        }
+        let is_inside = self.state == State::Inside && !self.partial.is_empty();
+        let found = match &mut self.format {
+            Format::Tuples(tuples) if tuples.is_over() => Ok(Found::End),
+            Format::Tuples(_) if is_inside => return Err(self.fail_at_field(CopyErrorKind::Truncated)),
+            Format::Tuples(_) => return Err(self.fail(CopyErrorKind::Truncated, None)),
+            Format::Lines(_) if !is_inside => Ok(Found::End),
+            Format::Lines(lines) => lines.finish(self.partial.len(), &mut self.fields),
+        };
+        let is_row = match found {
+            Ok(Found::Row(_)) => match self.accept(&[]) {
+                Ok(is_row) => is_row,
+                Err((kind, column)) => return Err(self.fail(kind, column)),
+            },
+            Ok(Found::Nothing | Found::End) => false,
+            Err(kind) => return Err(self.fail_at_field(kind)),
+        };
+        self.state = State::Ended;
+        Ok(is_row.then(|| self.lend(&[])))
+    }
+
+    /// Lends the row that has been accepted. `whole` is the row if the row was received in one piece.
+    #[inline(always)]
+    pub(crate) fn lend<'r>(&'r self, whole: &'r [u8]) -> CopyRow<'r> {
+        CopyRow {
+            number: self.rows,
+            fields: &self.fields,
+            raw: if self.partial.is_empty() { whole } else { &self.partial },
+            unescaped: &self.unescaped,
+            shape: &self.shape,
+        }
+    }
+
+    /// Searches for the end of the current row in the input. If the row is incomplete, the input is stored.
+    #[inline(always)]
+    fn advance(&mut self, input: &mut &[u8]) -> Result<Step, CopyErrorKind> {
+        if self.state != State::Inside && !self.begin_row()? {
+            return Ok(Step::Nothing);
+        }
+        match &mut self.format {
+            Format::Lines(lines) => match lines.scan(input, self.partial.len(), &mut self.fields)? {
+                Found::Row(consumed) => Ok(Step::Row(consumed)),
+                Found::Nothing => self.store(input),
+                Found::End => {
+                    self.state = State::Ended;
+                    Ok(Step::Nothing)
+                }
+            },
+            Format::Tuples(tuples) => {
+                let bytes = if self.partial.is_empty() { *input } else { &self.partial[..] };
+                match tuples.read(bytes, self.columns, self.limit, &mut self.fields)? {
+                    Read::Row(consumed) if self.partial.is_empty() => Ok(Step::Row(consumed)),
+                    read => self.advance_in_pieces(input, read),
+                }
+            }
+        }
+    }
+
+    /// Reads the header or the trailer of the binary format, or a row that lies in several pieces. Stores only the bytes of this row.
+    #[inline(never)]
+    fn advance_in_pieces(&mut self, input: &mut &[u8], mut read: Read) -> Result<Step, CopyErrorKind> {
+        let Format::Tuples(tuples) = &mut self.format else { return Ok(Step::Nothing) };
+        loop {
+            let is_stored = !self.partial.is_empty();
+            match read {
+                // All stored bytes belong to the row.
+                Read::Row(consumed) => return Ok(Step::Row(if is_stored { 0 } else { consumed })),
+                Read::Skip(_) if is_stored => self.partial.clear(),
+                Read::Skip(count) => *input = input.get(count..).unwrap_or_default(),
+                Read::Need(_) if input.is_empty() => return Ok(Step::Nothing),
+                Read::Need(needed) => {
+                    let count = needed.saturating_sub(self.partial.len()).min(input.len());
+                    let (piece, rest) = input.split_at(count);
+                    self.partial.extend_from_slice(piece);
+                    *input = rest;
+                }
+            }
+            let bytes = if self.partial.is_empty() { *input } else { &self.partial[..] };
+            read = tuples.read(bytes, self.columns, self.limit, &mut self.fields)?;
+        }
+    }
+
+    /// Prepares the buffers for the next row. Returns whether rows can follow.
+    #[inline(always)]
+    fn begin_row(&mut self) -> Result<bool, CopyErrorKind> {
+        match self.state {
+            State::Between | State::Inside => {}
+            State::Ended => return Ok(false),
+            State::Failed => return Err(CopyErrorKind::AfterError),
+        }
+        self.fields.clear();
+        self.partial.clear();
+        self.unescaped.clear();
+        if let Format::Lines(lines) = &mut self.format {
+            lines.begin_row();
+        }
+        self.state = State::Inside;
+        Ok(true)
+    }
+
+    #[inline(never)]
+    fn store(&mut self, input: &[u8]) -> Result<Step, CopyErrorKind> {
+        if self.partial.len().saturating_add(input.len()) > self.limit {
+            return Err(CopyErrorKind::RowTooLong { limit: self.limit });
+        }
+        self.partial.extend_from_slice(input);
+        Ok(Step::Nothing)
+    }
+
+    /// Completes the current row, whose last bytes are `tail`. Returns whether the line is a row, and not the header or an end marker.
+    #[inline(always)]
+    fn accept(&mut self, tail: &[u8]) -> Result<bool, (CopyErrorKind, Option<usize>)> {
+        if !self.partial.is_empty() {
+            self.partial.extend_from_slice(tail);
+        }
+        let raw = if self.partial.is_empty() { tail } else { &self.partial[..] };
+        if raw.len() > self.limit {
+            return Err((CopyErrorKind::RowTooLong { limit: self.limit }, None));
+        }
+        if let Format::Lines(lines) = &mut self.format {
+            if lines.has_escapes() {
+                lines.unescape(raw, &self.shape.null, &mut self.fields, &mut self.unescaped);
+            }
+            if lines.is_csv_end(raw, &self.fields) {
+                self.state = State::Ended;
+                return Ok(false);
+            }
+            // A row without columns is an empty line.
+            if self.columns == Some(0) && matches!(self.fields[..], [Field { start: 0, end: 0, .. }]) {
+                self.fields.clear();
+            }
+        }
+        let count = self.fields.len();
+        match self.columns {
+            Some(columns) if columns == count => {}
+            Some(columns) => {
+                return Err((CopyErrorKind::Count { fields: count, columns }, Some(count.min(columns))));
+            }
+            None => self.columns = Some(count),
+        }
+        self.state = State::Between;
+        if self.is_before_header {
+            self.read_header(tail)?;
+            return Ok(false);
+        }
+        self.rows += 1;
+        Ok(true)
+    }
+
+    /// Compares the header with the names, or takes the names from the header if no names are set.
+    #[cold]
+    fn read_header(&mut self, tail: &[u8]) -> Result<(), (CopyErrorKind, Option<usize>)> {
+        let mut names = Vec::new();
+        for (index, value) in self.lend(tail).iter().enumerate() {
+            let expected = self.shape.names.get(index).map(String::as_bytes);
+            if self.header == Header::Match && (value.is_none() || value != expected) {
+                return Err((CopyErrorKind::HeaderName, Some(index)));
+            }
+            names.push(String::from_utf8_lossy(value.unwrap_or_default()).into_owned());
+        }
+        if self.shape.names.is_empty() {
+            self.shape.names = names;
+        }
+        self.is_before_header = false;
+        Ok(())
+    }
+
+    /// Ends the reader with an error at the field that was being read.
+    #[cold]
+    fn fail_at_field(&mut self, kind: CopyErrorKind) -> CopyError {
+        let is_in_row = match &self.format {
+            Format::Lines(_) => true,
+            Format::Tuples(tuples) => tuples.is_in_rows(),
+        };
+        let column = if is_in_row && self.state == State::Inside { Some(self.fields.len()) } else { None };
+        self.fail(kind, column)
+    }
+
+    #[cold]
+    fn fail(&mut self, kind: CopyErrorKind, column: Option<usize>) -> CopyError {
+        self.state = State::Failed;
+        let is_header = match &self.format {
+            Format::Lines(_) => self.is_before_header,
+            Format::Tuples(tuples) => tuples.is_before_rows(),
+        };
+        self.shape.error(if is_header { 0 } else { self.rows + 1 }, column, kind)
+    }
+}

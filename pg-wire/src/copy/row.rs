@@ -1,0 +1,185 @@
+//! A received row, and its fields.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::error::{CopyError, CopyErrorKind};
+use crate::basic::enums::FormatCode;
+use crate::basic::oid::Oid;
+use crate::value::{Column, FromValue};
+
+/// Position of a field.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Field {
+    /// Index of the first byte, in the bytes of the row or in the bytes without escapes.
+    pub(super) start: u32,
+    /// Index after the last byte.
+    pub(super) end: u32,
+    pub(super) kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The bytes of the row, which are NULL if they are equal to the NULL string.
+    Raw,
+    /// The bytes of the row, which are never NULL.
+    Value,
+    Null,
+    /// The bytes of the row, from which escapes or quotes have to be removed.
+    Escaped,
+    /// Bytes from which escapes or quotes have been removed. They are stored apart from the row.
+    Unescaped,
+}
+
+/// Properties of the columns, which are equal for all rows.
+#[derive(Clone, Debug)]
+pub(super) struct Shape {
+    pub(super) format: FormatCode,
+    /// The NULL string; empty for the binary format.
+    pub(super) null: Box<[u8]>,
+    pub(super) names: Vec<String>,
+    pub(super) types: Vec<Oid>,
+}
+
+impl Shape {
+    pub(super) fn error(&self, row: u64, column: Option<usize>, kind: CopyErrorKind) -> CopyError {
+        let error = CopyError::new(kind).in_row(row);
+        match column {
+            Some(column) => error.in_column(column, self.names.get(column).map(String::as_str)),
+            None => error,
+        }
+    }
+}
+
+/// A row that was received with COPY. The fields are lent from the input, from the buffer for a row that was received in pieces, or from
+/// the buffer for fields without escapes.
+#[derive(Clone, Copy, Debug)]
+pub struct CopyRow<'r> {
+    pub(super) number: u64,
+    pub(super) fields: &'r [Field],
+    pub(super) raw: &'r [u8],
+    pub(super) unescaped: &'r [u8],
+    pub(super) shape: &'r Shape,
+}
+
+impl<'r> CopyRow<'r> {
+    /// Returns the number of the row, counted from 1. The header is not counted.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Returns the number of fields.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether the row has no fields.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// Returns the bytes of a field without escapes and quotes; `None` for NULL and for a field that does not exist.
+    #[inline]
+    pub fn bytes(&self, index: usize) -> Option<&'r [u8]> {
+        self.fields.get(index).and_then(|field| self.value(field))
+    }
+
+    /// Returns the bytes of all fields, in order; `None` is NULL.
+    #[inline]
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<&'r [u8]>> + use<'r> {
+        let row = *self;
+        row.fields.iter().map(move |field| row.value(field))
+    }
+
+    #[inline(always)]
+    fn value(&self, field: &Field) -> Option<&'r [u8]> {
+        let range = field.start as usize..field.end as usize;
+        let bytes = match field.kind {
+            Kind::Raw | Kind::Value | Kind::Escaped => self.raw.get(range).unwrap_or_default(),
+            Kind::Unescaped => self.unescaped.get(range).unwrap_or_default(),
+            Kind::Null => return None,
+        };
+        if field.kind == Kind::Raw && bytes.len() == self.shape.null.len() && *bytes == *self.shape.null {
+            return None;
+        }
+        Some(bytes)
+    }
+
+    /// Reads a field as a Rust type.
+    ///
+    /// # Errors
+    /// The error names the row and the column. [`CopyErrorKind::NoColumn`] when the row has no such field, and [`CopyErrorKind::Value`]
+    /// when the field cannot be read as this type.
+    #[inline(always)]
+    pub fn get<T: FromValue<'r>>(&self, index: usize) -> Result<T, CopyError> {
+        let Some(field) = self.fields.get(index) else {
+            return Err(self.error(index, CopyErrorKind::NoColumn { columns: self.len() }));
+        };
+        let type_oid = self.shape.types.get(index).copied().unwrap_or_default();
+        let column = Column { type_oid, format: self.shape.format };
+        match T::from_value(self.value(field), column) {
+            Ok(value) => Ok(value),
+            Err(mismatch) => Err(self.error(index, CopyErrorKind::Value(mismatch))),
+        }
+    }
+
+    /// Reads all fields as a tuple.
+    ///
+    /// # Errors
+    /// The errors of [`get`](Self::get), and [`CopyErrorKind::Width`] when the tuple has another number of members than the row has fields.
+    #[inline(always)]
+    pub fn decode<R: FromCopyRow<'r>>(&self) -> Result<R, CopyError> {
+        R::from_copy_row(self)
+    }
+
+    #[cold]
+    fn error(&self, column: usize, kind: CopyErrorKind) -> CopyError {
+        self.shape.error(self.number, Some(column), kind)
+    }
+}
+
+/// A tuple of up to 16 [`FromValue`]s that reads a row.
+pub trait FromCopyRow<'r>: Sized {
+    /// Reads the row.
+    ///
+    /// # Errors
+    /// The errors of [`CopyRow::decode`].
+    fn from_copy_row(row: &CopyRow<'r>) -> Result<Self, CopyError>;
+}
+
+macro_rules! tuples {
+    ($(($($name:ident $index:literal),+))*) => {
+        $(impl<'r, $($name: FromValue<'r>),+> FromCopyRow<'r> for ($($name,)+) {
+            #[inline(always)]
+            fn from_copy_row(row: &CopyRow<'r>) -> Result<Self, CopyError> {
+                let wanted = [$($index),+].len();
+                if row.len() != wanted {
+                    let kind = CopyErrorKind::Width { wanted, columns: row.len() };
+                    return Err(row.shape.error(row.number, None, kind));
+                }
+                Ok(($(row.get::<$name>($index)?,)+))
+            }
+        })*
+    };
+}
+
+tuples! {
+    (A 0)
+    (A 0, B 1)
+    (A 0, B 1, C 2)
+    (A 0, B 1, C 2, D 3)
+    (A 0, B 1, C 2, D 3, E 4)
+    (A 0, B 1, C 2, D 3, E 4, F 5)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14, P 15)
+}

@@ -1,0 +1,391 @@
+//! Measurements of writing and reading the rows of a COPY: an `int4`, a `text` and a `float8`.
+//!
+//! The measurements of a whole connection use a server in memory, so that tokio-postgres can take part.
+
+use std::hint::black_box;
+use std::io::Write;
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use pg_stream_tokio::TokioIo;
+use pg_wire::backend::{Backend, CopyData};
+use pg_wire::codec::Payload;
+use pg_wire::copy::{CopyOptions, CopyReader, CopyWriter};
+use pg_wire::{Connection, Encode, Inbox, Limits, oid};
+use postgres_types::Type;
+use tokio::runtime::Runtime;
+use tokio_postgres::binary_copy::{BinaryCopyInWriter, BinaryCopyOutStream};
+use tokio_postgres::{Client, Config, NoTls, Statement, config::SslMode};
+
+use super::copy_server::CopyServer;
+use super::decode::runtime;
+use super::hand::{Pen, Walk, limit};
+use super::source::{Frames, PIECE};
+use super::touch::Touch;
+use crate::line::{Line, Target, Who};
+
+type Row = (i32, String, f64);
+
+/// The number of rows that are written before the buffer is emptied.
+const BATCH: usize = 1000;
+/// The number of batches in a round.
+const BATCHES: usize = 10;
+const OPERATIONS: u64 = (BATCH * BATCHES) as u64;
+
+const TYPES: [Type; 3] = [Type::INT4, Type::TEXT, Type::FLOAT8];
+const OIDS: [u32; 3] = [oid::INT4, oid::TEXT, oid::FLOAT8];
+
+fn row(number: usize) -> Row {
+    let number = number * 7919 % 1_000_003;
+    (number as i32 - 500_000, format!("name of number {number}"), number as f64 / 64.0)
+}
+
+fn rows() -> Rc<[Row]> {
+    (0..BATCH).map(row).collect()
+}
+
+/// Measurements of the rows of a COPY.
+pub(crate) fn lines() -> Result<Vec<Line>> {
+    let (binary, text) = (frames(&CopyOptions::binary())?, frames(&CopyOptions::text())?);
+    let unit = "row";
+    Ok(vec![
+        Line::new("micro: copy rows, write binary", unit, OPERATIONS, Target::limit(1.2))
+            .with(Who::Limit, written(|rows, out| rows.iter().for_each(|row| hand_tuple(row, out))))
+            .with(Who::Ours, written_by_ours(CopyOptions::binary())?),
+        Line::new("micro: copy rows, write text", unit, OPERATIONS, Target::limit(1.2))
+            .with(Who::Limit, written(|rows, out| rows.iter().for_each(|row| hand_line(row, out))))
+            .with(Who::Ours, written_by_ours(CopyOptions::text())?),
+        Line::new("micro: copy rows, read binary", unit, binary.count, Target::limit(1.2))
+            .with(Who::Limit, limit(binary, hand_tuples))
+            .with(Who::Ours, read_by_ours(binary, CopyOptions::binary())),
+        Line::new("micro: copy rows, read text", unit, text.count, Target::limit(1.2))
+            .with(Who::Limit, limit(text, hand_lines))
+            .with(Who::Ours, read_by_ours(text, CopyOptions::text())),
+        Line::new(
+            "micro: copy rows, send binary",
+            unit,
+            OPERATIONS,
+            Target { peer: Some(2.0), ..Target::default() },
+        )
+        .with(Who::Ours, sent_by_ours()?)
+        .with(Who::Peer("tokio-postgres"), sent_by_tokio_postgres()?),
+        Line::new(
+            "micro: copy rows, receive binary",
+            unit,
+            OPERATIONS,
+            Target { peer: Some(2.0), ..Target::default() },
+        )
+        .with(Who::Ours, received_by_ours()?)
+        .with(Who::Peer("tokio-postgres"), received_by_tokio_postgres()?),
+    ])
+}
+
+// ---- Writing --------------------------------------------------------------------------------------------------------
+
+/// Returns a closure that writes all rows in batches, and returns a checksum of the bytes of the first batch.
+fn written(mut write: impl FnMut(&[Row], &mut Vec<u8>)) -> impl FnMut() -> Result<u64> {
+    let (rows, mut out) = (rows(), Vec::new());
+    move || {
+        let mut sum = 0;
+        for batch in 0..BATCHES {
+            write(black_box(&rows), &mut out);
+            let bytes = black_box(&out[..]);
+            if batch == 0 {
+                sum = bytes.iter().zip(1..).map(|(byte, place): (&u8, u64)| u64::from(*byte) * place).sum();
+            }
+            out.clear();
+        }
+        Ok(sum)
+    }
+}
+
+fn written_by_ours(options: CopyOptions) -> Result<impl FnMut() -> Result<u64>> {
+    // The header is written once, before the measurement: the hand-written loops write rows only.
+    let mut writer = CopyWriter::new(&options)?;
+    writer.row(&(0i32, "", 0f64), &mut Vec::new())?;
+    Ok(written(move |rows, out| {
+        for (id, name, size) in rows {
+            // An error needs no check here: the checksum would differ.
+            let _ = writer.row(&(*id, &name[..], *size), out);
+        }
+    }))
+}
+
+#[inline(always)]
+fn hand_tuple((id, name, size): &Row, out: &mut Vec<u8>) {
+    Pen::write(out, 26 + name.len(), |pen| {
+        pen.put(3u16.to_be_bytes());
+        pen.put(4u32.to_be_bytes());
+        pen.put(id.to_be_bytes());
+        pen.value(name.as_bytes());
+        pen.put(8u32.to_be_bytes());
+        pen.put(size.to_be_bytes());
+    });
+}
+
+/// Writes a line. The standard library writes the float, as it does in pg-wire.
+#[inline(always)]
+fn hand_line((id, name, size): &Row, out: &mut Vec<u8>) {
+    let (mut digits, mut at, mut rest) = ([b'-'; 12], 12, id.unsigned_abs());
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at - usize::from(*id < 0)..]);
+    out.push(b'\t');
+    for byte in name.bytes() {
+        match byte {
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x0c => out.extend_from_slice(b"\\f"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0x0b => out.extend_from_slice(b"\\v"),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            byte => out.push(byte),
+        }
+    }
+    out.push(b'\t');
+    // Writing to a `Vec` cannot fail.
+    let _ = writeln!(out, "{size}");
+}
+
+// ---- Reading --------------------------------------------------------------------------------------------------------
+
+/// The rows of a COPY as a server sends them, without the header: one CopyData for each row.
+fn frames(options: &CopyOptions) -> Result<Frames> {
+    let mut writer = CopyWriter::new(options)?;
+    writer.row(&row(0), &mut Vec::new())?;
+    let mut failure = None;
+    let frames = Frames::fill(|number, out| {
+        let mut data = Vec::new();
+        failure = failure.take().or(writer.row(&row(number), &mut data).err());
+        // The message is short enough; otherwise the frame would be missing and the sums would differ.
+        let _ = CopyData { data: Payload(&data) }.encode(out);
+    });
+    failure.map_or(Ok(frames), |error| Err(error.into()))
+}
+
+#[inline(always)]
+fn touch_row(touch: &mut Touch, id: i32, name: &str, size: f64) {
+    touch.value(Some(&id.to_be_bytes()));
+    touch.value(Some(name.as_bytes()));
+    touch.value(Some(&size.to_be_bytes()));
+}
+
+#[inline(never)]
+fn hand_tuples(walk: &mut Walk, touch: &mut Touch) -> u64 {
+    let (mut rows, mut seen) = (0, *touch);
+    walk.frames(|code, body| {
+        if code == b'd' {
+            rows += u64::from(hand_read_tuple(body, &mut seen).is_some());
+        }
+    });
+    *touch = seen;
+    rows
+}
+
+#[inline(always)]
+fn hand_read_tuple(body: &[u8], touch: &mut Touch) -> Option<()> {
+    let (count, rest) = body.split_first_chunk()?;
+    if u16::from_be_bytes(*count) != 3 {
+        return None;
+    }
+    let (id, rest) = hand_field(rest)?;
+    let (name, rest) = hand_field(rest)?;
+    let (size, rest) = hand_field(rest)?;
+    let id = i32::from_be_bytes(id.try_into().ok()?);
+    let size = f64::from_be_bytes(size.try_into().ok()?);
+    touch_row(touch, id, std::str::from_utf8(name).ok()?, size);
+    rest.is_empty().then_some(())
+}
+
+#[inline(always)]
+fn hand_field(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(u32::from_be_bytes(*length) as usize)
+}
+
+#[inline(never)]
+fn hand_lines(walk: &mut Walk, touch: &mut Touch) -> u64 {
+    let (mut rows, mut seen) = (0, *touch);
+    walk.frames(|code, body| {
+        if code == b'd' {
+            rows += u64::from(hand_read_line(body, &mut seen).is_some());
+        }
+    });
+    *touch = seen;
+    rows
+}
+
+/// Reads a line without escapes and NULL.
+#[inline(always)]
+fn hand_read_line(body: &[u8], touch: &mut Touch) -> Option<()> {
+    let mut ends = [0; 3];
+    let mut fields = 0;
+    for (at, byte) in body.iter().enumerate() {
+        match byte {
+            b'\t' | b'\n' => {
+                *ends.get_mut(fields)? = at;
+                fields += 1;
+            }
+            b'\\' | b'\r' => return None,
+            _ => {}
+        }
+    }
+    let field = |start: usize, end: usize| std::str::from_utf8(body.get(start..end)?).ok();
+    let id = field(0, ends[0])?.parse().ok()?;
+    let size = field(ends[1] + 1, ends[2])?.parse().ok()?;
+    touch_row(touch, id, field(ends[0] + 1, ends[1])?, size);
+    Some(())
+}
+
+fn read_by_ours(frames: Frames, options: CopyOptions) -> impl FnMut() -> Result<u64> {
+    let (mut source, mut inbox) = (frames.endless(), Inbox::new(Limits::BACKEND));
+    let mut reader = ready_reader(&options);
+    move || {
+        let (mut seen, mut touch) = (0, Touch::default());
+        let reader = reader.as_mut().map_err(|error| anyhow::anyhow!("{error}"))?;
+        while seen < frames.count {
+            let count = source.give(inbox.space());
+            inbox.filled(count);
+            seen += read_in(&mut inbox, reader, &mut touch)?;
+        }
+        Ok(touch.sum())
+    }
+}
+
+/// A reader that has read the header.
+fn ready_reader(options: &CopyOptions) -> Result<CopyReader> {
+    let mut header = Vec::new();
+    CopyWriter::new(options)?.row(&row(0), &mut header)?;
+    let mut reader = CopyReader::new(options)?.types(&OIDS);
+    reader.row(&mut &header[..])?.context("a row")?;
+    Ok(reader)
+}
+
+#[inline(never)]
+fn read_in(inbox: &mut Inbox, reader: &mut CopyReader, touch: &mut Touch) -> Result<u64> {
+    let (mut rows, mut seen) = (0, *touch);
+    while let Some(frame) = inbox.next()? {
+        if let Backend::CopyData(copy) = frame.backend()? {
+            let mut piece = copy.data.0;
+            while let Some(row) = reader.row(&mut piece)? {
+                let (id, name, size) = row.decode::<(i32, &str, f64)>()?;
+                touch_row(&mut seen, id, name, size);
+                rows += 1;
+            }
+        }
+    }
+    *touch = seen;
+    Ok(rows)
+}
+
+// ---- A whole connection ---------------------------------------------------------------------------------------------
+
+fn sent_by_ours() -> Result<impl FnMut() -> Result<u64>> {
+    let (runtime, rows, server) = (runtime()?, rows(), CopyServer::new(&[]));
+    let copied = server.copied();
+    let mut conn = Connection::new(TokioIo(server.after_login()), Limits::BACKEND);
+    Ok(move || {
+        runtime.block_on(async {
+            let writer = CopyWriter::new(&CopyOptions::binary())?;
+            let mut copy = conn.copy_in("copy t from stdin (format binary)", writer).await?;
+            for _ in 0..BATCHES {
+                for (id, name, size) in &*rows {
+                    copy.row(&(*id, &name[..], *size)).await?;
+                }
+            }
+            copy.finish().await?;
+            Ok(copied.take())
+        })
+    })
+}
+
+/// A session of tokio-postgres with the server in memory.
+fn tokio_postgres(server: CopyServer) -> Result<(Runtime, Client, Statement)> {
+    let runtime = runtime()?;
+    let (client, statement) = runtime.block_on(async {
+        let mut config = Config::new();
+        config.user("test").ssl_mode(SslMode::Disable);
+        let (client, connection) = config.connect_raw(server, NoTls).await?;
+        tokio::spawn(connection);
+        let statement = client.prepare("copy").await?;
+        Ok::<_, anyhow::Error>((client, statement))
+    })?;
+    Ok((runtime, client, statement))
+}
+
+fn sent_by_tokio_postgres() -> Result<impl FnMut() -> Result<u64>> {
+    let (rows, server) = (rows(), CopyServer::new(&[]));
+    let copied = server.copied();
+    let (runtime, client, statement) = tokio_postgres(server)?;
+    Ok(move || {
+        runtime.block_on(async {
+            let sink = client.copy_in::<_, Bytes>(&statement).await?;
+            let mut writer = std::pin::pin!(BinaryCopyInWriter::new(sink, &TYPES));
+            for _ in 0..BATCHES {
+                for (id, name, size) in &*rows {
+                    writer.as_mut().write(&[id, name, size]).await?;
+                }
+            }
+            writer.finish().await?;
+            Ok(copied.take())
+        })
+    })
+}
+
+/// The data that a server sends for all rows of a round.
+fn sent_rows() -> Result<Vec<u8>> {
+    let mut writer = CopyWriter::new(&CopyOptions::binary())?;
+    let (mut out, mut data) = (Vec::with_capacity(8 * PIECE), Vec::new());
+    for number in 0..BATCH * BATCHES {
+        data.clear();
+        writer.row(&row(number), &mut data)?;
+        CopyData { data: Payload(&data) }.encode(&mut out)?;
+    }
+    data.clear();
+    writer.finish(&mut data)?;
+    CopyData { data: Payload(&data) }.encode(&mut out)?;
+    Ok(out)
+}
+
+fn received_by_ours() -> Result<impl FnMut() -> Result<u64>> {
+    let (runtime, server) = (runtime()?, CopyServer::new(&sent_rows()?));
+    let mut conn = Connection::new(TokioIo(server.after_login()), Limits::BACKEND);
+    Ok(move || {
+        runtime.block_on(async {
+            let reader = CopyReader::new(&CopyOptions::binary())?.types(&OIDS);
+            let copy = conn.copy_out("copy t to stdout (format binary)", reader).await?;
+            let mut touch = Touch::default();
+            let end = copy.for_each(|row| {
+                let (id, name, size) = row.decode::<(i32, &str, f64)>()?;
+                touch_row(&mut touch, id, name, size);
+                Ok::<_, pg_wire::Error>(())
+            });
+            end.await?;
+            Ok(touch.sum())
+        })
+    })
+}
+
+fn received_by_tokio_postgres() -> Result<impl FnMut() -> Result<u64>> {
+    let (runtime, client, statement) = tokio_postgres(CopyServer::new(&sent_rows()?))?;
+    Ok(move || {
+        runtime.block_on(async {
+            let stream = client.copy_out(&statement).await?;
+            let mut stream = std::pin::pin!(BinaryCopyOutStream::new(stream, &TYPES));
+            let mut touch = Touch::default();
+            while let Some(row) = stream.try_next().await? {
+                touch_row(&mut touch, row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            }
+            Ok(touch.sum())
+        })
+    })
+}
