@@ -119,7 +119,11 @@ impl<'r> CopyRow<'r> {
         };
         let type_oid = self.shape.types.get(index).copied().unwrap_or_default();
         let column = Column { type_oid, format: self.shape.format };
-        match T::from_value(self.value(field), column) {
+        let value = self.value(field);
+        if let Some(value) = T::from_value_fast(value, column) {
+            return Ok(value);
+        }
+        match T::from_value(value, column) {
             Ok(value) => Ok(value),
             Err(mismatch) => Err(self.error(index, CopyErrorKind::Value(mismatch))),
         }

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::Column;
+use super::column::Column;
 use super::error::{Mismatch, RowError, ValueError};
 use crate::basic::enums::FormatCode;
 use crate::basic::oid::Oid;

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use core::error::Error;
 use core::fmt;
 
-use super::Column;
+use super::column::Column;
 use crate::basic::enums::FormatCode;
 use crate::basic::error::DecodeError;
 use crate::basic::oid::{self, Oid};

@@ -24,6 +24,7 @@
 //! before the first row. For a prepared statement, keep a [`StatementDescription`]: it checks parameters before they are bound, and knows
 //! the columns in the formats that a Bind requests.
 
+mod column;
 mod columns;
 mod error;
 mod row;
@@ -35,6 +36,7 @@ mod sql;
 mod statement;
 mod text;
 
+pub use column::Column;
 pub use columns::Columns;
 pub use error::{Mismatch, RowError, ValueError};
 pub use row::{CheckTypes, Fields, FromRow, RowReader};
@@ -79,18 +81,6 @@ pub use pg_wire_derive::FromRow;
 pub use sql::{Sql, SqlParam};
 pub use statement::{ParamsError, StatementDescription};
 pub use text::AsText;
-
-use crate::basic::enums::FormatCode;
-use crate::basic::oid::Oid;
-
-/// Type and format of a column. Reading a value of the column requires both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Column {
-    /// Oid of the type; 0 if the type is unknown. With an unknown type, only the length of a binary value is checked.
-    pub type_oid: Oid,
-    /// Format of the column's values.
-    pub format: FormatCode,
-}
 
 /// A Rust type that reads a value of a column.
 ///

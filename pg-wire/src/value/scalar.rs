@@ -132,14 +132,14 @@ fn text_integer(bytes: &[u8], type_oid: Oid, wanted: &'static str) -> Result<i12
 }
 
 macro_rules! integers {
-    ($($type:ty, $type_oid:path, $wanted:literal;)*) => {
+    ($($type:ty, $type_oid:pat, $wanted:literal;)*) => {
         $(impl<'a> FromValue<'a> for $type {
             fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
                 let number = integer(value, column, $wanted)?;
                 Self::try_from(number).map_err(|_| Mismatch::Range { wanted: $wanted })
             }
 
-            // Only the PostgreSQL type with the same range.
+            // Only the PostgreSQL type with the same range, and a value of unknown type (0) whose length fits.
             #[inline(always)]
             fn from_value_fast(value: Option<&'a [u8]>, column: Column) -> Option<Self> {
                 match column {
@@ -161,21 +161,21 @@ macro_rules! integers {
 }
 
 integers! {
-    i16, oid::INT2, "an i16";
-    i32, oid::INT4, "an i32";
-    i64, oid::INT8, "an i64";
+    i16, oid::INT2 | 0, "an i16";
+    i32, oid::INT4 | 0, "an i32";
+    i64, oid::INT8 | 0, "an i64";
     u32, oid::OID, "a u32";
     u64, oid::XID8, "a u64";
 }
 
 macro_rules! floats {
-    ($($type:ty, $type_oid:path, $types:expr, $wanted:literal, $from_value:path;)*) => {
+    ($($type:ty, $type_oid:pat, $types:expr, $wanted:literal, $from_value:path;)*) => {
         $(impl<'a> FromValue<'a> for $type {
             fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
                 $from_value(value, column)
             }
 
-            // Only the PostgreSQL type with the same range.
+            // Only the PostgreSQL type with the same range, and a value of unknown type (0) whose length fits.
             #[inline(always)]
             fn from_value_fast(value: Option<&'a [u8]>, column: Column) -> Option<Self> {
                 match column {
@@ -197,8 +197,8 @@ macro_rules! floats {
 }
 
 floats! {
-    f32, oid::FLOAT4, &[oid::FLOAT4], "an f32", float4;
-    f64, oid::FLOAT8, &[oid::FLOAT8, oid::FLOAT4], "an f64", float8;
+    f32, oid::FLOAT4 | 0, &[oid::FLOAT4], "an f32", float4;
+    f64, oid::FLOAT8 | 0, &[oid::FLOAT8, oid::FLOAT4], "an f64", float8;
 }
 
 fn float8(value: Option<&[u8]>, column: Column) -> Result<f64, Mismatch> {
@@ -283,7 +283,7 @@ impl<'a> FromValue<'a> for &'a str {
     fn from_value_fast(value: Option<&'a [u8]>, column: Column) -> Option<Self> {
         match column {
             Column { format: FormatCode::Text, .. }
-            | Column { type_oid: oid::TEXT | oid::VARCHAR, format: FormatCode::Binary } => {
+            | Column { type_oid: oid::TEXT | oid::VARCHAR | 0, format: FormatCode::Binary } => {
                 core::str::from_utf8(value?).ok()
             }
             _ => None,
@@ -436,6 +436,75 @@ mod tests {
             &0xa0ee_bc99_9c0b_4ef8_bb6d_6bb9_bd38_0a11_u128.to_be_bytes(),
             "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
         );
+    }
+
+    /// Checks that the fast path returns the value of `from_value`, or leaves the value to `from_value`. Returns whether the fast path
+    /// returned a value.
+    fn fast_path_agrees<'a, T: FromValue<'a> + Debug>(value: Option<&'a [u8]>, column: Column) -> bool {
+        let Some(fast) = T::from_value_fast(value, column) else { return false };
+        let slow = T::from_value(value, column).expect("the fast path has returned a value");
+        // `Debug` is compared, because NaN is not equal to NaN.
+        assert_eq!(std::format!("{fast:?}"), std::format!("{slow:?}"), "{value:?} {column:?}");
+        true
+    }
+
+    #[test]
+    fn the_fast_path_returns_the_same_values() {
+        let texts = [
+            "0",
+            "-0",
+            "-",
+            "",
+            "+7",
+            "42",
+            "-32769",
+            "2147483648",
+            "999999999999999999",
+            "1000000000000000000",
+        ];
+        let more = ["4294967295", "-1.5e0", "NaN", "inf", "1e400", "4 ", "caf\u{e9}"];
+        let binary: [&[u8]; 8] = [
+            b"\xff",
+            b"\xff\xfe",
+            b"\xff\xff",
+            b"\0\0\0\x07",
+            b"\xff\xff\xff\xff",
+            &[0xff; 8],
+            &[0; 8],
+            b"\x7f\xc0\0\0",
+        ];
+        let values = texts.iter().chain(&more).map(|text| text.as_bytes()).chain(binary);
+        let types = [
+            0,
+            oid::INT2,
+            oid::INT4,
+            oid::INT8,
+            oid::OID,
+            oid::XID8,
+            oid::FLOAT4,
+            oid::FLOAT8,
+            oid::TEXT,
+            oid::VARCHAR,
+            oid::JSONB,
+        ];
+        let mut fast = 0;
+        for value in values.map(Some).chain([None]) {
+            for type_oid in types.into_iter().chain([oid::UNKNOWN, oid::REGCLASS, 16_384]) {
+                for format in [FormatCode::Text, FormatCode::Binary, FormatCode::Other(2)] {
+                    let column = column(type_oid, format);
+                    fast += u32::from(fast_path_agrees::<i16>(value, column));
+                    fast += u32::from(fast_path_agrees::<i32>(value, column));
+                    fast += u32::from(fast_path_agrees::<i64>(value, column));
+                    fast += u32::from(fast_path_agrees::<u32>(value, column));
+                    fast += u32::from(fast_path_agrees::<u64>(value, column));
+                    fast += u32::from(fast_path_agrees::<f32>(value, column));
+                    fast += u32::from(fast_path_agrees::<f64>(value, column));
+                    fast += u32::from(fast_path_agrees::<&str>(value, column));
+                    fast += u32::from(fast_path_agrees::<Option<String>>(value, column));
+                }
+            }
+        }
+        assert!(fast > 500, "the fast path returned {fast} values");
     }
 
     #[test]
