@@ -6,7 +6,7 @@ use fallible_iterator::FallibleIterator;
 use pg_stream_tokio::TokioIo;
 use pg_wire::backend::{Backend, DataRow, FieldDescription, RowDescription};
 use pg_wire::codec::{List, Values};
-use pg_wire::value::{AsText, Columns};
+use pg_wire::value::{AsText, Columns, FromRow};
 use pg_wire::{Bindable, Connection, Encode, FormatCode, Frame, Inbox, Limits, oid};
 use postgres_protocol::message::backend::Message;
 use postgres_types::{FromSql, Type};
@@ -39,6 +39,13 @@ pub(crate) fn lines() -> Result<Vec<Line>> {
             line("4 by recv", four)
                 .with(Who::Limit, limit_on_tokio(four, format)?)
                 .with(Who::Ours, ours_by_recv(four, columns(1, format))?),
+        );
+        let mut prepared = columns(1, format);
+        prepared.prepare::<Item<'_>>()?;
+        lines.push(
+            line("4 as a struct, by name", four)
+                .with(Who::Limit, limit(four, move |walk, touch| hand_rows(walk, touch, 1, format)))
+                .with(Who::Ours, ours(four, prepared, add_item)),
         );
         let twelve = rows(3, format)?;
         lines.push(
@@ -202,6 +209,22 @@ fn limit_on_tokio(frames: Frames, format: FormatCode) -> Result<impl FnMut() -> 
 #[inline(always)]
 fn add_4(columns: &Columns, row: &DataRow<'_>, touch: &mut Touch) -> Result<()> {
     add(columns.decode::<Four<'_>>(row)?, touch);
+    Ok(())
+}
+
+/// The four columns as a struct.
+#[derive(FromRow)]
+struct Item<'a> {
+    id: i32,
+    name: &'a str,
+    price: f64,
+    note: Option<&'a str>,
+}
+
+#[inline(always)]
+fn add_item(columns: &Columns, row: &DataRow<'_>, touch: &mut Touch) -> Result<()> {
+    let Item { id, name, price, note } = columns.decode(row)?;
+    add((id, name, price, note), touch);
     Ok(())
 }
 
