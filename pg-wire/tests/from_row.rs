@@ -82,6 +82,23 @@ fn fields_are_read_by_position() {
     });
 }
 
+#[derive(FromRow, Debug, PartialEq)]
+struct Generic<T> {
+    name: T,
+}
+
+#[test]
+fn a_struct_can_have_a_type_parameter() {
+    let columns = columns(&[("name", oid::TEXT)]);
+    both_forms(&[Some(b"Ada")], |row| {
+        assert_eq!(
+            columns.decode::<Generic<String>>(row).expect("the row fits"),
+            Generic { name: "Ada".into() }
+        );
+        assert_eq!(columns.decode::<Generic<&str>>(row).expect("the row fits"), Generic { name: "Ada" });
+    });
+}
+
 #[test]
 fn a_mismatch_is_found_before_the_first_row() {
     let message =

@@ -27,7 +27,7 @@ fn implement(input: &DeriveInput) -> Result<TokenStream, Error> {
     if fields.is_empty() {
         return Err(Error::new_spanned(&input.ident, "FromRow needs a struct with at least one field"));
     }
-    let names = if by_name {
+    let names: Vec<String> = if by_name {
         fields.iter().map(|field| column_name(field)).collect::<Result<_, _>>()?
     } else {
         Vec::new()
@@ -36,9 +36,13 @@ fn implement(input: &DeriveInput) -> Result<TokenStream, Error> {
         fields.iter().try_for_each(|field| reject_rename(field))?;
     }
 
-    let (lifetime, generics) = generics(input)?;
-    let (impl_generics, _, _) = generics.split_for_impl();
-    let (_, type_generics, where_clause) = input.generics.split_for_impl();
+    if let Some((at, name)) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+        return Err(Error::new_spanned(fields[at], format!("two fields are read from the column {name:?}")));
+    }
+
+    let (lifetime, generics) = generics(input, &settings.path)?;
+    let (impl_generics, _, where_clause) = generics.split_for_impl();
+    let (_, type_generics, _) = input.generics.split_for_impl();
     let (ident, count, path) = (&input.ident, fields.len(), &settings.path);
     let types: Vec<_> = fields.iter().map(|field| &field.ty).collect();
     let members = data.fields.members();
@@ -66,21 +70,30 @@ fn implement(input: &DeriveInput) -> Result<TokenStream, Error> {
 }
 
 /// Returns the lifetime of the row, and the generics of the implementation. The row's lifetime is the only lifetime of the struct, or a new
-/// lifetime if the struct has none.
-fn generics(input: &DeriveInput) -> Result<(Lifetime, syn::Generics), Error> {
+/// lifetime if the struct has none. Each type parameter of the struct has to be a value that can be read.
+fn generics(input: &DeriveInput, path: &Path) -> Result<(Lifetime, syn::Generics), Error> {
     let mut generics = input.generics.clone();
     let mut lifetimes = input.generics.lifetimes();
-    if let Some(parameter) = lifetimes.next() {
-        if let Some(second) = lifetimes.next() {
-            return Err(Error::new_spanned(
-                second,
-                "FromRow needs a struct with at most one lifetime: that of the row",
-            ));
+    let lifetime = match (lifetimes.next(), lifetimes.next()) {
+        (_, Some(second)) => {
+            let message = "FromRow needs a struct with at most one lifetime: that of the row";
+            return Err(Error::new_spanned(second, message));
         }
-        return Ok((parameter.lifetime.clone(), generics));
+        (Some(parameter), None) => parameter.lifetime.clone(),
+        (None, None) => {
+            let lifetime = Lifetime::new("'__row", proc_macro2::Span::call_site());
+            let parameter = GenericParam::Lifetime(syn::LifetimeParam::new(lifetime.clone()));
+            generics.params.insert(0, parameter);
+            lifetime
+        }
+    };
+    let parameters: Vec<_> = input.generics.type_params().map(|parameter| &parameter.ident).collect();
+    if !parameters.is_empty() {
+        let clause = generics.make_where_clause();
+        clause.predicates.extend(parameters.into_iter().map(|parameter| -> syn::WherePredicate {
+            syn::parse_quote!(#parameter: #path::value::FromValue<#lifetime>)
+        }));
     }
-    let lifetime = Lifetime::new("'__row", proc_macro2::Span::call_site());
-    generics.params.insert(0, GenericParam::Lifetime(syn::LifetimeParam::new(lifetime.clone())));
     Ok((lifetime, generics))
 }
 

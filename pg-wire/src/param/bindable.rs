@@ -98,14 +98,15 @@ pub struct WrongType {
     pub sent_as: Oid,
 }
 
-/// Oids from this number on are not built into PostgreSQL.
+/// Lowest oid that PostgreSQL assigns when a database is created or later, for example to the domains of `information_schema`. All types
+/// with a lower oid are known.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT)
-const FIRST_USER_OID: Oid = 16_384;
+const FIRST_ASSIGNED_OID: Oid = 10_000;
 
 /// Checks a value of the Rust type `T`, which is sent in the form of the types `forms`.
-fn check<T>(type_oid: Oid, forms: &[Oid]) -> Result<(), WrongType> {
-    if type_oid >= FIRST_USER_OID || forms.contains(&type_oid) {
+pub(crate) fn check<T>(type_oid: Oid, forms: &[Oid]) -> Result<(), WrongType> {
+    if type_oid >= FIRST_ASSIGNED_OID || forms.contains(&type_oid) {
         return Ok(());
     }
     Err(WrongType { rust_type: core::any::type_name::<T>(), sent_as: forms.first().copied().unwrap_or(0) })

@@ -273,6 +273,11 @@ impl Columns {
         if self.over || self.formats != Formats::Known { None } else { Some(&self.columns) }
     }
 
+    /// Whether the columns are those of a statement, and no formats have been set.
+    pub(super) fn needs_formats(&self) -> bool {
+        self.formats == Formats::Unknown
+    }
+
     /// Checks that a row can be read: as [`check`](Self::check), and the formats are known.
     pub(super) fn check_formats(&self, row: &DataRow<'_>) -> Result<(), RowError> {
         self.check(row)?;

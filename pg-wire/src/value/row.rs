@@ -35,11 +35,12 @@ pub trait FromRow<'a>: Sized {
     /// Number of columns that [`read`](Self::read) reads.
     const COUNT: usize;
 
-    /// Names of the columns, in the order in which [`read`](Self::read) reads them. An empty list means that the columns are read by
-    /// position. A row read by name may have further columns, in any order; a row read by position has exactly `COUNT` columns.
+    /// Names of the columns, in the order in which [`read`](Self::read) reads them: `COUNT` different names. An empty list means that the
+    /// columns are read by position. A row read by name may have further columns, in any order; a row read by position has exactly `COUNT` columns.
     const NAMES: &'static [&'static str] = &[];
 
-    /// Reads the values in the order of the members.
+    /// Reads the values in the order of the members. An implementation returns each error of `fields`, because the values after an error
+    /// have no meaning.
     ///
     /// # Errors
     /// The error of `fields`.
@@ -104,19 +105,52 @@ tuples! {
     (A B C D E F G H I J K L M N) (A B C D E F G H I J K L M N O) (A B C D E F G H I J K L M N O P)
 }
 
+/// Whether a [`FromRow`] has one name for each column, and no name twice; or no names.
+const fn is_consistent(count: usize, names: &[&str]) -> bool {
+    if names.is_empty() {
+        return true;
+    }
+    let mut at = 0;
+    while at < names.len() {
+        let mut other = 0;
+        while other < at {
+            if is_equal(names[at].as_bytes(), names[other].as_bytes()) {
+                return false;
+            }
+            other += 1;
+        }
+        at += 1;
+    }
+    names.len() == count
+}
+
+/// Compares bytes in a `const fn`, in which `==` cannot be used.
+const fn is_equal(a: &[u8], b: &[u8]) -> bool {
+    let mut at = 0;
+    while at < a.len() && at < b.len() && a[at] == b[at] {
+        at += 1;
+    }
+    at == a.len() && at == b.len()
+}
+
 /// Fast path: the values of a received row, read in the order of the columns. The only error is "the slow path is needed".
 ///
 /// Without the reasons of errors, every result of this path stays in registers.
 pub(super) struct InOrder<'c, 'a> {
+    /// The columns of the members.
     columns: core::slice::Iter<'c, Named>,
+    /// Number of columns after the columns of the members.
+    further: usize,
     rest: &'a [u8],
 }
 
 impl<'c, 'a> InOrder<'c, 'a> {
-    /// Precondition: `columns` are the columns of the row, and `values` are the received bytes of the row after the count.
+    /// Creates a reader of the first `members` columns; `None` if there are fewer columns. Precondition: `columns` are the columns of the
+    /// row, and `values` are the received bytes of the row after the count.
     #[inline(always)]
-    pub(super) fn new(columns: &'c [Named], values: &'a [u8]) -> Self {
-        Self { columns: columns.iter(), rest: values }
+    pub(super) fn new(columns: &'c [Named], members: usize, values: &'a [u8]) -> Option<Self> {
+        let (columns, further) = columns.split_at_checked(members)?;
+        Some(Self { columns: columns.iter(), further: further.len(), rest: values })
     }
 
     /// Reads the bytes of the next value; `Some(None)` is NULL.
@@ -139,7 +173,7 @@ impl<'c, 'a> InOrder<'c, 'a> {
     /// Whether the row is well-formed after the values that were read: the remaining columns have values, and no bytes are left over.
     #[inline(always)]
     pub(super) fn ends_well(mut self) -> bool {
-        while self.columns.next().is_some() {
+        for _ in 0..self.columns.len() + self.further {
             if self.value().is_none() {
                 return false;
             }
@@ -243,11 +277,16 @@ impl Columns {
         if usize::from(u16::from_be_bytes(*count)) != columns.len() {
             return None;
         }
-        let by_position = R::NAMES.is_empty();
-        if if by_position { columns.len() != R::COUNT } else { !self.begins_with(R::NAMES) } {
+        let is_sound = const { is_consistent(R::COUNT, R::NAMES) };
+        let fits = if R::NAMES.is_empty() {
+            columns.len() == R::COUNT
+        } else {
+            is_sound && self.begins_with(R::NAMES)
+        };
+        if !fits {
             return None;
         }
-        let mut fields = InOrder::new(columns, values);
+        let mut fields = InOrder::new(columns, R::COUNT, values)?;
         let value = R::read(&mut fields).ok()?;
         fields.ends_well().then_some(value)
     }
@@ -265,13 +304,22 @@ impl Columns {
     #[inline(never)]
     fn decode_searched<'a, R: FromRow<'a>>(&self, row: DataRow<'a>) -> Result<R, RowError> {
         let reader = self.read(&row)?;
-        if R::NAMES.is_empty() && R::COUNT != self.len() {
-            return Err(RowError::Width { wanted: R::COUNT, columns: self.len() });
-        }
+        self.check_members::<R>()?;
         let mut fields = Searched { reader, members: self.members(R::NAMES) };
         let value = R::read(&mut fields)?;
         fields.reader.finish()?;
         Ok(value)
+    }
+
+    /// Checks the number of columns, and that `R` is consistent.
+    fn check_members<'a, R: FromRow<'a>>(&self) -> Result<(), RowError> {
+        if !is_consistent(R::COUNT, R::NAMES) {
+            return Err(RowError::Members);
+        }
+        if R::NAMES.is_empty() && R::COUNT != self.len() {
+            return Err(RowError::Width { wanted: R::COUNT, columns: self.len() });
+        }
+        Ok(())
     }
 
     fn members(&self, names: &'static [&'static str]) -> Members<'_> {
@@ -298,12 +346,14 @@ impl Columns {
     /// ```
     ///
     /// # Errors
-    /// [`RowError::Width`], [`RowError::NoColumnNamed`] and [`RowError::Value`].
+    /// [`RowError::Width`], [`RowError::NoColumnNamed`] and [`RowError::Value`]; [`RowError::Formats`] for the description of a statement whose
+    /// formats have not been set.
     pub fn prepare<'a, R: FromRow<'a>>(&mut self) -> Result<(), RowError> {
         self.prepared = Prepared::default();
-        if R::NAMES.is_empty() && R::COUNT != self.len() {
-            return Err(RowError::Width { wanted: R::COUNT, columns: self.len() });
+        if self.needs_formats() {
+            return Err(RowError::Formats);
         }
+        self.check_members::<R>()?;
         let mut members = Members::new(R::NAMES, None);
         let order = (0..R::COUNT).map(|_| members.next_column(self)).collect::<Result<Vec<_>, _>>()?;
         R::check(&mut Checked { columns: self, members: Members::new(R::NAMES, Some(&order)) })?;
@@ -349,12 +399,17 @@ impl<'a> RowReader<'_, 'a> {
     /// # Errors
     /// [`RowError::NoColumn`], [`RowError::Damaged`] and [`RowError::Value`].
     pub fn value<T: FromValue<'a>>(&mut self, index: usize) -> Result<T, RowError> {
+        let Some(column) = self.columns.get(index) else {
+            return Err(RowError::NoColumn { index, columns: self.columns.len() });
+        };
         if index < self.at {
             (self.rest, self.at) = (self.values.iter(), 0);
         }
         let value = self.rest.nth(index - self.at);
         self.at = index + 1;
-        let (Some(column), Some(value)) = (self.columns.get(index), value) else {
+        let Some(value) = value else {
+            // The row has as many values as there are columns, so an earlier value is malformed.
+            self.values.validate()?;
             return Err(RowError::NoColumn { index, columns: self.columns.len() });
         };
         T::from_value(value?, column).map_err(|mismatch| self.columns.error::<T>(index, mismatch))
@@ -443,6 +498,61 @@ mod tests {
         assert_eq!(message(wide), "the row has 2 columns but the requested type reads 3 columns");
         let beyond = columns.value::<i64>(&row, 9).map(drop);
         assert_eq!(message(beyond), "there is no column 9: the row has 2 columns");
+    }
+
+    #[test]
+    fn a_value_after_a_malformed_value_is_an_error_of_the_row() {
+        let row = DataRow::decode(b"\0\x02\0\0\0\x09\0").expect("decoding does not read the values");
+        assert!(matches!(columns().value::<&str>(&row, 1), Err(RowError::Damaged(_))));
+        let values = [ONE, None];
+        let row = DataRow { values: Values::from(&values) };
+        let columns = columns();
+        let mut reader = columns.read(&row).expect("two values");
+        assert!(matches!(reader.value::<i64>(usize::MAX), Err(RowError::NoColumn { .. })));
+        assert_eq!(reader.value::<i64>(0).expect("the reader is still usable"), 1);
+    }
+
+    /// A type whose `COUNT` and `NAMES` are given, and which reads two values.
+    macro_rules! two_values {
+        ($name:ident, $count:literal, $names:expr) => {
+            #[derive(Debug)]
+            #[allow(dead_code, reason = "only reading is tested")]
+            struct $name<'a>(i64, &'a str);
+            impl<'a> FromRow<'a> for $name<'a> {
+                const COUNT: usize = $count;
+                const NAMES: &'static [&'static str] = $names;
+                fn read<F: Fields<'a>>(fields: &mut F) -> Result<Self, F::Error> {
+                    Ok(Self(fields.next()?, fields.next()?))
+                }
+            }
+        };
+    }
+
+    #[test]
+    fn a_type_with_a_wrong_count_or_a_name_twice_is_rejected() {
+        two_values!(Twice, 2, &["id", "id"]);
+        two_values!(CountTooSmall, 1, &["id", "name"]);
+        two_values!(NamesTooFew, 1, &["id"]);
+        two_values!(Sound, 2, &["id", "name"]);
+        let wire = DataRow::decode(b"\0\x02\0\0\0\x08\0\0\0\0\0\0\0\x01\0\0\0\x01x").expect("a row");
+        let values = [ONE, Some(&b"x"[..])];
+        for row in [wire, row(&values)] {
+            let mut columns = columns();
+            assert!(matches!(columns.decode::<Twice<'_>>(&row), Err(RowError::Members)));
+            assert!(matches!(columns.prepare::<Twice<'_>>(), Err(RowError::Members)));
+            assert!(matches!(columns.decode::<CountTooSmall<'_>>(&row), Err(RowError::Members)));
+            assert!(matches!(columns.prepare::<CountTooSmall<'_>>(), Err(RowError::Members)));
+            assert!(matches!(columns.decode::<NamesTooFew<'_>>(&row), Err(RowError::Members)));
+            assert!(columns.decode::<Sound<'_>>(&row).is_ok());
+        }
+    }
+
+    #[test]
+    fn types_are_not_checked_before_the_formats_are_known() {
+        let mut columns = described(true);
+        assert!(matches!(columns.prepare::<(i32,)>(), Err(RowError::Formats)));
+        columns.set_formats(&[]).expect("text");
+        columns.prepare::<(i32,)>().expect("an int4");
     }
 
     #[test]

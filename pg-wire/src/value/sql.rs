@@ -6,8 +6,8 @@ use postgres_types::{FromSql, IsNull, ToSql, Type};
 use super::sound::{self, Target};
 use super::{Column, FromValue, Mismatch};
 use crate::basic::enums::FormatCode;
-use crate::basic::oid::Oid;
-use crate::param::bindable::{Bindable, WrongType};
+use crate::basic::oid::{self, Oid};
+use crate::param::bindable::{Bindable, WrongType, check};
 use crate::param::bound::Bound;
 
 /// A value read by [`postgres_types::FromSql`], from the binary format.
@@ -113,10 +113,11 @@ impl Bindable for SqlParam {
     }
 
     fn check_type(&self, type_oid: Oid) -> Result<(), WrongType> {
+        // Types whose binary forms are the text.
+        const TEXTS: &[Oid] = &[oid::TEXT, oid::VARCHAR, oid::BPCHAR, oid::NAME];
         match self.bound().format() {
-            Some(FormatCode::Binary) if type_oid != self.type_oid => {
-                Err(WrongType { rust_type: "SqlParam", sent_as: self.type_oid })
-            }
+            Some(FormatCode::Binary) if TEXTS.contains(&self.type_oid) => check::<Self>(type_oid, TEXTS),
+            Some(FormatCode::Binary) => check::<Self>(type_oid, &[self.type_oid]),
             _ => Ok(()),
         }
     }
@@ -134,6 +135,15 @@ mod tests {
         let column = Column { type_oid: Type::TIMESTAMPTZ.oid(), format: FormatCode::Binary };
         let Sql(back) = Sql::<SystemTime>::from_value(param.bound().as_bytes(), column).expect("a timestamp");
         assert_eq!(time, back);
+    }
+
+    #[test]
+    fn a_parameter_fits_its_type_and_types_with_the_same_form() {
+        let text = SqlParam::new(&"a", &Type::TEXT).expect("a text");
+        assert_eq!(text.check_type(oid::VARCHAR), Ok(()));
+        let number = SqlParam::new(&5i32, &Type::INT4).expect("a number");
+        assert_eq!((number.check_type(oid::INT4), number.check_type(16_384)), (Ok(()), Ok(())));
+        assert!(number.check_type(oid::INT8).is_err());
     }
 
     #[test]
