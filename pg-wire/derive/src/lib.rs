@@ -84,7 +84,7 @@ fn generics(input: &DeriveInput) -> Result<(Lifetime, syn::Generics), Error> {
     Ok((lifetime, generics))
 }
 
-/// The attribute `#[from_row(…)]` of the struct.
+/// The settings in the attributes `#[from_row(…)]` of the struct.
 struct Settings {
     by_position: bool,
     /// Path of the crate `pg_wire`.
