@@ -1,8 +1,8 @@
 //! Values of every PostgreSQL type that a client can meet, in both formats, on real servers.
 //!
 //! Each value makes two round trips: its text is sent as a parameter and received in binary format, and the binary form is sent as a
-//! parameter and received as text. The text is also compared with the output of psql. A value that has a Rust type is read as this type from
-//! both formats, and the Rust value is sent back.
+//! parameter and received as text. The text is also compared with the output of psql. A value that has a Rust type is read as this type
+//! from both formats, and the Rust value is sent back.
 
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;
@@ -19,7 +19,7 @@ use pg_wire::{Bindable, Bound, Columns, Oid};
 use postgres_types::{ToSql, Type};
 use support::Server;
 
-/// A type, and the text of a value as the server prints the value.
+/// Names of types, each with a value in the text form that the server prints.
 const VALUES: &[(&str, &str)] = &[
     ("bool", "t"),
     ("\"char\"", "r"),
@@ -36,7 +36,7 @@ const VALUES: &[(&str, &str)] = &[
     ("regclass", "pg_class"),
     ("regtype", "integer"),
     ("oidvector", "1 2 3"),
-    // Not an empty oidvector: the server rejects the binary form that it sends itself.
+    // An empty vector cannot be tested: the server sends its binary form, but rejects the same bytes as a parameter.
     ("int2vector", "-1 2"),
     ("pg_snapshot", "10:20:10,14,15"),
     ("float4", "0.1"),
@@ -177,7 +177,7 @@ fn psql(server: &Server) -> Vec<String> {
         .stdout(Stdio::piped())
         .spawn()
         .expect("psql starts");
-    // psql reads its whole input before its output fills a pipe: both have less than 64 KB.
+    // Input and output have less than 64 KB each, so both fit into the pipes and this program and psql do not wait for each other.
     psql.stdin.take().expect("a pipe").write_all(script.as_bytes()).expect("psql reads");
     let output = psql.wait_with_output().expect("psql ends");
     assert!(output.status.success());

@@ -28,7 +28,7 @@ async fn is_ready(conn: &mut Connection<Socket>) {
     assert_eq!(run(conn, "select 'ready'").await, ["ready"]);
 }
 
-/// Options of every format whose special characters appear in the rows.
+/// Returns options of every format. The rows of the tests contain the special characters of the options.
 fn all_options() -> Vec<CopyOptions> {
     let (text, csv) = (CopyOptions::text, CopyOptions::csv);
     vec![
@@ -108,7 +108,7 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// Whether the option's NULL string cannot be told from the empty string.
+/// Returns a new writer with these options, and the rows of the test with the data that another such writer has written for them.
 fn with_suitable_rows(options: &CopyOptions) -> (CopyWriter, Vec<u8>, Vec<Row>) {
     let mut writer = CopyWriter::with_names(options, &NAMES).expect("the options are valid");
     let (mut data, rows) = (Vec::new(), rows());
@@ -318,7 +318,7 @@ fn a_failure_of_the_server_ends_the_copy_early() {
             assert_eq!(run(&mut conn, "select count(*) from keys").await, ["0"]);
         }
 
-        // A text that is no number, in the last block: the error arrives at the end.
+        // The last block contains a text that is no number, so `finish` returns the error.
         let text = CopyOptions::text();
         let mut copy = conn.copy_in("copy keys from stdin", writer(&text)).await.expect("begun");
         copy.row(&("1", "a")).await.expect("written");
@@ -329,7 +329,7 @@ fn a_failure_of_the_server_ends_the_copy_early() {
         assert_eq!(error.sqlstate(), Some(SqlState::INVALID_TEXT_REPRESENTATION));
         is_ready(&mut conn).await;
 
-        // An error of the server while the client waits is found by a flush.
+        // The server fails while the client waits, so a flush returns the error.
         let mut copy = conn.copy_in("copy keys from stdin", writer(&text)).await.expect("begun");
         copy.row(&("one", "a")).await.expect("written");
         let error = loop {
@@ -375,7 +375,7 @@ fn a_copy_that_is_given_up_leaves_the_connection_ready() {
         copy.row(&(3, "c")).await.expect("written");
         assert_eq!(copy.finish().await.expect("copied").rows, 2);
 
-        // Dropped: the next call returns the error.
+        // After a CopyIn is dropped, the next call returns the error.
         let mut copy = conn.copy_in("copy keys from stdin", writer(&text)).await.expect("begun");
         copy.row(&(4, "d")).await.expect("written");
         drop(copy);
@@ -386,7 +386,7 @@ fn a_copy_that_is_given_up_leaves_the_connection_ready() {
         assert_eq!(error.sqlstate(), Some(SqlState::QUERY_CANCELED));
         assert_eq!(run(&mut conn, "select count(*) from keys").await, ["2"]);
 
-        // No COPY, another COPY, another format, another number of columns, and an invalid statement.
+        // A statement that is no COPY, a COPY in the other direction, another format, another number of columns, and an invalid statement.
         for (sql, message) in [
             ("select 1", "COPY: the statement caused no CopyInResponse"),
             ("copy keys to stdout", "COPY: the statement caused no CopyInResponse"),
@@ -460,7 +460,7 @@ fn a_copy_out_that_fails_leaves_the_connection_ready() {
         assert_eq!(rows, 49_999);
         is_ready(&mut conn).await;
 
-        // The caller fails.
+        // The caller's function returns an error.
         let sql = "copy (select n, 'x' from generate_series(1, 100000) n) to stdout";
         let copy = conn.copy_out(sql, reader(&text)).await.expect("begun");
         let end = copy.for_each(|row| {
@@ -470,7 +470,7 @@ fn a_copy_out_that_fails_leaves_the_connection_ready() {
         assert_eq!((error.row(), error.column()), (Some(7), Some(1)), "{error}");
         is_ready(&mut conn).await;
 
-        // Options that differ from the statement.
+        // The options of the reader differ from the options of the statement.
         let wrong = reader(&CopyOptions::text().delimiter(b'|')).columns(2);
         let mut copy = conn.copy_out(sql, wrong).await.expect("begun");
         let Err(Error::Copy(error)) = copy.row().await.map(|row| row.is_some()) else { panic!("one field") };
@@ -485,7 +485,7 @@ fn a_copy_out_that_fails_leaves_the_connection_ready() {
         assert!(matches!(copy.for_each(|_| Ok::<_, Error>(())).await, Err(Error::Copy(_))));
         is_ready(&mut conn).await;
 
-        // Dropped after some rows.
+        // The CopyOut is dropped after one row.
         let mut copy = conn.copy_out(sql, reader(&text)).await.expect("begun");
         assert!(copy.row().await.expect("a row").is_some());
         drop(copy);

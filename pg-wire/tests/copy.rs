@@ -1,4 +1,4 @@
-//! Tests of the rows of a COPY: golden bytes, round trips in any pieces, and malformed data.
+//! Tests of the rows of a COPY: expected bytes, round trips in pieces of any length, and malformed data.
 
 use pg_wire::copy::{
     CopyError, CopyErrorKind, CopyOptions, CopyReader, CopyValue, CopyValues, CopyWriter, ForceQuote, Header,
@@ -44,7 +44,7 @@ fn read(mut reader: CopyReader, data: &[u8], piece: usize) -> Result<Vec<Row>, C
     Ok(rows)
 }
 
-/// Reads data in pieces of every length up to 40 and as a whole, with the same result.
+/// Reads data as a whole and in pieces of every length below 40, checks that the results are equal, and returns the rows.
 #[track_caller]
 fn read_all(reader: impl Fn() -> CopyReader, data: &[u8]) -> Vec<Row> {
     let whole = read(reader(), data, data.len().max(1)).expect("the data can be read");
@@ -378,7 +378,8 @@ fn errors_name_the_row_and_the_column() {
     for (reader, data, message) in errors {
         for piece in [data.len(), 1, 2, 3, 7] {
             let error = read(reader.clone(), data, piece).unwrap_err();
-            // The limit is checked when a piece is stored, at the column that the piece ends in.
+            // When the row arrives in pieces, the limit is checked when a piece is stored. The error then names the column in which the
+            // piece ends.
             let found = error.to_string().replace("row 2, column 0: the row is", "row 2: the row is");
             assert_eq!(found, message, "{} in pieces of {piece}", data.escape_ascii());
         }
@@ -480,7 +481,7 @@ proptest! {
             }
         }
         if let Err(error) = writer.finish(&mut data) {
-            // A name can be like an empty NULL string too.
+            // A name in the header can also be equal to an empty NULL string.
             prop_assert!(matches!(error.kind(), CopyErrorKind::EmptyIsNull), "{}", error);
             return Ok(());
         }

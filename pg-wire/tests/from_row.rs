@@ -1,4 +1,4 @@
-//! The derive macro `FromRow`, and how its structs are read.
+//! Tests of the derive macro `FromRow`, and of reading rows as structs.
 
 use pg_wire::backend::{DataRow, FieldDescription, RowDescription};
 use pg_wire::codec::{List, Values};

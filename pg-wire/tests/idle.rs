@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use support::{frame, poll_once};
 
-/// A stream that repeats a list of pieces. After each piece it returns `Pending` once. Accepts all writes.
+/// A stream that returns a list of pieces again and again. After each piece, one read returns `Pending`. All writes succeed.
 struct Pieces {
     pieces: Vec<Vec<u8>>,
     /// Index of the current piece.
@@ -77,7 +77,7 @@ fn held(conn: &Connection<Pieces>) -> usize {
     conn.inbox().capacity() + conn.outbox().capacity()
 }
 
-/// Size of a large result in rows of 1000 bytes. The last read of a result of 250 rows is short, of 300 rows long.
+/// Sizes of a large result, as a number of rows of 1000 bytes. The last read is short for 250 rows, and long for 300 rows.
 const LARGE: [usize; 2] = [250, 300];
 
 #[test]
@@ -186,7 +186,7 @@ fn small_round_trips_do_not_allocate() {
     assert_eq!(allocations(&[&end()], "select 1", 1, 1000), 0);
     // A reply of 15 kB grows the buffer to at most 24 KiB, which an idle connection keeps.
     assert_eq!(allocations(&[&[rows(15), end()].concat()], "select 1", 1, 1000), 0);
-    // After a large result, the buffer is small again and stays so.
+    // After a large result, the buffer is small again and stays small.
     let small: &[u8] = &end();
     let large = [rows(250), end()].concat();
     let mut pieces = vec![small; 1000];

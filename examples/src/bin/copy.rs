@@ -69,7 +69,7 @@ async fn copy_in(conn: &mut Connection<Socket>, rows: i32) -> Result<()> {
     let mut copy = conn.copy_in(&sql, CopyWriter::new(&options)?).await?;
     let bar = bar(rows)?;
     for id in 1..=rows {
-        // If the server has failed, its error is returned here, after at most some blocks of 64 KiB.
+        // If the server has failed, this call returns its error. Before that, at most a few blocks of 64 KiB are sent in vain.
         copy.row(&(id, format!("number {id}"), f64::from(id) / 2.0)).await?;
         if copy.rows().is_multiple_of(STEP) {
             bar.set_position(copy.rows());

@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = url.ok_or("no connection string: give one, or set DATABASE_URL")?.parse()?;
     let (mut conn, _) = pg_stream_tokio::connect(&config).await?;
 
-    // The description of a statement is valid as long as the statement.
+    // The description of a statement is valid until the statement is closed.
     let sql = "select column1 as \"moon count\", column2 as distance, column3 as name \
                from (values (1, 149.6::float8, 'Earth'), (2, 227.9, 'Mars'), (0, null, 'X')) planets where column1 >= $1";
     let mut statement = StatementDescription::default();
@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     })
     .await?;
 
-    // An `i64` is not what `$1` needs: without the check, the server would reject the bytes, or read them as another value.
+    // An `i64` does not fit the type of `$1`. Without the check, the server would reject the bytes or read the bytes as another value.
     if let Err(error) = statement.check(&(1i64,)) {
         println!("{error}");
     }

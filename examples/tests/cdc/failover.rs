@@ -108,7 +108,7 @@ impl Client {
 
     /// Runs `work` while the client inserts rows, and returns the ids of the acknowledged rows.
     fn during(self, programs: &Programs, ports: &[u16], work: impl FnOnce(&Self)) -> Vec<i64> {
-        /// Ends the client when the test panics too.
+        /// Ends the client when dropped, so that the client also ends if the test panics.
         struct End<'a>(&'a AtomicBool);
         impl Drop for End<'_> {
             fn drop(&mut self) {
@@ -185,8 +185,8 @@ fn each_acknowledged_row_is_written_exactly_once_when_a_standby_replaces_the_pri
     until("the program follows", || primary.is_active("s"));
     let acknowledged = Client::default().during(&programs, &ports, |client| {
         until("the standby has a copy of the slot", || {
-            // The standby keeps a copy only if this server could decode from the position of the slot, for which a record of the running
-            // transactions is needed.
+            // The standby keeps a copy of the slot only if the standby could decode from the position of the slot. Decoding needs a WAL
+            // record of the running transactions.
             primary.sql("select pg_log_standby_snapshot()");
             let sql = "select count(*) from pg_replication_slots where slot_name = 's' and synced and not temporary";
             standby.sql(sql) == "1"

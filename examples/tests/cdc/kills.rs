@@ -105,8 +105,8 @@ fn run(source: Server, target: Server, crashes: bool) {
             let before = length(&cdc);
             let running = cdc.start(&options);
             if !random.one_in(4) {
-                // The server decodes the WAL again from the begin of the oldest transaction in progress. So a run that is killed too early
-                // writes no new lines. Most runs wait here until a new line is written.
+                // The server decodes the WAL again from the beginning of the oldest transaction in progress. So a run that is killed too
+                // early writes no new lines. Most runs wait here until a new line is written.
                 let begun = Instant::now();
                 while length(&cdc) <= before && begun.elapsed() < Duration::from_secs(60) && !is_done(&done) {
                     thread::sleep(Duration::from_millis(10));

@@ -119,8 +119,8 @@ impl<'s> Replay<'s> {
     }
 
     fn apply(&mut self, sql: &str) {
-        // If a change was written two times, this fails because of a duplicate key. The comparison of the tables at the end of the test
-        // finds every other difference.
+        // If a change was written two times, this statement fails because of a duplicate key. The comparison of the tables at the end of
+        // the test finds every other difference.
         self.session.run(&format!("BEGIN; {sql} COMMIT"));
     }
 
@@ -174,7 +174,7 @@ fn columns(row: &Value) -> (String, String) {
 }
 
 /// Returns the SQL condition that selects the changed row. A table without a key may contain equal rows. Then the condition selects one of
-/// them.
+/// the equal rows.
 fn condition(line: &Value) -> String {
     let row = if line["old"].is_object() { &line["old"] } else { &line["key"] };
     let equal: Vec<_> = fields(row)

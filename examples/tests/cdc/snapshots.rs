@@ -100,7 +100,7 @@ fn changes_continue_where_the_snapshot_ends() {
             cdc.until_now(SNAPSHOT);
             stop.store(true, std::sync::atomic::Ordering::Relaxed);
         });
-        // The second run has the same options. It must not write the snapshot again, but continue after it.
+        // The second run has the same options. This run must not write the snapshot again, but must continue after the snapshot.
         let lines = cdc.until_now(SNAPSHOT);
         let mut ids: Vec<i64> = lines
             .iter()

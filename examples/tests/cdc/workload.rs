@@ -82,7 +82,7 @@ impl<'d> Writer<'d> {
         }
     }
 
-    /// Runs one transaction. If the server rejects a statement or crashes, this is no failure: the test compares only the data that the
+    /// Runs one transaction. An error or a crash of the server is not a failure of the test: the test compares only the data that the
     /// server has committed.
     pub(crate) fn transaction(&mut self) {
         let sql = self.statements();
@@ -100,8 +100,8 @@ impl<'d> Writer<'d> {
     }
 
     fn decide(&mut self, gid: &str, decision: &str) {
-        // Tries again after a crash. An error of the server is accepted: if the crash happened before the PREPARE, the transaction does not
-        // exist. If it happened after this statement, the transaction has already ended.
+        // Tries again after a crash. An error of the server is accepted: after a crash before the PREPARE, the transaction does not exist;
+        // after a crash that followed this statement, the transaction has already ended.
         while self.ask(&format!("{decision} PREPARED '{gid}'")).is_none() {
             self.session = None;
         }

@@ -97,7 +97,7 @@ fn generics(input: &DeriveInput, path: &Path) -> Result<(Lifetime, syn::Generics
     Ok((lifetime, generics))
 }
 
-/// The attribute `#[from_row(…)]` of the struct.
+/// The settings in the attributes `#[from_row(…)]` of the struct.
 struct Settings {
     by_position: bool,
     /// Path of the crate `pg_wire`.

@@ -1,21 +1,21 @@
-//! The decision how often a buffer is freed.
+//! Decides how often a large buffer is freed.
 
-/// Largest number of occasions between two releases of a buffer.
+/// Maximum number of waits that are skipped between two releases of a buffer.
 const LONGEST: u8 = 63;
 
-/// Decides on which occasions a large buffer is freed, if most occasions may be in the middle of a transfer that needs the buffer again.
+/// Decides at which waits of a connection a large buffer is freed. Most waits may be in the middle of a transfer, which needs the buffer
+/// again.
 ///
-/// An occasion is the first wait of the connection after the buffer was used. The first occasion frees the buffer. If the buffer is large
-/// again at the next occasion, this occasion is skipped, then 3 occasions, 7 and so on up to 63. An occasion with a small buffer halves the
-/// number of skipped occasions. So a steady transfer allocates rarely, and a buffer that is not needed any more is freed after at most 64
-/// occasions.
+/// Only the first wait after each use of the buffer counts. The first such wait frees a large buffer. Between this release and the next,
+/// 1 wait with a large buffer is skipped, then 3 waits, then 7 and so on up to 63. A wait with a small buffer halves the number of waits to
+/// skip. So a steady transfer allocates rarely, and a large buffer is freed after at most 64 waits that count.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Backoff {
-    /// Number of occasions to skip before the next release.
+    /// Number of waits still to skip before the next release.
     left: u8,
-    /// Number of occasions that were skipped before the last release.
+    /// Value that `left` had after the last release, halved by each wait with a small buffer.
     skip: u8,
-    /// Whether the buffer was used since the last occasion.
+    /// Whether the buffer was used since the last wait that counted.
     used: bool,
 }
 
@@ -26,7 +26,7 @@ impl Backoff {
         self.used = true;
     }
 
-    /// Reports a wait. Returns whether the buffer is to be freed. With `always`, a large buffer is freed in any case.
+    /// Reports a wait. Returns whether the buffer must be freed. If `always` is true, every large buffer must be freed.
     pub(crate) fn is_due(&mut self, is_large: bool, always: bool) -> bool {
         if always {
             return is_large;

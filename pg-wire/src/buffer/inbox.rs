@@ -16,8 +16,8 @@ use crate::codec::frame::{Frame, FrameBuf};
 /// Size of the first read in bytes. The size doubles each time a read fills its space, up to [`Limits::read_size`].
 const FIRST_READ: usize = 8 * 1024;
 
-/// Length in bytes of the largest buffer that an idle connection keeps: room for the first two reads. So a result of less than 16 KiB
-/// frees no buffer.
+/// Length in bytes of the largest buffer that an idle connection keeps: room for the first two reads (8 KiB and 16 KiB). So the buffer of a
+/// result of less than 16 KiB is not freed.
 const IDLE: usize = 3 * FIRST_READ;
 
 /// Length in bytes of the smallest frame for which [`Inbox::take_owned`] hands over the buffer itself instead of a copy of the frame. The
@@ -61,8 +61,8 @@ pub struct Inbox {
     read: usize,
     /// Number of bytes of the longest read since a wait freed the buffer.
     longest: usize,
-    /// Value of `longest` when a wait freed the buffer the last time. After the first read that fills its space, the next read has this size
-    /// at once, so that repeated large results need few reallocations.
+    /// Value of `longest` when a wait last freed the buffer. After the first read that fills its space, the next read has at least this
+    /// size, so that repeated large results need few reallocations.
     before: usize,
     /// Longest body in bytes that needs no check against `limits`: the stored result of [`Limits::unchecked`].
     unchecked: usize,
@@ -71,8 +71,9 @@ pub struct Inbox {
     wiping: bool,
     /// Decides which waits free the buffer.
     waits: Backoff,
-    /// Whether the last message before the buffer became empty was ReadyForQuery or Sync, after which a connection can be idle. Found by the
-    /// last bytes, because a stored code for each message would take time. The end of a row that looks like such a message is harmless.
+    /// Whether the last message before the buffer became empty was ReadyForQuery or Sync, after which a connection can be idle. Determined
+    /// from the last bytes of the buffer, because storing the code of each message would take time. A row that ends with the bytes of such
+    /// a message is harmless: the buffer is only freed earlier.
     is_boundary: bool,
 }
 
@@ -315,9 +316,9 @@ impl Inbox {
     /// Reports that a read has found no bytes and the connection waits, or that no read follows soon. If no bytes are buffered, the
     /// connection may be idle: then a buffer of more than 24 KiB is freed, and the next read is as small as the first read of a new inbox.
     ///
-    /// After ReadyForQuery and Sync, at which a connection can be idle, each wait frees a large buffer. After other messages, fewer and
-    /// fewer waits free the buffer as long as the next message needs a large buffer again, at least every 64th. So a steady flow of rows or
-    /// data allocates rarely.
+    /// After ReadyForQuery and Sync, a connection can be idle, so each wait frees a large buffer. After other messages, fewer and fewer
+    /// waits free the buffer as long as each following message needs a large buffer again, but at least every 64th wait does. So a steady
+    /// flow of rows or data allocates rarely.
     pub fn waiting(&mut self) {
         self.rewind();
         if self.start == self.end && self.waits.is_due(self.buf.len() > IDLE, self.is_boundary) {

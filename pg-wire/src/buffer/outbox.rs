@@ -175,10 +175,10 @@ impl Outbox {
         self.tidy();
     }
 
-    /// Reports that the connection waits for the peer. If the outbox is empty, the connection may be idle: then a buffer of more than 16 KiB
-    /// is freed.
+    /// Reports that the connection waits for the peer. If the outbox is empty, the connection may be idle: then a buffer of more than 16
+    /// KiB is freed.
     ///
-    /// While each batch needs a large buffer again, fewer and fewer waits free the buffer, at least every 64th.
+    /// While each batch needs a large buffer again, fewer and fewer waits free the buffer, but at least every 64th wait does.
     pub fn waiting(&mut self) {
         if self.sent == self.end && self.waits.is_due(self.buf.capacity() > IDLE, false) {
             self.free();

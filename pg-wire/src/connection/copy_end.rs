@@ -43,7 +43,7 @@ impl<T: Transport> Connection<T> {
                 | MessageCode::COPY_OUT_RESPONSE
                 | MessageCode::COPY_BOTH_RESPONSE => {
                     match self.end_copy(|_| Ok::<_, Error>(())).await {
-                        // The statement need not be a COPY.
+                        // `Error::Copy` only means that no number of rows was received: the statement may be no COPY.
                         Ok(_) | Err(Error::Copy(_)) => {}
                         Err(error) => return Err(error),
                     }
@@ -61,8 +61,8 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Receives messages up to ReadyForQuery, as [`until_ready`](Self::until_ready) does. Ends a further COPY, for which the server would
-    /// otherwise wait for ever.
+    /// Receives messages up to ReadyForQuery, as [`until_ready`](Self::until_ready) does. If the server begins a further COPY, ends that
+    /// COPY: otherwise the server would wait for ever for data.
     pub(super) async fn end_copy<E: From<Error>>(
         &mut self,
         mut each: impl FnMut(Frame<'_>) -> Result<(), E>,

@@ -1,4 +1,4 @@
-//! Sending of rows with `COPY … FROM STDIN`.
+//! Sends rows with `COPY … FROM STDIN`.
 
 use alloc::vec::Vec;
 use core::future::poll_fn;
@@ -14,18 +14,19 @@ use crate::connection::stream::Transport;
 use crate::connection::whole::Connection;
 use crate::copy::{CopyError, CopyErrorKind, CopyValues, CopyWriter};
 
-/// Number of bytes from which on the rows are sent. Larger messages do not make the COPY faster.
+/// Size in bytes at which the buffer with the written rows is sent. Larger messages do not make the COPY faster.
 const BLOCK: usize = 64 * 1024;
 
 /// A `COPY … FROM STDIN` that has begun, from [`Connection::copy_in`].
 ///
 /// If this value is dropped before [`finish`](Self::finish) or [`fail`](Self::fail), a CopyFail is queued. The next
-/// [`until_ready`](Connection::until_ready) after a flush then returns the server's error 57014, and the connection can be used again.
+/// [`until_ready`](Connection::until_ready) after a flush then returns the server's error 57014. After this call, the connection can be
+/// used again.
 #[derive(Debug)]
 pub struct CopyIn<'c, T: Transport> {
     conn: &'c mut Connection<T>,
     writer: CopyWriter,
-    /// Rows that are not queued.
+    /// Written rows that are not yet queued in the outbox.
     data: Vec<u8>,
     phase: Phase,
 }
@@ -35,6 +36,7 @@ enum Phase {
     Copying,
     /// The server has failed, or the end of the data is queued. ReadyForQuery has not been received.
     Ending,
+    /// ReadyForQuery has been received.
     Ended,
 }
 
@@ -42,8 +44,9 @@ impl<T: Transport> Connection<T> {
     /// Sends a `COPY … FROM STDIN` statement, and waits until the server is ready for the rows. Precondition: no reply to an earlier
     /// request is outstanding.
     ///
-    /// The options of `writer` must be equal to the options of the statement; [`CopyOptions::copy_from`](crate::copy::CopyOptions::copy_from)
-    /// prints them. During the COPY, notices and notifications are received and dropped.
+    /// The options of `writer` must be equal to the options of the statement;
+    /// [`CopyOptions::copy_from`](crate::copy::CopyOptions::copy_from) prints them. During the COPY, notices and notifications are received
+    /// and dropped.
     ///
     /// ```
     /// use pg_wire::{Connection, Error, Limits, copy::{CopyOptions, CopyWriter}, testing::Script};
@@ -64,8 +67,8 @@ impl<T: Transport> Connection<T> {
     ///
     /// # Errors
     /// - [`Server`](Error::Server) when the server rejects the statement.
-    /// - [`Copy`](Error::Copy) when the statement is no `COPY … FROM STDIN`, or when its format or its number of columns differs from that
-    ///   of `writer`.
+    /// - [`Copy`](Error::Copy) when the statement is no `COPY … FROM STDIN`, or when the format or the number of columns of the COPY
+    ///   differs from the format or the number of columns of `writer`.
     /// - The errors of [`recv`](Self::recv) and [`flush`](Self::flush).
     ///
     /// After an error that is not fatal, the connection is ready for the next request.
@@ -83,10 +86,10 @@ impl<T: Transport> Connection<T> {
 }
 
 impl<T: Transport> CopyIn<'_, T> {
-    /// Writes a row into a buffer. When the buffer has 64 KiB, sends the buffer, waits until the stream has accepted the bytes, and checks
-    /// whether the server has failed.
+    /// Writes a row into a buffer. When the buffer has at least 64 KiB, sends the buffer, waits until the stream has accepted the bytes,
+    /// and checks whether the server has failed.
     ///
-    /// If the future is dropped after it was polled, the row is written and is sent later.
+    /// If the future is dropped after its first poll, the row is in the buffer and is sent later.
     ///
     /// # Errors
     /// - [`Copy`](Error::Copy) when the row cannot be written. The row is not sent, and further rows can be written.
@@ -110,8 +113,7 @@ impl<T: Transport> CopyIn<'_, T> {
         self.writer.rows()
     }
 
-    /// Sends all rows that are written, and checks whether the server has failed. Use this method when the next rows may take long to
-    /// arrive.
+    /// Sends all written rows, and checks whether the server has failed. Use this method when a long time may pass before the next row.
     ///
     /// # Errors
     /// The errors of [`row`](Self::row).
@@ -167,7 +169,8 @@ impl<T: Transport> CopyIn<'_, T> {
     #[inline(never)]
     async fn send(&mut self) -> Result<(), Error> {
         if !self.data.is_empty() {
-            // If this future is dropped, the call has already queued the data. So the data must not stay in the buffer.
+            // `send_copy_data` queues the data before its first wait. If this future is dropped during the wait, the data must not be in
+            // the buffer any more; otherwise the data would be sent twice.
             let mut data = take(&mut self.data);
             let sent = self.conn.send_copy_data(&data).await;
             data.clear();
@@ -181,7 +184,7 @@ impl<T: Transport> CopyIn<'_, T> {
         self.check().await
     }
 
-    /// Sends all queued messages. If the server sends many messages meanwhile, receives them.
+    /// Sends all queued messages. If messages of the server fill the inbox meanwhile, receives these messages.
     async fn flush_queued(&mut self) -> Result<(), Error> {
         loop {
             match self.conn.flush().await {
@@ -191,7 +194,8 @@ impl<T: Transport> CopyIn<'_, T> {
         }
     }
 
-    /// Receives the messages that have arrived, without waiting. If there is an error of the server, ends the COPY.
+    /// Receives the messages that have arrived, without waiting. If one of the messages is an ErrorResponse, ends the COPY and returns the
+    /// error.
     async fn check(&mut self) -> Result<(), Error> {
         loop {
             let arrived = poll_fn(|cx| {
@@ -214,7 +218,7 @@ impl<T: Transport> CopyIn<'_, T> {
         }
     }
 
-    /// Returns the error of the server after ReadyForQuery has arrived.
+    /// Receives messages up to ReadyForQuery, and returns the error of the server. Later calls return [`CopyErrorKind::Ended`].
     #[cold]
     #[inline(never)]
     async fn ended(&mut self) -> Result<(), Error> {
@@ -232,7 +236,7 @@ impl<T: Transport> Drop for CopyIn<'_, T> {
     fn drop(&mut self) {
         if self.phase == Phase::Copying {
             self.conn.copy_fail("abandoned by the client");
-            // The message is valid. An error of an earlier batch cannot occur, because every call that queues a message commits it.
+            // `commit` cannot fail: this message is valid, and every call that queues a message also commits that message.
             let _ = self.conn.outbox_mut().commit();
         }
     }

@@ -1,4 +1,4 @@
-//! Receiving of rows with `COPY … TO STDOUT`.
+//! Receives rows with `COPY … TO STDOUT`.
 
 use alloc::vec::Vec;
 
@@ -17,9 +17,9 @@ use crate::copy::{CopyError, CopyErrorKind, CopyReader, CopyRow};
 pub struct CopyOut<'c, T: Transport> {
     conn: &'c mut Connection<T>,
     reader: CopyReader,
-    /// The data of the last CopyData.
+    /// The data of the last received CopyData message.
     data: Vec<u8>,
-    /// Number of bytes of the data that have been read.
+    /// Number of bytes of `data` that have been read.
     read: usize,
     /// Whether CopyDone has been received.
     is_done: bool,
@@ -58,8 +58,8 @@ impl<T: Transport> Connection<T> {
     ///
     /// # Errors
     /// - [`Server`](Error::Server) when the server rejects the statement.
-    /// - [`Copy`](Error::Copy) when the statement is no `COPY … TO STDOUT`, or when its format or its number of columns differs from that of
-    ///   `reader`.
+    /// - [`Copy`](Error::Copy) when the statement is no `COPY … TO STDOUT`, or when the format or the number of columns of the COPY differs
+    ///   from the format or the number of columns of `reader`.
     /// - The errors of [`recv`](Self::recv) and [`flush`](Self::flush).
     ///
     /// After an error that is not fatal, the connection is ready for the next request.
@@ -129,8 +129,8 @@ impl<T: Transport> CopyOut<'_, T> {
         }
     }
 
-    /// Returns the next row. Copies the data of the row once; [`for_each`](Self::for_each) does not. Returns `None` after the last row, when
-    /// the connection is ready for the next request.
+    /// Returns the next row. This method copies the data of each row once; [`for_each`](Self::for_each) does not copy the data. Returns
+    /// `None` after the last row: then the connection is ready for the next request.
     ///
     /// The future may be dropped at any point; no row is lost.
     ///
@@ -207,7 +207,7 @@ impl<T: Transport> CopyOut<'_, T> {
     }
 }
 
-/// Error for a query with several COPY statements, or for a COPY without its end.
+/// Returns the error for a query with several COPY statements, or for a COPY whose end was not received.
 fn unexpected() -> CopyError {
     CopyError::new(CopyErrorKind::Unexpected("end of a single COPY"))
 }

@@ -1,11 +1,11 @@
-//! Errors of the rows of a COPY.
+//! Errors when rows of a COPY are written or read.
 
 use alloc::boxed::Box;
 use core::fmt;
 
 use crate::value::Mismatch;
 
-/// Error of a row of a COPY: the reason, the row and the column.
+/// Error when a row of a COPY is written or read: the reason, with the row and the column if they are known.
 pub struct CopyError(Box<Parts>);
 
 #[derive(Debug)]
@@ -22,35 +22,35 @@ struct Parts {
 pub enum CopyErrorKind {
     /// The combination of options is invalid; the string is the reason.
     Option(&'static str),
-    /// The options need the names of the columns, for a header or for FORCE_QUOTE, and the names are not set.
+    /// The options need the names of the columns, for a header or for FORCE_QUOTE, but the writer or the reader has no names.
     NoNames,
     /// FORCE_QUOTE names a column that the rows do not have.
     NoColumnNamed(Box<str>),
-    /// The row has another number of fields than the COPY has columns.
+    /// The number of fields in the row differs from the expected number of columns.
     Count {
-        /// Number of fields in the row. For a received row with too many fields, the number up to the first field too many.
+        /// Number of fields in the row.
         fields: usize,
         /// Expected number of columns.
         columns: usize,
     },
-    /// The row has more fields than a row of a COPY can have: 32,767 in binary format.
+    /// The row has more than 32,767 fields. A writer of the text and CSV format does not check this limit.
     TooManyFields,
     /// The row is longer than the limit.
     RowTooLong {
         /// The limit in bytes.
         limit: usize,
     },
-    /// A value is longer than 2,147,483,647 bytes, or than a buffer can be.
+    /// A value is longer than 2,147,483,647 bytes, the longest value of the binary format.
     ValueTooLong,
     /// A text value contains a NUL character, which the server rejects.
     Nul,
-    /// The value is an empty string, and the NULL string of the text format is empty too, so the value would be read as NULL.
+    /// The value is an empty string. The options set an empty NULL string for the text format, so the value would be read as NULL.
     EmptyIsNull,
-    /// A row was written after the end of the data.
+    /// A row was written, or rows were requested, after the end of the data.
     Ended,
     /// An earlier error has ended the reader.
     AfterError,
-    /// The reader has no column with this index. The member of [`CopyError::column`] is the index.
+    /// The row has no field with the requested index, which [`CopyError::column`] returns.
     NoColumn {
         /// Number of fields in the row.
         columns: usize,
@@ -66,25 +66,26 @@ pub enum CopyErrorKind {
     Value(Mismatch),
     /// A field of the header line differs from the name of its column.
     HeaderName,
-    /// A line contains a carriage return or a newline that is neither escaped nor quoted, and differs from the end of the first line.
+    /// A line contains a carriage return or a newline, neither escaped nor quoted, that differs from the line end of the first line.
     Newline,
     /// The end marker `\.` is not alone on its line.
     EndMarker,
     /// The data ended inside a quoted field.
     UnterminatedQuote,
-    /// The data ended inside a row, or in binary format before the trailer.
+    /// Binary format: the data ended before the trailer.
     Truncated,
     /// The data does not begin with the signature of the binary format.
     Signature,
-    /// The header of the binary format has flags that are critical and unknown, or the flag for OIDs, which PostgreSQL 12 removed.
+    /// The header of the binary format has a critical flag (bits 16 to 31). All critical flags are unknown to this reader, also the flag
+    /// for OIDs, which PostgreSQL 12 removed.
     Flags(u32),
-    /// A length or a count in binary format is negative.
+    /// A length or a count in binary format is negative, and is not the -1 of NULL or of the trailer.
     Length(i32),
     /// Data follows the trailer of the binary format.
     AfterTrailer,
-    /// The server answered with another message than the statement should cause; the string is the expected message.
+    /// The server did not send the expected message; the string is the name of the expected message.
     Unexpected(&'static str),
-    /// The server announced another format than the options have.
+    /// The format that the server announced differs from the format of the options.
     Format,
 }
 
@@ -112,7 +113,7 @@ impl CopyError {
         self.0.row
     }
 
-    /// Returns the index of the column, counted from 0; `None` if the error concerns no column.
+    /// Returns the index of the column, counted from 0. Returns `None` if the error concerns no column.
     pub fn column(&self) -> Option<usize> {
         self.0.column
     }
@@ -164,12 +165,12 @@ impl fmt::Display for CopyErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Option(reason) => f.write_str(reason),
-            Self::NoNames => f.write_str("the options need the names of the columns: set the names"),
+            Self::NoNames => f.write_str("the options need the names of the columns: use `with_names`"),
             Self::NoColumnNamed(name) => write!(f, "FORCE_QUOTE names {name:?}, which is no column"),
             Self::Count { fields, columns } => write!(f, "found {fields} fields, expected {columns}"),
             Self::TooManyFields => f.write_str("the row has more than 32,767 fields"),
             Self::RowTooLong { limit } => write!(f, "the row is longer than the limit of {limit} bytes"),
-            Self::ValueTooLong => f.write_str("the value is longer than a value of a COPY can be"),
+            Self::ValueTooLong => f.write_str("the value is longer than 2,147,483,647 bytes"),
             Self::Nul => f.write_str("the text contains a NUL character, which the server rejects"),
             Self::EmptyIsNull => {
                 f.write_str("an empty string would be read as NULL: set another NULL string")

@@ -9,11 +9,11 @@ use super::options::{CopyOptions, RowFormat};
 
 /// Action for a byte inside a field.
 mod action {
-    /// The byte is copied.
+    /// Copies the byte.
     pub(super) const COPY: u8 = 0;
-    /// The byte is an error.
+    /// The byte is NUL, which is an error.
     pub(super) const NUL: u8 = 0xff;
-    /// In CSV format: the field must be quoted.
+    /// In CSV format: copies the byte, and the field must be quoted.
     pub(super) const QUOTE: u8 = 0xfe;
     // In text format, every other value is the ASCII character that follows the backslash.
 }
@@ -26,9 +26,9 @@ pub(super) struct Dialect {
     quote: u8,
     escape: u8,
     pub(super) null: Box<[u8]>,
-    /// Action for each byte.
+    /// Action for each byte, by the value of the byte.
     actions: Box<[u8; 256]>,
-    /// Whether the ASCII letters and digits and the characters `+-.` need no escape.
+    /// Whether ASCII letters, ASCII digits and the characters `+-.` need neither escapes nor quotes.
     is_plain_safe: bool,
 }
 
@@ -88,7 +88,7 @@ pub struct TextField<'w> {
     start: usize,
     is_null: bool,
     has_nul: bool,
-    /// Whether the value may contain bytes that need quotes in CSV format.
+    /// In CSV format: false if the value may contain bytes that need quotes.
     is_checked: bool,
 }
 
@@ -124,7 +124,7 @@ impl<'w> TextField<'w> {
     #[inline]
     pub(super) fn put(&mut self, text: &[u8]) {
         if self.dialect.is_csv {
-            // Quotes are added at the end of the field.
+            // `end` searches the whole field for bytes that need quotes.
             self.is_checked = false;
             self.out.extend_from_slice(text);
             return;
@@ -143,8 +143,8 @@ impl<'w> TextField<'w> {
         self.out.extend_from_slice(rest);
     }
 
-    /// Ends the field: replaces a NULL by the NULL string, and adds quotes. `is_forced`: the field is quoted unless it is NULL. `is_alone`:
-    /// the row has no other field.
+    /// Ends the field: writes the NULL string for a NULL, and adds quotes if they are needed. If `is_forced` is true, a field that is not
+    /// NULL is always quoted. `is_alone` states that the row has no other field.
     #[inline(always)]
     pub(super) fn end(self, is_forced: bool, is_alone: bool) -> Result<(), CopyErrorKind> {
         let value = self.out.get(self.start..).unwrap_or_default();
@@ -178,7 +178,7 @@ impl<'w> TextField<'w> {
         if has_nul {
             return Err(CopyErrorKind::Nul);
         }
-        // A server before version 18 takes an unquoted line `\.` for the end of the data.
+        // A server before version 18 reads an unquoted line `\.` as the end of the data.
         if is_quoted || is_alone && value == b"\\." {
             let Dialect { quote, escape, .. } = *dialect;
             let is_escaped = |byte: u8| byte == quote || byte == escape;
@@ -202,7 +202,8 @@ impl<'w> TextField<'w> {
     }
 }
 
-/// Writes the first character of a field in text format as a numeric escape, because the field would be read as NULL.
+/// Replaces the first character of a field in text format by a numeric escape. Precondition: the field is equal to the NULL string, so
+/// without the escape the value would be read as NULL.
 #[cold]
 fn escape_first(dialect: &Dialect, out: &mut Vec<u8>, start: usize) -> Result<(), CopyErrorKind> {
     let field = out.split_off(start);

@@ -1,4 +1,4 @@
-//! Finding the fields of a row in text or CSV format, from bytes in pieces of any length.
+//! Search for the fields of a row in text or CSV format. The bytes may arrive in pieces of any length.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -22,7 +22,7 @@ mod class {
 /// Largest number of fields of a row.
 pub(super) const MOST_FIELDS: usize = 32_767;
 
-/// Reader of lines: the options, and the state inside a row.
+/// Reader of lines: the options, and the progress inside the current row.
 #[derive(Clone, Debug)]
 pub(super) struct Lines {
     classes: Box<[u8; 256]>,
@@ -38,13 +38,13 @@ pub(super) struct Lines {
     kind: Kind,
     /// In CSV format: whether the current field has had a quote.
     is_quoted: bool,
-    /// Index of the last closing quote of the current field.
+    /// Index in the row of the last closing quote of the current field.
     close: usize,
-    /// Whether a field of the row has to be unescaped.
+    /// Whether escapes or quotes have to be removed from a field of the row.
     has_escapes: bool,
 }
 
-/// The bytes that end a line. The end of the first line decides, as on the server.
+/// The bytes that end a line. As on the server, all lines must have the same line end as the first line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LineEnd {
     Unknown,
@@ -59,7 +59,7 @@ enum Mode {
     Plain,
     /// After a backslash in text format.
     Backslash,
-    /// After the line `\.`, before its end.
+    /// After the characters `\.` of the end marker, before the line end.
     Marker,
     /// After a carriage return, which may be the first byte of a line end of two bytes.
     Return,
@@ -67,14 +67,14 @@ enum Mode {
     Quoted,
     /// Inside quotes, after an escape that is not the quote.
     Escape,
-    /// After a quote that may end the quoted part or be the first of two quotes.
+    /// After a quote, which either ends the quoted part or is the first of two quotes.
     Closed,
 }
 
 /// Result of a search for the end of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// The bytes end inside the row.
+    /// The bytes contain no end of the row.
     Nothing,
     /// The row has ended, and this number of bytes belongs to the row.
     Row(usize),
@@ -119,7 +119,7 @@ impl Lines {
         self.has_escapes
     }
 
-    /// Prepares for the next row.
+    /// Prepares for the next field, whose first byte has the index `start` in the row.
     #[inline(always)]
     fn next_field(&mut self, start: usize) {
         self.start = start;
@@ -127,6 +127,7 @@ impl Lines {
         self.is_quoted = false;
     }
 
+    /// Prepares for the next row.
     #[inline(always)]
     pub(super) fn begin_row(&mut self) {
         self.mode = Mode::Plain;
@@ -134,7 +135,7 @@ impl Lines {
         self.has_escapes = false;
     }
 
-    /// Ends the current field before the byte with the index `end`.
+    /// Stores the current field, which ends before the byte with the index `end` in the row.
     #[inline(always)]
     fn end_field(&mut self, end: usize, fields: &mut Vec<Field>) -> Result<(), CopyErrorKind> {
         if fields.len() == MOST_FIELDS {
@@ -153,9 +154,9 @@ impl Lines {
         Ok(())
     }
 
-    /// Fast path: finds the fields of a row that lies in `bytes`, has as many fields as `fields` has places, ends with `\n`, and has neither
-    /// escapes nor quotes. Returns the length of the row. If the result is `None`, the content of `fields` has no meaning, and
-    /// [`scan`](Self::scan) begins again with the row.
+    /// Fast path: finds the fields of the row at the beginning of `bytes`. The row must be complete, have `fields.len()` fields, end with
+    /// `\n`, and have neither escapes nor quotes. Returns the length of the row, including the line end. If the result is `None`, the
+    /// content of `fields` is undefined, and [`scan`](Self::scan) must read the row from its beginning.
     #[inline(always)]
     pub(super) fn scan_fast(&self, bytes: &[u8], fields: &mut [Field]) -> Option<usize> {
         if self.line_end != LineEnd::Newline || self.has_csv_end_marker {
@@ -179,7 +180,7 @@ impl Lines {
         Some(end + 1)
     }
 
-    /// Returns the index and the class of the first byte from `start` on that is no plain byte.
+    /// Returns the index and the class of the first byte at or after `start` whose class is not `OTHER`.
     #[inline(always)]
     fn next_special(&self, bytes: &[u8], start: usize) -> Option<(usize, u8)> {
         for (at, byte) in bytes.get(start..)?.iter().enumerate() {
@@ -191,7 +192,7 @@ impl Lines {
         None
     }
 
-    /// Continues a row. `base` is the number of bytes of the row before `bytes`.
+    /// Continues the search in the current row. `base` is the number of bytes of the row that precede `bytes`.
     #[inline]
     pub(super) fn scan(
         &mut self,
@@ -241,7 +242,7 @@ impl Lines {
         Ok(Found::Row(consumed))
     }
 
-    /// Processes the byte at `at`, which is not a plain byte. Moves `at` behind the processed bytes.
+    /// Processes the byte at `at`, whose class is not `OTHER` or which follows a special byte. Moves `at` after the processed bytes.
     #[inline(never)]
     fn special(
         &mut self,
@@ -341,7 +342,7 @@ impl Lines {
         Ok(None)
     }
 
-    /// Ends the last row at the end of the data. `length` is the length of the row, which has no line end.
+    /// Ends the last row at the end of the data. `length` is the length in bytes of this row, which has no complete line end.
     pub(super) fn finish(&mut self, length: usize, fields: &mut Vec<Field>) -> Result<Found, CopyErrorKind> {
         match self.mode {
             Mode::Plain | Mode::Backslash | Mode::Closed => self.end_row(length, length, fields),
@@ -352,7 +353,7 @@ impl Lines {
         }
     }
 
-    /// Whether the row is the end marker of CSV data before version 18.
+    /// Whether the row is the end marker `\.`, which servers before version 18 recognise in CSV data.
     #[inline(always)]
     pub(super) fn is_csv_end(&self, raw: &[u8], fields: &[Field]) -> bool {
         self.has_csv_end_marker
@@ -360,7 +361,7 @@ impl Lines {
             && raw.starts_with(b"\\.")
     }
 
-    /// Removes escapes and quotes from the fields of a row. The bytes are written to `out`.
+    /// Removes escapes and quotes from the fields of a row. The bytes of the changed fields are appended to `out`.
     #[cold]
     pub(super) fn unescape(&self, raw: &[u8], null: &[u8], fields: &mut [Field], out: &mut Vec<u8>) {
         for field in fields.iter_mut().filter(|field| field.kind == Kind::Escaped) {
@@ -375,7 +376,7 @@ impl Lines {
             } else {
                 unescape_text(bytes, out);
             }
-            // The bytes without escapes are not longer than the row, whose length fits into 32 bits.
+            // Without escapes, the fields are not longer than the row, and the length of the row fits into 32 bits.
             *field = Field { start: start as u32, end: out.len() as u32, kind: Kind::Unescaped };
         }
     }
@@ -407,7 +408,7 @@ fn unescape_text(bytes: &[u8], out: &mut Vec<u8>) {
         let (plain, tail) = rest.split_at(at);
         out.extend_from_slice(plain);
         let [_, byte, tail @ ..] = tail else {
-            // The server drops a backslash at the end of the data.
+            // As on the server, a backslash at the end of the field is dropped.
             return;
         };
         rest = tail;

@@ -1,8 +1,8 @@
-//! The rows of a COPY: writing and reading of the text, CSV and binary format, without a connection.
+//! The rows of a COPY: a writer and a reader for the text, CSV and binary formats. They need no connection.
 //!
-//! [`CopyWriter`] writes tuples and slices of [`CopyValue`]s. [`CopyReader`] reads the data in pieces of any length, and lends the fields of
-//! each row, which [`CopyRow::get`] reads with [`FromValue`](crate::FromValue). [`CopyOptions`] has the format and the options of the COPY
-//! statement, and prints them for the statement. On a connection, use `copy_in` and `copy_out`.
+//! [`CopyWriter`] writes tuples and slices of [`CopyValue`]s. [`CopyReader`] reads the data in pieces of any length, and lends the fields
+//! of each row, which [`CopyRow::get`] reads with [`FromValue`](crate::FromValue). [`CopyOptions`] has the format and the options of the
+//! COPY statement, and prints the options for the statement. On a connection, use `Connection::copy_in` and `Connection::copy_out`.
 //!
 //! ```
 //! use pg_wire::copy::{CopyOptions, CopyReader, CopyWriter, Header};

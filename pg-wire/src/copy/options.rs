@@ -8,15 +8,16 @@ use super::error::{CopyError, CopyErrorKind};
 
 /// Format of the rows of a COPY.
 ///
-/// The messages of the protocol know only two formats ([`CopyFormat`](crate::backend::CopyFormat)): CSV is sent as text.
+/// The messages of the protocol have only two formats ([`CopyFormat`](crate::backend::CopyFormat)): the messages of a COPY in CSV format
+/// state text format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RowFormat {
-    /// One line for each row, with backslash escapes.
+    /// One line for each row; special characters are escaped with a backslash.
     #[default]
     Text,
-    /// One record for each row, with quotes.
+    /// One record for each row; fields with special characters are quoted.
     Csv,
-    /// A length and the bytes for each field.
+    /// For each field: its length and its bytes.
     Binary,
 }
 
@@ -28,11 +29,11 @@ pub enum Header {
     Absent,
     /// A line of names. A reader skips the line.
     Present,
-    /// A line of names. A reader compares the line with its own names, as the server does with `HEADER MATCH`.
+    /// A line of names. A reader compares the line with the names given to the reader, as the server does with `HEADER MATCH`.
     Match,
 }
 
-/// The columns whose values are quoted in CSV format even if the value needs no quotes. NULL is never quoted.
+/// The columns whose values are always quoted in CSV format, even if a value needs no quotes. NULL is never quoted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ForceQuote {
     /// No column.
@@ -100,7 +101,7 @@ impl CopyOptions {
         self.format
     }
 
-    /// Sets the byte between two fields: an ASCII character.
+    /// Sets the byte between two fields. The byte must be an ASCII character.
     pub fn delimiter(self, delimiter: u8) -> Self {
         Self { delimiter: Some(delimiter), ..self }
     }
@@ -110,17 +111,18 @@ impl CopyOptions {
         Self { null: Some(null.into()), ..self }
     }
 
-    /// Sets the quote of CSV: an ASCII character.
+    /// Sets the quote of the CSV format. The byte must be an ASCII character.
     pub fn quote(self, quote: u8) -> Self {
         Self { quote: Some(quote), ..self }
     }
 
-    /// Sets the byte that is written before a quote or an escape inside a quoted field of CSV: an ASCII character.
+    /// Sets the byte that is written before each quote and each escape inside a quoted field of the CSV format. The byte must be an ASCII
+    /// character.
     pub fn escape(self, escape: u8) -> Self {
         Self { escape: Some(escape), ..self }
     }
 
-    /// Sets whether a line of column names precedes the rows.
+    /// Sets whether a line of column names precedes the rows, and whether a reader compares this line with the expected names.
     pub fn header(self, header: Header) -> Self {
         Self { header, ..self }
     }
@@ -130,9 +132,9 @@ impl CopyOptions {
         Self { force_quote, ..self }
     }
 
-    /// Sets whether an unquoted line `\.` ends the data in CSV format. Servers before version 18 read CSV data in this way. Version 18 reads
-    /// the line as a value, which is also the default here. Only a reader uses this option: a writer always quotes such a value, because
-    /// the quoted form is read as the same value by all versions.
+    /// Sets whether an unquoted line `\.` ends the data in CSV format. Servers before version 18 read CSV data in this way. Version 18
+    /// reads the line as a value, and so does a [`CopyReader`](super::CopyReader) without this option. A writer ignores this option: it
+    /// always quotes the value `\.` of a row with one column, because all versions read the quoted form as the same value.
     pub fn csv_end_marker(self, csv_end_marker: bool) -> Self {
         Self { csv_end_marker, ..self }
     }
@@ -147,7 +149,7 @@ impl CopyOptions {
         Sql { options: self, is_from: false }
     }
 
-    /// Checks the combination of options, with the rules of the server.
+    /// Checks the combination of options. The rules are those of the server.
     ///
     /// # Errors
     /// [`CopyErrorKind::Option`] with the reason.
@@ -190,11 +192,11 @@ impl CopyOptions {
             return Some("the delimiter, the quote and the escape must be ASCII characters other than NUL");
         }
         if [delimiter, quote, escape].iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
-            return Some("the delimiter, the quote and the escape cannot be newline or carriage return");
+            return Some("the delimiter, the quote and the escape cannot be a newline or a carriage return");
         }
         let null = self.null_string();
         if null.bytes().any(|byte| matches!(byte, b'\n' | b'\r' | 0)) {
-            return Some("the NULL string cannot contain newline, carriage return or NUL");
+            return Some("the NULL string cannot contain a newline, a carriage return or a NUL");
         }
         if null == "\\." {
             return Some("the NULL string cannot be the end marker");
@@ -277,7 +279,7 @@ impl fmt::Display for Sql<'_> {
                 }
                 f.write_str(if names.is_empty() { "" } else { ")" })
             }
-            // The server knows FORCE_QUOTE only in `COPY … TO`.
+            // The server accepts FORCE_QUOTE only in `COPY … TO`.
             _ => Ok(()),
         }
     }

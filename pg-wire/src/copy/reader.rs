@@ -1,4 +1,4 @@
-//! Reading of rows.
+//! Reader of the rows of a COPY.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -16,8 +16,8 @@ const LIMIT: usize = 0x3fff_ffff;
 
 /// Reads rows from the data of a COPY.
 ///
-/// The data may be cut into pieces at any byte. A row that lies in one piece is lent from the piece. Only the bytes of a row that lies in
-/// several pieces are copied into a buffer, up to [`limit`](Self::limit), and only fields with escapes are copied to remove the escapes.
+/// The data may be cut into pieces at any byte. A row that lies in one piece is lent from the piece. Two things are copied: a row that lies
+/// in several pieces, into a buffer of at most [`limit`](Self::limit) bytes, and each field from which escapes or quotes must be removed.
 ///
 /// ```
 /// use pg_wire::copy::{CopyOptions, CopyReader};
@@ -51,7 +51,7 @@ pub struct CopyReader {
     fields: Vec<Field>,
     /// The bytes of the current row that were received in earlier pieces.
     partial: Vec<u8>,
-    /// The fields of the current row from which escapes have been removed.
+    /// The bytes of the fields of the current row from which escapes and quotes have been removed.
     unescaped: Vec<u8>,
 }
 
@@ -63,11 +63,11 @@ enum Format {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Before a row: the buffers may hold the previous row.
+    /// Before a row. The buffers may still hold the previous row.
     Between,
     /// Inside a row.
     Inside,
-    /// After the end marker or the end of the data.
+    /// After the end marker, or after the end of the data.
     Ended,
     /// After an error.
     Failed,
@@ -75,9 +75,9 @@ enum State {
 
 /// Progress with the current row.
 enum Step {
-    /// The row, of which this number of bytes lies in the input.
+    /// The row has ended. This number of its bytes lies in the input.
     Row(usize),
-    /// The input has no whole row.
+    /// The input contains no end of a row.
     Nothing,
 }
 
@@ -95,8 +95,8 @@ impl CopyReader {
         Self::with_names(options, &[] as &[&str]).map(|reader| Self { columns: None, ..reader })
     }
 
-    /// Creates a reader of columns with these names, which are used for [`Header::Match`] and in errors. The reader rejects a row with
-    /// another number of fields.
+    /// Creates a reader for columns with these names, which are used for [`Header::Match`] and in errors. The reader rejects a row whose
+    /// number of fields differs from the number of names.
     ///
     /// # Errors
     /// [`CopyErrorKind::Option`] for options that the server would reject.
@@ -128,19 +128,20 @@ impl CopyReader {
         })
     }
 
-    /// Sets the number of columns. The reader then rejects a row with another number of fields.
+    /// Sets the number of columns. The reader then rejects a row whose number of fields differs from this number.
     pub fn columns(self, columns: usize) -> Self {
         Self { columns: Some(columns), ..self }
     }
 
-    /// Sets the types of the columns, in order. The default is 0, an unknown type, with which only the length of a binary value is checked.
+    /// Sets the types of the columns, in order. The default is 0, which means an unknown type: then only the length of a binary value is
+    /// checked.
     pub fn types(mut self, types: &[Oid]) -> Self {
         self.shape.types = types.into();
         self
     }
 
-    /// Sets the limit for the length of a row in bytes, including escapes and delimiters. Default: 1,073,741,823. Larger limits than
-    /// 4,294,967,295 count as that number.
+    /// Sets the limit for the length of a row in bytes, including escapes, delimiters and the line end. Default: 1,073,741,823. A limit
+    /// above 4,294,967,295 is reduced to 4,294,967,295.
     pub fn limit(self, limit: usize) -> Self {
         Self { limit: limit.min(u32::MAX as usize), ..self }
     }
@@ -150,10 +151,11 @@ impl CopyReader {
         self.rows
     }
 
-    /// Returns the next row that ends in `input`, and removes the bytes of the row from `input`. Returns `None` when `input` has no further
-    /// end of a row; the rest of `input` has then been stored in the reader, and `input` is empty.
+    /// Returns the next row that ends in `input`, and removes the bytes of the row from `input`. Returns `None` when no further row ends in
+    /// `input`. The reader has then stored the rest of `input`, and `input` is empty.
     ///
-    /// After the end marker of the text format, the reader skips all data, as the server does.
+    /// After the end marker of the text format, and of the CSV format with [`CopyOptions::csv_end_marker`], the reader skips all data, as
+    /// the server does.
     ///
     /// # Errors
     /// The error names the row and the column. The reader cannot continue after an error.
@@ -163,7 +165,8 @@ impl CopyReader {
         Ok(row.map(|row| self.lend(row)))
     }
 
-    /// Does the same as [`row`](Self::row), and returns the bytes of the row that lie in the input. [`lend`](Self::lend) then lends the row.
+    /// Does the same as [`row`](Self::row), but returns only the bytes of the row that lie in `input`. Pass these bytes to
+    /// [`lend`](Self::lend), which lends the row.
     #[inline(always)]
     pub(crate) fn take_row<'d>(&mut self, input: &mut &'d [u8]) -> Result<Option<&'d [u8]>, CopyError> {
         if let Some(row) = self.take_row_fast(input) {
@@ -173,7 +176,7 @@ impl CopyReader {
         self.take_row_slowly(input)
     }
 
-    /// Fast path: a row that lies in one piece, has the known number of fields and needs no removal of escapes or quotes.
+    /// Fast path: reads a row that lies in one piece, has the known number of fields, and has no escapes or quotes to remove.
     #[inline(always)]
     fn take_row_fast<'d>(&mut self, input: &mut &'d [u8]) -> Option<&'d [u8]> {
         if self.state != State::Between || !self.partial.is_empty() || self.is_before_header {
@@ -220,7 +223,7 @@ impl CopyReader {
         }
     }
 
-    /// Checks the number of columns that the server has announced, and the format.
+    /// Checks the number of columns and the format that the server has announced.
     #[cfg(feature = "std")]
     pub(crate) fn expect(&mut self, columns: usize, format: FormatCode) -> Result<(), CopyErrorKind> {
         if format != self.shape.format {
@@ -234,8 +237,8 @@ impl CopyReader {
         }
     }
 
-    /// Ends the data: call this method after the last piece. Returns the last row if the row has no line end. The server accepts such a
-    /// row too.
+    /// Ends the data. Call this method after the last piece. Returns the last row if the row has no line end: the server also accepts a
+    /// last row without a line end.
     ///
     /// # Errors
     /// [`CopyErrorKind::Truncated`] in binary format when the trailer is missing, [`CopyErrorKind::UnterminatedQuote`] in CSV format, and
@@ -266,7 +269,8 @@ impl CopyReader {
         Ok(is_row.then(|| self.lend(&[])))
     }
 
-    /// Lends the row that has been accepted. `whole` is the row if the row was received in one piece.
+    /// Lends the row that has been accepted. If the row was received in one piece, `whole` must be the bytes of the row; otherwise `whole`
+    /// is ignored.
     #[inline(always)]
     pub(crate) fn lend<'r>(&'r self, whole: &'r [u8]) -> CopyRow<'r> {
         CopyRow {
@@ -278,7 +282,7 @@ impl CopyReader {
         }
     }
 
-    /// Searches for the end of the current row in the input. If the row is incomplete, the input is stored.
+    /// Searches for the end of the current row in the input. Stores the input if the row does not end there.
     #[inline(always)]
     fn advance(&mut self, input: &mut &[u8]) -> Result<Step, CopyErrorKind> {
         if self.state != State::Inside && !self.begin_row()? {
@@ -354,7 +358,7 @@ impl CopyReader {
         Ok(Step::Nothing)
     }
 
-    /// Completes the current row, whose last bytes are `tail`. Returns whether the line is a row, and not the header or an end marker.
+    /// Completes the current row, whose last bytes are `tail`. Returns false if the line is the header or an end marker instead of a row.
     #[inline(always)]
     fn accept(&mut self, tail: &[u8]) -> Result<bool, (CopyErrorKind, Option<usize>)> {
         if !self.partial.is_empty() {
@@ -372,7 +376,7 @@ impl CopyReader {
                 self.state = State::Ended;
                 return Ok(false);
             }
-            // A row without columns is an empty line.
+            // An empty line is a row without fields if the COPY has no columns.
             if self.columns == Some(0) && matches!(self.fields[..], [Field { start: 0, end: 0, .. }]) {
                 self.fields.clear();
             }
@@ -394,7 +398,7 @@ impl CopyReader {
         Ok(true)
     }
 
-    /// Compares the header with the names, or takes the names from the header if no names are set.
+    /// With [`Header::Match`], compares the header with the names. If no names are set, takes the names from the header.
     #[cold]
     fn read_header(&mut self, tail: &[u8]) -> Result<(), (CopyErrorKind, Option<usize>)> {
         let mut names = Vec::new();
@@ -412,7 +416,7 @@ impl CopyReader {
         Ok(())
     }
 
-    /// Ends the reader with an error at the field that was being read.
+    /// Ends the reader with an error. The error names the field that was being read.
     #[cold]
     fn fail_at_field(&mut self, kind: CopyErrorKind) -> CopyError {
         let is_in_row = match &self.format {
@@ -423,6 +427,7 @@ impl CopyReader {
         self.fail(kind, column)
     }
 
+    /// Ends the reader with an error for the current row.
     #[cold]
     fn fail(&mut self, kind: CopyErrorKind, column: Option<usize>) -> CopyError {
         self.state = State::Failed;

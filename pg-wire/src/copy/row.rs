@@ -1,4 +1,4 @@
-//! A received row, and its fields.
+//! A received row of a COPY, and its fields.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -12,7 +12,7 @@ use crate::value::{Column, FromValue};
 /// Position of a field.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Field {
-    /// Index of the first byte, in the bytes of the row or in the bytes without escapes.
+    /// Index of the first byte. `kind` selects the bytes: those of the row, or those from which escapes and quotes have been removed.
     pub(super) start: u32,
     /// Index after the last byte.
     pub(super) end: u32,
@@ -21,18 +21,18 @@ pub(super) struct Field {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The bytes of the row, which are NULL if they are equal to the NULL string.
+    /// Bytes of the row. The field is NULL if these bytes are equal to the NULL string.
     Raw,
-    /// The bytes of the row, which are never NULL.
+    /// Bytes of the row. The field is never NULL.
     Value,
     Null,
-    /// The bytes of the row, from which escapes or quotes have to be removed.
+    /// Bytes of the row from which escapes or quotes have to be removed.
     Escaped,
-    /// Bytes from which escapes or quotes have been removed. They are stored apart from the row.
+    /// Bytes from which escapes or quotes have been removed. These bytes are stored in a separate buffer.
     Unescaped,
 }
 
-/// Properties of the columns, which are equal for all rows.
+/// Properties of the columns. They are the same for all rows.
 #[derive(Clone, Debug)]
 pub(super) struct Shape {
     pub(super) format: FormatCode,
@@ -52,8 +52,8 @@ impl Shape {
     }
 }
 
-/// A row that was received with COPY. The fields are lent from the input, from the buffer for a row that was received in pieces, or from
-/// the buffer for fields without escapes.
+/// A row that was received with COPY. The fields are lent from the input or from the buffers of the reader: one buffer for a row that was
+/// received in several pieces, and one buffer for fields from which escapes or quotes have been removed.
 #[derive(Clone, Copy, Debug)]
 pub struct CopyRow<'r> {
     pub(super) number: u64,
@@ -80,13 +80,13 @@ impl<'r> CopyRow<'r> {
         self.fields.is_empty()
     }
 
-    /// Returns the bytes of a field without escapes and quotes; `None` for NULL and for a field that does not exist.
+    /// Returns the bytes of a field, without escapes and quotes. Returns `None` for NULL, and if the row has no field with this index.
     #[inline]
     pub fn bytes(&self, index: usize) -> Option<&'r [u8]> {
         self.fields.get(index).and_then(|field| self.value(field))
     }
 
-    /// Returns the bytes of all fields, in order; `None` is NULL.
+    /// Returns the bytes of all fields, in order. `None` stands for NULL.
     #[inline]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<&'r [u8]>> + use<'r> {
         let row = *self;
@@ -110,8 +110,8 @@ impl<'r> CopyRow<'r> {
     /// Reads a field as a Rust type.
     ///
     /// # Errors
-    /// The error names the row and the column. [`CopyErrorKind::NoColumn`] when the row has no such field, and [`CopyErrorKind::Value`]
-    /// when the field cannot be read as this type.
+    /// [`CopyErrorKind::NoColumn`] when the row has no field with this index, and [`CopyErrorKind::Value`] when the field cannot be read as
+    /// a `T`. The error names the row and the column.
     #[inline(always)]
     pub fn get<T: FromValue<'r>>(&self, index: usize) -> Result<T, CopyError> {
         let Some(field) = self.fields.get(index) else {
@@ -132,7 +132,8 @@ impl<'r> CopyRow<'r> {
     /// Reads all fields as a tuple.
     ///
     /// # Errors
-    /// The errors of [`get`](Self::get), and [`CopyErrorKind::Width`] when the tuple has another number of members than the row has fields.
+    /// The errors of [`get`](Self::get), and [`CopyErrorKind::Width`] when the number of members of the tuple differs from the number of
+    /// fields.
     #[inline(always)]
     pub fn decode<R: FromCopyRow<'r>>(&self) -> Result<R, CopyError> {
         R::from_copy_row(self)
@@ -144,7 +145,7 @@ impl<'r> CopyRow<'r> {
     }
 }
 
-/// A tuple of up to 16 [`FromValue`]s that reads a row.
+/// A type that reads a whole row of a COPY: a tuple of 1 to 16 [`FromValue`] types.
 pub trait FromCopyRow<'r>: Sized {
     /// Reads the row.
     ///

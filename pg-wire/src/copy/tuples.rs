@@ -1,4 +1,4 @@
-//! Finding the fields of a row in binary format.
+//! Search for the fields of a row in binary format.
 
 use alloc::vec::Vec;
 
@@ -7,26 +7,26 @@ use super::lines::MOST_FIELDS;
 use super::row::{Field, Kind};
 use super::writer::SIGNATURE;
 
-/// Length of the header without its extension: signature, flags, length of the extension.
+/// Length in bytes of the header without its extension: 11 bytes signature, Int32 flags, Int32 length of the extension.
 const HEADER: usize = SIGNATURE.len() + 8;
 
-/// The flags that a reader must know: bits 16 to 31. All of them are unknown to this reader.
+/// Critical flags: bits 16 to 31. A reader must reject data with an unknown critical flag, and this reader knows none.
 const CRITICAL: u32 = 0xffff_0000;
 
 /// State of a reader of the binary format.
 #[derive(Clone, Debug)]
 pub(super) struct Tuples {
     stage: Stage,
-    /// Number of bytes of the current row that have been read.
+    /// Number of bytes of the current row that have been read. Only valid in the stage `Field`.
     position: usize,
-    /// Number of fields of the current row that have not been read.
+    /// Number of fields of the current row that have not been read. Only valid in the stage `Field`.
     left: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Header,
-    /// Inside the extension of the header; the number of bytes that are left.
+    /// Inside the extension of the header, of which this number of bytes is still to be skipped.
     Extension(usize),
     /// Before the number of fields of a row.
     Count,
@@ -36,14 +36,14 @@ enum Stage {
     End,
 }
 
-/// Result of reading.
+/// Result of a call of [`Tuples::read`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Read {
-    /// The row must have at least this number of bytes before reading can continue.
+    /// Reading can continue when at least this number of bytes of the row has been received.
     Need(usize),
-    /// This number of bytes belongs to the header or to the trailer.
+    /// This number of bytes belongs to the header or to the trailer. The caller must remove these bytes.
     Skip(usize),
-    /// The row has ended, and this number of bytes belongs to the row.
+    /// The row is complete. This number of bytes belongs to the row.
     Row(usize),
 }
 
@@ -66,8 +66,9 @@ impl Tuples {
         matches!(self.stage, Stage::Count | Stage::Field)
     }
 
-    /// Fast path: reads a row that lies in `bytes` and has as many fields as `fields` has places. Returns the length of the row. If the
-    /// result is `None`, the content of `fields` has no meaning, and [`read`](Self::read) begins again with the row.
+    /// Fast path: reads the row at the beginning of `bytes`. The row must be complete and have `fields.len()` fields. Returns the length of
+    /// the row. If the result is `None`, the content of `fields` is undefined, and [`read`](Self::read) must read the row from its
+    /// beginning.
     #[inline(always)]
     pub(super) fn read_fast(&self, bytes: &[u8], fields: &mut [Field]) -> Option<usize> {
         let count = bytes.first_chunk()?;
@@ -93,7 +94,7 @@ impl Tuples {
         Some(bytes.len() - rest.len())
     }
 
-    /// Continues with a row. `row` begins with the first byte of the row, and contains the bytes that are received.
+    /// Continues to read the current row. `row` begins with the first byte of the row, and contains all bytes that have been received.
     #[inline]
     pub(super) fn read(
         &mut self,
@@ -132,7 +133,7 @@ impl Tuples {
             let length = i32::from_be_bytes(*length);
             let field = match usize::try_from(length) {
                 Ok(length) => {
-                    // Neither number is larger than the limit or 2^31, so the sum does not overflow 64 bits.
+                    // `start` is at most the limit plus 4, and `length` is below 2^31. So the sum overflows only where `usize` has 32 bits.
                     let end = start.saturating_add(length);
                     if end > limit {
                         return Err(CopyErrorKind::RowTooLong { limit });

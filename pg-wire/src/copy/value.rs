@@ -1,4 +1,4 @@
-//! The trait of values that can be written in every format of COPY.
+//! The trait of values that can be written to a row of a COPY, in every format.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -12,8 +12,8 @@ use crate::param::bindable::Bindable;
 /// A value of a row that is sent with COPY.
 ///
 /// In binary format the value is written as [`Bindable::bound`] returns it, and must be in the binary form of the column's type: an `i32`
-/// for an `int4`. For text types the binary form is the text itself. In text and CSV format the text form is written, which is the form
-/// that the server writes:
+/// for an `int4`. For text types the binary form is the text itself. In text and CSV format the text form of the value is written. It is
+/// the same text form that the server writes:
 ///
 /// | Rust | text form |
 /// | --- | --- |
@@ -23,9 +23,9 @@ use crate::param::bindable::Bindable;
 /// | `str`, `String`, `Cow<str>` | the string |
 /// | `[u8]`, `Vec<u8>`, `Bytes` | `\x` and hexadecimal digits |
 /// | `uuid::Uuid` | with hyphens, in lower case |
-/// | `Option<T>` | that of `T`; `None` is NULL |
+/// | `Option<T>` | the text form of `T`; `None` is NULL |
 ///
-/// [`AsText`](crate::value::AsText) has no implementation: a server would read its text as the binary form of another type.
+/// [`AsText`](crate::value::AsText) does not implement this trait: in binary format, a server would read the text as a binary value.
 ///
 /// ```
 /// use core::fmt::Write;
@@ -61,7 +61,7 @@ impl CopyValue for bool {
     }
 }
 
-/// The decimal digits of the numbers from 0 to 99, two for each.
+/// The decimal digits of the numbers from 0 to 99, two digits for each number.
 const PAIRS: [[u8; 2]; 100] = {
     let mut pairs = [[0; 2]; 100];
     let mut at = 0;
@@ -78,7 +78,7 @@ const PAIRS: [[u8; 2]; 100] = {
 /// Writes a number in decimal.
 #[inline]
 fn write_integer(is_negative: bool, magnitude: u64, field: &mut TextField<'_>) {
-    // An u64 has at most 20 digits.
+    // A u64 has at most 20 digits; one more byte is for the sign.
     let mut text = [b'-'; 21];
     let mut end = text.len();
     let mut rest = magnitude;
@@ -139,7 +139,7 @@ impl Write for Short {
 macro_rules! float {
     ($($type:ty, $largest:literal;)*) => {
         $(impl CopyValue for $type {
-            /// Writes the form of the server, which has an exponent below 0.0001 and from the limit of the type on.
+            /// Writes the same text as the server. The text has an exponent if the magnitude is below 0.0001 or at least `$largest`.
             fn write_text(&self, field: &mut TextField<'_>) {
                 let magnitude = self.abs();
                 let mut short = Short { bytes: [0; 32], length: 0 };
@@ -267,7 +267,7 @@ impl<T: CopyValue> CopyValue for Option<T> {
     note = "values that can be written are listed at `CopyValue`"
 )]
 pub trait CopyValues {
-    /// Returns the number of values, which must be the number that [`each`](Self::each) visits.
+    /// Returns the number of values. It must be equal to the number of values that [`each`](Self::each) visits.
     fn count(&self) -> usize;
 
     /// Passes each value to `visit`, in order.

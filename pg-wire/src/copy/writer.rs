@@ -1,4 +1,4 @@
-//! Writing of rows.
+//! Writer of the rows of a COPY.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -10,18 +10,18 @@ use super::options::{CopyOptions, ForceQuote, Header, RowFormat};
 use super::value::{CopyValue, CopyValues, VisitCopyValue};
 use crate::basic::enums::FormatCode;
 
-/// The beginning of data in binary format.
+/// Signature: the first 11 bytes of data in binary format.
 pub(super) const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 
 /// Writes rows in the format of a COPY.
 ///
-/// The writer appends the rows to a buffer, and the caller sends the buffer as the data of CopyData messages, cut at any byte. The header
-/// is written before the first row. An error leaves the buffer as it was before the call.
+/// The writer appends the rows to a buffer. The caller sends the bytes of the buffer in CopyData messages, which may be cut at any byte.
+/// The header is written before the first row. An error leaves the buffer as it was before the call.
 ///
 /// | format | bytes |
 /// | --- | --- |
 /// | text | for each row: the fields, with a delimiter between two fields, and `\n` |
-/// | CSV | the same, with quotes |
+/// | CSV | as in text format, with quotes instead of escapes |
 /// | binary | 11 bytes signature, Int32 flags (0), Int32 length of the extension (0); for each row Int16 n, n fields, each of them Int32 length (-1 for NULL) and the bytes; at the end Int16 -1 |
 ///
 /// ```
@@ -92,11 +92,11 @@ impl CopyWriter {
         Self::with_names(options, &[] as &[&str]).map(|writer| Self { columns: None, ..writer })
     }
 
-    /// Creates a writer for columns with these names. The writer rejects a row with another number of values.
+    /// Creates a writer for columns with these names. The writer rejects a row whose number of values differs from the number of names.
     ///
     /// # Errors
-    /// [`CopyErrorKind::Option`] for options that the server would reject, and [`CopyErrorKind::NoColumnNamed`] when FORCE_QUOTE names
-    /// another column.
+    /// [`CopyErrorKind::Option`] for options that the server would reject, and [`CopyErrorKind::NoColumnNamed`] when FORCE_QUOTE names a
+    /// column that is not in `names`.
     pub fn with_names(options: &CopyOptions, names: &[impl AsRef<str>]) -> Result<Self, CopyError> {
         options.check()?;
         let names: Vec<String> = names.iter().map(|name| name.as_ref().into()).collect();
@@ -121,7 +121,7 @@ impl CopyWriter {
         })
     }
 
-    /// Sets the number of columns. The writer then rejects a row with another number of values.
+    /// Sets the number of columns. The writer then rejects a row whose number of values differs from this number.
     pub fn columns(self, columns: usize) -> Self {
         Self { columns: Some(columns), ..self }
     }
@@ -134,8 +134,8 @@ impl CopyWriter {
     /// Appends a row to `out`.
     ///
     /// # Errors
-    /// The error names the row and the column. [`CopyErrorKind::Count`] when the row has another number of values than there are columns,
-    /// [`CopyErrorKind::Nul`] when a text contains NUL (in text and CSV format), and other kinds for values that cannot be written.
+    /// [`CopyErrorKind::Count`] when the number of values differs from the number of columns, [`CopyErrorKind::Nul`] when a text contains
+    /// NUL (in text and CSV format), and other kinds for values that cannot be written. The error names the row and the column.
     #[inline]
     pub fn row<R: CopyValues + ?Sized>(&mut self, row: &R, out: &mut Vec<u8>) -> Result<(), CopyError> {
         let start = out.len();
@@ -167,7 +167,7 @@ impl CopyWriter {
         }
     }
 
-    /// Checks the number of columns that the server has announced, and the format.
+    /// Checks the number of columns and the format that the server has announced.
     #[cfg(feature = "std")]
     pub(crate) fn expect(&mut self, columns: usize, is_binary: bool) -> Result<(), CopyErrorKind> {
         if is_binary != self.dialect.is_none() {
@@ -192,7 +192,7 @@ impl CopyWriter {
     /// is written first.
     ///
     /// # Errors
-    /// [`CopyErrorKind::Ended`] when this method has been called before.
+    /// [`CopyErrorKind::Ended`] when this method has already been called, and the errors of [`row`](Self::row) for a header.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), CopyError> {
         if self.state != State::Rows {
             self.begin(out)?;
@@ -234,7 +234,7 @@ impl CopyWriter {
     }
 }
 
-/// Reason why a row cannot be written, and the column.
+/// Reason why a row cannot be written, and the index of the column if the reason concerns a column.
 type Failure = (CopyErrorKind, Option<usize>);
 
 /// A row in text or CSV format.
@@ -300,7 +300,7 @@ struct Tuple<'w> {
 }
 
 impl Tuple<'_> {
-    /// Writes a value of `N` bytes with its length, `M` bytes in total. Returns whether the value has this length.
+    /// Writes the length and the bytes of a value of `N` bytes, `M` bytes in total. Returns false if the value does not have `N` bytes.
     #[inline(always)]
     fn put<const N: usize, const M: usize>(&mut self, bytes: &[u8]) -> bool {
         let Ok(bytes) = <&[u8; N]>::try_from(bytes) else { return false };
@@ -320,7 +320,8 @@ impl VisitCopyValue for Tuple<'_> {
         match bound.as_bytes() {
             None => self.out.extend_from_slice(&(-1i32).to_be_bytes()),
             Some(bytes) => {
-                // Length and value in one array: one check of the capacity instead of two. The length of a number is a constant here.
+                // Length and value are appended as one array, so that the capacity is checked once instead of twice. For a number, the
+                // compiler knows the length and keeps only one of these calls.
                 let is_done = bound.format() == Some(FormatCode::Binary)
                     && (self.put::<1, 5>(bytes)
                         || self.put::<2, 6>(bytes)

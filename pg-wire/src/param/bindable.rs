@@ -20,16 +20,16 @@ use crate::param::bound::{Bound, Written, write_null};
 /// | `str`, `String`, `Cow<str>` | any type, in its text form | text |
 /// | `[u8]`, `Vec<u8>`, `Bytes` | `bytea` | binary |
 /// | `uuid::Uuid` | `uuid` | binary |
-/// | `Option<T>` | the types of `T`; `None` is NULL | that of `T` |
+/// | `Option<T>` | the types of `T`; `None` is NULL | the format of `T` |
 /// | [`AsText`](crate::value::AsText) | any of the types above | text |
 ///
-/// A binary value must be in the binary form of the parameter's type. The server cannot check the form: it knows only the length of the
-/// value. The server rejects an `i32` for an `int8`. But it reads an `i64` for a `float8`, for a `timestamp` or for
-/// an untyped `$1` (which is `text`) as **another value**. If the statement does not make the type obvious, cast (`$1::int4`), name the
+/// A binary value must be in the binary form of the parameter's type. The server cannot check the form, because the message contains only
+/// the length and the bytes. The server rejects an `i32` for an `int8`. But the server reads an `i64` for a `float8`, for a `timestamp` or
+/// for an untyped `$1` (which is `text`) as **another value**. If the statement does not make the type obvious, cast (`$1::int4`), name the
 /// type with [`ParseBuilder::param_types`](crate::client::ParseBuilder::param_types), or bind text. With the description of the statement,
 /// [`StatementDescription::check`](crate::value::StatementDescription::check) finds such a value before it is sent.
 ///
-/// To bind a type of your own, return its bytes: 1, 2, 4, 8 or 16 bytes by value, any other number borrowed.
+/// To bind a type of your own, return the bytes of the value: 1, 2, 4, 8 or 16 bytes by value; any other number as a borrowed slice.
 ///
 /// ```
 /// use pg_wire::{Bindable, Bound};
@@ -57,14 +57,14 @@ pub trait Bindable {
     /// value each time.
     fn bound(&self) -> Bound<'_>;
 
-    /// Checks that the value is sent in a form of the PostgreSQL type `type_oid`, the type of a parameter. A value in text format fits every
-    /// type. Types that are not built into PostgreSQL are not checked: a domain has its own oid, and the form of its base type.
+    /// Checks that the value is sent in a form of the PostgreSQL type `type_oid`, the type of a parameter. A value in text format fits
+    /// every type. Types that are not built into PostgreSQL are not checked: a domain has its own oid, and the form of its base type.
     ///
     /// [`StatementDescription::check`](crate::value::StatementDescription::check) calls this method for each parameter. The default accepts
     /// every type.
     ///
     /// # Errors
-    /// [`WrongType`] when the server would read the bytes as another value, or would reject them.
+    /// [`WrongType`] when the server would read the bytes as another value, or would reject the bytes.
     fn check_type(&self, type_oid: Oid) -> Result<(), WrongType> {
         let _ = type_oid;
         Ok(())

@@ -6,7 +6,7 @@ use crate::basic::oid::Oid;
 /// Type and format of a column. Reading a value of the column requires both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// Oid of the type; 0 if the type is unknown. With an unknown type, only the length of a binary value is checked.
+    /// Oid of the type; 0 if the type is unknown. If the type is unknown, only the length of a binary value is checked.
     pub type_oid: Oid,
     /// Format of the column's values.
     pub format: FormatCode,

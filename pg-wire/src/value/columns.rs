@@ -267,7 +267,7 @@ impl Columns {
         RowError::Value(ValueError { index, name, column, rust_type, mismatch })
     }
 
-    /// Returns the columns if the formats of the rows are known, and a result has begun.
+    /// Returns the columns if the formats of the rows are known and the current result has not ended.
     #[inline(always)]
     pub(super) fn of_rows(&self) -> Option<&[Named]> {
         if self.over || self.formats != Formats::Known { None } else { Some(&self.columns) }
@@ -278,7 +278,7 @@ impl Columns {
         self.formats == Formats::Unknown
     }
 
-    /// Checks that a row can be read: as [`check`](Self::check), and the formats are known.
+    /// Checks that a row can be read: does the check of [`check`](Self::check), and requires that the formats are known.
     pub(super) fn check_formats(&self, row: &DataRow<'_>) -> Result<(), RowError> {
         self.check(row)?;
         if self.formats == Formats::Unknown { Err(RowError::Formats) } else { Ok(()) }

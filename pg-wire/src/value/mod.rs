@@ -21,8 +21,8 @@
 //! ```
 //!
 //! A struct with `#[derive(FromRow)]` (feature `derive`) is read by the names of the columns. [`Columns::prepare`] checks names and types
-//! before the first row. For a prepared statement, keep a [`StatementDescription`]: it checks parameters before they are bound, and knows
-//! the columns in the formats that a Bind requests.
+//! before the first row. For a prepared statement, keep a [`StatementDescription`]. It checks parameters before a Bind, and
+//! returns the columns with the formats that a Bind requests.
 
 mod column;
 mod columns;
@@ -114,7 +114,7 @@ pub trait FromValue<'a>: Sized {
     /// Fast path of [`from_value`](Self::from_value): returns the same value for the most frequent columns, and `None` for all other values
     /// and for all errors. Implementations need not provide this method.
     ///
-    /// The result has no reason of an error, so that the compiler keeps the result in registers.
+    /// The result does not contain the reason of an error, so that the compiler keeps the result in registers.
     #[doc(hidden)]
     #[inline(always)]
     fn from_value_fast(value: Option<&'a [u8]>, column: Column) -> Option<Self> {
@@ -122,8 +122,8 @@ pub trait FromValue<'a>: Sized {
         None
     }
 
-    /// Checks that the type can read values of the column, before a value is received; see [`Columns::prepare`]. Without this method, a
-    /// mismatch is found in the first value.
+    /// Checks that the type can read values of the column, before a value is received; see [`Columns::prepare`]. A type without this method
+    /// reports a mismatch only for the first value.
     ///
     /// # Errors
     /// [`Mismatch::Type`].

@@ -133,9 +133,9 @@ const fn is_equal(a: &[u8], b: &[u8]) -> bool {
     at == a.len() && at == b.len()
 }
 
-/// Fast path: the values of a received row, read in the order of the columns. The only error is "the slow path is needed".
+/// Fast path: reads the values of a received row in the order of the columns. An error only means that the slow path must read the row.
 ///
-/// Without the reasons of errors, every result of this path stays in registers.
+/// The errors of this path contain no reason, so that every result stays in registers.
 pub(super) struct InOrder<'c, 'a> {
     /// The columns of the members.
     columns: core::slice::Iter<'c, Named>,
@@ -259,8 +259,9 @@ impl Columns {
     ///
     /// # Errors
     /// See [`RowError`].
-    // Always inlined, and the slow path takes the row by value: so neither the row nor the result has an address. In memory, they would be
-    // stored in small parts and loaded at once in larger parts, and such a load waits for all stores (20 ns for each row).
+    // Always inlined, and the slow path takes the row by value. So neither the row nor the result has an address, and both stay in
+    // registers. In memory, both would be stored in small parts and loaded at once in larger parts; such a load waits for all stores (20 ns
+    // for a row).
     #[inline(always)]
     pub fn decode<'a, R: FromRow<'a>>(&self, row: &DataRow<'a>) -> Result<R, RowError> {
         match self.decode_in_order(row) {
@@ -327,11 +328,11 @@ impl Columns {
         Members::new(names, prepared.then_some(&self.prepared.order))
     }
 
-    /// Checks that rows of these columns can be read as an `R`: the number of columns, their names and their types. Call this method once
-    /// for each result, to find a mismatch before the first row.
+    /// Checks that rows of these columns can be read as an `R`. Checks the number, the names and the types of the columns. Call this method
+    /// once for each result, to find a mismatch before the first row.
     ///
-    /// For an `R` that is read by name, the method also stores which column belongs to which member. Without this call, each row is
-    /// searched for the names. Only the `R` of the last call is stored, and a new RowDescription drops it.
+    /// For an `R` that is read by name, the method also stores which column belongs to which member. Without this call, the names are
+    /// searched for each row. Only the result of the last call is stored, and a new RowDescription drops this result.
     ///
     /// ```
     /// use pg_wire::{FormatCode, backend::{FieldDescription, RowDescription}, codec::List, oid, value::Columns};
@@ -415,7 +416,8 @@ impl<'a> RowReader<'_, 'a> {
         T::from_value(value?, column).map_err(|mismatch| self.columns.error::<T>(index, mismatch))
     }
 
-    /// Reads the value of the first column with this name. Takes time for the search of the name; see also `#[derive(FromRow)]`.
+    /// Reads the value of the first column with this name. Each call searches the names; `#[derive(FromRow)]` with [`Columns::prepare`]
+    /// does not.
     ///
     /// # Errors
     /// [`RowError::NoColumnNamed`], [`RowError::Damaged`] and [`RowError::Value`].

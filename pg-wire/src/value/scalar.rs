@@ -125,7 +125,7 @@ fn text_integer(bytes: &[u8], type_oid: Oid, wanted: &'static str) -> Result<i12
     }
     text.parse().map_err(|error: core::num::ParseIntError| match error.kind() {
         PosOverflow | NegOverflow => Mismatch::Range { wanted },
-        // The text can be the name of an object, which is no number.
+        // The text can be the name of an object instead of a number.
         _ if OBJECTS.contains(&type_oid) => Mismatch::Type { wanted },
         _ => Mismatch::Malformed,
     })

@@ -18,7 +18,7 @@ const MOST_DIMENSIONS: u32 = 6;
 /// Microseconds in a day. PostgreSQL's `time` includes 24:00:00, which no Rust type for a time of day can represent.
 const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// Requested Rust type. The name of the type decides which special values it can represent.
+/// Requested Rust type. The name of the type decides which special values the type can represent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Target {
     /// Name of the Rust type, with its path.

@@ -14,8 +14,8 @@ use crate::param::params::{Params, VisitParam};
 
 /// The types of a statement's parameters, and the columns of its rows: the reply to a Describe of the statement.
 ///
-/// The description is valid as long as the statement. A program keeps both together, checks the parameters before a Bind, and reads the
-/// rows with the formats that the Bind requests.
+/// The description is valid until the statement is closed. A program keeps both together, checks the parameters before a Bind, and reads
+/// the rows with the formats that the Bind requests.
 ///
 /// ```
 /// use pg_wire::backend::{FieldDescription, ParameterDescription, RowDescription};
@@ -130,7 +130,7 @@ pub enum ParamsError {
         number: usize,
         /// Oid of the parameter's type.
         type_oid: Oid,
-        /// The Rust type, and the type in whose form it is sent.
+        /// The Rust type, and the PostgreSQL type in whose form the value is sent.
         wrong: WrongType,
     },
 }

@@ -46,7 +46,7 @@ fn rows() -> Rc<[Row]> {
     (0..BATCH).map(row).collect()
 }
 
-/// Measurements of the rows of a COPY.
+/// Returns all measurements of the rows of a COPY.
 pub(crate) fn lines() -> Result<Vec<Line>> {
     let (binary, text) = (frames(&CopyOptions::binary())?, frames(&CopyOptions::text())?);
     let unit = "row";
@@ -261,7 +261,7 @@ fn read_by_ours(frames: Frames, options: CopyOptions) -> impl FnMut() -> Result<
     }
 }
 
-/// A reader that has read the header.
+/// Creates a reader that has already read the header.
 fn ready_reader(options: &CopyOptions) -> Result<CopyReader> {
     let mut header = Vec::new();
     CopyWriter::new(options)?.row(&row(0), &mut header)?;

@@ -21,7 +21,7 @@ pub(crate) struct CopyServer {
     /// The bytes that the client has not read.
     replies: VecDeque<&'static [u8]>,
     reader: Option<Waker>,
-    /// The header of the next message of the client, as far as it is received.
+    /// The received bytes of the header of the client's next message.
     head: Vec<u8>,
     /// The number of bytes of the current message that are not received.
     body: usize,
@@ -58,12 +58,12 @@ impl CopyServer {
         }
     }
 
-    /// Skips the login.
+    /// Changes the server to the state after the login.
     pub(crate) fn after_login(self) -> Self {
         Self { is_starting: false, ..self }
     }
 
-    /// The counter of the received bytes.
+    /// Returns the counter of the received bytes.
     pub(crate) fn copied(&self) -> Copied {
         self.copied.clone()
     }

@@ -75,7 +75,7 @@ fn columns(groups: usize, format: FormatCode) -> Columns {
     Columns::of_portal(&RowDescription { fields: List::from(fields.as_slice()) })
 }
 
-/// Rows with `groups` times the four columns.
+/// Creates rows in which the four columns occur `groups` times.
 fn rows(groups: usize, format: FormatCode) -> Result<Frames> {
     let mut failure = None;
     let frames = Frames::fill(|row, out| {
@@ -228,7 +228,7 @@ fn add_item(columns: &Columns, row: &DataRow<'_>, touch: &mut Touch) -> Result<(
     Ok(())
 }
 
-/// Three times the four columns.
+/// The values of a row in which the four columns occur three times.
 type Twelve<'a> = (
     i32,
     &'a str,

@@ -21,7 +21,7 @@ use super::proxies::is_there;
 use crate::line::{Line, Meter, Round, Target, Who};
 use crate::micro::changes;
 
-/// The name of the publication, and the begin of the names of all slots.
+/// The name of the publication, and the prefix of the names of all slots.
 const NAME: &str = "bench_changes";
 
 /// The name of the peer in the report.
@@ -133,8 +133,8 @@ impl Changes {
         self.admin(&format!("{slots} '{NAME}%' and not active")).map(drop)
     }
 
-    /// Runs a program that writes the changes to a file, with a new slot. Returns the resources that the program has used, and the number of
-    /// rows in the file.
+    /// Runs a program that writes the changes to a file, with a new slot. Returns the resources that the program has used, and the number
+    /// of rows in the file.
     fn follow(&self, command: impl FnOnce(&Self, &str, &Path) -> Result<Command>) -> Result<(Usage, u64)> {
         const SLOT: &str = "bench_changes_copy";
         let dir = TempDir::new()?;
@@ -160,7 +160,7 @@ fn pg_cdc(changes: &Changes, slot: &str, out: &Path) -> Result<Command> {
     pg_cdc_with(changes, slot, out, "")
 }
 
-/// With a small `logical_decoding_work_mem`, so that the server streams small transactions too.
+/// Runs pg-cdc with `--streaming`, and with a small `logical_decoding_work_mem`, so that the server also streams small transactions.
 fn pg_cdc_streaming(changes: &Changes, slot: &str, out: &Path) -> Result<Command> {
     let mut command = pg_cdc_with(changes, slot, out, "&options=-c%20logical_decoding_work_mem%3D1MB")?;
     command.arg("--streaming");
@@ -202,7 +202,7 @@ fn run(command: &mut Command) -> Result<Usage> {
     let pid = Pid::from_child(&child);
     let of_process = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", child.id()));
     let mut peak = 0;
-    // NOWAIT leaves the ended process as a zombie, whose CPU time can still be read. The memory of a zombie is 0.
+    // With NOWAIT, the ended process stays a zombie, whose CPU time can still be read. The memory of a zombie reads as 0.
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     while waitid(WaitId::Pid(pid), options)?.is_none() {
         let status = of_process("status")?;
@@ -226,7 +226,7 @@ fn rows(out: &Path) -> Result<u64> {
     let (mut file, mut count) = (fs::File::open(out)?, 0);
     let mut block = Vec::with_capacity(1 << 20);
     loop {
-        // The last bytes of a block may be the begin of the text, so they are searched again with the next block.
+        // The last bytes of a block may be the beginning of the text, so these bytes are searched again with the next block.
         let kept = block.len().min(TEXT.len() - 1);
         block.drain(..block.len() - kept);
         let more = std::io::Read::take(&mut file, 1 << 20);
