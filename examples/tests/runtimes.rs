@@ -29,7 +29,7 @@ fn logged_in(program: &str, url: &str, channel: &str) -> String {
     rest.to_owned()
 }
 
-/// Returns connection strings for both servers. Each has the description of the channel (clear or TLS) that the program must print.
+/// Returns pairs for both servers: a connection string, and the description of the channel (clear or TLS) that the program must print.
 fn ways() -> Vec<(String, &'static str)> {
     let mut ways = Vec::new();
     let verified = format!("sslmode=verify-full&sslrootcert={}", file("PG_TLS_ROOT"));

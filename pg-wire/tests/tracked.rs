@@ -52,7 +52,7 @@ fn a_wait_for_a_reply_that_will_not_arrive_is_an_error_with_the_reason() {
         // The query is queued but not flushed.
         conn.query("select 1");
         assert_eq!(Waiting::Nothing.to_string(), "nothing is owed: was a request or a flush forgotten?");
-        // `recv` returns this error without reading from the stream. So the messages of the script are not buffered yet.
+        // Nothing is owed, so `recv` returns an error and does not read from the stream. The messages of the script stay in the stream.
         assert_eq!(reason(&mut conn).await, Waiting::Nothing);
         conn.discard_batch();
         // Without Flush or Sync, the server keeps its reply. After a Flush, ParseComplete arrives, and then only a Sync leads to another

@@ -133,7 +133,7 @@ impl Tuples {
             let length = i32::from_be_bytes(*length);
             let field = match usize::try_from(length) {
                 Ok(length) => {
-                    // `start` is at most the limit plus 4, and `length` is below 2^31. So the sum overflows only where `usize` has 32 bits.
+                    // With a `usize` of 32 bits, the sum of the two lengths can overflow. A saturated sum is over every limit.
                     let end = start.saturating_add(length);
                     if end > limit {
                         return Err(CopyErrorKind::RowTooLong { limit });

@@ -99,7 +99,7 @@ impl Track {
         self.flushed = self.next_number();
     }
 
-    /// Drops requests that the server ignores from the front of the queue.
+    /// If the server ignores the first requests of the queue, drops these requests.
     pub(super) fn settle(&mut self) {
         if self.current.is_some() {
             return;
