@@ -39,8 +39,8 @@ pub struct Columns {
 /// The columns of the members of a row type that is read by name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Prepared {
-    /// Names of the members. An empty list means that nothing is prepared.
-    pub(super) names: &'static [&'static str],
+    /// Fingerprint of the names of the members; 0 if nothing is prepared.
+    pub(super) fingerprint: u128,
     /// Index of the column of each member.
     pub(super) order: Vec<usize>,
     /// Whether the members are the first columns, in the same order.

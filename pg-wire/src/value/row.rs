@@ -107,30 +107,49 @@ tuples! {
 
 /// Whether a [`FromRow`] has one name for each column, and no name twice; or no names.
 const fn is_consistent(count: usize, names: &[&str]) -> bool {
-    if names.is_empty() {
-        return true;
-    }
-    let mut at = 0;
-    while at < names.len() {
-        let mut other = 0;
-        while other < at {
-            if is_equal(names[at].as_bytes(), names[other].as_bytes()) {
+    let mut rest = names;
+    while let [name, others @ ..] = rest {
+        rest = others;
+        let mut later = others;
+        while let [other, others @ ..] = later {
+            later = others;
+            if is_equal(name.as_bytes(), other.as_bytes()) {
                 return false;
             }
-            other += 1;
         }
-        at += 1;
     }
-    names.len() == count
+    names.is_empty() || names.len() == count
+}
+
+/// Computes a number that identifies a list of names: FNV-1a with 128 bits.
+///
+/// A `const` list has no fixed address, so that a comparison of addresses would not find the same list again.
+const fn fingerprint(names: &[&str]) -> u128 {
+    const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+    let (mut hash, mut names) = (OFFSET, names);
+    while let [name, others @ ..] = names {
+        names = others;
+        let mut bytes = name.as_bytes();
+        while let [byte, others @ ..] = bytes {
+            bytes = others;
+            hash = (hash ^ *byte as u128).wrapping_mul(PRIME);
+        }
+        // The end of a name: a byte that UTF-8 does not contain.
+        hash = (hash ^ 0xff).wrapping_mul(PRIME);
+    }
+    hash
 }
 
 /// Compares bytes in a `const fn`, in which `==` cannot be used.
-const fn is_equal(a: &[u8], b: &[u8]) -> bool {
-    let mut at = 0;
-    while at < a.len() && at < b.len() && a[at] == b[at] {
-        at += 1;
+const fn is_equal(mut a: &[u8], mut b: &[u8]) -> bool {
+    while let ([first, rest @ ..], [other, others @ ..]) = (a, b) {
+        if *first != *other {
+            return false;
+        }
+        (a, b) = (rest, others);
     }
-    at == a.len() && at == b.len()
+    a.is_empty() && b.is_empty()
 }
 
 /// Fast path: reads the values of a received row in the order of the columns. An error only means that the slow path must read the row.
@@ -282,7 +301,7 @@ impl Columns {
         let fits = if R::NAMES.is_empty() {
             columns.len() == R::COUNT
         } else {
-            is_sound && self.begins_with(R::NAMES)
+            is_sound && self.begins_with(R::NAMES, const { fingerprint(R::NAMES) })
         };
         if !fits {
             return None;
@@ -294,8 +313,8 @@ impl Columns {
 
     /// Whether the first columns have these names, in this order.
     #[inline]
-    fn begins_with(&self, names: &'static [&'static str]) -> bool {
-        if core::ptr::eq(self.prepared.names, names) {
+    fn begins_with(&self, names: &'static [&'static str], fingerprint: u128) -> bool {
+        if self.prepared.fingerprint == fingerprint {
             return self.prepared.in_order;
         }
         self.names().take(names.len()).eq(names.iter().copied())
@@ -324,7 +343,7 @@ impl Columns {
     }
 
     fn members(&self, names: &'static [&'static str]) -> Members<'_> {
-        let prepared = !names.is_empty() && core::ptr::eq(self.prepared.names, names);
+        let prepared = !names.is_empty() && self.prepared.fingerprint == fingerprint(names);
         Members::new(names, prepared.then_some(&self.prepared.order))
     }
 
@@ -360,7 +379,7 @@ impl Columns {
         R::check(&mut Checked { columns: self, members: Members::new(R::NAMES, Some(&order)) })?;
         if !R::NAMES.is_empty() {
             let in_order = order.iter().copied().eq(0..R::COUNT);
-            self.prepared = Prepared { names: R::NAMES, in_order, order };
+            self.prepared = Prepared { fingerprint: const { fingerprint(R::NAMES) }, in_order, order };
         }
         Ok(())
     }
