@@ -191,9 +191,9 @@ fn data_that_ends_inside_a_row_stays_an_error() {
 fn a_full_inbox_with_an_incomplete_message_waits_for_the_rest_of_the_message() {
     let notice = frame(b'N', format!("SNOTICE\0M{}\0\0", "x".repeat(1000)).as_bytes());
     let (first, rest) = notice.split_at(500);
-    let mut replies = vec![reads(&[&begin(b'G')]), reads(&[first]), Read::Wait, reads(&[rest])];
+    let mut replies = vec![reads(&[&begin(b'G')]), reads(&[first])];
     replies.extend(vec![Read::Wait; 100]);
-    replies.push(reads(&[&complete("COPY 1"), &ready()]));
+    replies.push(reads(&[rest, &complete("COPY 1"), &ready()]));
     let mut conn = connect(replies, vec![Write::Wait; 20], Limits::BACKEND.read_ahead(200));
     let mut copy = copy_in(&mut conn);
     block_on(copy.row(&(1,))).expect("written");

@@ -56,7 +56,8 @@ impl<T: Transport> Connection<T> {
     ///
     /// If the future is dropped after it was polled, the statement is sent and its replies are outstanding. Then queue
     /// [`copy_fail`](crate::PgProtocol::copy_fail), call [`flush`](Self::flush), and receive the replies with
-    /// [`until_ready`](Self::until_ready). The result is the error 57014 when the COPY had begun. The server ignores the CopyFail otherwise. If the future was never polled, nothing is sent.
+    /// [`until_ready`](Self::until_ready). If the COPY had begun, the result is the error 57014; otherwise the server ignores the CopyFail.
+    /// If the future was never polled, nothing is sent.
     ///
     /// ```
     /// use pg_wire::{Connection, Error, Limits, copy::{CopyOptions, CopyWriter}, testing::Script};
@@ -220,9 +221,14 @@ impl<T: Transport> CopyIn<'_, T> {
                 Err(Error::InboxFull) => {}
                 flushed => return flushed,
             }
-            // Continues to send while no whole message is buffered.
-            let code = self.conn.next_code().await?;
-            self.take(code).await?;
+            // Waits until a whole message is buffered or all bytes are sent.
+            let arrived = poll_fn(|cx| match self.conn.poll_head(cx) {
+                Poll::Pending if !self.conn.is_sending() => Poll::Ready(None),
+                head => head.map(|head| Some(head.map(|head| head.code()))),
+            });
+            if let Some(code) = arrived.await.transpose()? {
+                self.take(code).await?;
+            }
         }
     }
 

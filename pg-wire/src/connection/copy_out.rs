@@ -50,7 +50,8 @@ impl<T: Transport> Connection<T> {
     ///
     /// If the future is dropped after it was polled, the statement is sent and its replies are outstanding. Then queue
     /// [`copy_fail`](crate::PgProtocol::copy_fail), call [`flush`](Self::flush), and receive the replies with
-    /// [`until_ready`](Self::until_ready). The rows are received and dropped. The server ignores the CopyFail unless the statement is a `COPY … FROM STDIN`. If the future was never polled, nothing is sent.
+    /// [`until_ready`](Self::until_ready). The server ignores the CopyFail, unless the statement is a `COPY … FROM STDIN`, which would
+    /// otherwise wait for ever. If the future was never polled, nothing is sent.
     ///
     /// ```
     /// use pg_wire::{Connection, Error, Limits, copy::{CopyOptions, CopyReader}, testing::Script};
