@@ -8,6 +8,8 @@ use pg_stream_tokio::pg_wire::copy::{
 };
 use pg_stream_tokio::pg_wire::{MessageCode, SqlState, TransactionStatus};
 use pg_stream_tokio::{Columns, Connection, Error, PgProtocol, Socket};
+use std::pin::pin;
+use std::task::Poll;
 use support::{Server, get_in, on_both, query};
 
 /// A row of the table of the tests.
@@ -494,5 +496,54 @@ fn a_copy_out_that_fails_leaves_the_connection_ready() {
 
         let unnamed: Result<CopyReader, CopyError> = CopyReader::new(&text.header(Header::Match));
         assert!(unnamed.is_err());
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn another_command_a_long_reason_and_a_long_row_are_accepted() {
+    on_both(async |server| {
+        let mut conn = log_in(server).await;
+        run(&mut conn, "create temp table notes (note text)").await;
+        let text = CopyOptions::text();
+
+        let sql = "copy notes from stdin; begin";
+        let mut copy = conn.copy_in(sql, writer(&text)).await.expect("begun");
+        copy.row(&("a",)).await.expect("written");
+        let end = copy.finish().await.expect("copied");
+        assert_eq!((end.rows, end.status), (1, TransactionStatus::InTransaction));
+        run(&mut conn, "commit").await;
+        let sql = "copy notes to stdout; insert into notes values ('b'), ('c')";
+        let copy = conn.copy_out(sql, reader(&text)).await.expect("begun");
+        assert_eq!(copy.for_each(|_| Ok::<_, Error>(())).await.expect("copied").rows, 1);
+
+        for reason in ["é".repeat(6000), "no\0more".into()] {
+            let mut copy = conn.copy_in("copy notes from stdin", writer(&text)).await.expect("begun");
+            copy.row(&("d",)).await.expect("written");
+            copy.fail(&reason).await.expect("the server confirms");
+            is_ready(&mut conn).await;
+        }
+
+        let note = "é".repeat(2_000_000);
+        let mut copy = conn.copy_in("copy notes from stdin", writer(&text)).await.expect("begun");
+        copy.row(&(&note[..],)).await.expect("written");
+        assert_eq!(copy.finish().await.expect("copied").rows, 1);
+        let sql = "select count(*) from notes where note = repeat('é', 2000000)";
+        assert_eq!(run(&mut conn, sql).await, ["1"]);
+
+        // The documented use after a dropped future: the CopyFail ends a COPY. After another statement, the server ignores the CopyFail.
+        for sql in ["copy notes from stdin", "copy notes to stdout", "select 1"] {
+            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+            if let Poll::Ready(Err(_)) = pin!(conn.copy_in(sql, writer(&text))).poll(&mut cx) {
+                // The server has answered within the first poll, so the connection is ready.
+                continue;
+            }
+            conn.copy_fail("abandoned").flush().await.expect("sent");
+            match conn.until_ready(|_| Ok::<_, Error>(())).await {
+                Err(Error::Server(error)) => assert_eq!(error.sqlstate(), Some(SqlState::QUERY_CANCELED)),
+                ended => assert!(ended.is_ok() && sql != "copy notes from stdin", "{sql}: {ended:?}"),
+            }
+            is_ready(&mut conn).await;
+        }
     });
 }

@@ -1,5 +1,7 @@
 //! Beginning and end of a COPY on a connection.
 
+use core::fmt;
+
 use crate::basic::code::MessageCode;
 use crate::basic::enums::{CopyFormat, TransactionStatus};
 use crate::client::protocol::PgProtocol;
@@ -26,6 +28,25 @@ pub(super) struct Announced {
     pub(super) columns: usize,
 }
 
+/// Progress with the end of a COPY. The caller stores this value, so that no error of the server is lost when a future is dropped.
+pub(super) struct End<E> {
+    outcome: Outcome<E>,
+    /// Number of rows in the first CommandComplete of a COPY.
+    rows: Option<u64>,
+}
+
+impl<E: From<Error>> End<E> {
+    pub(super) fn new() -> Self {
+        Self { outcome: Outcome::new(), rows: None }
+    }
+}
+
+impl<E> fmt::Debug for End<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("End").field("rows", &self.rows).finish_non_exhaustive()
+    }
+}
+
 impl<T: Transport> Connection<T> {
     /// Sends a COPY statement, and waits until the server begins the COPY with the message `begin`.
     pub(super) async fn begin_copy(&mut self, sql: &str, begin: MessageCode) -> Result<Announced, Error> {
@@ -42,7 +63,7 @@ impl<T: Transport> Connection<T> {
                 | MessageCode::COPY_IN_RESPONSE
                 | MessageCode::COPY_OUT_RESPONSE
                 | MessageCode::COPY_BOTH_RESPONSE => {
-                    match self.end_copy(|_| Ok::<_, Error>(())).await {
+                    match self.end_copy(&mut End::<Error>::new(), |_| Ok(())).await {
                         // `Error::Copy` only means that no number of rows was received: the statement may be no COPY.
                         Ok(_) | Err(Error::Copy(_)) => {}
                         Err(error) => return Err(error),
@@ -61,20 +82,24 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Receives messages up to ReadyForQuery, as [`until_ready`](Self::until_ready) does. If the server begins a further COPY, ends that
-    /// COPY: otherwise the server would wait for ever for data.
+    /// Receives messages up to ReadyForQuery, as [`until_ready`](Self::until_ready) does. Ends a further COPY, for which the server would
+    /// otherwise wait for ever. If the future is dropped, a call with the same `end` continues.
     pub(super) async fn end_copy<E: From<Error>>(
         &mut self,
+        end: &mut End<E>,
         mut each: impl FnMut(Frame<'_>) -> Result<(), E>,
     ) -> Result<CopyComplete, E> {
-        let mut outcome = Outcome::new();
-        let mut rows = None;
+        let End { outcome, rows } = end;
         loop {
             let received = self.recv().await;
             let code = received.as_ref().ok().map(|frame| frame.code);
             let ended = outcome.take(received, &mut |frame| {
-                if frame.code == MessageCode::COMMAND_COMPLETE {
-                    rows = frame.decode::<CommandComplete<'_>>().map_err(Error::from)?.rows();
+                if frame.code == MessageCode::COMMAND_COMPLETE && rows.is_none() {
+                    let complete = frame.decode::<CommandComplete<'_>>().map_err(Error::from)?;
+                    // The query string may contain other commands.
+                    if complete.command().as_bytes() == b"COPY" {
+                        *rows = complete.rows();
+                    }
                 }
                 each(frame)
             });
@@ -92,7 +117,12 @@ impl<T: Transport> Connection<T> {
                 Some(MessageCode::COPY_BOTH_RESPONSE) => self.copy_done(),
                 _ => continue,
             };
-            self.flush().await?;
+            match self.flush().await {
+                // `recv` continues to send.
+                Ok(()) | Err(Error::InboxFull) => {}
+                // The server's last messages can still be received.
+                Err(error) => self.outgoing.keep(error),
+            }
         }
     }
 }

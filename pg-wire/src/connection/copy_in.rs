@@ -1,14 +1,14 @@
 //! Sends rows with `COPY … FROM STDIN`.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::future::poll_fn;
-use core::mem::take;
 use core::task::Poll;
 
 use crate::basic::code::MessageCode;
 use crate::basic::sqlstate::SqlState;
 use crate::client::protocol::PgProtocol;
-use crate::connection::copy_end::CopyComplete;
+use crate::connection::copy_end::{CopyComplete, End};
 use crate::connection::error::Error;
 use crate::connection::stream::Transport;
 use crate::connection::whole::Connection;
@@ -16,6 +16,12 @@ use crate::copy::{CopyError, CopyErrorKind, CopyValues, CopyWriter};
 
 /// Size in bytes at which the buffer with the written rows is sent. Larger messages do not make the COPY faster.
 const BLOCK: usize = 64 * 1024;
+
+/// Largest number of bytes of the data in one message. The server accepts about 1 GiB in a message, and a row can be longer.
+const LARGEST: usize = 1024 * 1024;
+
+/// Largest number of bytes of the reason in a CopyFail. The server accepts a length of 10,000 bytes, with Int32 length and the NUL.
+const LONGEST_REASON: usize = 10_000 - 4 - 1;
 
 /// A `COPY … FROM STDIN` that has begun, from [`Connection::copy_in`].
 ///
@@ -26,9 +32,12 @@ const BLOCK: usize = 64 * 1024;
 pub struct CopyIn<'c, T: Transport> {
     conn: &'c mut Connection<T>,
     writer: CopyWriter,
-    /// Written rows that are not yet queued in the outbox.
+    /// Rows, of which the first `queued` bytes are queued.
     data: Vec<u8>,
+    queued: usize,
     phase: Phase,
+    /// Progress with the end of the COPY.
+    end: End<Error>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +56,11 @@ impl<T: Transport> Connection<T> {
     /// The options of `writer` must be equal to the options of the statement;
     /// [`CopyOptions::copy_from`](crate::copy::CopyOptions::copy_from) prints them. During the COPY, notices and notifications are received
     /// and dropped.
+    ///
+    /// If the future is dropped after it was polled, the statement is sent and its replies are outstanding. Then queue
+    /// [`copy_fail`](crate::PgProtocol::copy_fail), call [`flush`](Self::flush), and receive the replies with
+    /// [`until_ready`](Self::until_ready). If the COPY had begun, the result is the error 57014; otherwise the server ignores the CopyFail.
+    /// If the future was never polled, nothing is sent.
     ///
     /// ```
     /// use pg_wire::{Connection, Error, Limits, copy::{CopyOptions, CopyWriter}, testing::Script};
@@ -74,7 +88,14 @@ impl<T: Transport> Connection<T> {
     /// After an error that is not fatal, the connection is ready for the next request.
     pub async fn copy_in(&mut self, sql: &str, writer: CopyWriter) -> Result<CopyIn<'_, T>, Error> {
         let announced = self.begin_copy(sql, MessageCode::COPY_IN_RESPONSE).await?;
-        let mut copy = CopyIn { conn: self, writer, data: Vec::new(), phase: Phase::Copying };
+        let mut copy = CopyIn {
+            conn: self,
+            writer,
+            data: Vec::new(),
+            queued: 0,
+            phase: Phase::Copying,
+            end: End::new(),
+        };
         match copy.writer.expect(announced.columns, announced.is_binary) {
             Ok(()) => Ok(copy),
             Err(kind) => {
@@ -86,8 +107,8 @@ impl<T: Transport> Connection<T> {
 }
 
 impl<T: Transport> CopyIn<'_, T> {
-    /// Writes a row into a buffer. When the buffer has at least 64 KiB, sends the buffer, waits until the stream has accepted the bytes,
-    /// and checks whether the server has failed.
+    /// Writes a row into a buffer. When the buffer has 64 KiB, sends the buffer, waits until the stream has accepted the bytes, and checks
+    /// whether the server has failed. A buffer of more than 1 MiB is sent in messages of 1 MiB.
     ///
     /// If the future is dropped after its first poll, the row is in the buffer and is sent later.
     ///
@@ -126,40 +147,43 @@ impl<T: Transport> CopyIn<'_, T> {
 
     /// Sends the remaining rows and the end of the data, and waits until the server has finished the COPY.
     ///
+    /// After an error that is not fatal, the connection is ready for the next request.
+    ///
+    /// If the future is dropped, the end of the COPY is queued: CopyDone if all rows had been sent, otherwise CopyFail. Call
+    /// [`flush`](Connection::flush) and [`until_ready`](Connection::until_ready), which returns whether the COPY has succeeded.
+    ///
     /// # Errors
     /// The errors of [`row`](Self::row).
     pub async fn finish(mut self) -> Result<CopyComplete, Error> {
-        if self.phase == Phase::Copying {
-            self.writer.finish(&mut self.data)?;
-            self.send().await?;
-            self.conn.copy_done();
-            self.phase = Phase::Ending;
-            self.flush_queued().await?;
-        } else {
+        if self.phase != Phase::Copying {
             self.ended().await?;
         }
-        let ended = self.conn.end_copy(|_| Ok(())).await;
-        self.phase = Phase::Ended;
-        ended
+        if let Err(error) = self.writer.finish(&mut self.data) {
+            self.fail("the client cannot write the data").await?;
+            return Err(error.into());
+        }
+        self.send_data().await?;
+        self.conn.copy_done();
+        self.end().await
     }
 
-    /// Ends the COPY with an error: the server drops all rows of the COPY. The server's error contains `reason`.
+    /// Ends the COPY with an error: the server drops all rows of the COPY. The server's error contains `reason`, at most the first 9,995
+    /// bytes, with spaces instead of NUL characters.
+    ///
+    /// If the future is dropped, the CopyFail is queued, as when the value is dropped.
     ///
     /// # Errors
     /// [`Server`](Error::Server) when the server has failed for another reason, and the errors of [`recv`](Connection::recv) and
     /// [`flush`](Connection::flush).
     pub async fn fail(mut self, reason: &str) -> Result<(), Error> {
-        if self.phase == Phase::Copying {
-            self.data = Vec::new();
-            self.conn.copy_fail(reason);
-            self.flush_queued().await?;
-            self.phase = Phase::Ending;
-        } else if self.phase == Phase::Ended {
-            return Err(CopyError::new(CopyErrorKind::Ended).into());
+        match self.phase {
+            Phase::Copying => {
+                self.conn.copy_fail(&valid_reason(reason));
+            }
+            Phase::Ending => {}
+            Phase::Ended => return Err(CopyError::new(CopyErrorKind::Ended).into()),
         }
-        let ended = self.conn.end_copy(|_| Ok::<_, Error>(())).await;
-        self.phase = Phase::Ended;
-        match ended {
+        match self.end().await {
             Err(Error::Server(error)) if error.sqlstate() == Some(SqlState::QUERY_CANCELED) => Ok(()),
             ended => ended.map(drop),
         }
@@ -168,28 +192,44 @@ impl<T: Transport> CopyIn<'_, T> {
     /// Sends the buffer, then checks whether the server has failed.
     #[inline(never)]
     async fn send(&mut self) -> Result<(), Error> {
-        if !self.data.is_empty() {
-            // `send_copy_data` queues the data before its first wait. If this future is dropped during the wait, the data must not be in
-            // the buffer any more; otherwise the data would be sent twice.
-            let mut data = take(&mut self.data);
-            let sent = self.conn.send_copy_data(&data).await;
-            data.clear();
-            self.data = data;
-            match sent {
+        self.send_data().await?;
+        self.check().await
+    }
+
+    /// Sends the buffer and all queued messages.
+    async fn send_data(&mut self) -> Result<(), Error> {
+        while let Some(data) = self.data.get(self.queued..)
+            && !data.is_empty()
+        {
+            let data = data.get(..LARGEST).unwrap_or(data);
+            // The call queues the data, even if this future is dropped.
+            self.queued += data.len();
+            match self.conn.send_copy_data(data).await {
                 Ok(()) => {}
                 Err(Error::InboxFull) => self.flush_queued().await?,
                 Err(error) => return Err(error),
             }
         }
-        self.check().await
+        self.data.clear();
+        self.queued = 0;
+        // A dropped future may have left queued data.
+        if self.conn.is_sending() { self.flush_queued().await } else { Ok(()) }
     }
 
     /// Sends all queued messages. If messages of the server fill the inbox meanwhile, receives these messages.
     async fn flush_queued(&mut self) -> Result<(), Error> {
         loop {
             match self.conn.flush().await {
-                Err(Error::InboxFull) => self.check().await?,
+                Err(Error::InboxFull) => {}
                 flushed => return flushed,
+            }
+            // Waits until a whole message is buffered or all bytes are sent.
+            let arrived = poll_fn(|cx| match self.conn.poll_head(cx) {
+                Poll::Pending if !self.conn.is_sending() => Poll::Ready(None),
+                head => head.map(|head| Some(head.map(|head| head.code()))),
+            });
+            if let Some(code) = arrived.await.transpose()? {
+                self.take(code).await?;
             }
         }
     }
@@ -206,30 +246,55 @@ impl<T: Transport> CopyIn<'_, T> {
             });
             match arrived.await.transpose()? {
                 None => return Ok(()),
-                Some(MessageCode::ERROR_RESPONSE) => {
-                    self.phase = Phase::Ending;
-                    return self.ended().await;
-                }
-                Some(MessageCode::READY_FOR_QUERY) => return Ok(()),
-                Some(_) => {
-                    self.conn.recv().await?;
-                }
+                Some(code) => self.take(code).await?,
             }
         }
     }
 
-    /// Receives messages up to ReadyForQuery, and returns the error of the server. Later calls return [`CopyErrorKind::Ended`].
+    /// Receives a message that is buffered. Ends the COPY when the server has ended the COPY.
+    async fn take(&mut self, code: MessageCode) -> Result<(), Error> {
+        if matches!(code, MessageCode::ERROR_RESPONSE | MessageCode::READY_FOR_QUERY) {
+            self.phase = Phase::Ending;
+            return self.ended().await;
+        }
+        self.conn.recv().await.map(drop)
+    }
+
+    /// Sends the queued end of the data, and receives messages up to ReadyForQuery.
+    async fn end(&mut self) -> Result<CopyComplete, Error> {
+        self.phase = Phase::Ending;
+        self.data = Vec::new();
+        match self.conn.flush().await {
+            // `end_copy` receives messages, and continues to send.
+            Ok(()) | Err(Error::InboxFull) => {}
+            Err(error) => return Err(error),
+        }
+        let ended = self.conn.end_copy(&mut self.end, |_| Ok(())).await;
+        self.phase = Phase::Ended;
+        ended
+    }
+
+    /// Returns the error of the server after ReadyForQuery has arrived.
     #[cold]
     #[inline(never)]
     async fn ended(&mut self) -> Result<(), Error> {
         if self.phase == Phase::Ending {
             self.data = Vec::new();
-            let ended = self.conn.end_copy(|_| Ok::<_, Error>(())).await;
+            let ended = self.conn.end_copy(&mut self.end, |_| Ok(())).await;
             self.phase = Phase::Ended;
             ended?;
         }
         Err(CopyError::new(CopyErrorKind::Ended).into())
     }
+}
+
+/// Returns the reason for a CopyFail without NUL characters, cut to the longest reason that the server accepts.
+fn valid_reason(reason: &str) -> String {
+    let mut end = reason.len().min(LONGEST_REASON);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    reason.get(..end).unwrap_or_default().replace('\0', " ")
 }
 
 impl<T: Transport> Drop for CopyIn<'_, T> {

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::basic::code::MessageCode;
 use crate::basic::enums::FormatCode;
-use crate::connection::copy_end::CopyComplete;
+use crate::connection::copy_end::{CopyComplete, End};
 use crate::connection::error::Error;
 use crate::connection::stream::Transport;
 use crate::connection::whole::Connection;
@@ -23,8 +23,22 @@ pub struct CopyOut<'c, T: Transport> {
     read: usize,
     /// Whether CopyDone has been received.
     is_done: bool,
-    /// Whether ReadyForQuery has been received.
-    is_over: bool,
+    phase: Phase,
+    /// Progress with the end of the COPY after an error.
+    end: End<Error>,
+    /// The error of a row or of a message, until ReadyForQuery has been received.
+    error: Option<Error>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Copying,
+    /// The COPY has failed. ReadyForQuery has not been received.
+    Failing,
+    /// The COPY has failed. ReadyForQuery has been received.
+    Failed,
+    /// The COPY has succeeded. ReadyForQuery has been received.
+    Ended,
 }
 
 impl<T: Transport> Connection<T> {
@@ -33,6 +47,11 @@ impl<T: Transport> Connection<T> {
     ///
     /// The options of `reader` must be equal to the options of the statement; [`CopyOptions::copy_to`](crate::copy::CopyOptions::copy_to)
     /// prints them. During the COPY, notices and notifications are received and dropped.
+    ///
+    /// If the future is dropped after it was polled, the statement is sent and its replies are outstanding. Then queue
+    /// [`copy_fail`](crate::PgProtocol::copy_fail), call [`flush`](Self::flush), and receive the replies with
+    /// [`until_ready`](Self::until_ready). The server ignores the CopyFail, unless the statement is a `COPY … FROM STDIN`, which would
+    /// otherwise wait for ever. If the future was never polled, nothing is sent.
     ///
     /// ```
     /// use pg_wire::{Connection, Error, Limits, copy::{CopyOptions, CopyReader}, testing::Script};
@@ -67,10 +86,19 @@ impl<T: Transport> Connection<T> {
         let announced = self.begin_copy(sql, MessageCode::COPY_OUT_RESPONSE).await?;
         let format = if announced.is_binary { FormatCode::Binary } else { FormatCode::Text };
         if let Err(kind) = reader.expect(announced.columns, format) {
-            self.end_copy(|_| Ok::<_, Error>(())).await?;
+            self.end_copy(&mut End::<Error>::new(), |_| Ok(())).await?;
             return Err(CopyError::new(kind).into());
         }
-        Ok(CopyOut { conn: self, reader, data: Vec::new(), read: 0, is_done: false, is_over: false })
+        Ok(CopyOut {
+            conn: self,
+            reader,
+            data: Vec::new(),
+            read: 0,
+            is_done: false,
+            phase: Phase::Copying,
+            end: End::new(),
+            error: None,
+        })
     }
 }
 
@@ -84,7 +112,10 @@ impl<T: Transport> CopyOut<'_, T> {
         mut self,
         mut each: impl FnMut(CopyRow<'_>) -> Result<(), E>,
     ) -> Result<CopyComplete, E> {
-        let Self { conn, reader, data, read, is_over, .. } = &mut self;
+        if matches!(self.phase, Phase::Failing | Phase::Failed) {
+            return Err(self.failed().await.into());
+        }
+        let Self { conn, reader, data, read, is_done, phase, .. } = &mut self;
         let mut failure = None;
         let mut rest = data.get(*read..).unwrap_or_default();
         loop {
@@ -98,10 +129,19 @@ impl<T: Transport> CopyOut<'_, T> {
             }
             break;
         }
-        if *is_over && failure.is_none() {
-            return Err(Error::from(CopyError::new(CopyErrorKind::Ended)).into());
+        if *phase == Phase::Ended {
+            return Err(failure.unwrap_or_else(|| Error::from(CopyError::new(CopyErrorKind::Ended)).into()));
         }
-        let end = conn.end_copy(|frame| {
+        if *is_done && failure.is_none() {
+            // A dropped future of `row` has received CopyDone.
+            failure = match reader.finish() {
+                Ok(Some(row)) => each(row).err(),
+                Ok(None) => None,
+                Err(error) => Some(Error::from(error).into()),
+            };
+        }
+        let mut progress = End::new();
+        let end = conn.end_copy(&mut progress, |frame| {
             if failure.is_some() {
                 return Ok(());
             }
@@ -113,10 +153,12 @@ impl<T: Transport> CopyOut<'_, T> {
                     }
                 }
                 MessageCode::COPY_DONE => {
+                    *is_done = true;
                     if let Some(row) = reader.finish().map_err(Error::from)? {
                         each(row)?;
                     }
                 }
+                MessageCode::COMMAND_COMPLETE if !*is_done => return Err(Error::from(unexpected()).into()),
                 MessageCode::COPY_OUT_RESPONSE => return Err(Error::from(unexpected()).into()),
                 _ => {}
             }
@@ -132,7 +174,7 @@ impl<T: Transport> CopyOut<'_, T> {
     /// Returns the next row. This method copies the data of each row once; [`for_each`](Self::for_each) does not copy the data. Returns
     /// `None` after the last row: then the connection is ready for the next request.
     ///
-    /// The future may be dropped at any point; no row is lost.
+    /// The future may be dropped at any point; no row and no error is lost.
     ///
     /// # Errors
     /// - [`Copy`](Error::Copy) when the data is malformed. The remaining rows have been received and dropped.
@@ -150,12 +192,26 @@ impl<T: Transport> CopyOut<'_, T> {
                     break (end - row.len(), end);
                 }
                 Ok(None) => self.read = self.data.len(),
-                Err(error) => return Err(self.abandon(error).await),
+                Err(error) => {
+                    self.error = Some(error.into());
+                    self.begin_failing();
+                }
             }
-            if self.is_over {
-                return Ok(None);
+            match self.phase {
+                Phase::Copying => {}
+                Phase::Failing | Phase::Failed => return Err(self.failed().await),
+                Phase::Ended => return self.reader.finish().map_err(Error::from),
             }
-            match self.conn.next_code().await? {
+            let code = match self.conn.next_code().await {
+                Ok(code) => code,
+                Err(error) if error.is_fatal() => return Err(error),
+                Err(error) => {
+                    self.error = Some(error);
+                    self.begin_failing();
+                    continue;
+                }
+            };
+            match code {
                 MessageCode::COPY_DATA => {
                     let frame = self.conn.recv().await?;
                     self.data.clear();
@@ -168,17 +224,14 @@ impl<T: Transport> CopyOut<'_, T> {
                 }
                 MessageCode::READY_FOR_QUERY if self.is_done => {
                     self.conn.recv().await?;
-                    self.is_over = true;
-                    return self.reader.finish().map_err(Error::from);
+                    self.phase = Phase::Ended;
                 }
                 MessageCode::ERROR_RESPONSE
                 | MessageCode::READY_FOR_QUERY
                 | MessageCode::COPY_IN_RESPONSE
                 | MessageCode::COPY_OUT_RESPONSE
                 | MessageCode::COPY_BOTH_RESPONSE => {
-                    self.is_over = true;
-                    self.conn.end_copy(|_| Ok::<_, Error>(())).await?;
-                    return Err(unexpected().into());
+                    self.begin_failing();
                 }
                 _ => {
                     self.conn.recv().await?;
@@ -193,16 +246,34 @@ impl<T: Transport> CopyOut<'_, T> {
         self.reader.rows()
     }
 
-    /// Receives and drops the remaining rows after an error.
+    /// Changes to the phase in which the remaining rows are dropped. The data is dropped too, so `row` reads no further row.
     #[cold]
-    async fn abandon(&mut self, error: CopyError) -> Error {
-        if self.is_over {
-            return error.into();
+    fn begin_failing(&mut self) {
+        self.phase = Phase::Failing;
+        self.data = Vec::new();
+        self.read = 0;
+    }
+
+    /// Receives and drops the remaining rows after an error, and returns the error. If the future is dropped, the next call continues.
+    #[cold]
+    #[inline(never)]
+    async fn failed(&mut self) -> Error {
+        if self.phase == Phase::Failed {
+            return CopyError::new(CopyErrorKind::AfterError).into();
         }
-        self.is_over = true;
-        match self.conn.end_copy(|_| Ok::<_, Error>(())).await {
-            Err(fatal) if fatal.is_fatal() => fatal,
-            _ => error.into(),
+        let end = loop {
+            match self.conn.end_copy(&mut self.end, |_| Ok(())).await {
+                // A further message that is over its limit.
+                Err(Error::Frame(error)) if !error.is_fatal() => {}
+                end => break end,
+            }
+        };
+        self.phase = Phase::Failed;
+        match (end, self.error.take()) {
+            (Err(fatal), _) if fatal.is_fatal() => fatal,
+            (_, Some(error)) => error,
+            (Ok(_) | Err(Error::Copy(_)), None) => unexpected().into(),
+            (Err(error), None) => error,
         }
     }
 }

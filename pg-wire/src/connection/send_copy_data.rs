@@ -48,7 +48,8 @@ impl<T: Transport> Connection<T> {
     ///
     /// # Errors
     /// The errors of [`flush`](Self::flush). After [`InboxFull`](Error::InboxFull), call `flush`. Data of more than 2,147,483,643
-    /// bytes, the longest body of a message, is rejected together with its batch.
+    /// bytes, the longest body of a message, is rejected together with its batch. A PostgreSQL server accepts at most 1,073,741,818
+    /// bytes in a CopyData, and ends the connection otherwise. Data may be cut into messages at any byte.
     pub fn send_copy_data(&mut self, data: &[u8]) -> impl Future<Output = Result<(), Error>> {
         let (data, refused) = match begin(&mut self.outgoing, data) {
             Ok(data) => (data, None),

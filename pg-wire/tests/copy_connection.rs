@@ -1,0 +1,321 @@
+//! Tests of a COPY on a connection: dropped futures, a server that sends while the client sends, and replies in an unusual order.
+
+mod support;
+
+use pg_wire::copy::{CopyErrorKind, CopyOptions, CopyReader, CopyWriter, Header};
+use pg_wire::{Connection, CopyIn, CopyOut, Error, Frame, Limits, SqlState, TransactionStatus};
+use std::pin::pin;
+use support::{Read, Steps, Write, block_on, frame, poll_once};
+
+const SQL: &str = "copy t from stdin";
+
+/// Returns a CopyInResponse (`G`) or a CopyOutResponse (`H`) for one column in text format.
+fn begin(code: u8) -> Vec<u8> {
+    frame(code, b"\0\0\x01\0\0")
+}
+
+fn data(rows: &[u8]) -> Vec<u8> {
+    frame(b'd', rows)
+}
+
+fn done() -> Vec<u8> {
+    frame(b'c', b"")
+}
+
+fn complete(tag: &str) -> Vec<u8> {
+    frame(b'C', format!("{tag}\0").as_bytes())
+}
+
+fn ready() -> Vec<u8> {
+    frame(b'Z', b"I")
+}
+
+fn server_error(sqlstate: &str) -> Vec<u8> {
+    frame(b'E', format!("SERROR\0VERROR\0C{sqlstate}\0Mfailed\0\0").as_bytes())
+}
+
+fn reads(parts: &[&[u8]]) -> Read {
+    Read::Bytes(parts.concat())
+}
+
+/// Creates a connection. The stream accepts the whole statement in one write; `writes` are the results of later writes.
+fn connect(
+    reads: impl IntoIterator<Item = Read>,
+    writes: impl IntoIterator<Item = Write>,
+    limits: Limits,
+) -> Connection<Steps> {
+    let mut steps = Steps::reading(reads);
+    steps.at_end = Read::Never;
+    steps.writes = [Write::Take(usize::MAX)].into_iter().chain(writes).collect();
+    Connection::new(steps, limits)
+}
+
+fn copy_in(conn: &mut Connection<Steps>) -> CopyIn<'_, Steps> {
+    let writer = CopyWriter::new(&CopyOptions::text()).expect("the options are valid");
+    block_on(conn.copy_in(SQL, writer)).expect("the COPY has begun")
+}
+
+fn copy_out(conn: &mut Connection<Steps>) -> CopyOut<'_, Steps> {
+    let reader = CopyReader::new(&CopyOptions::text()).expect("the options are valid");
+    block_on(conn.copy_out("copy t to stdout", reader)).expect("the COPY has begun")
+}
+
+/// Returns the code and the body of each message that was written after the statement.
+fn written(conn: &Connection<Steps>) -> Vec<(u8, Vec<u8>)> {
+    let (mut rest, mut frames) = (&conn.transport().wrote[..], Vec::new());
+    while let [code, a, b, c, d, body @ ..] = rest {
+        let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize - 4;
+        frames.push((*code, body.get(..length).expect("the message is complete").to_vec()));
+        rest = &body[length..];
+    }
+    assert!(rest.is_empty(), "the last message is complete");
+    assert_eq!(frames.remove(0).0, b'Q');
+    frames
+}
+
+fn state<T>(result: Result<T, Error>) -> Option<SqlState> {
+    match result.map(drop) {
+        Err(Error::Server(error)) => error.sqlstate(),
+        other => panic!("expected an error of the server: {other:?}"),
+    }
+}
+
+fn message<T>(result: Result<T, Error>) -> String {
+    match result.map(drop) {
+        Err(Error::Copy(error)) => error.to_string(),
+        other => panic!("expected an error of the COPY: {other:?}"),
+    }
+}
+
+// ---- COPY TO STDOUT -------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_server_error_is_not_lost_when_the_future_is_dropped_before_ready_for_query() {
+    let start = [&begin(b'H')[..], &data(b"1\n"), &server_error("22012")];
+    let start = || [reads(&start), Read::Wait, Read::Wait, reads(&[&ready()])];
+
+    let mut conn = connect(start(), [], Limits::BACKEND);
+    let mut copy = copy_out(&mut conn);
+    assert_eq!(block_on(copy.row()).expect("a row").expect("one row").number(), 1);
+    assert!(poll_once(pin!(copy.row())).is_pending());
+    assert!(poll_once(pin!(copy.row())).is_pending());
+    assert_eq!(state(block_on(copy.row())), Some(SqlState::DIVISION_BY_ZERO));
+    assert_eq!(message(block_on(copy.row())), "COPY: an earlier error has ended the data");
+    drop(copy);
+    assert!(conn.is_quiet(), "ReadyForQuery has been received");
+
+    let mut conn = connect(start(), [], Limits::BACKEND);
+    let mut copy = copy_out(&mut conn);
+    assert!(block_on(copy.row()).expect("a row").is_some());
+    assert!(poll_once(pin!(copy.row())).is_pending());
+    let all = copy.for_each(|_| Ok::<_, Error>(()));
+    assert_eq!(state(block_on(all)), Some(SqlState::DIVISION_BY_ZERO));
+    assert!(conn.is_quiet());
+}
+
+#[test]
+fn the_error_of_a_row_is_not_lost_when_the_future_is_dropped() {
+    let rest = [&done()[..], &complete("COPY 2"), &ready()];
+    let reads = [reads(&[&begin(b'H'), &data(b"1\n1\t2\n")]), Read::Wait, reads(&rest)];
+    let mut conn = connect(reads, [], Limits::BACKEND);
+    let mut copy = copy_out(&mut conn);
+    assert!(block_on(copy.row()).expect("a row").is_some());
+    assert!(poll_once(pin!(copy.row())).is_pending());
+    assert_eq!(message(block_on(copy.row())), "COPY row 2, column 1: found 2 fields, expected 1");
+    assert_eq!(message(block_on(copy.row())), "COPY: an earlier error has ended the data");
+    drop(copy);
+    assert!(conn.is_quiet());
+}
+
+#[test]
+fn a_message_over_its_limit_ends_the_copy_and_the_connection_is_ready() {
+    let rest = [&data(b"2\n")[..], &done(), &complete("COPY 3"), &ready()];
+    let reads = [reads(&[&begin(b'H'), &data(&[b'1'; 5000])]), reads(&rest)];
+    let mut conn = connect(reads, [], Limits::BACKEND.bulk(1000));
+    let mut copy = copy_out(&mut conn);
+    assert!(matches!(block_on(copy.row()).map(|_| ()), Err(Error::Frame(_))));
+    assert_eq!(message(block_on(copy.row())), "COPY: an earlier error has ended the data");
+    drop(copy);
+    assert!(conn.is_quiet());
+}
+
+#[test]
+fn for_each_passes_the_last_row_after_a_dropped_row_has_received_copy_done() {
+    let start = [&begin(b'H')[..], &data(b"1\n2"), &done()];
+    let reads = [reads(&start), Read::Wait, reads(&[&complete("COPY 2"), &ready()])];
+    let mut conn = connect(reads, [], Limits::BACKEND);
+    let mut copy = copy_out(&mut conn);
+    assert!(block_on(copy.row()).expect("a row").is_some());
+    assert!(poll_once(pin!(copy.row())).is_pending());
+    let mut last = Vec::new();
+    let end = block_on(copy.for_each(|row| {
+        last.push(row.get::<i32>(0)?);
+        Ok::<_, Error>(())
+    }));
+    assert_eq!(end.expect("copied").rows, 2);
+    assert_eq!(last, [2]);
+}
+
+#[test]
+fn a_copy_without_copy_done_is_an_error() {
+    let replies = [&begin(b'H')[..], &data(b"1\n"), &complete("COPY 1"), &ready()];
+    let mut conn = connect([reads(&replies)], [], Limits::BACKEND);
+    let end = block_on(copy_out(&mut conn).for_each(|_| Ok::<_, Error>(())));
+    assert_eq!(message(end), "COPY: the statement caused no end of a single COPY");
+    assert!(conn.is_quiet());
+
+    let mut conn = connect([reads(&replies)], [], Limits::BACKEND);
+    let mut copy = copy_out(&mut conn);
+    assert!(block_on(copy.row()).expect("a row").is_some());
+    assert_eq!(message(block_on(copy.row())), "COPY: the statement caused no end of a single COPY");
+    drop(copy);
+    assert!(conn.is_quiet());
+}
+
+#[test]
+fn data_that_ends_inside_a_row_stays_an_error() {
+    let start = [&frame(b'H', b"\x01\0\x01\0\x01")[..], &data(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0")];
+    let replies = [&start.concat()[..], &done(), &complete("COPY 0"), &ready()];
+    let mut conn = connect([reads(&replies)], [], Limits::BACKEND);
+    let reader = CopyReader::new(&CopyOptions::binary()).expect("the options are valid");
+    let mut copy = block_on(conn.copy_out("copy t to stdout", reader)).expect("the COPY has begun");
+    assert_eq!(message(block_on(copy.row())), "COPY row 1: the data ended too early");
+    assert!(message(block_on(copy.row())).ends_with("an earlier error has ended the data"));
+    drop(copy);
+    assert!(conn.is_quiet());
+}
+
+// ---- COPY FROM STDIN ------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_full_inbox_with_an_incomplete_message_waits_for_the_rest_of_the_message() {
+    let notice = frame(b'N', format!("SNOTICE\0M{}\0\0", "x".repeat(1000)).as_bytes());
+    let (first, rest) = notice.split_at(500);
+    let mut replies = vec![reads(&[&begin(b'G')]), reads(&[first])];
+    replies.extend(vec![Read::Wait; 100]);
+    replies.push(reads(&[rest, &complete("COPY 1"), &ready()]));
+    let mut conn = connect(replies, vec![Write::Wait; 20], Limits::BACKEND.read_ahead(200));
+    let mut copy = copy_in(&mut conn);
+    block_on(copy.row(&(1,))).expect("written");
+    assert!(poll_once(pin!(copy.flush())).is_pending(), "the stream accepts no bytes");
+    block_on(copy.flush()).expect("sent");
+    assert_eq!(block_on(copy.finish()).expect("copied").rows, 1);
+    assert_eq!(written(&conn), [(b'd', b"1\n".to_vec()), (b'c', vec![])]);
+}
+
+#[test]
+fn ready_for_query_during_the_copy_is_an_error() {
+    let replies = [reads(&[&begin(b'G')]), reads(&[&ready()])];
+    let mut conn = connect(replies.clone(), vec![Write::Wait; 20], Limits::BACKEND.read_ahead(6));
+    let mut copy = copy_in(&mut conn);
+    block_on(copy.row(&(1,))).expect("written");
+    let expected = "COPY: the statement caused no CommandComplete with a number of rows";
+    assert_eq!(message(block_on(copy.flush())), expected);
+    assert_eq!(message(block_on(copy.row(&(2,)))), "COPY: the data has ended");
+
+    let mut conn = connect(replies, [], Limits::BACKEND);
+    let mut copy = copy_in(&mut conn);
+    assert_eq!(message(block_on(copy.flush())), expected);
+}
+
+#[test]
+fn a_flush_sends_the_rows_of_a_dropped_future() {
+    let writes = [Write::Take(10), Write::Wait, Write::Wait, Write::Wait, Write::Wait];
+    let mut conn = connect([reads(&[&begin(b'G')])], writes, Limits::BACKEND);
+    let mut copy = copy_in(&mut conn);
+    let text = "x".repeat(70_000);
+    assert!(poll_once(pin!(copy.row(&(&text[..],)))).is_pending());
+    block_on(copy.flush()).expect("sent");
+    drop(copy);
+    assert_eq!(written(&conn), [(b'd', format!("{text}\n").into_bytes())]);
+    assert_eq!(conn.transport().flushed, conn.transport().wrote.len());
+}
+
+#[test]
+fn an_error_is_not_lost_when_the_future_of_a_row_is_dropped_before_ready_for_query() {
+    let replies = [reads(&[&begin(b'G')]), reads(&[&server_error("23505")]), Read::Wait, reads(&[&ready()])];
+    let mut conn = connect(replies, [], Limits::BACKEND);
+    let mut copy = copy_in(&mut conn);
+    assert!(poll_once(pin!(copy.flush())).is_pending());
+    assert_eq!(state(block_on(copy.row(&(1,)))), Some(SqlState::UNIQUE_VIOLATION));
+    drop(copy);
+    assert!(conn.is_quiet());
+}
+
+#[test]
+fn any_reason_of_a_failure_is_a_valid_copy_fail() {
+    let long = format!("x{}", "é".repeat(6000));
+    let cut = format!("x{}", "é".repeat(4997));
+    for (reason, sent) in [("no more", "no more"), ("a\0b\0", "a b "), (&long, &cut), ("", "")] {
+        let replies = [reads(&[&begin(b'G')]), reads(&[&server_error("57014"), &ready()])];
+        let mut conn = connect(replies, [], Limits::BACKEND);
+        block_on(copy_in(&mut conn).fail(reason)).expect("the server confirms");
+        assert_eq!(written(&conn), [(b'f', format!("{sent}\0").into_bytes())]);
+        assert!(conn.is_quiet());
+    }
+}
+
+#[test]
+fn a_failure_is_confirmed_when_the_inbox_is_full() {
+    let notice = frame(b'N', format!("SNOTICE\0M{}\0\0", "x".repeat(200)).as_bytes());
+    let replies = [reads(&[&begin(b'G')]), reads(&[&notice, &server_error("57014"), &ready()])];
+    let mut conn = connect(replies, vec![Write::Wait; 4], Limits::BACKEND.read_ahead(100));
+    block_on(copy_in(&mut conn).fail("no more")).expect("the server confirms");
+}
+
+#[test]
+fn a_header_that_cannot_be_written_ends_the_copy_and_the_connection_is_ready() {
+    let replies = [reads(&[&begin(b'G')]), reads(&[&server_error("57014"), &ready()])];
+    let mut conn = connect(replies, [], Limits::BACKEND);
+    let options = CopyOptions::text().null("").header(Header::Present);
+    let writer = CopyWriter::with_names(&options, &[""]).expect("the options are valid");
+    let copy = block_on(conn.copy_in(SQL, writer)).expect("the COPY has begun");
+    let Err(Error::Copy(error)) = block_on(copy.finish()) else { panic!("the name is like NULL") };
+    assert!(matches!(error.kind(), CopyErrorKind::EmptyIsNull), "{error}");
+    assert_eq!(written(&conn).first().map(|(code, _)| *code), Some(b'f'));
+    assert!(conn.is_quiet());
+}
+
+#[test]
+fn a_long_row_is_sent_in_several_messages_in_spite_of_dropped_futures() {
+    let text = "x".repeat(2_500_000);
+    let writes: Vec<_> = (0..30).flat_map(|_| [Write::Take(200_000), Write::Wait]).collect();
+    let mut conn = connect([reads(&[&begin(b'G')])], writes, Limits::BACKEND);
+    let mut copy = copy_in(&mut conn);
+    assert!(poll_once(pin!(copy.row(&(&text[..],)))).is_pending());
+    let mut dropped = 0;
+    while poll_once(pin!(copy.flush())).is_pending() {
+        dropped += 1;
+        assert!(dropped < 100, "the stream accepts the bytes");
+    }
+    assert!(dropped > 2);
+    drop(copy);
+    let frames = written(&conn);
+    assert_eq!(frames.iter().map(|(_, body)| body.len()).collect::<Vec<_>>(), [1 << 20, 1 << 20, 402_849]);
+    let all: Vec<u8> = frames.into_iter().flat_map(|(_, body)| body).collect();
+    assert!(all == format!("{text}\n").into_bytes(), "each byte is sent once");
+}
+
+#[test]
+fn the_number_of_rows_is_that_of_the_copy_and_not_of_a_later_command() {
+    for (tags, rows) in [(["COPY 2", "BEGIN"], 2), (["COPY 3", "INSERT 0 7"], 3), (["COPY 4", "SELECT 1"], 4)]
+    {
+        let replies = [&begin(b'G')[..], &complete(tags[0]), &complete(tags[1]), &frame(b'Z', b"T")];
+        let mut conn = connect([reads(&replies)], [], Limits::BACKEND);
+        let end = block_on(copy_in(&mut conn).finish()).expect("copied");
+        assert_eq!((end.rows, end.status), (rows, TransactionStatus::InTransaction));
+    }
+}
+
+#[test]
+fn a_dropped_future_of_copy_in_is_followed_by_copy_fail_and_until_ready() {
+    use pg_wire::PgProtocol;
+    let replies = [Read::Wait, reads(&[&begin(b'G'), &server_error("57014"), &ready()])];
+    let mut conn = connect(replies, [], Limits::BACKEND);
+    let writer = CopyWriter::new(&CopyOptions::text()).expect("the options are valid");
+    assert!(poll_once(pin!(conn.copy_in(SQL, writer))).is_pending());
+    block_on(conn.copy_fail("abandoned").flush()).expect("sent");
+    let none = |_: Frame<'_>| Ok::<_, Error>(());
+    assert_eq!(state(block_on(conn.until_ready(none))), Some(SqlState::QUERY_CANCELED));
+    assert!(conn.is_quiet());
+}
