@@ -325,7 +325,7 @@ impl Columns {
     fn decode_searched<'a, R: FromRow<'a>>(&self, row: DataRow<'a>) -> Result<R, RowError> {
         let reader = self.read(&row)?;
         self.check_members::<R>()?;
-        let mut fields = Searched { reader, members: self.members(R::NAMES) };
+        let mut fields = Searched { reader, members: self.members::<R>() };
         let value = R::read(&mut fields)?;
         fields.reader.finish()?;
         Ok(value)
@@ -333,7 +333,8 @@ impl Columns {
 
     /// Checks the number of columns, and that `R` is consistent.
     fn check_members<'a, R: FromRow<'a>>(&self) -> Result<(), RowError> {
-        if !is_consistent(R::COUNT, R::NAMES) {
+        let is_sound = const { is_consistent(R::COUNT, R::NAMES) };
+        if !is_sound {
             return Err(RowError::Members);
         }
         if R::NAMES.is_empty() && R::COUNT != self.len() {
@@ -342,9 +343,9 @@ impl Columns {
         Ok(())
     }
 
-    fn members(&self, names: &'static [&'static str]) -> Members<'_> {
-        let prepared = !names.is_empty() && self.prepared.fingerprint == fingerprint(names);
-        Members::new(names, prepared.then_some(&self.prepared.order))
+    fn members<'a, R: FromRow<'a>>(&self) -> Members<'_> {
+        let is_prepared = self.prepared.fingerprint == const { fingerprint(R::NAMES) };
+        Members::new(R::NAMES, is_prepared.then_some(&self.prepared.order))
     }
 
     /// Checks that rows of these columns can be read as an `R`. Checks the number, the names and the types of the columns. Call this method
