@@ -649,6 +649,27 @@ fn a_frame_over_the_limit_is_skipped_and_no_other_frame() {
     });
 }
 
+#[test]
+fn until_ready_receives_all_messages_after_a_message_over_its_limit() {
+    let failed = frame(b'E', b"SERROR\0C22012\0Mdivision by zero\0\0");
+    let (long, ready) = (frame(b'D', &[0; 30_001]), frame(b'Z', b"I"));
+    let conn_of = |says: Vec<u8>| {
+        let reads = says.chunks(700).map(|piece| Read::Bytes(piece.to_vec())).collect::<Vec<_>>();
+        Connection::new(Steps::reading(reads), Limits::BACKEND.before_authentication())
+    };
+    let next = frame(b'Z', b"T");
+    for (says, is_server) in
+        [([&long[..], &ready, &next].concat(), false), ([&failed[..], &long, &ready, &next].concat(), true)]
+    {
+        let mut conn = conn_of(says);
+        let error = block_on(conn.until_ready(|_| Ok::<_, Error>(()))).expect_err("the first error");
+        assert_eq!(matches!(error, Error::Server(_)), is_server, "{error:?}");
+        // The first ReadyForQuery has been received.
+        let status = block_on(conn.until_ready(|_| Ok::<_, Error>(()))).expect("no error");
+        assert_eq!(status, pg_wire::TransactionStatus::InTransaction);
+    }
+}
+
 const FATAL: &[u8] = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0";
 
 /// Checks that `recv` returns the server's last message, then the end of the stream, and then `Poisoned`.

@@ -46,9 +46,9 @@ impl<T: Transport> Connection<T> {
     /// ```
     ///
     /// # Errors
-    /// The first error of the server or of `each`. An error of the connection ends the call at once. If an error of the server or
-    /// of `each` came before the error of the connection, the earlier error is returned: a server's last error explains why the connection
-    /// ended.
+    /// The first error of the server or of `each`. A message over its limit is such an error too: the message is skipped, and the remaining
+    /// messages are received. A fatal error of the connection ends the call at once. If another error came before the fatal error, the
+    /// earlier error is returned: a server's last error explains why the connection ended.
     pub async fn until_ready<E: From<Error>>(
         &mut self,
         mut each: impl FnMut(Frame<'_>) -> Result<(), E>,
@@ -128,6 +128,11 @@ impl<E: From<Error>> Outcome<E> {
             Ok(frame) => {
                 let error = frame.decode::<ErrorResponse<'_>>();
                 let error = error.map_or_else(Error::from, |error| Error::Server(error.to_owned()));
+                self.failure.get_or_insert_with(|| error.into());
+                return None;
+            }
+            // A message over its limit is skipped, and the next message can be received.
+            Err(error @ Error::Frame(_)) if !error.is_fatal() => {
                 self.failure.get_or_insert_with(|| error.into());
                 return None;
             }
