@@ -373,7 +373,7 @@ fn a_copy_that_is_given_up_leaves_the_connection_ready() {
         let error = copy.row(&(2, "a\0b")).await.unwrap_err();
         assert!(error.to_string().starts_with("COPY row 2, column 1: "), "{error}");
         let error = copy.row(&(2,)).await.unwrap_err();
-        assert_eq!(error.to_string(), "COPY row 2: found 1 fields, expected 2");
+        assert_eq!(error.to_string(), "COPY row 2: expected 2 fields, found 1");
         copy.row(&(3, "c")).await.expect("written");
         assert_eq!(copy.finish().await.expect("copied").rows, 2);
 
@@ -404,7 +404,7 @@ fn a_copy_that_is_given_up_leaves_the_connection_ready() {
         }
         let error =
             conn.copy_in("copy keys from stdin", writer(&text).columns(3)).await.map(drop).unwrap_err();
-        assert_eq!(error.to_string(), "COPY: found 3 fields, expected 2");
+        assert_eq!(error.to_string(), "COPY: expected 2 fields, found 3");
         is_ready(&mut conn).await;
         let error = conn.copy_in("copy nothing from stdin", writer(&text)).await.map(drop).unwrap_err();
         assert!(matches!(error, Error::Server(_)), "{error}");

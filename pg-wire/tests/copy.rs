@@ -318,13 +318,13 @@ fn a_field_without_escapes_is_lent_from_the_input() {
 fn errors_name_the_row_and_the_column() {
     let text = CopyOptions::text;
     let errors: [(CopyReader, &[u8], &str); 16] = [
-        (reader(&text()).columns(2), b"1\t2\n3\n", "COPY row 2, column 1: found 1 fields, expected 2"),
-        (reader(&text()).columns(2), b"1\t2\n3\t4\t5\n", "COPY row 2, column 2: found 3 fields, expected 2"),
-        (reader(&text()), b"1\t2\n3\n", "COPY row 2, column 1: found 1 fields, expected 2"),
+        (reader(&text()).columns(2), b"1\t2\n3\n", "COPY row 2, column 1: expected 2 fields, found 1"),
+        (reader(&text()).columns(2), b"1\t2\n3\t4\t5\n", "COPY row 2, column 2: expected 2 fields, found 3"),
+        (reader(&text()), b"1\t2\n3\n", "COPY row 2, column 1: expected 2 fields, found 1"),
         (
             CopyReader::with_names(&text(), &["a", "b"]).expect("valid"),
             b"1\n",
-            "COPY row 1, column 1 \"b\": found 1 fields, expected 2",
+            "COPY row 1, column 1 \"b\": expected 2 fields, found 1",
         ),
         (reader(&text()), b"a\nb\\.\n", "COPY row 2, column 0: the end marker \\. is not alone on its line"),
         (reader(&text()), b"a\n\\.b\n", "COPY row 2, column 0: the end marker \\. is not alone on its line"),
@@ -347,7 +347,7 @@ fn errors_name_the_row_and_the_column() {
         (
             reader(&CopyOptions::binary()),
             b"PGCOPY\n\xff\r\n\0\0\0\0\0\x80\0\0\0",
-            "COPY header: found the length or count -2147483648",
+            "COPY header: expected a length or a number of fields, found -2147483648",
         ),
         (
             reader(&CopyOptions::binary()),
@@ -357,12 +357,12 @@ fn errors_name_the_row_and_the_column() {
         (
             reader(&CopyOptions::binary()),
             b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\xff\xfe",
-            "COPY row 1, column 0: found the length or count -2",
+            "COPY row 1, column 0: expected a length or a number of fields, found -2",
         ),
         (
             reader(&CopyOptions::binary()),
             b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\0\x02\xff\xff\xff\xff\xff\xff\xff\xfe",
-            "COPY row 1, column 1: found the length or count -2",
+            "COPY row 1, column 1: expected a length or a number of fields, found -2",
         ),
         (
             reader(&CopyOptions::binary()),
@@ -404,7 +404,7 @@ fn a_row_that_cannot_be_written_leaves_the_buffer_unchanged() {
     );
     assert_eq!(data, b"before");
     let error = writer.row(&(1i32,), &mut data).unwrap_err();
-    assert_eq!(error.to_string(), "COPY row 1: found 1 fields, expected 2");
+    assert_eq!(error.to_string(), "COPY row 1: expected 2 fields, found 1");
     writer.row(&(1i32, "a"), &mut data).expect("written");
     assert_eq!(data, b"beforeid\tnote\n1\ta\n");
     writer.finish(&mut data).expect("finished");

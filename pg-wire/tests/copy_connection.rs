@@ -121,7 +121,7 @@ fn the_error_of_a_row_is_not_lost_when_the_future_is_dropped() {
     let mut copy = copy_out(&mut conn);
     assert!(block_on(copy.row()).expect("a row").is_some());
     assert!(poll_once(pin!(copy.row())).is_pending());
-    assert_eq!(message(block_on(copy.row())), "COPY row 2, column 1: found 2 fields, expected 1");
+    assert_eq!(message(block_on(copy.row())), "COPY row 2, column 1: expected 1 fields, found 2");
     assert_eq!(message(block_on(copy.row())), "COPY: an earlier error has ended the data");
     drop(copy);
     assert!(conn.is_quiet());

@@ -167,7 +167,7 @@ impl fmt::Display for CopyErrorKind {
             Self::Option(reason) => f.write_str(reason),
             Self::NoNames => f.write_str("the options need the names of the columns: use `with_names`"),
             Self::NoColumnNamed(name) => write!(f, "FORCE_QUOTE names {name:?}, which is no column"),
-            Self::Count { fields, columns } => write!(f, "found {fields} fields, expected {columns}"),
+            Self::Count { fields, columns } => write!(f, "expected {columns} fields, found {fields}"),
             Self::TooManyFields => f.write_str("the row has more than 32,767 fields"),
             Self::RowTooLong { limit } => write!(f, "the row is longer than the limit of {limit} bytes"),
             Self::ValueTooLong => f.write_str("the value is longer than 2,147,483,647 bytes"),
@@ -191,7 +191,7 @@ impl fmt::Display for CopyErrorKind {
             Self::Truncated => f.write_str("the data ended too early"),
             Self::Signature => f.write_str("the data does not begin with the signature of the binary format"),
             Self::Flags(flags) => write!(f, "the header has unknown critical flags: {flags:#010x}"),
-            Self::Length(length) => write!(f, "found the length or count {length}"),
+            Self::Length(length) => write!(f, "expected a length or a number of fields, found {length}"),
             Self::AfterTrailer => f.write_str("data follows the trailer"),
             Self::Unexpected(expected) => {
                 write!(f, "the statement caused no {expected}")
