@@ -214,3 +214,27 @@ types! {
     DATEMULTIRANGE_ARRAY = 6155, "_datemultirange";
     INT8MULTIRANGE_ARRAY = 6157, "_int8multirange";
 }
+
+/// Types whose binary form is an unsigned number of four bytes. The first three types are followed by [`OBJECTS`].
+pub(crate) const UNSIGNED: &[Oid] = &[
+    OID,
+    XID,
+    CID,
+    REGCLASS,
+    REGTYPE,
+    REGPROC,
+    REGPROCEDURE,
+    REGOPER,
+    REGOPERATOR,
+    REGNAMESPACE,
+    REGROLE,
+    REGCONFIG,
+    REGDICTIONARY,
+    REGCOLLATION,
+];
+
+/// Types whose values are an `oid` in binary format. In text format, a value is the name of the object, or its `oid` if no such object
+/// exists.
+///
+/// [PostgreSQL manual](https://www.postgresql.org/docs/current/datatype-oid.html)
+pub(crate) const OBJECTS: &[Oid] = UNSIGNED.split_at(3).1;

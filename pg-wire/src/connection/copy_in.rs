@@ -32,7 +32,7 @@ const LONGEST_REASON: usize = 10_000 - 4 - 1;
 pub struct CopyIn<'c, T: Transport> {
     conn: &'c mut Connection<T>,
     writer: CopyWriter,
-    /// Rows, of which the first `queued` bytes are queued.
+    /// Written rows. The first `queued` bytes are in the outbox already.
     data: Vec<u8>,
     queued: usize,
     phase: Phase,

@@ -26,7 +26,7 @@ pub(super) struct Tuples {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Header,
-    /// Inside the extension of the header, of which this number of bytes is still to be skipped.
+    /// Inside the extension of the header. The number is the remaining length of the extension in bytes.
     Extension(usize),
     /// Before the number of fields of a row.
     Count,

@@ -112,24 +112,6 @@ pub(crate) fn check<T>(type_oid: Oid, forms: &[Oid]) -> Result<(), WrongType> {
     Err(WrongType { rust_type: core::any::type_name::<T>(), sent_as: forms.first().copied().unwrap_or(0) })
 }
 
-/// Types whose binary form is an unsigned number of four bytes.
-const UNSIGNED: &[Oid] = &[
-    oid::OID,
-    oid::XID,
-    oid::CID,
-    oid::REGCLASS,
-    oid::REGTYPE,
-    oid::REGPROC,
-    oid::REGPROCEDURE,
-    oid::REGOPER,
-    oid::REGOPERATOR,
-    oid::REGNAMESPACE,
-    oid::REGROLE,
-    oid::REGCONFIG,
-    oid::REGDICTIONARY,
-    oid::REGCOLLATION,
-];
-
 macro_rules! bind_number {
     ($($type:ty: $forms:expr),* $(,)?) => {
         $(impl Bindable for $type {
@@ -148,7 +130,7 @@ bind_number! {
     i16: &[oid::INT2],
     i32: &[oid::INT4],
     i64: &[oid::INT8],
-    u32: UNSIGNED,
+    u32: oid::UNSIGNED,
     f32: &[oid::FLOAT4],
     f64: &[oid::FLOAT8],
 }

@@ -42,27 +42,9 @@ fn utf8(bytes: &[u8]) -> Result<&str, Mismatch> {
 const NUMBERS: &[Oid] =
     &[oid::INT4, oid::INT8, oid::INT2, oid::OID, oid::XID, oid::CID, oid::XID8, oid::PG_LSN];
 
-/// Types whose values are an `oid` in binary format. In text format, a value is the name of the object, or its `oid` if no such object
-/// exists.
-///
-/// [PostgreSQL manual](https://www.postgresql.org/docs/current/datatype-oid.html)
-const OBJECTS: &[Oid] = &[
-    oid::REGCLASS,
-    oid::REGTYPE,
-    oid::REGPROC,
-    oid::REGPROCEDURE,
-    oid::REGOPER,
-    oid::REGOPERATOR,
-    oid::REGNAMESPACE,
-    oid::REGROLE,
-    oid::REGCONFIG,
-    oid::REGDICTIONARY,
-    oid::REGCOLLATION,
-];
-
 /// Returns the types that an integer type of Rust can read, if the column has one of the types.
 fn integers_like(type_oid: Oid) -> &'static [Oid] {
-    if OBJECTS.contains(&type_oid) { OBJECTS } else { NUMBERS }
+    if oid::OBJECTS.contains(&type_oid) { oid::OBJECTS } else { NUMBERS }
 }
 
 /// Fast path: reads an integer of at most 18 digits, which every `i64` can represent. Returns `None` for any other text.
@@ -126,7 +108,7 @@ fn text_integer(bytes: &[u8], type_oid: Oid, wanted: &'static str) -> Result<i12
     text.parse().map_err(|error: core::num::ParseIntError| match error.kind() {
         PosOverflow | NegOverflow => Mismatch::Range { wanted },
         // The text can be the name of an object instead of a number.
-        _ if OBJECTS.contains(&type_oid) => Mismatch::Type { wanted },
+        _ if oid::OBJECTS.contains(&type_oid) => Mismatch::Type { wanted },
         _ => Mismatch::Malformed,
     })
 }
@@ -590,7 +572,7 @@ mod tests {
         let class = |bytes, format| u32::from_value(Some(bytes), column(oid::REGCLASS, format));
         assert!(matches!(class(b"pg_class", FormatCode::Text), Err(Mismatch::Type { wanted: "a u32" })));
         assert!(matches!(class(b"\0\0\0", FormatCode::Binary), Err(Mismatch::Malformed)));
-        for type_oid in OBJECTS {
+        for type_oid in oid::OBJECTS {
             let read = u32::from_value(Some(b"\0\0\0\x0a"), column(*type_oid, FormatCode::Binary));
             assert_eq!(read.expect("an oid"), 10, "{type_oid}");
         }

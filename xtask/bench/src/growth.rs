@@ -106,7 +106,8 @@ fn per_operation(count: u64, work: impl FnOnce() -> Result<()>) -> Result<f64> {
     Ok((cpu_time(Clock::Thread) - before) / count as f64)
 }
 
-/// Starts a child process that opens `count` connections, each of which receives a result of `rows` rows. Returns the memory per idle connection in kilobytes.
+/// Starts a child process that opens `count` connections. Each connection receives a result of `rows` rows. Returns the memory per idle
+/// connection in kilobytes.
 fn idle(ends: &Ends, who: &str, count: u64, rows: u64) -> Result<f64> {
     let output = Command::new(std::env::current_exe()?)
         .args(["--idle", &count.to_string(), "--who", who, "--rows", &rows.to_string()])

@@ -334,7 +334,7 @@ fn postgres_types_rows(buffer: &mut BytesMut, format: FormatCode, touch: &mut To
             let value = |index: usize| ranges[4 * group + index].clone().map(|range| &row.buffer()[range]);
             let text = |index| read::<Option<&str>>(&Type::TEXT, value(index));
             let (id, price) = match format {
-                // tokio-postgres has no text format; `str::parse` is what its users write.
+                // tokio-postgres reads only the binary format. So this contender reads a string, and calls `str::parse`.
                 FormatCode::Text => match (text(0)?, text(2)?) {
                     (Some(id), Some(price)) => (id.parse()?, price.parse()?),
                     _ => bail!("NULL"),
