@@ -113,11 +113,12 @@ fn rows() -> Vec<Row> {
 /// Returns a new writer with these options, and the rows of the test with the data that another such writer has written for them.
 fn with_suitable_rows(options: &CopyOptions) -> (CopyWriter, Vec<u8>, Vec<Row>) {
     let mut writer = CopyWriter::with_names(options, &NAMES).expect("the options are valid");
-    let (mut data, rows) = (Vec::new(), rows());
+    let rows = rows();
     for row in &rows {
-        writer.row(row, &mut data).expect("written");
+        writer.row(row).expect("written");
     }
-    writer.finish(&mut data).expect("finished");
+    writer.finish().expect("finished");
+    let data = writer.data().to_vec();
     (CopyWriter::with_names(options, &NAMES).expect("the options are valid"), data, rows)
 }
 

@@ -16,14 +16,13 @@ fn try_write(
     names: &[&str],
     rows: &[&[&dyn CopyValue]],
 ) -> Result<Vec<u8>, CopyError> {
-    let mut data = Vec::new();
     let mut writer =
         if names.is_empty() { CopyWriter::new(options)? } else { CopyWriter::with_names(options, names)? };
     for row in rows {
-        writer.row(*row, &mut data)?;
+        writer.row(*row)?;
     }
-    writer.finish(&mut data)?;
-    Ok(data)
+    writer.finish()?;
+    Ok(writer.data().to_vec())
 }
 
 type Row = Vec<Option<Vec<u8>>>;
@@ -396,27 +395,30 @@ fn a_row_that_cannot_be_written_leaves_the_buffer_unchanged() {
     let names = ["id", "note"];
     let mut writer =
         CopyWriter::with_names(&CopyOptions::text().header(Header::Present), &names).expect("valid");
-    let mut data = b"before".to_vec();
-    let error = writer.row(&(1i32, "a\0b"), &mut data).unwrap_err();
+    let error = writer.row(&(1i32, "a\0b")).unwrap_err();
     assert_eq!(
         error.to_string(),
         "COPY row 1, column 1 \"note\": the text contains a NUL character, which the server rejects"
     );
-    assert_eq!(data, b"before");
-    let error = writer.row(&(1i32,), &mut data).unwrap_err();
+    assert_eq!(writer.data(), b"");
+    let error = writer.row(&(1i32,)).unwrap_err();
     assert_eq!(error.to_string(), "COPY row 1: expected 2 fields, found 1");
-    writer.row(&(1i32, "a"), &mut data).expect("written");
-    assert_eq!(data, b"beforeid\tnote\n1\ta\n");
-    writer.finish(&mut data).expect("finished");
-    assert!(matches!(writer.row(&(2i32, "b"), &mut data).unwrap_err().kind(), CopyErrorKind::Ended));
-    assert!(writer.finish(&mut data).is_err());
-    assert_eq!(writer.rows(), 1);
+    writer.row(&(1i32, "a")).expect("written");
+    assert!(writer.row(&(2i32, "a\0b")).is_err());
+    assert_eq!(writer.data(), b"id\tnote\n1\ta\n");
+    writer.clear();
+    assert!(writer.row(&(2i32,)).is_err());
+    assert_eq!(writer.data(), b"");
+    writer.finish().expect("finished");
+    assert!(matches!(writer.row(&(2i32, "b")).unwrap_err().kind(), CopyErrorKind::Ended));
+    assert!(writer.finish().is_err());
+    assert_eq!((writer.rows(), writer.data()), (1, &b""[..]));
 
     let mut binary = CopyWriter::new(&CopyOptions::binary()).expect("valid");
     let wide = vec![0i16; 32_768];
-    let error = binary.row(&wide, &mut data).unwrap_err();
+    let error = binary.row(&wide).unwrap_err();
     assert!(matches!(error.kind(), CopyErrorKind::TooManyFields), "{error}");
-    assert_eq!(data, b"beforeid\tnote\n1\ta\n");
+    assert_eq!(binary.data(), b"");
     assert_eq!(CopyValues::count(&wide), 32_768);
 }
 
@@ -471,22 +473,21 @@ proptest! {
     fn written_rows_are_read_as_the_same_rows(
         options in any_options(), (names, rows) in any_rows(), piece in 1usize..64,
     ) {
-        let mut data = Vec::new();
         let mut writer = CopyWriter::with_names(&options, &names).expect("the options are valid");
         let mut expected = Vec::new();
         for row in &rows {
-            match writer.row(row, &mut data) {
+            match writer.row(row) {
                 Ok(()) => expected.push(row.clone()),
                 Err(error) => prop_assert!(matches!(error.kind(), CopyErrorKind::EmptyIsNull), "{}", error),
             }
         }
-        if let Err(error) = writer.finish(&mut data) {
+        if let Err(error) = writer.finish() {
             // A name in the header can also be equal to an empty NULL string.
             prop_assert!(matches!(error.kind(), CopyErrorKind::EmptyIsNull), "{}", error);
             return Ok(());
         }
         let reader = CopyReader::with_names(&options, &names).expect("the options are valid");
-        let found = read(reader, &data, piece).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let found = read(reader, writer.data(), piece).map_err(|error| TestCaseError::fail(error.to_string()))?;
         let bytes = |row: &Vec<Option<String>>| -> Row {
             row.iter().map(|field| field.as_ref().map(|text| text.as_bytes().to_vec())).collect()
         };
@@ -498,15 +499,14 @@ proptest! {
         options in any_options(), number: i64, float: f64, bytes: Vec<u8>, flag: Option<bool>, piece in 1usize..64,
     ) {
         let names = ["a", "b", "c", "d"];
-        let mut data = Vec::new();
         let mut writer = CopyWriter::with_names(&options, &names).expect("the options are valid");
         let row = (number, float, &bytes[..], flag);
-        writer.row(&row, &mut data).expect("written");
-        writer.finish(&mut data).expect("finished");
+        writer.row(&row).expect("written");
+        writer.finish().expect("finished");
         let types = [oid::INT8, oid::FLOAT8, oid::BYTEA, oid::BOOL];
         let mut reader = CopyReader::with_names(&options, &names).expect("valid").types(&types);
         let mut found = None;
-        for mut piece in data.chunks(piece) {
+        for mut piece in writer.data().chunks(piece) {
             while let Some(row) = reader.row(&mut piece).expect("well-formed") {
                 found = Some(row.decode::<(i64, f64, Vec<u8>, Option<bool>)>().expect("decoded"));
             }
@@ -538,4 +538,44 @@ proptest! {
             (whole, pieces) => prop_assert!(false, "{:?} / {:?}", whole, pieces),
         }
     }
+}
+
+#[test]
+fn a_decoded_row_is_the_same_in_any_pieces_and_after_an_error() {
+    let mut writer = CopyWriter::new(&CopyOptions::binary()).expect("valid");
+    for number in 0..100i32 {
+        let note = (number % 3 != 0).then(|| "x".repeat(number as usize));
+        writer.row(&(number, note.as_deref(), f64::from(number) / 4.0)).expect("written");
+    }
+    writer.row(&(1i32, "a", true)).expect("written");
+    writer.row(&(2i32, "b", 2.5f64)).expect("written");
+    writer.finish().expect("finished");
+    for piece in [1, 7, 64, 1000, writer.data().len()] {
+        let mut reader = CopyReader::new(&CopyOptions::binary()).expect("valid");
+        let (mut rows, mut errors) = (Vec::new(), Vec::new());
+        for mut piece in writer.data().chunks(piece) {
+            loop {
+                match reader.decode::<(i32, Option<&str>, f64)>(&mut piece) {
+                    Ok(Some((number, note, quarter))) => rows.push((number, note.map(str::len), quarter)),
+                    Ok(None) => break,
+                    Err(error) => errors.push(error.to_string()),
+                }
+            }
+        }
+        assert!(reader.finish().expect("the trailer").is_none());
+        assert_eq!(reader.rows(), 102);
+        assert_eq!(rows.len(), 101);
+        for (index, row) in rows.iter().take(100).enumerate() {
+            let note = (index % 3 != 0).then_some(index);
+            assert_eq!(*row, (index as i32, note, index as f64 / 4.0), "pieces of {piece} bytes");
+        }
+        assert_eq!(rows[100], (2, Some(1), 2.5));
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].starts_with("COPY row 101, column 2"), "{errors:?}");
+    }
+
+    let mut short = CopyReader::new(&CopyOptions::binary()).expect("valid");
+    let mut data = writer.data();
+    let error = short.decode::<(i32, &str)>(&mut data).unwrap_err();
+    assert_eq!(error.to_string(), "COPY row 1: the row has 3 fields but the tuple has 2 members");
 }

@@ -1,7 +1,6 @@
 //! Sends rows with `COPY … FROM STDIN`.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::task::Poll;
 
@@ -32,8 +31,7 @@ const LONGEST_REASON: usize = 10_000 - 4 - 1;
 pub struct CopyIn<'c, T: Transport> {
     conn: &'c mut Connection<T>,
     writer: CopyWriter,
-    /// Written rows. The first `queued` bytes are in the outbox already.
-    data: Vec<u8>,
+    /// Number of bytes in the buffer of `writer` that are in the outbox already.
     queued: usize,
     phase: Phase,
     /// Progress with the end of the COPY.
@@ -88,14 +86,7 @@ impl<T: Transport> Connection<T> {
     /// After an error that is not fatal, the connection is ready for the next request.
     pub async fn copy_in(&mut self, sql: &str, writer: CopyWriter) -> Result<CopyIn<'_, T>, Error> {
         let announced = self.begin_copy(sql, MessageCode::COPY_IN_RESPONSE).await?;
-        let mut copy = CopyIn {
-            conn: self,
-            writer,
-            data: Vec::new(),
-            queued: 0,
-            phase: Phase::Copying,
-            end: End::new(),
-        };
+        let mut copy = CopyIn { conn: self, writer, queued: 0, phase: Phase::Copying, end: End::new() };
         match copy.writer.expect(announced.columns, announced.is_binary) {
             Ok(()) => Ok(copy),
             Err(kind) => {
@@ -122,8 +113,8 @@ impl<T: Transport> CopyIn<'_, T> {
         if self.phase != Phase::Copying {
             return self.ended().await;
         }
-        self.writer.row(row, &mut self.data)?;
-        if self.data.len() < BLOCK {
+        self.writer.row(row)?;
+        if self.writer.data().len() < BLOCK {
             return Ok(());
         }
         self.send().await
@@ -158,7 +149,7 @@ impl<T: Transport> CopyIn<'_, T> {
         if self.phase != Phase::Copying {
             self.ended().await?;
         }
-        if let Err(error) = self.writer.finish(&mut self.data) {
+        if let Err(error) = self.writer.finish() {
             self.fail("the client cannot write the data").await?;
             return Err(error.into());
         }
@@ -198,7 +189,7 @@ impl<T: Transport> CopyIn<'_, T> {
 
     /// Sends the buffer and all queued messages.
     async fn send_data(&mut self) -> Result<(), Error> {
-        while let Some(data) = self.data.get(self.queued..)
+        while let Some(data) = self.writer.data().get(self.queued..)
             && !data.is_empty()
         {
             let data = data.get(..LARGEST).unwrap_or(data);
@@ -210,7 +201,7 @@ impl<T: Transport> CopyIn<'_, T> {
                 Err(error) => return Err(error),
             }
         }
-        self.data.clear();
+        self.writer.clear();
         self.queued = 0;
         // A dropped future may have left queued data.
         if self.conn.is_sending() { self.flush_queued().await } else { Ok(()) }
@@ -263,7 +254,7 @@ impl<T: Transport> CopyIn<'_, T> {
     /// Sends the queued end of the data, and receives messages up to ReadyForQuery.
     async fn end(&mut self) -> Result<CopyComplete, Error> {
         self.phase = Phase::Ending;
-        self.data = Vec::new();
+        self.writer.clear();
         match self.conn.flush().await {
             // `end_copy` receives messages, and continues to send.
             Ok(()) | Err(Error::InboxFull) => {}
@@ -279,7 +270,7 @@ impl<T: Transport> CopyIn<'_, T> {
     #[inline(never)]
     async fn ended(&mut self) -> Result<(), Error> {
         if self.phase == Phase::Ending {
-            self.data = Vec::new();
+            self.writer.clear();
             let ended = self.conn.end_copy(&mut self.end, |_| Ok(())).await;
             self.phase = Phase::Ended;
             ended?;

@@ -8,14 +8,13 @@
 //! use pg_wire::copy::{CopyOptions, CopyReader, CopyWriter, Header};
 //!
 //! let options = CopyOptions::csv().header(Header::Present);
-//! let mut data = Vec::new();
 //! let mut writer = CopyWriter::with_names(&options, &["name", "moons"])?;
-//! writer.row(&("Mars, \"red\"", 2i32), &mut data)?;
-//! writer.finish(&mut data)?;
-//! assert_eq!(data, b"name,moons\n\"Mars, \"\"red\"\"\",2\n");
+//! writer.row(&("Mars, \"red\"", 2i32))?;
+//! writer.finish()?;
+//! assert_eq!(writer.data(), b"name,moons\n\"Mars, \"\"red\"\"\",2\n");
 //!
 //! let mut reader = CopyReader::new(&options)?;
-//! let mut piece = &data[..];
+//! let mut piece = writer.data();
 //! while let Some(row) = reader.row(&mut piece)? {
 //!     assert_eq!(row.decode::<(&str, i32)>()?, ("Mars, \"red\"", 2));
 //! }

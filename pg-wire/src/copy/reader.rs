@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::error::{CopyError, CopyErrorKind};
 use super::lines::{Found, Lines};
 use super::options::{CopyOptions, Header, RowFormat};
-use super::row::{CopyRow, Field, Shape};
+use super::row::{CopyRow, Field, FromCopyRow, Shape};
 use super::tuples::{Read, Tuples};
 use crate::basic::enums::FormatCode;
 use crate::basic::oid::Oid;
@@ -163,6 +163,51 @@ impl CopyReader {
     pub fn row<'r, 'd: 'r>(&'r mut self, input: &mut &'d [u8]) -> Result<Option<CopyRow<'r>>, CopyError> {
         let row = self.take_row(input)?;
         Ok(row.map(|row| self.lend(row)))
+    }
+
+    /// Returns the next row that ends in `input` as a tuple, and removes the bytes of the row from `input`. Does the same as
+    /// [`row`](Self::row) and [`CopyRow::decode`]. In binary format, this method is faster, because each field is read once: no list of
+    /// the fields is made.
+    ///
+    /// # Errors
+    /// The errors of [`row`](Self::row) and of [`CopyRow::decode`]. After an error of `decode`, the reader can continue with the next row.
+    #[inline(always)]
+    pub fn decode<'r, 'd: 'r, R: FromCopyRow<'r>>(
+        &'r mut self,
+        input: &mut &'d [u8],
+    ) -> Result<Option<R>, CopyError> {
+        if let Some(row) = self.decode_fast(input) {
+            return Ok(Some(row));
+        }
+        self.decode_slowly(input)
+    }
+
+    /// Fast path of [`decode`](Self::decode): a row in binary format that lies in one piece.
+    #[inline(always)]
+    fn decode_fast<'r, 'd: 'r, R: FromCopyRow<'r>>(&mut self, input: &mut &'d [u8]) -> Option<R> {
+        if self.state != State::Between || !self.partial.is_empty() {
+            return None;
+        }
+        let Format::Tuples(tuples) = &self.format else { return None };
+        if !tuples.is_before_count() {
+            return None;
+        }
+        let (row, rest) = R::from_tuple(input, self.columns?, &self.shape.types)?;
+        let length = input.len() - rest.len();
+        if length > self.limit {
+            return None;
+        }
+        *input = input.get(length..)?;
+        self.rows += 1;
+        Some(row)
+    }
+
+    #[inline(never)]
+    fn decode_slowly<'r, 'd: 'r, R: FromCopyRow<'r>>(
+        &'r mut self,
+        input: &mut &'d [u8],
+    ) -> Result<Option<R>, CopyError> {
+        self.row(input)?.map(|row| row.decode()).transpose()
     }
 
     /// Does the same as [`row`](Self::row), but returns only the bytes of the row that lie in `input`. Pass these bytes to

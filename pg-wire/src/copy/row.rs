@@ -152,6 +152,30 @@ pub trait FromCopyRow<'r>: Sized {
     /// # Errors
     /// The errors of [`CopyRow::decode`].
     fn from_copy_row(row: &CopyRow<'r>) -> Result<Self, CopyError>;
+
+    /// Fast path: reads the row in binary format at the beginning of `bytes`, and returns the row and the bytes after the row. `columns` is
+    /// the number of columns, `types` are their types. The result is `None` if the row is not complete, or if `from_copy_row` has to read
+    /// the row. Implementations need not provide this method.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn from_tuple(bytes: &'r [u8], columns: usize, types: &[Oid]) -> Option<(Self, &'r [u8])> {
+        let _ = (bytes, columns, types);
+        None
+    }
+}
+
+/// Reads the field at the beginning of `bytes`. Returns the value and the bytes after the field.
+#[inline(always)]
+fn field<'r, T: FromValue<'r>>(bytes: &'r [u8], type_oid: Oid) -> Option<(T, &'r [u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let column = Column { type_oid, format: FormatCode::Binary };
+    match i32::from_be_bytes(*length) {
+        -1 => Some((T::from_value_fast(None, column)?, rest)),
+        length => {
+            let (value, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+            Some((T::from_value_fast(Some(value), column)?, rest))
+        }
+    }
 }
 
 macro_rules! tuples {
@@ -165,6 +189,18 @@ macro_rules! tuples {
                     return Err(row.shape.error(row.number, None, kind));
                 }
                 Ok(($(row.get::<$name>($index)?,)+))
+            }
+
+            #[inline(always)]
+            #[allow(non_snake_case)]
+            fn from_tuple(bytes: &'r [u8], columns: usize, types: &[Oid]) -> Option<(Self, &'r [u8])> {
+                let (count, rest) = bytes.split_first_chunk()?;
+                let wanted = [$($index),+].len();
+                if usize::from(u16::from_be_bytes(*count)) != wanted || columns != wanted {
+                    return None;
+                }
+                $(let ($name, rest) = field(rest, types.get($index).copied().unwrap_or_default())?;)+
+                Some((($($name,)+), rest))
             }
         })*
     };

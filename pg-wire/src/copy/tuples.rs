@@ -61,6 +61,12 @@ impl Tuples {
         matches!(self.stage, Stage::Header | Stage::Extension(_))
     }
 
+    /// Whether the next bytes are the number of fields of a row.
+    #[inline(always)]
+    pub(super) fn is_before_count(&self) -> bool {
+        self.stage == Stage::Count
+    }
+
     /// Whether the header has been read and the trailer has not been read.
     pub(super) fn is_in_rows(&self) -> bool {
         matches!(self.stage, Stage::Count | Stage::Field)

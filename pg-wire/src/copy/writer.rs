@@ -8,15 +8,16 @@ use super::error::{CopyError, CopyErrorKind};
 use super::field::{Dialect, TextField};
 use super::options::{CopyOptions, ForceQuote, Header, RowFormat};
 use super::value::{CopyValue, CopyValues, VisitCopyValue};
-use crate::basic::enums::FormatCode;
+use crate::basic::short;
 
 /// Signature: the first 11 bytes of data in binary format.
 pub(super) const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 
 /// Writes rows in the format of a COPY.
 ///
-/// The writer appends the rows to a buffer. The caller sends the bytes of the buffer in CopyData messages, which may be cut at any byte.
-/// The header is written before the first row. An error leaves the buffer as it was before the call.
+/// The writer collects the rows in a buffer. The caller sends the bytes of [`data`](Self::data) in CopyData messages, which may be cut at
+/// any byte, and then calls [`clear`](Self::clear). The header is written before the first row. An error leaves the buffer as it was before
+/// the call.
 ///
 /// | format | bytes |
 /// | --- | --- |
@@ -27,12 +28,11 @@ pub(super) const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 /// ```
 /// use pg_wire::copy::{CopyOptions, CopyWriter};
 ///
-/// let mut data = Vec::new();
 /// let mut writer = CopyWriter::new(&CopyOptions::text())?;
-/// writer.row(&(1i32, "tab\there", Some(0.5f64)), &mut data)?;
-/// writer.row(&(2i32, "", None::<f64>), &mut data)?;
-/// writer.finish(&mut data)?;
-/// assert_eq!(data, b"1\ttab\\there\t0.5\n2\t\t\\N\n");
+/// writer.row(&(1i32, "tab\there", Some(0.5f64)))?;
+/// writer.row(&(2i32, "", None::<f64>))?;
+/// writer.finish()?;
+/// assert_eq!(writer.data(), b"1\ttab\\there\t0.5\n2\t\t\\N\n");
 /// # Ok::<_, pg_wire::copy::CopyError>(())
 /// ```
 ///
@@ -48,7 +48,14 @@ pub struct CopyWriter {
     columns: Option<usize>,
     rows: u64,
     state: State,
+    /// The written bytes, then unused bytes. In text and CSV format there are no unused bytes.
+    bytes: Vec<u8>,
+    /// Number of written bytes.
+    written: usize,
 }
+
+/// Size in bytes of the first buffer for rows in binary format.
+const FIRST_BUFFER: usize = 512;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -118,6 +125,8 @@ impl CopyWriter {
             names,
             rows: 0,
             state: State::Start,
+            bytes: Vec::new(),
+            written: 0,
         })
     }
 
@@ -131,39 +140,129 @@ impl CopyWriter {
         self.rows
     }
 
-    /// Appends a row to `out`.
+    /// Returns the bytes that have been written since the last [`clear`](Self::clear).
+    #[inline]
+    pub fn data(&self) -> &[u8] {
+        self.bytes.get(..self.written).unwrap_or_default()
+    }
+
+    /// Empties the buffer, and keeps its memory for further rows.
+    pub fn clear(&mut self) {
+        self.truncate(0);
+    }
+
+    fn truncate(&mut self, length: usize) {
+        self.written = length;
+        if self.dialect.is_some() {
+            self.bytes.truncate(length);
+        }
+    }
+
+    /// Appends a row to the buffer.
     ///
     /// # Errors
     /// [`CopyErrorKind::Count`] when the number of values differs from the number of columns, [`CopyErrorKind::Nul`] when a text contains
     /// NUL (in text and CSV format), and other kinds for values that cannot be written. The error names the row and the column.
     #[inline]
-    pub fn row<R: CopyValues + ?Sized>(&mut self, row: &R, out: &mut Vec<u8>) -> Result<(), CopyError> {
-        let start = out.len();
-        if self.state != State::Rows {
-            self.begin(out)?;
+    pub fn row<R: CopyValues + ?Sized>(&mut self, row: &R) -> Result<(), CopyError> {
+        if self.row_fast(row) {
+            return Ok(());
+        }
+        self.row_slowly(row)
+    }
+
+    /// Fast path: writes a row in binary format to the unused part of the buffer. Returns false if the row does not fit there or is not
+    /// valid, or if another format is used.
+    #[inline(always)]
+    fn row_fast<R: CopyValues + ?Sized>(&mut self, row: &R) -> bool {
+        if self.state != State::Rows || self.dialect.is_some() {
+            return false;
         }
         let count = row.count();
-        let done = if self.columns.is_some_and(|columns| columns != count) {
-            Err((CopyErrorKind::Count { fields: count, columns: self.columns.unwrap_or_default() }, None))
+        if self.columns.is_some_and(|columns| columns != count) {
+            return false;
+        }
+        let Ok(fields) = i16::try_from(count) else { return false };
+        let Some(room) = self.bytes.get_mut(self.written..) else { return false };
+        let whole = room.len();
+        let Some((field, rest)) = room.split_first_chunk_mut() else { return false };
+        *field = fields.to_be_bytes();
+        let mut tuple = Tuple { rest, is_refused: false };
+        row.each(&mut tuple);
+        if tuple.is_refused {
+            return false;
+        }
+        self.written += whole - tuple.rest.len();
+        self.rows += 1;
+        true
+    }
+
+    #[inline(never)]
+    fn row_slowly<R: CopyValues + ?Sized>(&mut self, row: &R) -> Result<(), CopyError> {
+        let (start, count) = (self.written, row.count());
+        if self.state != State::Rows {
+            self.begin()?;
+        }
+        let failure = if let Some(columns) = self.columns.filter(|columns| *columns != count) {
+            Some((CopyErrorKind::Count { fields: count, columns }, None))
         } else if let Some(dialect) = &self.dialect {
-            let mut line = Line { dialect, out, forced: &self.force_quote, count, index: 0, failure: None };
+            let mut line = Line {
+                dialect,
+                out: &mut self.bytes,
+                forced: &self.force_quote,
+                count,
+                index: 0,
+                failure: None,
+            };
             row.each(&mut line);
-            line.end()
+            let failure = line.end();
+            self.written = self.bytes.len();
+            self.rows += u64::from(failure.is_none());
+            failure
         } else {
-            write_tuple(row, count, out)
+            self.tuple_slowly(row, count)
         };
-        match done {
-            Ok(()) => {
-                self.rows += 1;
-                Ok(())
-            }
-            Err((kind, column)) => {
-                if self.rows == 0 {
-                    self.state = State::Start;
-                }
-                out.truncate(start);
-                Err(self.error(kind, column))
-            }
+        let Some((kind, column)) = failure else { return Ok(()) };
+        if self.rows == 0 {
+            self.state = State::Start;
+        }
+        self.truncate(start);
+        Err(self.error(kind, column))
+    }
+
+    /// Enlarges the buffer so that a row in binary format fits, and writes the row.
+    fn tuple_slowly<R: CopyValues + ?Sized>(&mut self, row: &R, count: usize) -> Option<Failure> {
+        if i16::try_from(count).is_err() {
+            return Some((CopyErrorKind::TooManyFields, None));
+        }
+        let mut size = TupleSize { length: 2, index: 0, too_long: None };
+        row.each(&mut size);
+        if let Some(column) = size.too_long {
+            return Some((CopyErrorKind::ValueTooLong, Some(column)));
+        }
+        self.reserve(size.length);
+        match self.row_fast(row) {
+            true => None,
+            // The values have changed between the calls of `Bindable::bound`, or their number differs from `CopyValues::count`.
+            false => Some((CopyErrorKind::Count { fields: size.index, columns: count }, None)),
+        }
+    }
+
+    /// Makes the unused part of the buffer at least `length` bytes long. Each call that enlarges the buffer doubles the buffer, so that the
+    /// unused bytes are not set to zero again for each row.
+    fn reserve(&mut self, length: usize) {
+        let needed = self.written.saturating_add(length);
+        if needed > self.bytes.len() {
+            self.bytes.resize(needed.max(2 * self.bytes.len()).max(FIRST_BUFFER), 0);
+        }
+    }
+
+    /// Appends bytes that belong to no row.
+    fn append(&mut self, bytes: &[u8]) {
+        self.reserve(bytes.len());
+        if let Some(room) = self.bytes.get_mut(self.written..self.written + bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.written += bytes.len();
         }
     }
 
@@ -188,40 +287,41 @@ impl CopyWriter {
         }
     }
 
-    /// Appends the end of the data to `out`: in binary format the trailer, and otherwise nothing. If no row has been written, the header
-    /// is written first.
+    /// Appends the end of the data to the buffer: in binary format the trailer, and otherwise nothing. If no row has been written, the
+    /// header is written first.
     ///
     /// # Errors
     /// [`CopyErrorKind::Ended`] when this method has already been called, and the errors of [`row`](Self::row) for a header.
-    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), CopyError> {
+    pub fn finish(&mut self) -> Result<(), CopyError> {
         if self.state != State::Rows {
-            self.begin(out)?;
+            self.begin()?;
         }
         self.state = State::Finished;
         if self.dialect.is_none() {
-            out.extend_from_slice(&(-1i16).to_be_bytes());
+            self.append(&(-1i16).to_be_bytes());
         }
         Ok(())
     }
 
     /// Writes the header.
     #[cold]
-    fn begin(&mut self, out: &mut Vec<u8>) -> Result<(), CopyError> {
+    fn begin(&mut self) -> Result<(), CopyError> {
         if self.state == State::Finished {
             return Err(self.error(CopyErrorKind::Ended, None));
         }
         self.state = State::Rows;
         let Some(dialect) = &self.dialect else {
-            out.extend_from_slice(SIGNATURE);
-            out.extend_from_slice(&[0; 8]);
+            self.append(SIGNATURE);
+            self.append(&[0; 8]);
             return Ok(());
         };
         if self.header != Header::Absent {
-            let (start, count) = (out.len(), self.names.len());
+            let (start, count) = (self.written, self.names.len());
+            let out = &mut self.bytes;
             let mut line = Line { dialect, out, forced: &Forced::None, count, index: 0, failure: None };
             self.names.each(&mut line);
-            if let Err((kind, column)) = line.end() {
-                out.truncate(start);
+            if let Some((kind, column)) = line.end() {
+                self.truncate(start);
                 self.state = State::Start;
                 let error = CopyError::new(kind).in_row(0);
                 return Err(match column {
@@ -229,6 +329,7 @@ impl CopyWriter {
                     None => error,
                 });
             }
+            self.written = self.bytes.len();
         }
         Ok(())
     }
@@ -251,12 +352,9 @@ struct Line<'w> {
 
 impl Line<'_> {
     #[inline(always)]
-    fn end(self) -> Result<(), Failure> {
+    fn end(self) -> Option<Failure> {
         self.out.push(b'\n');
-        match self.failure {
-            None => Ok(()),
-            Some(failure) => Err(failure),
-        }
+        self.failure
     }
 }
 
@@ -277,68 +375,53 @@ impl VisitCopyValue for Line<'_> {
     }
 }
 
-/// Writes a row in binary format.
-#[inline(always)]
-fn write_tuple<R: CopyValues + ?Sized>(row: &R, count: usize, out: &mut Vec<u8>) -> Result<(), Failure> {
-    let Ok(fields) = i16::try_from(count) else { return Err((CopyErrorKind::TooManyFields, None)) };
-    out.extend_from_slice(&fields.to_be_bytes());
-    let mut tuple = Tuple { out, index: 0, failure: None };
-    row.each(&mut tuple);
-    match tuple.failure {
-        None => Ok(()),
-        Some(column) => Err((CopyErrorKind::ValueTooLong, Some(column))),
+/// The length of a row in binary format.
+struct TupleSize {
+    /// Number of bytes of the fields that have been measured.
+    length: usize,
+    /// Index of the next field.
+    index: usize,
+    /// Index of the first field that cannot be sent because of its length.
+    too_long: Option<usize>,
+}
+
+impl VisitCopyValue for TupleSize {
+    #[inline]
+    fn visit<V: CopyValue + ?Sized>(&mut self, value: &V) {
+        let length = value.bound().as_bytes().map_or(0, <[u8]>::len);
+        if i32::try_from(length).is_err() {
+            self.too_long = self.too_long.or(Some(self.index));
+        }
+        self.length = self.length.saturating_add(4 + length);
+        self.index += 1;
     }
 }
 
 /// A row in binary format.
 struct Tuple<'w> {
-    out: &'w mut Vec<u8>,
-    /// Index of the next field.
-    index: usize,
-    /// Index of the first field that cannot be written.
-    failure: Option<usize>,
-}
-
-impl Tuple<'_> {
-    /// Writes the length and the bytes of a value of `N` bytes, `M` bytes in total. Returns false if the value does not have `N` bytes.
-    #[inline(always)]
-    fn put<const N: usize, const M: usize>(&mut self, bytes: &[u8]) -> bool {
-        let Ok(bytes) = <&[u8; N]>::try_from(bytes) else { return false };
-        let mut both = [0; M];
-        let Some((length, value)) = both.split_first_chunk_mut::<4>() else { return false };
-        *length = (N as u32).to_be_bytes();
-        value.copy_from_slice(bytes);
-        self.out.extend_from_slice(&both);
-        true
-    }
+    /// The part of the buffer after the fields that have been written.
+    rest: &'w mut [u8],
+    /// Whether a field did not fit.
+    is_refused: bool,
 }
 
 impl VisitCopyValue for Tuple<'_> {
     #[inline(always)]
     fn visit<V: CopyValue + ?Sized>(&mut self, value: &V) {
         let bound = value.bound();
-        match bound.as_bytes() {
-            None => self.out.extend_from_slice(&(-1i32).to_be_bytes()),
-            Some(bytes) => {
-                // Length and value are appended as one array, so that the capacity is checked once instead of twice. For a number, the
-                // compiler knows the length and keeps only one of these calls.
-                let is_done = bound.format() == Some(FormatCode::Binary)
-                    && (self.put::<1, 5>(bytes)
-                        || self.put::<2, 6>(bytes)
-                        || self.put::<4, 8>(bytes)
-                        || self.put::<8, 12>(bytes)
-                        || self.put::<16, 20>(bytes));
-                if !is_done {
-                    match i32::try_from(bytes.len()) {
-                        Ok(length) => {
-                            self.out.extend_from_slice(&length.to_be_bytes());
-                            self.out.extend_from_slice(bytes);
-                        }
-                        Err(_) => self.failure = self.failure.or(Some(self.index)),
-                    }
-                }
-            }
+        let (length, bytes) = match bound.as_bytes() {
+            None => (Ok(-1), &[][..]),
+            Some(bytes) => (i32::try_from(bytes.len()), bytes),
+        };
+        let rest = core::mem::take(&mut self.rest);
+        let (Ok(length), Some((room, rest))) = (length, rest.split_at_mut_checked(4 + bytes.len())) else {
+            self.is_refused = true;
+            return;
+        };
+        if let Some((field, value)) = room.split_first_chunk_mut() {
+            *field = length.to_be_bytes();
+            short::copy(value, bytes);
         }
-        self.index += 1;
+        self.rest = rest;
     }
 }

@@ -52,10 +52,10 @@ pub(crate) fn lines() -> Result<Vec<Line>> {
     let unit = "row";
     Ok(vec![
         Line::new("micro: copy rows, write binary", unit, OPERATIONS, Target::limit(1.2))
-            .with(Who::Limit, written(|rows, out| rows.iter().for_each(|row| hand_tuple(row, out))))
+            .with(Who::Limit, written(hand_tuple))
             .with(Who::Ours, written_by_ours(CopyOptions::binary())?),
         Line::new("micro: copy rows, write text", unit, OPERATIONS, Target::limit(1.2))
-            .with(Who::Limit, written(|rows, out| rows.iter().for_each(|row| hand_line(row, out))))
+            .with(Who::Limit, written(hand_line))
             .with(Who::Ours, written_by_ours(CopyOptions::text())?),
         Line::new("micro: copy rows, read binary", unit, binary.count, Target::limit(1.2))
             .with(Who::Limit, limit(binary, hand_tuples))
@@ -85,15 +85,15 @@ pub(crate) fn lines() -> Result<Vec<Line>> {
 // ---- Writing --------------------------------------------------------------------------------------------------------
 
 /// Returns a closure that writes all rows in batches, and returns a checksum of the bytes of the first batch.
-fn written(mut write: impl FnMut(&[Row], &mut Vec<u8>)) -> impl FnMut() -> Result<u64> {
+fn written(write: impl Fn(&Row, &mut Vec<u8>)) -> impl FnMut() -> Result<u64> {
     let (rows, mut out) = (rows(), Vec::new());
     move || {
         let mut sum = 0;
         for batch in 0..BATCHES {
-            write(black_box(&rows), &mut out);
+            black_box(&rows).iter().for_each(|row| write(row, &mut out));
             let bytes = black_box(&out[..]);
             if batch == 0 {
-                sum = bytes.iter().zip(1..).map(|(byte, place): (&u8, u64)| u64::from(*byte) * place).sum();
+                sum = checksum(bytes);
             }
             out.clear();
         }
@@ -101,16 +101,29 @@ fn written(mut write: impl FnMut(&[Row], &mut Vec<u8>)) -> impl FnMut() -> Resul
     }
 }
 
+fn checksum(bytes: &[u8]) -> u64 {
+    bytes.iter().zip(1..).map(|(byte, place): (&u8, u64)| u64::from(*byte) * place).sum()
+}
+
 fn written_by_ours(options: CopyOptions) -> Result<impl FnMut() -> Result<u64>> {
     // The header is written once, before the measurement: the hand-written loops write rows only.
-    let mut writer = CopyWriter::new(&options)?;
-    writer.row(&(0i32, "", 0f64), &mut Vec::new())?;
-    Ok(written(move |rows, out| {
-        for (id, name, size) in rows {
-            // An error needs no check here: the checksum would differ.
-            let _ = writer.row(&(*id, &name[..], *size), out);
+    let (rows, mut writer) = (rows(), CopyWriter::new(&options)?);
+    writer.row(&(0i32, "", 0f64))?;
+    writer.clear();
+    Ok(move || {
+        let mut sum = 0;
+        for batch in 0..BATCHES {
+            for (id, name, size) in black_box(&rows).iter() {
+                writer.row(&(*id, &name[..], *size))?;
+            }
+            let bytes = black_box(writer.data());
+            if batch == 0 {
+                sum = checksum(bytes);
+            }
+            writer.clear();
         }
-    }))
+        Ok(sum)
+    })
 }
 
 #[inline(always)]
@@ -161,13 +174,13 @@ fn hand_line((id, name, size): &Row, out: &mut Vec<u8>) {
 /// The rows of a COPY as a server sends them, without the header: one CopyData for each row.
 fn frames(options: &CopyOptions) -> Result<Frames> {
     let mut writer = CopyWriter::new(options)?;
-    writer.row(&row(0), &mut Vec::new())?;
+    writer.row(&row(0))?;
     let mut failure = None;
     let frames = Frames::fill(|number, out| {
-        let mut data = Vec::new();
-        failure = failure.take().or(writer.row(&row(number), &mut data).err());
+        writer.clear();
+        failure = failure.take().or(writer.row(&row(number)).err());
         // The message is short enough; otherwise the frame would be missing and the sums would differ.
-        let _ = CopyData { data: Payload(&data) }.encode(out);
+        let _ = CopyData { data: Payload(writer.data()) }.encode(out);
     });
     failure.map_or(Ok(frames), |error| Err(error.into()))
 }
@@ -263,10 +276,10 @@ fn read_by_ours(frames: Frames, options: CopyOptions) -> impl FnMut() -> Result<
 
 /// Creates a reader that has already read the header.
 fn ready_reader(options: &CopyOptions) -> Result<CopyReader> {
-    let mut header = Vec::new();
-    CopyWriter::new(options)?.row(&row(0), &mut header)?;
+    let mut writer = CopyWriter::new(options)?;
+    writer.row(&row(0))?;
     let mut reader = CopyReader::new(options)?.types(&OIDS);
-    reader.row(&mut &header[..])?.context("a row")?;
+    reader.row(&mut writer.data())?.context("a row")?;
     Ok(reader)
 }
 
@@ -276,8 +289,7 @@ fn read_in(inbox: &mut Inbox, reader: &mut CopyReader, touch: &mut Touch) -> Res
     while let Some(frame) = inbox.next()? {
         if let Backend::CopyData(copy) = frame.backend()? {
             let mut piece = copy.data.0;
-            while let Some(row) = reader.row(&mut piece)? {
-                let (id, name, size) = row.decode::<(i32, &str, f64)>()?;
+            while let Some((id, name, size)) = reader.decode::<(i32, &str, f64)>(&mut piece)? {
                 touch_row(&mut seen, id, name, size);
                 rows += 1;
             }
@@ -344,15 +356,14 @@ fn sent_by_tokio_postgres() -> Result<impl FnMut() -> Result<u64>> {
 /// The data that a server sends for all rows of a round.
 fn sent_rows() -> Result<Vec<u8>> {
     let mut writer = CopyWriter::new(&CopyOptions::binary())?;
-    let (mut out, mut data) = (Vec::with_capacity(8 * PIECE), Vec::new());
+    let mut out = Vec::with_capacity(8 * PIECE);
     for number in 0..BATCH * BATCHES {
-        data.clear();
-        writer.row(&row(number), &mut data)?;
-        CopyData { data: Payload(&data) }.encode(&mut out)?;
+        writer.row(&row(number))?;
+        CopyData { data: Payload(writer.data()) }.encode(&mut out)?;
+        writer.clear();
     }
-    data.clear();
-    writer.finish(&mut data)?;
-    CopyData { data: Payload(&data) }.encode(&mut out)?;
+    writer.finish()?;
+    CopyData { data: Payload(writer.data()) }.encode(&mut out)?;
     Ok(out)
 }
 
