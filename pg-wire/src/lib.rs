@@ -1,7 +1,7 @@
 //! The PostgreSQL wire protocol: every message of both directions, and buffers for sending and receiving messages.
 //!
-//! Use this crate to write a driver, a pooler, a proxy, a test double or a load generator. The crate provides the messages themselves. It
-//! sends only messages that the caller has queued, does not allocate for each message, and checks every received byte. For a live
+//! Use this crate to write a driver, a pooler, a proxy, a test double or a load generator. The crate provides the messages themselves. The
+//! crate sends only messages that the caller has queued, does not allocate for each message, and checks every received byte. For a live
 //! connection use an adapter, `pg-stream-tokio` or `pg-stream-async-std`, which adds the socket. For the connection phase alone use
 //! `pg-auth`.
 //!
@@ -20,27 +20,27 @@
 //! - [`replication`]: the messages, changes and commands of replication and of base backups, and a live replication stream.
 //! - [`session`]: the state of a session, without I/O: which request a reply answers, and which replies are outstanding.
 //! - [`oid`]: the object ids of PostgreSQL's types. [`error`](mod@error): the kinds of errors.
-//! - `testing` (feature): streams in memory, and a peer that follows a transcript.
+//! - `testing` (feature): streams in memory, and a test peer that follows a transcript.
 //!
 //! For proxies and for authors of messages:
 //!
 //! - [`codec`]: [`Frame`], a message that is not yet decoded and can be forwarded; the traits and fields of messages.
 //! - [`encode`]: writing several messages in one step.
-//! - [`rewrite`]: other names or values in a frame that is otherwise forwarded unchanged.
+//! - [`rewrite`]: replaces names or values in a frame, and forwards all other bytes of the frame unchanged.
 //!
 //! # Example
 //!
-//! Without a connection, on any buffer:
+//! This example uses buffers only, without a connection:
 //!
 //! ```
 //! use pg_wire::{Inbox, Limits, PgProtocol, Portal, Statement, backend::Backend};
 //!
-//! // To send: four messages, in one buffer.
+//! // Write four messages into one buffer.
 //! let mut out = bytes::BytesMut::new();
 //! out.parse(Statement("add")).query("select $1::int4 + $2").finish()?
 //!     .bind(Statement("add"), Portal::UNNAMED).execute_and_sync((5i32, 10i32))?;
 //!
-//! // Received: bytes in pieces of any length.
+//! // Pass received bytes to the inbox, in pieces of any length.
 //! let mut inbox = Inbox::new(Limits::BACKEND);
 //! inbox.extend(b"D\0\0\0\x0c\0\x01\0\0\0\x0215Z\0\0\0\x05I");
 //! while let Some(frame) = inbox.next()? {

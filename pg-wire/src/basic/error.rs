@@ -33,7 +33,7 @@ pub enum DecodeErrorKind {
     WrongCode,
     /// A byte that selects the form of a field, or a Boolean, has an unknown value.
     UnknownForm {
-        /// The value of the byte that selects the form. No known form has this value.
+        /// Value of the byte. No known form has this value.
         found: u8,
     },
     /// The message is not valid after the messages before it.
@@ -99,7 +99,7 @@ pub enum EncodeErrorKind {
         length: usize,
     },
     /// A number or a length is outside the range of its field. For example, a cancel key must have 4 to 256 bytes. A row limit must be at
-    /// most 2,147,483,647: the server would read a larger number as negative, and so as "all rows".
+    /// most 2,147,483,647: the server would read a larger number as a negative number, which means "all rows".
     OutOfRange,
     /// A list contains an empty item. The peer would read the item as the end of the list.
     Empty,
@@ -110,8 +110,8 @@ pub enum EncodeErrorKind {
         /// Number of bytes left in the buffer.
         left: usize,
     },
-    /// A [`Bindable`](crate::Bindable) returned different values when it was measured and when it was written, or the number of
-    /// values that [`Params`](crate::Params) visited differs from the count.
+    /// A [`Bindable`](crate::Bindable) returned one value when it was measured and another value when it was written. Or
+    /// [`Params`](crate::Params) visited more or fewer values than its count.
     Unstable,
 }
 
@@ -147,7 +147,7 @@ impl core::error::Error for EncodeError {}
 
 /// Error for an invalid frame header, or for a body over its limit.
 ///
-/// [`TooLong`](FrameErrorKind::TooLong) of a bulk message is recoverable: the frame is skipped as it arrives. After any other
+/// The error [`TooLong`](FrameErrorKind::TooLong) for a bulk message is recoverable: the frame is skipped as it arrives. After any other
 /// error the position of the next message is unknown, and the connection is poisoned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameError {
@@ -172,7 +172,7 @@ pub enum FrameErrorKind {
         length: usize,
         /// Limit of the body in bytes.
         limit: usize,
-        /// Whether the frame is being skipped, so that reading can continue after it.
+        /// Whether the frame is being skipped. After a skipped frame, the next message can be read.
         skipped: bool,
     },
 }

@@ -1,7 +1,7 @@
 //! Object ids of PostgreSQL's own types.
 //!
-//! These ids are the same in every database. The ids of functions, and of types that extensions or users create, can differ:
-//! look them up in the catalogs.
+//! These ids are the same in every database. The ids of functions, and of types that extensions or users create, can differ between
+//! databases: look up these ids in the catalogs.
 //!
 //! [The catalog](https://www.postgresql.org/docs/current/catalog-pg-type.html)
 
@@ -215,7 +215,7 @@ types! {
     INT8MULTIRANGE_ARRAY = 6157, "_int8multirange";
 }
 
-/// Types whose binary form is an unsigned number of four bytes. The first three types are followed by [`OBJECTS`].
+/// Types whose binary form is an unsigned number of four bytes. All types except the first three are also in [`OBJECTS`].
 pub(crate) const UNSIGNED: &[Oid] = &[
     OID,
     XID,

@@ -41,8 +41,8 @@ pub(crate) fn copy_text(to: &mut [u8], from: &[u8]) -> bool {
     }
 }
 
-/// Part of [`copy_text`] for strings of 16 bytes and more. Out of line, because a copy of this length takes longer than the
-/// call. Copies two overlapping halves.
+/// Part of [`copy_text`] for strings of 16 bytes and more. Copies two overlapping halves. Out of line, because the time of the call is
+/// short compared with the time of the copy.
 #[inline(never)]
 fn copy_long_text(to: &mut [u8], from: &[u8]) -> bool {
     // Lets the compiler prove that `to` and `from` have the same length.
@@ -70,9 +70,10 @@ fn halves<const N: usize>(to: &mut [u8], from: &[u8]) -> bool {
     !has_nul(&seen)
 }
 
-/// Copies `N` bytes. Returns `seen` with the smaller byte at each index of a piece of sixteen bytes.
+/// Copies `N` bytes in pieces of sixteen bytes. Returns, for each index, the smallest byte that `seen` or a piece has at that index. So the
+/// result contains a NUL if one of the copied bytes is NUL.
 ///
-/// The first four pieces are copied without a loop: the compiler turns a loop that copies into one copy of all bytes, and then loads each
+/// The first four pieces are copied without a loop: the compiler would turn a loop into one copy of all bytes, and would then load each
 /// piece again for the comparison.
 #[inline(always)]
 fn half<const N: usize>(to: &mut [u8; N], from: &[u8; N], seen: [u8; 16]) -> [u8; 16] {
@@ -99,7 +100,7 @@ fn piece(to: Option<&mut [u8; 16]>, from: Option<&[u8; 16]>, seen: [u8; 16]) -> 
     least(seen, from)
 }
 
-/// Returns the smaller byte at each index. The result has a NUL at each index at which `a` or `b` has a NUL.
+/// Compares `a` and `b`, and returns the smaller byte at each index. The result has a NUL at each index at which `a` or `b` has a NUL.
 #[inline(always)]
 fn least<const N: usize>(mut a: [u8; N], b: [u8; N]) -> [u8; N] {
     a.iter_mut().zip(b).for_each(|(a, b)| *a = b.min(*a));
@@ -160,8 +161,8 @@ fn ends<const N: usize>(to: &mut [u8], from: &[u8]) {
     }
 }
 
-/// Copies up to three bytes without a branch on their number: the first, the middle and the last byte. Returns true if none of these bytes
-/// is NUL.
+/// Copies up to three bytes without a branch on the length: the first, the middle and the last byte. Returns true if none of these bytes is
+/// NUL.
 #[inline(always)]
 fn three(to: &mut [u8], from: &[u8]) -> bool {
     let middle = from.len() / 2;
@@ -217,7 +218,7 @@ mod tests {
                 let mut bytes = vec![filler; length];
                 assert_eq!(find_nul(&bytes), None, "{length} times {filler}");
                 for at in (0..length).rev() {
-                    // Some later bytes are already NUL, from earlier turns of this loop.
+                    // Earlier turns of this loop have left NULs at some higher indices.
                     bytes[at] = 0;
                     assert_eq!(find_nul(&bytes), Some(at), "{at} of {length} among {filler}");
                     if at % 3 == 0 {

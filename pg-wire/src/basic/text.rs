@@ -9,7 +9,7 @@ use core::fmt;
 /// A received string is not always UTF-8. For example, an error that is sent before `client_encoding` is set is in the encoding of the
 /// server. So a `Text` holds the bytes, and decodes them on demand.
 ///
-/// A string to be sent is made from `&str` or `&[u8]`. If the string contains a NUL, writing its message is an error.
+/// A string to be sent is made from `&str` or `&[u8]`. If the string contains a NUL, encoding the message that contains the string fails.
 ///
 /// ```
 /// use pg_wire::Text;
@@ -47,7 +47,8 @@ impl<'a> Text<'a> {
 
     /// Returns the string as UTF-8, with U+FFFD for invalid bytes.
     pub fn to_string_lossy(&self) -> Cow<'a, str> {
-        // `from_utf8_lossy` alone takes several times as long for valid strings.
+        // For valid strings, `from_utf8` is several times as fast as `from_utf8_lossy`, because `from_utf8` checks ASCII characters word by
+        // word.
         self.to_str().map_or_else(|_| String::from_utf8_lossy(self.0), Cow::Borrowed)
     }
 

@@ -3,12 +3,13 @@
 /// Maximum number of waits that are skipped between two releases of a buffer.
 const LONGEST: u8 = 63;
 
-/// Decides at which waits of a connection a large buffer is freed. Most waits may be in the middle of a transfer, which needs the buffer
-/// again.
+/// Decides after which waits for the peer a connection frees a large buffer. A wait in the middle of a transfer should not free the buffer,
+/// because the transfer needs the buffer again.
 ///
-/// Only the first wait after each use of the buffer counts. The first such wait frees a large buffer. Between this release and the next,
-/// 1 wait with a large buffer is skipped, then 3 waits, then 7 and so on up to 63. A wait with a small buffer halves the number of waits to
-/// skip. So a steady transfer allocates rarely, and a large buffer is freed after at most 64 waits that count.
+/// Repeated polls during one wait count as one wait: a wait counts only if the buffer has been used since the last counted wait. The first
+/// counted wait frees a large buffer. After this release, 1 counted wait with a large buffer is skipped before the next release. After the
+/// next release, 3 waits are skipped, then 7 and so on up to 63. A wait with a small buffer halves the number of waits to skip. So a steady
+/// transfer allocates rarely, and a large buffer is freed after at most 64 counted waits.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Backoff {
     /// Number of waits still to skip before the next release.
@@ -26,7 +27,7 @@ impl Backoff {
         self.used = true;
     }
 
-    /// Reports a wait. Returns whether the buffer must be freed. If `always` is true, every large buffer must be freed.
+    /// Reports a wait. Returns whether the buffer must be freed. If `always` is true, the result is true for every large buffer.
     pub(crate) fn is_due(&mut self, is_large: bool, always: bool) -> bool {
         if always {
             return is_large;

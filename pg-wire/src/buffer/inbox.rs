@@ -16,13 +16,13 @@ use crate::codec::frame::{Frame, FrameBuf};
 /// Size of the first read in bytes. The size doubles each time a read fills its space, up to [`Limits::read_size`].
 const FIRST_READ: usize = 8 * 1024;
 
-/// Length in bytes of the largest buffer that an idle connection keeps: room for the first two reads (8 KiB and 16 KiB). So the buffer of a
-/// result of less than 16 KiB is not freed.
+/// Length in bytes of the largest buffer that an idle connection keeps: room for the first two reads (8 KiB and 16 KiB). So a connection
+/// that receives only results of less than 16 KiB keeps its buffer.
 const IDLE: usize = 3 * FIRST_READ;
 
-/// Length in bytes of the smallest frame for which [`Inbox::take_owned`] hands over the buffer itself instead of a copy of the frame. The
-/// other buffered bytes are then copied to a new buffer. So the buffer is handed over only if these bytes are at most half as long as the
-/// frame. A smaller frame is always copied: otherwise the small frame would keep the whole buffer allocated.
+/// Length in bytes of the smallest frame for which [`Inbox::take_owned`] returns the buffer itself instead of a copy of the frame. The
+/// other buffered bytes then have to be copied to a new buffer. So the buffer itself is returned only if these bytes are at most half as
+/// long as the frame. A smaller frame is always copied, because otherwise a small frame could keep a large buffer allocated.
 const HAND_OVER: usize = 256 * 1024;
 
 /// The buffer that receives frames and lends them.
@@ -30,8 +30,8 @@ const HAND_OVER: usize = 256 * 1024;
 /// An inbox does no I/O: read into [`space`](Self::space), report the number of bytes to [`filled`](Self::filled), then call
 /// [`next`](Self::next) until it returns `None`. One allocation holds all messages. When too little space is left at the end of
 /// the buffer, the unfinished message moves to the front. For a large message the buffer grows as the bytes of the message
-/// arrive. When the buffer is empty, it shrinks to twice the read size; a buffer of more than eight times the read size shrinks
-/// earlier.
+/// arrive. An empty buffer shrinks to twice the read size. A buffer of more than eight times the read size also shrinks when it holds at
+/// most one read.
 ///
 /// If a read finds no bytes, call [`waiting`](Self::waiting), which frees a large buffer of an idle connection.
 ///
@@ -69,11 +69,11 @@ pub struct Inbox {
     limits: Limits,
     /// Whether memory is wiped before it is freed.
     wiping: bool,
-    /// Decides which waits free the buffer.
+    /// Decides after which waits the buffer is freed.
     waits: Backoff,
-    /// Whether the last message before the buffer became empty was ReadyForQuery or Sync, after which a connection can be idle. Determined
-    /// from the last bytes of the buffer, because storing the code of each message would take time. A row that ends with the bytes of such
-    /// a message is harmless: the buffer is only freed earlier.
+    /// Whether the last message before the buffer became empty was ReadyForQuery or Sync. After these messages, a connection can be idle.
+    /// The value is computed from the last bytes of the buffer, because storing the code of each message would take time. A row may end
+    /// with the same bytes as such a message. This error is harmless: the buffer is only freed earlier.
     is_boundary: bool,
 }
 
@@ -158,13 +158,14 @@ impl Inbox {
             self.buf.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        // At the full read size, the buffer has room for two reads, so that the beginning of an unfinished message need not move before the
-        // next read. Below the full read size, the buffer has room for one read, because most connections are idle most of the time.
+        // At the full read size, the buffer has room for two reads: then the beginning of an unfinished message need not be moved before
+        // the next read. Below the full read size, the buffer has room for only one read, to save memory: most connections are idle most of
+        // the time.
         let steady = if read < self.limits.read_size { read } else { 2 * read };
         let least = steady.max(self.end + read);
         if self.buf.len() < least {
-            // Doubles the buffer, but grows no further than needed: to the end of the first frame if that frame is unfinished,
-            // and to twice the buffered bytes if it is whole.
+            // Doubles the buffer, but only up to the needed length. An unfinished first frame needs room for the whole frame and one more
+            // read. Otherwise twice the buffered bytes and one more read are needed.
             let needed = match self.announced() {
                 wanted if wanted > self.buffered() => self.start.saturating_add(wanted),
                 _ => 2 * self.buffered(),
@@ -205,7 +206,8 @@ impl Inbox {
 
     /// Returns the head of the first frame if the whole frame is buffered. Pass the head to [`take`](Self::take), which lends the frame.
     ///
-    /// `head` and `take` are two calls, because the borrow checker accepts a loop that waits for `head` and lends with `take`.
+    /// `head` and `take` are two calls because of the borrow checker. It rejects a loop in which one call both waits for a frame and lends
+    /// the frame. It accepts a loop that waits for `head`, followed by a call of `take`.
     ///
     /// # Errors
     /// When the header is invalid or the length is over the limit. A bulk message over its limit is skipped as it arrives, and
@@ -247,14 +249,13 @@ impl Inbox {
         Frame { code, body: rest.get(..body).unwrap_or_else(empty) }
     }
 
-    /// Fast path of [`whole`](Self::whole). Also returns `None` for a long frame, because its length has to be checked against
-    /// the limit for its code. If [`lend`](Self::lend) follows, the optimiser merges the bounds checks of the two functions:
-    /// receiving a row of one column takes 88 instructions, instead of 111 with [`whole`](Self::whole) and
-    /// [`take`](Self::take).
+    /// Fast path of [`whole`](Self::whole). Returns `None` for a long frame too, because the length of a long frame has to be checked
+    /// against the limit for its code. If [`lend`](Self::lend) follows, the optimiser merges the bounds checks of the two functions:
+    /// receiving a row of one column takes 88 instructions, instead of 111 with [`whole`](Self::whole) and [`take`](Self::take).
     #[inline(always)]
     pub(crate) fn whole_fast(&self) -> Option<Head> {
         let Some(filled) = self.buf.get(..self.end) else {
-            // Kept separate from the next check, because both checks in one condition take longer.
+            // Without `cold_path`, the compiler merges this check with the next check into one condition, which takes more instructions.
             cold_path();
             return None;
         };
@@ -262,8 +263,8 @@ impl Inbox {
         (header.body <= self.unchecked && header.body <= rest.len()).then_some(Head(header))
     }
 
-    /// Lends the frame that [`whole_fast`](Self::whole_fast) has just found. The bounds checks are the same as in `whole_fast`,
-    /// so the optimiser removes them.
+    /// Lends the frame that [`whole_fast`](Self::whole_fast) has just found. This function has the same bounds checks as `whole_fast`, so
+    /// the optimiser removes the checks here.
     #[cfg(feature = "std")]
     #[inline(always)]
     pub(crate) fn lend(&mut self, head: Head) -> Frame<'_> {
@@ -305,7 +306,7 @@ impl Inbox {
         let mut whole = core::mem::take(&mut self.buf);
         whole.truncate(to);
         (self.start, self.end) = (0, 0);
-        // Unused capacity would stay allocated for as long as the frame is kept.
+        // Frees the unused capacity, which would otherwise stay allocated for as long as the frame exists.
         whole.shrink_to_fit();
         let body = Bytes::from(whole);
         let body = body.slice(from.min(body.len())..);
@@ -313,12 +314,13 @@ impl Inbox {
         FrameBuf { code: head.0.code, body }
     }
 
-    /// Reports that a read has found no bytes and the connection waits, or that no read follows soon. If no bytes are buffered, the
-    /// connection may be idle: then a buffer of more than 24 KiB is freed, and the next read is as small as the first read of a new inbox.
+    /// Call this function when a read has found no bytes, so that the connection waits, or when no read follows soon. If no bytes are
+    /// buffered, the connection may be idle. Then a buffer of more than 24 KiB is freed, and the next read is as small as the first read of
+    /// a new inbox.
     ///
-    /// After ReadyForQuery and Sync, a connection can be idle, so each wait frees a large buffer. After other messages, fewer and fewer
-    /// waits free the buffer as long as each following message needs a large buffer again, but at least every 64th wait does. So a steady
-    /// flow of rows or data allocates rarely.
+    /// After ReadyForQuery and Sync, a connection can be idle, so every call frees a large buffer. After other messages, not every call
+    /// frees the buffer. As long as each following message needs a large buffer again, fewer and fewer calls free the buffer, but at least
+    /// every 64th call does. So a steady flow of rows or data allocates rarely.
     pub fn waiting(&mut self) {
         self.rewind();
         if self.start == self.end && self.waits.is_due(self.buf.len() > IDLE, self.is_boundary) {
@@ -329,7 +331,7 @@ impl Inbox {
         }
     }
 
-    /// Moves the position to the beginning of the buffer if no bytes are buffered.
+    /// Sets the position to the beginning of the buffer if no bytes are buffered.
     fn rewind(&mut self) {
         if self.start == self.end && self.end > 0 {
             let taken = self.buf.get(..self.end).unwrap_or_default();
@@ -345,9 +347,9 @@ impl Inbox {
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend")]
     pub fn next(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
-        // Does the work of `whole_fast` and `lend` in one function. So receiving a row of one column takes 80 instructions instead of 105.
+        // `whole_fast` and `lend` in one function: receiving a row of one column takes 80 instructions instead of 105.
         let Some(filled) = self.buf.get(..self.end) else {
-            // Kept separate from the next check, because both checks in one condition take longer.
+            // Without `cold_path`, the compiler merges this check with the next check into one condition, which takes more instructions.
             cold_path();
             return Ok(None);
         };
@@ -370,8 +372,8 @@ impl Inbox {
     /// Lends all whole frames that are buffered, as one slice to be forwarded. Reads only the headers of the frames.
     ///
     /// # Errors
-    /// The errors of [`head`](Self::head) for the first frame. The error of a later frame is returned when that frame is the
-    /// first.
+    /// The errors of [`head`](Self::head) for the first frame. A later frame with an invalid header ends the slice before that frame; the
+    /// next call returns the error.
     #[inline]
     pub fn frames(&mut self) -> Result<Option<Frames<'_>>, FrameError> {
         let Some(first) = self.head()? else { return Ok(None) };
@@ -383,8 +385,8 @@ impl Inbox {
         Ok(self.buf.get(start..self.start).map(Frames::new))
     }
 
-    /// Lends the body of the next packet, if the whole packet is buffered. A packet is a message that is sent before the session. It has a
-    /// length but no code.
+    /// Lends the body of the next packet, if the whole packet is buffered. A packet is a message that a client sends before the session
+    /// begins, such as StartupMessage. A packet has a length but no code.
     ///
     /// # Errors
     /// When the length, which counts its own four bytes, is below 4 or over `limit`.
@@ -447,7 +449,7 @@ impl Inbox {
     }
 
     fn grow(&mut self, length: usize) {
-        // Reserves the exact length, because a `Vec` otherwise reserves up to twice as much.
+        // Reserves the exact length: `resize` alone could reserve up to twice as much.
         if self.wiping {
             let mut grown = Vec::with_capacity(length);
             grown.extend_from_slice(&self.buf);
@@ -458,8 +460,8 @@ impl Inbox {
         self.buf.resize(length, 0);
     }
 
-    /// Frees a buffer of more than twice the read size when it is empty. Reads can end inside a frame, so the buffer may never
-    /// be empty. Therefore a buffer of more than eight times the read size is also replaced when at most one read is buffered.
+    /// Frees a buffer of more than twice the read size when it is empty. Under constant load, each read can end inside a frame, so that the
+    /// buffer is never empty. Therefore a buffer of more than eight times the read size is also replaced when at most one read is buffered.
     fn shrink(&mut self) {
         let read_size = self.limits.read_size.max(1);
         let keep = read_size.saturating_mul(2);
@@ -491,8 +493,8 @@ fn first_read(limits: &Limits) -> usize {
     FIRST_READ.min(limits.read_size.max(1))
 }
 
-/// Begins to skip the frame that `error` reports, if the error is `TooLong` with `skipped`. Takes the fields of an inbox, because
-/// the caller may have borrowed the buffer of the inbox.
+/// Starts to skip the frame whose error is `error`, if the error is `TooLong` with `skipped`. The parameters are fields of an inbox instead
+/// of the inbox, because the caller may have borrowed the buffer of the inbox.
 #[cold]
 fn skip_frame_of(error: &FrameError, start: &mut usize, end: usize, skip: &mut usize) {
     if let FrameErrorKind::TooLong { length, skipped: true, .. } = error.kind {
@@ -515,8 +517,8 @@ impl Drop for Inbox {
     }
 }
 
-/// Returns the empty slice, for bounds checks that cannot fail. Out of line: the compiler then emits a branch that is never taken instead
-/// of a conditional move, for which all later loads would wait.
+/// Returns the empty slice, for bounds checks that cannot fail. Out of line, so that the compiler emits a branch that is never taken.
+/// Inlined, the compiler would emit a conditional move, and all later loads would wait for the result of the move.
 #[cold]
 #[inline(never)]
 fn empty<'a>() -> &'a [u8] {
@@ -611,7 +613,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wiped_inbox_holds_nothing_of_an_unfinished_message() {
+    fn wiping_an_inbox_removes_the_bytes_of_an_unfinished_message() {
         let mut inbox = Inbox::new(Limits::FRONTEND);
         inbox.extend(&frame(b'p', b"first\0"));
         inbox.next().expect("well-formed");
@@ -659,7 +661,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_owned_frame_holds_only_its_own_bytes_and_the_stream_goes_on() {
+    fn a_large_owned_frame_holds_only_its_own_bytes_and_the_next_frame_can_be_read() {
         let mut inbox = Inbox::new(Limits::BACKEND);
         let mut stream = frame(b'Z', b"T");
         stream.extend(frame(b'd', &vec![1; 1 << 20]));
@@ -674,7 +676,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_frames_ends_before_an_unfinished_frame_and_before_an_invalid_header() {
+    fn frames_end_before_an_unfinished_frame_and_before_an_invalid_header() {
         let limits = Limits::BACKEND.bulk(1000).control(1000);
         let good = [frame(b'1', b""), frame(b'D', &[7; 1000]), frame(b'Z', b"I")].concat();
         let after: [(&[u8], bool); 6] = [
@@ -699,7 +701,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unfinished_frame_is_moved_only_when_room_runs_out() {
+    fn an_unfinished_frame_is_not_moved_while_the_buffer_has_room() {
         let mut inbox = Inbox::new(Limits::BACKEND.read_size(16));
         inbox.space()[..10].copy_from_slice(b"Z\0\0\0\x05IZ\0\0\0");
         inbox.filled(10);
@@ -709,7 +711,7 @@ mod tests {
     }
 
     #[test]
-    fn short_messages_need_no_more_than_the_first_read() {
+    fn short_messages_do_not_grow_the_buffer() {
         let mut inbox = Inbox::new(Limits::BACKEND);
         for _ in 0..100 {
             inbox.extend(b"C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I");

@@ -44,11 +44,12 @@ pub struct Limits {
     pub read_ahead: usize,
     /// Size of one read from the transport, in bytes. The first reads are smaller, and double each time a read fills its space.
     ///
-    /// Default 65,536. Between messages the buffer has twice this size; after a larger message it shrinks to that size again. A connection
-    /// that waits while no bytes are buffered frees a buffer of more than 24 KiB; see [`Inbox::waiting`](crate::Inbox::waiting).
+    /// Default 65,536. The buffer has twice this size. The buffer grows for a larger message, and shrinks to twice this size after the
+    /// message. A connection that waits while no bytes are buffered frees a buffer of more than 24 KiB; see
+    /// [`Inbox::waiting`](crate::Inbox::waiting).
     pub read_size: usize,
-    /// Largest capacity in bytes that the outbox keeps when it is empty. A larger buffer is freed after the flush. While the connection waits,
-    /// a smaller buffer may be freed too; see [`Outbox::waiting`](crate::Outbox::waiting).
+    /// Largest capacity in bytes that the outbox keeps when it is empty. A larger buffer is freed after the flush. A smaller buffer may be
+    /// freed while the connection waits for the peer; see [`Outbox::waiting`](crate::Outbox::waiting).
     ///
     /// Default 131,072.
     pub write_retain: usize,

@@ -15,10 +15,11 @@ const SMALLEST_GROWTH: usize = 1024;
 /// Capacity in bytes of the largest buffer that an idle connection keeps.
 const IDLE: usize = 16 * 1024;
 
-/// Largest size of any buffer in bytes.
+/// Largest size in bytes that Rust allows for a buffer.
 const LARGEST_BUFFER: usize = isize::MAX as usize;
 
-/// Maximum number of bytes after the written part that are zeroed in advance. For a longer message, the whole length is zeroed.
+/// When the buffer grows: maximum number of bytes after the written part that are zeroed in advance. For a message longer than this number,
+/// as many bytes as the message has are zeroed.
 const MOST_ZEROED: usize = 64 * 1024;
 
 /// The buffer into which messages are written and from which they are sent.
@@ -40,7 +41,7 @@ const MOST_ZEROED: usize = 64 * 1024;
 /// assert_eq!(outbox.pending(), b"", "nothing of the batch is left");
 /// ```
 pub struct Outbox {
-    /// Memory that is zeroed only when the buffer grows. Writing a field into zeroed memory is a store instead of a call of
+    /// Memory for messages. When the buffer grows, the new memory is zeroed. So a field is written with a store instead of a call of
     /// `Vec::extend`.
     buf: Vec<u8>,
     /// Index of the first byte that is not sent.
@@ -55,7 +56,7 @@ pub struct Outbox {
     retain: usize,
     /// Whether memory is wiped before it is freed.
     wiping: bool,
-    /// Decides which waits free the buffer.
+    /// Decides after which waits the buffer is freed.
     waits: Backoff,
 }
 
@@ -105,7 +106,7 @@ impl Outbox {
     #[inline(always)]
     fn fill<M: Messages + ?Sized>(&mut self, messages: &M) -> Option<()> {
         let Some(room) = self.buf.get_mut(self.end..) else {
-            // Kept separate from the next check, because both checks in one condition take longer.
+            // Without `cold_path`, the compiler merges this check with the next check into one condition, which takes more instructions.
             cold_path();
             return None;
         };
@@ -175,10 +176,11 @@ impl Outbox {
         self.tidy();
     }
 
-    /// Reports that the connection waits for the peer. If the outbox is empty, the connection may be idle: then a buffer of more than 16
-    /// KiB is freed.
+    /// Call this function when the connection waits for the peer. If the outbox is empty, the connection may be idle: then a buffer of more
+    /// than 16 KiB is freed.
     ///
-    /// While each batch needs a large buffer again, fewer and fewer waits free the buffer, but at least every 64th wait does.
+    /// Not every call frees the buffer. As long as each batch needs a large buffer again, fewer and fewer calls free the buffer, but at
+    /// least every 64th call does.
     pub fn waiting(&mut self) {
         if self.sent == self.end && self.waits.is_due(self.buf.capacity() > IDLE, false) {
             self.free();
@@ -226,7 +228,7 @@ impl Outbox {
         self.retain = retain;
     }
 
-    /// Returns the index after the last byte that can be sent: a batch with an error is never sent.
+    /// Returns the index after the last byte that can be sent. A batch with an error is not counted, because it is never sent.
     fn written(&self) -> usize {
         if self.error.is_some() { self.committed } else { self.end }
     }
@@ -304,7 +306,7 @@ mod tests {
     use crate::message::frontend::{Query, Sync};
 
     #[test]
-    fn a_rejected_message_drops_its_batch_and_no_other() {
+    fn a_rejected_message_drops_only_its_own_batch() {
         let mut outbox = Outbox::new(1024);
         outbox.put(&Sync {});
         outbox.commit().expect("Sync is valid");

@@ -93,7 +93,8 @@ pub struct BindBuilder<'c, 'm, P: ?Sized> {
 }
 
 impl<'c, 'm, P: PutMessage> BindBuilder<'c, 'm, P> {
-    /// Sets the formats of the result columns: an empty list for all text, one code for all columns, or one code for each column.
+    /// Sets the formats of the result columns: an empty list if all columns are text, one code for all columns, or one code for each
+    /// column.
     #[inline]
     pub fn result_formats(self, formats: &'m [FormatCode]) -> Self {
         Self { result_formats: formats, ..self }
@@ -107,7 +108,7 @@ impl<'c, 'm, P: PutMessage> BindBuilder<'c, 'm, P> {
     }
 
     /// Appends the Bind message, and an [`Execute`] of its portal for all rows. Takes less time than [`finish`](Self::finish) followed by
-    /// [`execute`](crate::PgProtocol::execute).
+    /// [`execute`](crate::PgProtocol::execute), because both messages share one check of the buffer's capacity.
     #[inline(always)]
     pub fn execute(self, params: impl Params) -> P::Chained<'c> {
         let bind = bind(self.statement, self.portal, params, self.result_formats);
@@ -116,7 +117,7 @@ impl<'c, 'm, P: PutMessage> BindBuilder<'c, 'm, P> {
 
     /// Appends the Bind message, an [`Execute`] of its portal for all rows, and a [`Sync`]: all messages that one run of a prepared
     /// statement needs. Takes less time than [`finish`](Self::finish), [`execute`](crate::PgProtocol::execute) and
-    /// [`sync`](crate::PgProtocol::sync) one after another.
+    /// [`sync`](crate::PgProtocol::sync) one after another, because the three messages share one check of the buffer's capacity.
     ///
     /// ```
     /// # use pg_wire::{PgProtocol, Portal, Statement};

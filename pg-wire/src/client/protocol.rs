@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bind_of_values_decodes_as_the_message() {
+    fn a_bind_with_values_can_be_decoded() {
         let mut out = Vec::new();
         out.bind(Statement("s"), Portal("p"))
             .result_formats(&[FormatCode::Binary])
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn one_call_writes_the_same_bytes_as_three_calls() {
+    fn execute_and_sync_writes_the_same_bytes_as_three_calls() {
         for portal in [Portal::UNNAMED, Portal("p")] {
             let (mut one, mut three) = (Vec::new(), Vec::new());
             let bind = one.bind(Statement("s"), portal).result_formats(&[FormatCode::Binary]);
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_of_values_decodes_as_the_message() {
+    fn a_function_call_with_values_can_be_decoded() {
         let mut out = Vec::new();
         out.fn_call(1344).result_format(FormatCode::Text).finish(("9",)).expect("valid");
         let call = FunctionCall::decode(&out[5..]).expect("well-formed");
@@ -285,7 +285,7 @@ mod tests {
     fn too_many_parameters_are_rejected() {
         let mut out = Vec::new();
         let error =
-            out.bind(Statement(""), Portal("")).finish(alloc::vec![1i32; 65_536]).expect_err("one too many");
+            out.bind(Statement(""), Portal("")).finish(alloc::vec![1i32; 65_536]).expect_err("one parameter too many");
         assert_eq!(error.kind, EncodeErrorKind::TooMany { what: "parameters", given: 65_536, most: 65_535 });
         let formats = alloc::vec![FormatCode::Binary; 65_536];
         let mixed = [&formats[..], &[FormatCode::Text]].concat();
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_changes_while_it_is_written_cannot_break_the_stream() {
+    fn a_value_that_grows_while_it_is_written_is_rejected() {
         /// A value that is longer each time it is read.
         struct Growing(Cell<usize>);
         impl Bindable for Growing {

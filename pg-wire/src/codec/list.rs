@@ -11,8 +11,8 @@ use crate::codec::writer::Writer;
 
 /// A list with a count: `N count` (Int16, or Int32 in some messages), then the items.
 ///
-/// A list holds either a slice of items or received bytes that have been checked. Both forms iterate, compare and encode in the
-/// same way, without allocation.
+/// A list holds either a slice of items or received bytes that have been checked. In both forms, the list can be iterated, compared and
+/// encoded without allocation.
 ///
 /// ```
 /// use pg_wire::{oid, Oid, codec::List};

@@ -28,7 +28,8 @@ pub(super) struct Announced {
     pub(super) columns: usize,
 }
 
-/// Progress with the end of a COPY. The caller stores this value, so that no error of the server is lost when a future is dropped.
+/// State of receiving the end of a COPY. The caller stores this value outside the future, so that no error of the server is lost when the
+/// future is dropped.
 pub(super) struct End<E> {
     outcome: Outcome<E>,
     /// Number of rows in the first CommandComplete of a COPY.
@@ -64,7 +65,8 @@ impl<T: Transport> Connection<T> {
                 | MessageCode::COPY_OUT_RESPONSE
                 | MessageCode::COPY_BOTH_RESPONSE => {
                     match self.end_copy(&mut End::<Error>::new(), |_| Ok(())).await {
-                        // `Error::Copy` only means that no number of rows was received: the statement may be no COPY.
+                        // `Error::Copy` means only that no number of rows was received, because the statement may be another command than
+                        // COPY.
                         Ok(_) | Err(Error::Copy(_)) => {}
                         Err(error) => return Err(error),
                     }
@@ -82,8 +84,8 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Receives messages up to ReadyForQuery, as [`until_ready`](Self::until_ready) does. Ends a further COPY, for which the server would
-    /// otherwise wait for ever. If the future is dropped, a call with the same `end` continues.
+    /// Receives messages up to ReadyForQuery, as [`until_ready`](Self::until_ready) does. If the query string starts another COPY, ends
+    /// that COPY: otherwise the server would wait for its data for ever. If the future is dropped, a call with the same `end` continues.
     pub(super) async fn end_copy<E: From<Error>>(
         &mut self,
         end: &mut End<E>,
@@ -96,7 +98,7 @@ impl<T: Transport> Connection<T> {
             let ended = outcome.take(received, &mut |frame| {
                 if frame.code == MessageCode::COMMAND_COMPLETE && rows.is_none() {
                     let complete = frame.decode::<CommandComplete<'_>>().map_err(Error::from)?;
-                    // The query string may contain other commands.
+                    // Ignores the results of other commands in the query string.
                     if complete.command().as_bytes() == b"COPY" {
                         *rows = complete.rows();
                     }
@@ -118,9 +120,9 @@ impl<T: Transport> Connection<T> {
                 _ => continue,
             };
             match self.flush().await {
-                // `recv` continues to send.
+                // After `InboxFull`, `recv` continues to send.
                 Ok(()) | Err(Error::InboxFull) => {}
-                // The server's last messages can still be received.
+                // Stores the error of sending, because the server's last messages can still be received.
                 Err(error) => self.outgoing.keep(error),
             }
         }

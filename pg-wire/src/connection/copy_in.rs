@@ -16,13 +16,14 @@ use crate::copy::{CopyError, CopyErrorKind, CopyValues, CopyWriter};
 /// Size in bytes at which the buffer with the written rows is sent. Larger messages do not make the COPY faster.
 const BLOCK: usize = 64 * 1024;
 
-/// Largest number of bytes of the data in one message. The server accepts about 1 GiB in a message, and a row can be longer.
+/// Largest number of bytes of data in one message. A longer buffer is sent in several messages, because the server accepts at most about 1
+/// GiB in one message.
 const LARGEST: usize = 1024 * 1024;
 
-/// Largest number of bytes of the reason in a CopyFail. The server accepts a length of 10,000 bytes, with Int32 length and the NUL.
+/// Largest number of bytes of the reason in a CopyFail. The server accepts at most 10,000 bytes, including the Int32 length and the NUL.
 const LONGEST_REASON: usize = 10_000 - 4 - 1;
 
-/// A `COPY … FROM STDIN` that has begun, from [`Connection::copy_in`].
+/// A running `COPY … FROM STDIN`. [`Connection::copy_in`] returns this type.
 ///
 /// If this value is dropped before [`finish`](Self::finish) or [`fail`](Self::fail), a CopyFail is queued. The next
 /// [`until_ready`](Connection::until_ready) after a flush then returns the server's error 57014. After this call, the connection can be
@@ -34,7 +35,7 @@ pub struct CopyIn<'c, T: Transport> {
     /// Number of bytes in the buffer of `writer` that are in the outbox already.
     queued: usize,
     phase: Phase,
-    /// Progress with the end of the COPY.
+    /// State of receiving the end of the COPY.
     end: End<Error>,
 }
 
@@ -193,7 +194,7 @@ impl<T: Transport> CopyIn<'_, T> {
             && !data.is_empty()
         {
             let data = data.get(..LARGEST).unwrap_or(data);
-            // The call queues the data, even if this future is dropped.
+            // `send_copy_data` queues the data at once. So the data counts as queued even if this future is dropped.
             self.queued += data.len();
             match self.conn.send_copy_data(data).await {
                 Ok(()) => {}
@@ -203,7 +204,7 @@ impl<T: Transport> CopyIn<'_, T> {
         }
         self.writer.clear();
         self.queued = 0;
-        // A dropped future may have left queued data.
+        // A dropped future may have left bytes that are queued and not sent.
         if self.conn.is_sending() { self.flush_queued().await } else { Ok(()) }
     }
 
@@ -242,7 +243,8 @@ impl<T: Transport> CopyIn<'_, T> {
         }
     }
 
-    /// Receives a message that is buffered. Ends the COPY when the server has ended the COPY.
+    /// Receives a buffered message. If this message ends the COPY, receives the remaining messages up to ReadyForQuery and returns the
+    /// error.
     async fn take(&mut self, code: MessageCode) -> Result<(), Error> {
         if matches!(code, MessageCode::ERROR_RESPONSE | MessageCode::READY_FOR_QUERY) {
             self.phase = Phase::Ending;
@@ -256,7 +258,7 @@ impl<T: Transport> CopyIn<'_, T> {
         self.phase = Phase::Ending;
         self.writer.clear();
         match self.conn.flush().await {
-            // `end_copy` receives messages, and continues to send.
+            // After `InboxFull`, `end_copy` receives messages and continues to send.
             Ok(()) | Err(Error::InboxFull) => {}
             Err(error) => return Err(error),
         }
@@ -265,7 +267,7 @@ impl<T: Transport> CopyIn<'_, T> {
         ended
     }
 
-    /// Returns the error of the server after ReadyForQuery has arrived.
+    /// Receives messages up to ReadyForQuery, and returns the error of the server.
     #[cold]
     #[inline(never)]
     async fn ended(&mut self) -> Result<(), Error> {

@@ -10,7 +10,7 @@ use crate::connection::stream::Transport;
 use crate::connection::whole::Connection;
 use crate::copy::{CopyError, CopyErrorKind, CopyReader, CopyRow};
 
-/// A `COPY … TO STDOUT` that has begun, from [`Connection::copy_out`].
+/// A running `COPY … TO STDOUT`. [`Connection::copy_out`] returns this type.
 ///
 /// If this value is dropped before the last row, [`until_ready`](Connection::until_ready) receives and drops the remaining rows.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct CopyOut<'c, T: Transport> {
     /// Whether CopyDone has been received.
     is_done: bool,
     phase: Phase,
-    /// Progress with the end of the COPY after an error.
+    /// State of receiving the end of the COPY after an error.
     end: End<Error>,
     /// The error of a row or of a message, until ReadyForQuery has been received.
     error: Option<Error>,
@@ -133,7 +133,7 @@ impl<T: Transport> CopyOut<'_, T> {
             return Err(failure.unwrap_or_else(|| Error::from(CopyError::new(CopyErrorKind::Ended)).into()));
         }
         if *is_done && failure.is_none() {
-            // A dropped future of `row` has received CopyDone.
+            // CopyDone was received by a future of `row` that was dropped.
             failure = match reader.finish() {
                 Ok(Some(row)) => each(row).err(),
                 Ok(None) => None,
@@ -263,7 +263,7 @@ impl<T: Transport> CopyOut<'_, T> {
         }
         let end = loop {
             match self.conn.end_copy(&mut self.end, |_| Ok(())).await {
-                // A further message that is over its limit.
+                // Another message is over its limit. The message is skipped, and receiving continues.
                 Err(Error::Frame(error)) if !error.is_fatal() => {}
                 end => break end,
             }

@@ -26,9 +26,9 @@ pub enum Error {
     Decode(DecodeError),
     /// A queued message cannot be sent. Recoverable: no part of its batch has been sent, and the batch is dropped.
     Encode(EncodeError),
-    /// The peer has stopped reading until its own messages are received, and the inbox already holds
-    /// [`Limits::read_ahead`](crate::Limits::read_ahead) bytes of these messages. Recoverable: call `recv`, which also
-    /// continues to send, or call `flush` again later.
+    /// The peer does not read until its own messages are received, and the inbox is full: it holds
+    /// [`Limits::read_ahead`](crate::Limits::read_ahead) bytes of these messages. Recoverable: call `recv`, which also continues to send,
+    /// or call `flush` again later.
     InboxFull,
     /// The server sent an ErrorResponse; [`until_ready`](crate::Connection::until_ready) returns it as this error. Recoverable, except for
     /// the severities FATAL and PANIC, after which the server closes the connection.

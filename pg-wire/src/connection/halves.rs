@@ -94,7 +94,7 @@ impl<R: Source> ReadHalf<R> {
         self.0.ready().await
     }
 
-    /// Polls as [`ready`](Self::ready) does.
+    /// The poll function of [`ready`](Self::ready).
     ///
     /// # Errors
     /// The errors of `Connection::recv`.
@@ -109,7 +109,7 @@ impl<R> ReadHalf<R> {
         self.0.inbox()
     }
 
-    /// Returns the buffer for incoming bytes, to change the buffer. See [`Connection::inbox_mut`].
+    /// Returns the buffer for incoming bytes as a mutable reference. See [`Connection::inbox_mut`].
     pub fn inbox_mut(&mut self) -> &mut Inbox {
         self.0.inbox_mut()
     }
@@ -133,7 +133,7 @@ impl<W> WriteHalf<W> {
         self.0.outbox()
     }
 
-    /// Returns the buffer for outgoing bytes, to change the buffer. See [`Connection::outbox_mut`].
+    /// Returns the buffer for outgoing bytes as a mutable reference. See [`Connection::outbox_mut`].
     pub fn outbox_mut(&mut self) -> &mut Outbox {
         self.0.outbox_mut()
     }

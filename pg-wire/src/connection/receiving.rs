@@ -71,8 +71,8 @@ impl Incoming {
     /// Reads the bytes that have arrived, and returns whether a whole message is buffered. Called after a write has failed,
     /// because the peer's last message may explain the failure.
     ///
-    /// Never waits for the peer. Returns `Pending` only after a read, and wakes the task at once: other tasks can run between
-    /// two reads. Stops at [`Limits::read_ahead`].
+    /// Never waits for the peer. Returns `Pending` only after a read, and wakes the task at once: other tasks can run between two reads.
+    /// Stops when the inbox holds [`Limits::read_ahead`] bytes.
     pub(super) fn poll_last_message<R: Source + ?Sized>(
         &mut self,
         source: &mut R,
@@ -97,7 +97,7 @@ impl Incoming {
         }
     }
 
-    /// Keeps an error, which the next call that receives will return.
+    /// Stores an error, which the next call that receives will return.
     pub(super) fn keep(&mut self, error: Error) {
         if !matches!(error, Error::Poisoned(_)) {
             self.unreported = Some(error);

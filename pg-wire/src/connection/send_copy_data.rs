@@ -15,8 +15,8 @@ use crate::connection::whole::Connection;
 /// writes would send the header in a separate packet.
 const COPIED: usize = 1024;
 
-/// The future of [`Connection::send_copy_data`]. The call queues the data: when the future is dropped, it copies the unsent part
-/// into the outbox.
+/// The future of [`Connection::send_copy_data`]. The call of `send_copy_data` has already queued the data. So dropping the future copies
+/// the unsent part into the outbox.
 struct SendCopyData<'c, 'd, T: Transport> {
     conn: &'c mut Connection<T>,
     /// The part of the data that is neither sent nor in the outbox.
@@ -89,7 +89,7 @@ fn arm(outgoing: &mut Outgoing, data: &[u8]) {
 }
 
 impl<T: Transport> SendCopyData<'_, '_, T> {
-    /// Undoes [`arm`]. If the direction had already ended, this future has no data, and the fault is kept.
+    /// Clears the fault that [`arm`] has set. If the direction had already ended, this future has no data, and the fault is kept.
     fn disarm(&mut self) {
         let outgoing = &mut self.conn.outgoing;
         if !self.data.is_empty() && outgoing.fault == Some(Fault::Leaked) {
@@ -119,7 +119,7 @@ impl<T: Transport> Drop for SendCopyData<'_, '_, T> {
         let outgoing = &mut self.conn.outgoing;
         if !self.data.is_empty() && outgoing.fault.is_none() {
             outgoing.outbox.put_raw(self.data);
-            // Raw bytes cannot be rejected.
+            // `commit` cannot fail: raw bytes are always valid.
             let _ = outgoing.outbox.commit();
         }
     }

@@ -33,7 +33,7 @@ impl Outgoing {
         self.fault.is_none() && (self.unflushed || !self.outbox.pending().is_empty())
     }
 
-    /// Keeps an error, which the next call that sends will return.
+    /// Stores an error, which the next call that sends will return.
     pub(super) fn keep(&mut self, error: Error) {
         self.unreported = Some(error);
     }

@@ -25,7 +25,7 @@ use crate::session::{NotIdle, Observer, Reply, SessionState, Step, Waiting};
 ///
 /// - [`recv`](Self::recv) returns an error if no reply will arrive, instead of waiting for ever.
 /// - [`recv_reply`](Self::recv_reply) also returns the request to which a message belongs.
-/// - [`check_idle`](Self::check_idle) checks whether another user can take over the connection, and returns the reason if not.
+/// - [`check_idle`](Self::check_idle) checks whether the connection can be given to another user. If not, the result is the reason.
 /// - [`recover`](Self::recover) makes the connection idle, even after a dropped future, in a COPY or in a transaction.
 ///
 /// ```
@@ -46,10 +46,11 @@ use crate::session::{NotIdle, Observer, Reply, SessionState, Step, Waiting};
 /// ```
 ///
 /// # Traces, metrics and spans
-/// [`observe`](Self::observe) adds an [`Observer`], which is shown each message with its request.
+/// [`observe`](Self::observe) adds an [`Observer`], which receives each message together with its request.
 ///
 /// # Cost
-/// Each sent message and each received message is examined once more. A connection without a `TrackedConnection` has no such cost.
+/// Each sent message and each received message is also passed to the state. A [`Connection`] without a `TrackedConnection` has no such
+/// cost.
 #[derive(Debug)]
 pub struct TrackedConnection<T, O = ()> {
     conn: Connection<T>,
@@ -63,8 +64,8 @@ impl<T: Transport> TrackedConnection<T> {
         Self::with_state(conn, SessionState::new())
     }
 
-    /// Tracks a connection whose session has the state `state`. Precondition: `state` has been fed every message that a flush of the
-    /// connection has begun to send. Messages that are only queued are fed to `state` later, by [`flush`](Self::flush).
+    /// Tracks a connection whose session has the state `state`. Precondition: every message that a flush of the connection has begun to
+    /// send has been passed to `state`. Messages that are only queued are passed to `state` later, by [`flush`](Self::flush).
     pub fn with_state(conn: Connection<T>, state: SessionState) -> Self {
         Self { conn, state, observer: () }
     }
@@ -85,8 +86,8 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
     fn commit(&mut self) -> Result<(), Error> {
         let outbox = &mut self.conn.outgoing.outbox;
         let batch = outbox.batch();
-        // The queue of requests is rarely full. Only if it may become full, a copy of the state shows whether the
-        // whole batch fits.
+        // Checks with a copy of the state whether the queue of requests has room for the whole batch. The queue is rarely full, so this
+        // check is made only when the queue may become full.
         if !self.state.has_room_for(batch.len() / 5) {
             let mut trial = self.state.clone();
             Frames::new(batch).into_iter().try_for_each(|frame| trial.sent(frame).map(drop))?;
@@ -158,8 +159,8 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
         Ok(frame)
     }
 
-    /// Receives the next message, and waits for it even when no reply is expected. Use this method to wait for notifications or for the end
-    /// of the session.
+    /// Receives the next message. Waits for a message even when no reply is expected. Use this method to wait for notifications or for the
+    /// end of the session.
     ///
     /// # Errors
     /// The errors of [`recv`](Self::recv), but not [`NoReply`](Error::NoReply).
@@ -196,7 +197,7 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
         }
     }
 
-    /// Checks whether another user can take over the connection. The conditions: no message is queued, partly sent or partly received; no
+    /// Checks whether the connection can be given to another user. The conditions: no message is queued, partly sent or partly received; no
     /// reply and no COPY data is outstanding; no transaction is open.
     ///
     /// Prepared statements, temporary tables, settings and LISTEN remain in the session: `DISCARD ALL` removes them.
@@ -295,7 +296,8 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
     }
 }
 
-/// Future of [`TrackedConnection::recv_reply`]. Written by hand to have a fast path, like the future of [`Connection::recv`].
+/// Future of [`TrackedConnection::recv_reply`]. Not an `async` block, because only a hand-written `poll` can have a fast path, as in
+/// [`Connection::recv`].
 struct Recv<'c, T, O>(Option<&'c mut TrackedConnection<T, O>>);
 
 impl<'c, T: Transport, O: Observer> Future for Recv<'c, T, O> {
@@ -336,13 +338,13 @@ impl<T, O> TrackedConnection<T, O> {
         &self.state
     }
 
-    /// Returns the connection for reading. Receiving or sending on the connection directly is not possible, because the state would not
-    /// change.
+    /// Returns the connection as a shared reference, for reading. The connection cannot be used directly to receive or send, because the
+    /// state would not change.
     pub fn connection(&self) -> &Connection<T> {
         &self.conn
     }
 
-    /// Sets the observer of the messages, and drops the previous observer. Messages that are queued and not flushed are shown to the new
+    /// Sets the observer of the messages, and drops the previous observer. Messages that are queued and not flushed are passed to the new
     /// observer.
     pub fn observe<P: Observer>(self, observer: P) -> TrackedConnection<T, P> {
         TrackedConnection { conn: self.conn, state: self.state, observer }
@@ -353,7 +355,7 @@ impl<T, O> TrackedConnection<T, O> {
         &self.observer
     }
 
-    /// Returns the observer, to change the observer.
+    /// Returns the observer as a mutable reference.
     pub fn observer_mut(&mut self) -> &mut O {
         &mut self.observer
     }

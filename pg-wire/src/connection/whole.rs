@@ -26,23 +26,23 @@ use crate::encode::messages::Messages;
 ///
 /// # Memory of an idle connection
 ///
-/// After a small result, a connection keeps its buffers, in most cases 9 kB. After a large result, the buffer for received bytes is freed by
-/// the end of [`until_ready`](Self::until_ready), or when a call that receives waits and nothing is buffered. If a program takes the
-/// last message by [`recv`](Self::recv) or [`try_recv`](Self::try_recv), poll [`ready`](Self::ready) once to free
-/// the buffer.
+/// After a small result, a connection keeps its buffers, in most cases 9 kB. After a large result, the buffer for received bytes is freed
+/// at the end of [`until_ready`](Self::until_ready), or when a receiving call waits while no bytes are buffered. If a program takes the
+/// last message by [`recv`](Self::recv) or [`try_recv`](Self::try_recv), poll [`ready`](Self::ready) once to free the buffer.
 ///
 /// # Time limits, cancelling, reuse
 ///
 /// - To set a time limit, drop the future when the time is over: `timeout(limit, conn.recv())`. The connection can still be used,
 ///   and the server continues to run the statement.
-/// - To stop a statement, send a cancel request over a separate connection (the adapters' `cancel`), and wait for that call to
-///   return. Then receive up to the ReadyForQuery of the statement. This message arrives in both cases: the statement was stopped
-///   (SQLSTATE 57014), or the statement had finished before.
-/// - Another user may take over the connection when every Sync, Query and FunctionCall has been answered by a ReadyForQuery,
-///   the last ReadyForQuery reported [`Idle`](crate::TransactionStatus::Idle), and [`is_quiet`](Self::is_quiet) returns true. A
+/// - To stop a statement, send a cancel request over a separate connection (the adapters' `cancel`), and wait for that call to return. Then
+///   receive up to the ReadyForQuery of the statement. ReadyForQuery arrives in both cases: the statement was stopped (SQLSTATE 57014), or
+///   the statement had finished before.
+/// - The connection can be given to another user when every Sync, Query and FunctionCall has been answered by a ReadyForQuery, the last
+///   ReadyForQuery reported [`Idle`](crate::TransactionStatus::Idle), and [`is_quiet`](Self::is_quiet) returns true. A
 ///   [`TrackedConnection`](crate::TrackedConnection) checks these conditions, and can make the connection idle.
-/// - The server may have ended an idle connection. Before using such a connection, poll [`ready`](Self::ready) once: if the
-///   result is not pending, the message that has arrived ([`try_recv`](Self::try_recv)) or the error explains why.
+/// - The server may have ended an idle connection. Before using such a connection, poll [`ready`](Self::ready) once. `Pending` means that
+///   the connection has not ended. Otherwise a message has arrived ([`try_recv`](Self::try_recv)), or the result is the error that ended
+///   the connection.
 ///
 /// ```
 /// use pg_wire::{Connection, Limits, MessageCode, PgProtocol, testing::Script};
@@ -130,7 +130,7 @@ impl<T: Transport> Connection<T> {
                 Poll::Ready(Ok(())) => {}
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(Error::Poisoned(fault @ Fault::Frame(_)))) => {
-                    // The peer waits until its messages are read, but after an invalid header no message can be read.
+                    // The peer does not read until its messages are received, but after an invalid header no message can be received.
                     return Poll::Ready(Err(Error::Poisoned(fault)));
                 }
                 Poll::Ready(Err(error)) => {
@@ -185,7 +185,7 @@ impl<T: Transport> Connection<T> {
         poll_fn(|cx| self.poll_ready(cx)).await
     }
 
-    /// Polls as [`ready`](Self::ready) does.
+    /// The poll function of [`ready`](Self::ready).
     ///
     /// # Errors
     /// The errors of [`recv`](Self::recv).
@@ -204,7 +204,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Frees large buffers after a ReadyForQuery, because no further read may follow for a long time.
+    /// Frees large buffers after a ReadyForQuery, because the connection may be idle for a long time.
     pub(super) fn batch_ended(&mut self) {
         self.incoming.inbox.waiting();
         self.outgoing.outbox.waiting();
@@ -263,8 +263,8 @@ impl<T: Transport> Connection<T> {
     }
 }
 
-/// The future of [`Connection::recv`]. Written by hand, because a future is created, polled and dropped for each message. If a
-/// message is buffered, as in most cases, these three steps compile to the check of the buffer alone.
+/// The future of [`Connection::recv`]. A hand-written `poll` instead of an `async` block, because a future is created, polled and dropped
+/// for each message. If a message is buffered, as in most cases, these three steps compile to the check of the buffer alone.
 struct Recv<'c, T>(Option<&'c mut Connection<T>>);
 
 impl<'c, T: Transport> Future for Recv<'c, T> {
@@ -302,8 +302,8 @@ impl<T> Connection<T> {
         &self.incoming.inbox
     }
 
-    /// Returns the buffer for incoming bytes, to change its limits or to take frames directly. Frames that are taken from the buffer are
-    /// not returned by [`recv`](Self::recv).
+    /// Returns the buffer for incoming bytes as a mutable reference, to change its limits or to take frames directly. Frames that are taken
+    /// from the buffer are not returned by [`recv`](Self::recv).
     pub fn inbox_mut(&mut self) -> &mut Inbox {
         &mut self.incoming.inbox
     }
@@ -313,7 +313,8 @@ impl<T> Connection<T> {
         &self.outgoing.outbox
     }
 
-    /// Returns the buffer for outgoing bytes, to put messages or raw bytes into it. The next flush sends the content of the buffer.
+    /// Returns the buffer for outgoing bytes as a mutable reference, to put messages or raw bytes into the buffer. The next flush sends the
+    /// content of the buffer.
     pub fn outbox_mut(&mut self) -> &mut Outbox {
         &mut self.outgoing.outbox
     }
@@ -335,8 +336,8 @@ impl<T> Connection<T> {
         self.outgoing.outbox.set_retain(limits.write_retain);
     }
 
-    /// Whether both buffers are empty and neither direction has ended. The connection does not know whether the peer still has
-    /// to reply: the caller has to keep track of the replies.
+    /// Whether both buffers are empty and neither direction has ended. Outstanding replies are not considered, because the connection does
+    /// not count replies: the caller has to count them.
     pub fn is_quiet(&self) -> bool {
         let no_fault = self.incoming.fault.is_none() && self.outgoing.fault.is_none();
         no_fault && !self.inbox().is_mid_frame() && self.inbox().buffered() == 0 && self.outbox().is_empty()
@@ -357,7 +358,7 @@ impl<T> Connection<T> {
         &self.transport
     }
 
-    /// Returns the stream, to change it. Bytes that are read or written here bypass the connection.
+    /// Returns the stream as a mutable reference. Bytes that are read or written here bypass the buffers of the connection.
     pub fn transport_mut(&mut self) -> &mut T {
         &mut self.transport
     }
