@@ -1,5 +1,5 @@
-//! Tests that count allocations. Once the buffers are allocated, sending or receiving a message must not allocate. An owned frame must hold
-//! little more memory than its own bytes.
+//! Tests that count allocations. Once the buffers are allocated, sending or receiving a message must not allocate. An owned frame must use
+//! little more memory than the bytes of the frame.
 
 mod support;
 
@@ -25,33 +25,33 @@ use std::task::{Context, Poll};
 use support::frame;
 
 /// A stream that endlessly repeats the same bytes and accepts all writes. A read may end at any byte of a frame.
-struct Echoing {
-    says: Vec<u8>,
+struct Repeating {
+    bytes: Vec<u8>,
     at: usize,
     piece: usize,
     taken: usize,
     flushed: usize,
 }
 
-impl Echoing {
-    fn new(says: Vec<u8>) -> Self {
-        Self { says, at: 0, piece: 1000, taken: 0, flushed: 0 }
+impl Repeating {
+    fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, at: 0, piece: 1000, taken: 0, flushed: 0 }
     }
 }
 
-impl Source for Echoing {
+impl Source for Repeating {
     fn poll_read(&mut self, _: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
-        let from = &self.says[self.at..];
+        let from = &self.bytes[self.at..];
         let count = from.len().min(space.len()).min(self.piece).max(1);
         space[..count].copy_from_slice(&from[..count]);
-        self.at = (self.at + count) % self.says.len();
+        self.at = (self.at + count) % self.bytes.len();
         // The lengths of the pieces vary from a few bytes to more than one read.
         self.piece = (self.piece * 7 + 3) % 100_000;
         Poll::Ready(Ok(count))
     }
 }
 
-impl Sink for Echoing {
+impl Sink for Repeating {
     fn poll_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let count = bytes.len().min(700);
         self.taken += count;
@@ -90,7 +90,7 @@ fn once_warm(mut run: impl FnMut()) -> AllocationInfo {
 
 #[test]
 fn rows_are_received_and_decoded_without_an_allocation() {
-    let mut conn = Connection::new(Echoing::new(rows()), Limits::BACKEND);
+    let mut conn = Connection::new(Repeating::new(rows()), Limits::BACKEND);
     let (mut rows, mut bytes) = (0u64, 0usize);
     let info = once_warm(|| {
         block_on_nothing(async {
@@ -118,7 +118,7 @@ fn rows_are_received_and_decoded_without_an_allocation() {
 
 #[test]
 fn buffered_messages_are_lent_without_an_allocation() {
-    let mut conn = Connection::new(Echoing::new(rows()), Limits::BACKEND);
+    let mut conn = Connection::new(Repeating::new(rows()), Limits::BACKEND);
     let info = once_warm(|| {
         block_on_nothing(async {
             for _ in 0..200 {
@@ -134,7 +134,7 @@ fn buffered_messages_are_lent_without_an_allocation() {
 
 #[test]
 fn binds_of_tuples_and_of_dynamic_parameters_are_sent_without_an_allocation() {
-    let mut conn = Connection::new(Echoing::new(rows()), Limits::BACKEND);
+    let mut conn = Connection::new(Repeating::new(rows()), Limits::BACKEND);
     let name = String::from("Ada, Countess of Lovelace");
     let long = vec![7u8; 300];
     let dynamic: &[&dyn Bindable] = &[&1i32, &name, &None::<i64>, &2.5f64, &long, &true];
@@ -164,8 +164,8 @@ fn binds_of_tuples_and_of_dynamic_parameters_are_sent_without_an_allocation() {
 
 #[test]
 fn frames_are_forwarded_without_an_allocation() {
-    let mut server = Connection::new(Echoing::new(rows()), Limits::BACKEND);
-    let mut client = Connection::new(Echoing::new(frame(b'Q', b"select 1\0")), Limits::FRONTEND);
+    let mut server = Connection::new(Repeating::new(rows()), Limits::BACKEND);
+    let mut client = Connection::new(Repeating::new(frame(b'Q', b"select 1\0")), Limits::FRONTEND);
     let info = once_warm(|| {
         block_on_nothing(async {
             for _ in 0..200 {
@@ -266,7 +266,7 @@ fn the_buffer_grows_for_a_large_frame_by_doubling() {
     }
 }
 
-/// Returns how many bytes of memory one owned frame holds, after it was taken from a buffer with many frames.
+/// Returns how many bytes of memory one owned frame uses, after the frame was taken from a buffer with many frames.
 fn held_by_one_kept(bodies: &[usize], which: usize) -> i64 {
     let stream = bodies.iter().map(|length| frame(b'd', &vec![1; *length])).collect::<Vec<_>>().concat();
     let mut kept = None;
@@ -401,7 +401,7 @@ fn a_stream_lends_changes_with_their_tables_and_answers_keepalives_without_an_al
     let mut begin = Vec::new();
     CopyBothResponse { format: CopyFormat::Text, columns: List::EMPTY }.encode(&mut begin).expect("valid");
     begin.extend_from_slice(&changes(true));
-    let mut conn = Connection::new(Echoing::new(changes(false)), Limits::BACKEND);
+    let mut conn = Connection::new(Repeating::new(changes(false)), Limits::BACKEND);
     conn.inbox_mut().extend(&begin);
     let command = StartLogical::new("slot", Lsn::INVALID);
     let stream = block_on_nothing(ReplicationStream::<_, TestClock>::start(conn, &command)).expect("started");

@@ -25,10 +25,10 @@ fn queries(count: usize) -> Vec<String> {
 
 /// Plays a server that answers each query with a message of twice the length of the query. The server reads no further query until the
 /// answer is sent.
-async fn echo(pipe: Pipe, heard: &Cell<usize>) {
+async fn echo(pipe: Pipe, received: &Cell<usize>) {
     let (mut from, mut to) = Connection::new(pipe, Limits::FRONTEND).split();
     while let Ok(query) = from.recv().await {
-        heard.set(heard.get() + 1);
+        received.set(received.get() + 1);
         let answer = query.body.repeat(2);
         to.put(&Frame { code: MessageCode::COPY_DATA, body: &answer });
         to.flush().await.expect("the client reads");
@@ -56,9 +56,9 @@ fn io_kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
 fn a_pipeline_larger_than_both_buffers_is_sent_without_deadlock() {
     for (room, count) in [(1, 20), (7, 50), (100, 500), (4096, 2000)] {
         let (client, server) = pipe(room);
-        let (heard, seen) = (Cell::new(0), RefCell::new(Vec::new()));
+        let (received, seen) = (Cell::new(0), RefCell::new(Vec::new()));
         let queries = queries(count);
-        let speak = async {
+        let client_task = async {
             let mut conn = Connection::new(client, Limits::BACKEND);
             for query in &queries {
                 conn.query(query.as_str());
@@ -70,8 +70,8 @@ fn a_pipeline_larger_than_both_buffers_is_sent_without_deadlock() {
                 seen.borrow_mut().push(answer);
             }
         };
-        run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS).expect("no deadlock");
-        assert_eq!(heard.get(), count);
+        run(vec![Box::pin(client_task), Box::pin(echo(server, &received))], POLLS).expect("no deadlock");
+        assert_eq!(received.get(), count);
         assert!(seen.into_inner().into_iter().eq(queries.iter().map(|query| answer(query))));
     }
 }
@@ -79,8 +79,8 @@ fn a_pipeline_larger_than_both_buffers_is_sent_without_deadlock() {
 #[test]
 fn one_task_that_only_writes_with_both_halves_deadlocks() {
     let (client, server) = pipe(100);
-    let heard = Cell::new(0);
-    let speak = async {
+    let received = Cell::new(0);
+    let client_task = async {
         let (mut from, mut to) = Connection::new(client, Limits::BACKEND).split();
         for query in queries(500) {
             to.query(query.as_str());
@@ -89,18 +89,18 @@ fn one_task_that_only_writes_with_both_halves_deadlocks() {
         to.flush().await.expect("never reached");
         while from.recv().await.is_ok() {}
     };
-    assert_eq!(run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS), Err(Stuck(2)));
-    assert!((1..500).contains(&heard.get()));
+    assert_eq!(run(vec![Box::pin(client_task), Box::pin(echo(server, &received))], POLLS), Err(Stuck(2)));
+    assert!((1..500).contains(&received.get()));
 }
 
 #[test]
-fn a_full_inbox_is_an_error_and_nothing_is_lost() {
+fn a_full_inbox_is_an_error_and_no_answer_is_lost() {
     let limits = Limits::BACKEND.read_ahead(1000).read_size(100);
     for flush_again in [false, true] {
         let (client, server) = pipe(64);
-        let heard = Cell::new(0);
+        let received = Cell::new(0);
         let queries = queries(300);
-        let speak = async {
+        let client_task = async {
             let mut conn = Connection::new(client, limits);
             for query in &queries {
                 conn.query(query.as_str());
@@ -125,18 +125,18 @@ fn a_full_inbox_is_an_error_and_nothing_is_lost() {
             assert_eq!(done, flush_again);
             assert_eq!(conn.outbox().pending(), b"");
         };
-        run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS).expect("no deadlock");
-        assert_eq!(heard.get(), 300);
+        run(vec![Box::pin(client_task), Box::pin(echo(server, &received))], POLLS).expect("no deadlock");
+        assert_eq!(received.get(), 300);
     }
 }
 
 #[test]
-fn recv_continues_a_flush_and_sends_nothing_queued_later() {
+fn recv_continues_a_flush_and_does_not_send_messages_that_were_queued_later() {
     let limits = Limits::BACKEND.read_ahead(200);
     let (client, server) = pipe(64);
-    let heard = Cell::new(0);
+    let received = Cell::new(0);
     let queries = queries(100);
-    let speak = async {
+    let client_task = async {
         let mut conn = Connection::new(client, limits);
         for query in &queries {
             conn.query(query.as_str());
@@ -153,12 +153,12 @@ fn recv_continues_a_flush_and_sends_nothing_queued_later() {
                 assert!(poll_once(next.as_mut()).is_pending());
             }
         }
-        assert_eq!(heard.get(), 100);
+        assert_eq!(received.get(), 100);
         assert!(!conn.outbox().batch().is_empty());
         conn.flush().await.expect("the query fits into the pipe");
         assert_eq!(pair(conn.recv().await.expect("the answer arrives now")), answer("select 'queued since'"));
     };
-    run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS).expect("no deadlock");
+    run(vec![Box::pin(client_task), Box::pin(echo(server, &received))], POLLS).expect("no deadlock");
 }
 
 #[test]
@@ -210,8 +210,8 @@ fn halves_can_be_used_on_two_threads() {
 
 #[test]
 fn a_split_loses_no_bytes_in_either_direction() {
-    let says = [frame(b'1', b""), frame(b'2', b""), frame(b'Z', b"I")].concat();
-    let mut steps = Steps::reading([Read::Bytes(says[..13].to_vec()), Read::Bytes(says[13..].to_vec())]);
+    let input = [frame(b'1', b""), frame(b'2', b""), frame(b'Z', b"I")].concat();
+    let mut steps = Steps::reading([Read::Bytes(input[..13].to_vec()), Read::Bytes(input[13..].to_vec())]);
     steps.writes = [Write::Take(4), Write::Never].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
     block_on(conn.recv()).expect("the first of three");
@@ -228,7 +228,7 @@ fn a_split_loses_no_bytes_in_either_direction() {
 
 /// Creates a future from `$call`, polls the future `$polls()` times, and drops the future. Repeats this until a future is
 /// ready.
-macro_rules! insist {
+macro_rules! repeat_until_ready {
     ($polls:ident, $call:expr, $then:expr) => {
         'done: loop {
             let mut future = pin!($call);
@@ -289,27 +289,30 @@ fn session(mut polls: impl FnMut() -> usize) -> Outcome {
     let mut seen = Vec::new();
 
     conn.parse(Statement("s")).query("select $1").finish().sync();
-    insist!(polls, conn.flush(), |result: Result<(), Error>| result.expect("the stream accepts everything"));
-    insist!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| seen
+    repeat_until_ready!(polls, conn.flush(), |result: Result<(), Error>| result
+        .expect("the stream accepts everything"));
+    repeat_until_ready!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| seen
         .push(pair(frame.expect("a message arrives"))));
-    insist!(polls, conn.recv_owned(), |frame: Result<_, Error>| {
+    repeat_until_ready!(polls, conn.recv_owned(), |frame: Result<_, Error>| {
         let frame: pg_wire::FrameBuf = frame.expect("a message arrives");
         seen.push(pair(frame.frame()));
     });
-    insist!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| seen
+    repeat_until_ready!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| seen
         .push(pair(frame.expect("a message arrives"))));
     conn.query("a query that is rather longer than the others are").query("b");
-    insist!(polls, conn.flush(), |result: Result<(), Error>| result.expect("the stream accepts everything"));
-    insist!(polls, conn.fill(), |result: Result<(), Error>| result.expect("bytes arrive"));
+    repeat_until_ready!(polls, conn.flush(), |result: Result<(), Error>| result
+        .expect("the stream accepts everything"));
+    repeat_until_ready!(polls, conn.fill(), |result: Result<(), Error>| result.expect("bytes arrive"));
     for _ in 0..4 {
-        insist!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| seen
+        repeat_until_ready!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| seen
             .push(pair(frame.expect("a message arrives"))));
     }
     conn.terminate();
-    insist!(polls, conn.close(), |result: Result<(), Error>| result.expect("the stream accepts everything"));
-    insist!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| seen
+    repeat_until_ready!(polls, conn.close(), |result: Result<(), Error>| result
+        .expect("the stream accepts everything"));
+    repeat_until_ready!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| seen
         .push(pair(frame.expect("a message arrives"))));
-    insist!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| {
+    repeat_until_ready!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| {
         assert!(matches!(frame, Err(Error::Closed { mid_message: false })), "{frame:?}");
     });
     assert_eq!(seen, replies.map(|reply| (MessageCode(reply[0]), reply[5..].to_vec())));
@@ -420,9 +423,9 @@ fn the_next_flush_sends_the_rest_of_data_whose_future_was_dropped() {
             let mut steps = Steps::writing(pattern.repeat(20));
             steps.flushes = [Write::Wait, Write::Take(0)].repeat(10).into();
             let wrote = if vectored {
-                half_sent(Vectored(steps, 0), patience).0.wrote
+                partly_sent(Vectored(steps, 0), patience).0.wrote
             } else {
-                half_sent(steps, patience).wrote
+                partly_sent(steps, patience).wrote
             };
             assert_eq!(wrote.escape_ascii().to_string(), expected, "{patience}");
         }
@@ -430,7 +433,7 @@ fn the_next_flush_sends_the_rest_of_data_whose_future_was_dropped() {
 }
 
 /// Polls the future of `send_copy_data` at most `patience` times and drops it. Then sends the remaining data and the end of the COPY.
-fn half_sent<T: Source + Sink>(stream: T, patience: usize) -> T {
+fn partly_sent<T: Source + Sink>(stream: T, patience: usize) -> T {
     let mut conn = Connection::new(stream, Limits::BACKEND);
     conn.query("copy t from stdin");
     {
@@ -451,9 +454,9 @@ fn half_sent<T: Source + Sink>(stream: T, patience: usize) -> T {
 #[test]
 fn data_larger_than_both_buffers_is_sent_while_answers_arrive() {
     let (client, server) = pipe(50);
-    let heard = Cell::new(0);
+    let received = Cell::new(0);
     let blocks: Vec<Vec<u8>> = (1..30).map(|length| vec![b'x'; 100 * length]).collect();
-    let speak = async {
+    let client_task = async {
         let mut conn = Connection::new(client, Limits::BACKEND);
         for block in &blocks {
             conn.send_copy_data(block).await.expect("the server reads");
@@ -463,17 +466,17 @@ fn data_larger_than_both_buffers_is_sent_while_answers_arrive() {
             assert_eq!(answer, block.repeat(2));
         }
     };
-    run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS).expect("no deadlock");
-    assert_eq!(heard.get(), blocks.len());
+    run(vec![Box::pin(client_task), Box::pin(echo(server, &received))], POLLS).expect("no deadlock");
+    assert_eq!(received.get(), blocks.len());
 }
 
 #[test]
 fn data_is_kept_when_the_inbox_is_full() {
     let limits = Limits::BACKEND.read_ahead(100).read_size(50);
     let (client, server) = pipe(64);
-    let heard = Cell::new(0);
+    let received = Cell::new(0);
     let (first, second) = (vec![b'x'; 2000], vec![b'y'; 2000]);
-    let speak = async {
+    let client_task = async {
         let mut conn = Connection::new(client, limits);
         conn.send_copy_data(&first).await.expect("no answer before the end of the block");
         let error = conn.send_copy_data(&second).await.expect_err("the answer to the first is too long");
@@ -483,8 +486,8 @@ fn data_is_kept_when_the_inbox_is_full() {
             assert_eq!(answer, block.repeat(2));
         }
     };
-    run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS).expect("no deadlock");
-    assert_eq!(heard.get(), 2);
+    run(vec![Box::pin(client_task), Box::pin(echo(server, &received))], POLLS).expect("no deadlock");
+    assert_eq!(received.get(), 2);
 }
 
 #[test]
@@ -507,7 +510,7 @@ fn data_after_a_rejected_message_or_after_a_failure_is_not_sent() {
 }
 
 #[test]
-fn a_leaked_future_of_half_sent_data_ends_the_direction() {
+fn a_leaked_future_of_partly_sent_data_ends_the_direction() {
     // Number of polls before the future is leaked. After one poll, a part of the data has been sent.
     for polls in [0, 1] {
         let block = block();
@@ -549,7 +552,7 @@ fn data_that_is_too_long_drops_its_batch() {
 }
 
 #[test]
-fn a_half_sends_data_without_copying_too() {
+fn the_sending_half_sends_data_without_copying() {
     let (block, steps) = (block(), Steps::writing([Write::Take(5000), Write::Wait]));
     let (_, mut to) = Connection::new(steps, Limits::BACKEND).split();
     assert!(poll_once(pin!(to.send_copy_data(&block))).is_pending());
@@ -561,7 +564,7 @@ fn a_half_sends_data_without_copying_too() {
 // ---- Errors --------------------------------------------------------------------------------------
 
 #[test]
-fn a_rejected_message_drops_its_batch_and_the_connection_can_be_used() {
+fn a_rejected_message_drops_its_batch_and_the_connection_can_still_be_used() {
     let mut conn = Connection::new(Steps::reading([Read::Bytes(frame(b'Z', b"I"))]), Limits::BACKEND);
     block_on(async {
         conn.query("select 1").flush().await.expect("valid");
@@ -587,8 +590,8 @@ fn a_rejected_message_does_not_stop_the_batch_before_it() {
 
 #[test]
 fn after_a_malformed_body_the_next_message_is_received() {
-    let says = [frame(b'Z', b""), frame(b'E', b"Mno end"), frame(b'Z', b"IT"), frame(b'Z', b"I")].concat();
-    let mut conn = Connection::new(Steps::reading([Read::Bytes(says)]), Limits::BACKEND);
+    let input = [frame(b'Z', b""), frame(b'E', b"Mno end"), frame(b'Z', b"IT"), frame(b'Z', b"I")].concat();
+    let mut conn = Connection::new(Steps::reading([Read::Bytes(input)]), Limits::BACKEND);
     block_on(async {
         for _ in 0..3 {
             let error = Error::from(conn.recv().await.expect("a frame").backend().expect_err("malformed"));
@@ -606,8 +609,8 @@ fn an_invalid_header_poisons_the_connection() {
     let too_long =
         (&b"Z\0\x01\0\x05"[..], FrameErrorKind::TooLong { length: 65_537, limit: 65_536, skipped: false });
     for (header, kind) in [bad_length, too_long] {
-        let says = [&frame(b'Z', b"I")[..], header, &frame(b'Z', b"I")].concat();
-        let mut conn = Connection::new(Steps::reading([Read::Bytes(says)]), Limits::BACKEND);
+        let input = [&frame(b'Z', b"I")[..], header, &frame(b'Z', b"I")].concat();
+        let mut conn = Connection::new(Steps::reading([Read::Bytes(input)]), Limits::BACKEND);
         block_on(async {
             conn.recv().await.expect("the first header is valid");
             let error = conn.recv().await.expect_err("the second header is invalid");
@@ -633,9 +636,9 @@ fn an_invalid_header_poisons_the_connection() {
 }
 
 #[test]
-fn a_frame_over_the_limit_is_skipped_and_no_other_frame() {
-    let says = [frame(b'D', &[0; 30_001]), frame(b'D', &[0; 40_000]), frame(b'Z', b"I")].concat();
-    let reads = says.chunks(700).map(|piece| Read::Bytes(piece.to_vec()));
+fn only_the_frame_over_the_limit_is_skipped() {
+    let input = [frame(b'D', &[0; 30_001]), frame(b'D', &[0; 40_000]), frame(b'Z', b"I")].concat();
+    let reads = input.chunks(700).map(|piece| Read::Bytes(piece.to_vec()));
     let mut conn = Connection::new(Steps::reading(reads), Limits::BACKEND.before_authentication());
     block_on(async {
         for length in [30_001, 40_000] {
@@ -653,15 +656,15 @@ fn a_frame_over_the_limit_is_skipped_and_no_other_frame() {
 fn until_ready_receives_all_messages_after_a_message_over_its_limit() {
     let failed = frame(b'E', b"SERROR\0C22012\0Mdivision by zero\0\0");
     let (long, ready) = (frame(b'D', &[0; 30_001]), frame(b'Z', b"I"));
-    let conn_of = |says: Vec<u8>| {
-        let reads = says.chunks(700).map(|piece| Read::Bytes(piece.to_vec())).collect::<Vec<_>>();
+    let conn_of = |input: Vec<u8>| {
+        let reads = input.chunks(700).map(|piece| Read::Bytes(piece.to_vec())).collect::<Vec<_>>();
         Connection::new(Steps::reading(reads), Limits::BACKEND.before_authentication())
     };
     let next = frame(b'Z', b"T");
-    for (says, is_server) in
+    for (input, is_server) in
         [([&long[..], &ready, &next].concat(), false), ([&failed[..], &long, &ready, &next].concat(), true)]
     {
-        let mut conn = conn_of(says);
+        let mut conn = conn_of(input);
         let error = block_on(conn.until_ready(|_| Ok::<_, Error>(()))).expect_err("the first error");
         assert_eq!(matches!(error, Error::Server(_)), is_server, "{error:?}");
         // The first ReadyForQuery has been received.
@@ -703,14 +706,14 @@ fn a_write_error_is_reported_after_the_last_message_of_the_server() {
 
 #[test]
 fn a_write_error_is_reported_at_once_when_no_message_has_arrived() {
-    for said in [&b""[..], b"E\0\0\0\x20half a message"] {
-        let mut steps = Steps::reading([Read::Bytes(said.to_vec())]);
+    for input in [&b""[..], b"E\0\0\0\x20half a message"] {
+        let mut steps = Steps::reading([Read::Bytes(input.to_vec())]);
         steps.writes = [Write::Fail(ErrorKind::BrokenPipe)].into();
         let mut conn = Connection::new(steps, Limits::BACKEND);
         assert_eq!(io_kind(block_on(conn.query("select 1").flush())), ErrorKind::BrokenPipe);
         let error = block_on(conn.recv()).map(drop).expect_err("the stream has ended");
         assert!(
-            matches!(error, Error::Closed { mid_message } if mid_message != said.is_empty()),
+            matches!(error, Error::Closed { mid_message } if mid_message != input.is_empty()),
             "{error:?}"
         );
     }
@@ -788,7 +791,7 @@ fn messages_for_a_stream_that_has_failed_are_dropped() {
         assert!(conn.outbox().capacity() <= Limits::BACKEND.write_retain, "{}", conn.outbox().capacity());
     }
     conn.query("\0");
-    assert!(matches!(block_on(conn.flush()), Err(Error::Encode(_))), "the caller's own error");
+    assert!(matches!(block_on(conn.flush()), Err(Error::Encode(_))), "the message is invalid");
     assert!(matches!(block_on(conn.flush()), Err(Error::Poisoned(_))));
 }
 
@@ -810,7 +813,7 @@ fn a_read_error_found_by_flush_is_reported_by_recv() {
     let mut conn = Connection::new(steps, Limits::BACKEND);
     block_on(conn.query("select 1").flush()).expect("the stream accepts everything in the end");
     block_on(async {
-        assert_eq!(conn.recv().await.expect("a message from before the error").body, b"I");
+        assert_eq!(conn.recv().await.expect("a message that arrived before the error").body, b"I");
         assert_eq!(io_kind(conn.recv().await), ErrorKind::ConnectionReset);
         let again = conn.recv().await.expect_err("each later call fails too");
         assert!(matches!(again, Error::Poisoned(Fault::Io(ErrorKind::ConnectionReset))), "{again:?}");
@@ -836,11 +839,11 @@ fn a_write_error_found_by_recv_is_reported_by_flush() {
 #[test]
 fn a_stream_may_end_or_fail_after_every_byte() {
     let frames = [frame(b'1', b""), frame(b'D', b"\0\x01\0\0\0\x01x"), frame(b'Z', b"I")];
-    let says = frames.concat();
+    let input = frames.concat();
     let ends = [5, 17, 23];
-    for cut in 0..=says.len() {
+    for cut in 0..=input.len() {
         for fails in [false, true] {
-            let mut steps = Steps::reading([Read::Bytes(says[..cut].to_vec())]);
+            let mut steps = Steps::reading([Read::Bytes(input[..cut].to_vec())]);
             if cut == 0 {
                 steps.reads.clear();
             }
@@ -870,8 +873,8 @@ fn a_stream_may_end_or_fail_after_every_byte() {
 
 #[test]
 fn an_end_inside_a_skipped_frame_counts_as_mid_message() {
-    let says = frame(b'D', &[0; 40_000]);
-    let steps = Steps::reading([Read::Bytes(says[..40_004].to_vec())]);
+    let input = frame(b'D', &[0; 40_000]);
+    let steps = Steps::reading([Read::Bytes(input[..40_004].to_vec())]);
     let mut conn = Connection::new(steps, Limits::BACKEND.before_authentication());
     block_on(async {
         assert!(matches!(conn.recv().await, Err(Error::Frame(_))));
@@ -892,15 +895,15 @@ fn an_end_after_a_whole_message_does_not_count_as_mid_message() {
 
 #[test]
 fn writing_may_fail_after_every_byte() {
-    let says = frame(b'Q', b"select 1\0");
-    for cut in 0..says.len() {
+    let message = frame(b'Q', b"select 1\0");
+    for cut in 0..message.len() {
         let mut steps = Steps::writing((0..cut).map(|_| Write::Take(1)));
         steps.writes.push_back(Write::Fail(ErrorKind::ConnectionReset));
         let mut conn = Connection::new(steps, Limits::BACKEND);
         assert_eq!(io_kind(block_on(conn.query("select 1").flush())), ErrorKind::ConnectionReset);
-        assert_eq!(conn.transport().wrote, says[..cut]);
+        assert_eq!(conn.transport().wrote, message[..cut]);
         assert!(matches!(block_on(conn.sync().flush()), Err(Error::Poisoned(Fault::Io(_)))));
-        assert_eq!(conn.transport().wrote, says[..cut], "no bytes are written after the failure");
+        assert_eq!(conn.transport().wrote, message[..cut], "no bytes are written after the failure");
     }
     // Two cases: the flush of the stream fails; the stream accepts no bytes.
     let mut steps = Steps::writing([]);
@@ -926,7 +929,7 @@ fn closing_is_no_error_if_the_peer_has_closed_first() {
         block_on(conn.terminate().close()).unwrap_or_else(|error| panic!("{kind}: {error}"));
         assert_eq!(conn.transport().wrote, b"X\0\0\0\x04");
         assert_eq!(conn.write_fault(), None);
-        // Checks that it is an error if the Terminate itself cannot be sent.
+        // Case: the Terminate itself cannot be sent. This case is an error.
         let mut steps = Steps::writing([Write::Fail(kind)]);
         steps.closes = [Write::Fail(kind)].into();
         let mut conn = Connection::new(steps, Limits::BACKEND);
@@ -957,8 +960,8 @@ fn an_interruption_is_no_error() {
 
 #[test]
 fn raw_frames_are_forwarded_byte_for_byte() {
-    let says: Vec<_> = (0..=255u8).flat_map(|code| frame(code, &vec![code; usize::from(code)])).collect();
-    let mut from = Connection::new(Steps::reading([Read::Bytes(says.clone())]), Limits::BACKEND);
+    let input: Vec<_> = (0..=255u8).flat_map(|code| frame(code, &vec![code; usize::from(code)])).collect();
+    let mut from = Connection::new(Steps::reading([Read::Bytes(input.clone())]), Limits::BACKEND);
     let mut to = Connection::new(Steps::writing([]), Limits::FRONTEND);
     block_on(async {
         while let Ok(frame) = from.recv().await {
@@ -966,14 +969,14 @@ fn raw_frames_are_forwarded_byte_for_byte() {
         }
         to.flush().await.expect("the stream accepts everything");
     });
-    assert!(to.transport().wrote == says);
+    assert!(to.transport().wrote == input);
 }
 
 #[test]
 fn new_limits_apply_from_the_next_header_on() {
-    let says = [frame(b'S', &[0; 200]), frame(b'S', &[0; 200])].concat();
+    let input = [frame(b'S', &[0; 200]), frame(b'S', &[0; 200])].concat();
     let tight = Limits::BACKEND.control(100);
-    let mut conn = Connection::new(Steps::reading([Read::Bytes(says)]), Limits::BACKEND);
+    let mut conn = Connection::new(Steps::reading([Read::Bytes(input)]), Limits::BACKEND);
     block_on(async {
         assert_eq!(conn.recv().await.expect("within the new limit").body.len(), 200);
         conn.set_limits(tight);
@@ -981,7 +984,7 @@ fn new_limits_apply_from_the_next_header_on() {
     });
 }
 
-// ---- Checked by the compiler -------------------------------------------------------------------------------------
+// ---- Compile-time checks -----------------------------------------------------------------------------------------
 
 /// Checks at compile time that all futures are `Send`. This function is never called.
 #[allow(dead_code)]

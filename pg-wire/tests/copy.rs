@@ -62,7 +62,7 @@ fn rows(expected: &[&[Option<&str>]]) -> Vec<Row> {
     expected.iter().map(|row| row.iter().map(field).collect()).collect()
 }
 
-// ---- Golden bytes ---------------------------------------------------------------------------------------------------
+// ---- Expected bytes -------------------------------------------------------------------------------------------------
 
 #[test]
 fn every_type_has_the_text_form_of_the_server() {
@@ -173,7 +173,7 @@ fn binary_rows_have_a_header_and_a_trailer() {
 }
 
 #[test]
-fn a_value_like_the_null_string_is_written_so_that_it_is_read_as_the_value() {
+fn a_value_that_is_equal_to_the_null_string_is_not_read_as_null() {
     for (null, value, field) in [
         ("NULL", "NULL", "\\116ULL"),
         ("\\t", "\t", "\\011"),

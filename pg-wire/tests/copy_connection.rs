@@ -140,7 +140,7 @@ fn a_message_over_its_limit_ends_the_copy_and_the_connection_is_ready() {
 }
 
 #[test]
-fn for_each_passes_the_last_row_after_a_dropped_row_has_received_copy_done() {
+fn for_each_passes_the_last_row_after_a_dropped_future_of_row_has_received_copy_done() {
     let start = [&begin(b'H')[..], &data(b"1\n2"), &done()];
     let reads = [reads(&start), Read::Wait, reads(&[&complete("COPY 2"), &ready()])];
     let mut conn = connect(reads, [], Limits::BACKEND);
@@ -270,14 +270,16 @@ fn a_header_that_cannot_be_written_ends_the_copy_and_the_connection_is_ready() {
     let options = CopyOptions::text().null("").header(Header::Present);
     let writer = CopyWriter::with_names(&options, &[""]).expect("the options are valid");
     let copy = block_on(conn.copy_in(SQL, writer)).expect("the COPY has begun");
-    let Err(Error::Copy(error)) = block_on(copy.finish()) else { panic!("the name is like NULL") };
+    let Err(Error::Copy(error)) = block_on(copy.finish()) else {
+        panic!("the name is equal to the NULL string")
+    };
     assert!(matches!(error.kind(), CopyErrorKind::EmptyIsNull), "{error}");
     assert_eq!(written(&conn).first().map(|(code, _)| *code), Some(b'f'));
     assert!(conn.is_quiet());
 }
 
 #[test]
-fn a_long_row_is_sent_in_several_messages_in_spite_of_dropped_futures() {
+fn a_long_row_is_sent_in_several_messages_even_if_futures_are_dropped() {
     let text = "x".repeat(2_500_000);
     let writes: Vec<_> = (0..30).flat_map(|_| [Write::Take(200_000), Write::Wait]).collect();
     let mut conn = connect([reads(&[&begin(b'G')])], writes, Limits::BACKEND);
@@ -297,7 +299,7 @@ fn a_long_row_is_sent_in_several_messages_in_spite_of_dropped_futures() {
 }
 
 #[test]
-fn the_number_of_rows_is_that_of_the_copy_and_not_of_a_later_command() {
+fn the_number_of_rows_is_taken_from_the_copy_and_not_from_a_later_command() {
     for (tags, rows) in [(["COPY 2", "BEGIN"], 2), (["COPY 3", "INSERT 0 7"], 3), (["COPY 4", "SELECT 1"], 4)]
     {
         let replies = [&begin(b'G')[..], &complete(tags[0]), &complete(tags[1]), &frame(b'Z', b"T")];

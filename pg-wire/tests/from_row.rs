@@ -40,10 +40,10 @@ fn both_forms(values: &[Option<&[u8]>], mut see: impl FnMut(&DataRow<'_>)) {
     let row = DataRow { values: Values::from(values) };
     see(&row);
     let mut bytes = Vec::new();
-    row.encode(&mut bytes).expect("a sound row");
+    row.encode(&mut bytes).expect("the row is valid");
     let mut inbox = Inbox::new(Limits::BACKEND);
     inbox.extend(&bytes);
-    let frame = inbox.next().expect("a sound frame").expect("a whole frame");
+    let frame = inbox.next().expect("the frame is valid").expect("a whole frame");
     let pg_wire::backend::Backend::DataRow(row) = frame.backend().expect("a row") else { panic!("a row") };
     see(&row);
 }

@@ -267,7 +267,7 @@ fn types_of_this_crate_are_safe_with_a_hostile_server() {
 }
 
 #[test]
-fn an_array_with_a_count_of_two_thousand_million_is_an_error_without_an_allocation() {
+fn an_array_with_a_count_of_two_billion_is_an_error_without_an_allocation() {
     for (type_, element) in [(Type::INT4_ARRAY, 23), (Type::TEXT_ARRAY, 25)] {
         let bytes: Vec<u8> = [1, 0, element, i32::MAX, 1].into_iter().flat_map(i32::to_be_bytes).collect();
         let held = measure(|| {
@@ -294,7 +294,7 @@ fn numbers_outside_the_range_of_a_decimal_are_errors() {
         Err(Mismatch::Range { wanted: "rust_decimal::decimal::Decimal" })
     ));
     assert!(matches!(read(&[1, i16::MAX, 0, 0, 1]), Err(Mismatch::Range { .. })));
-    // 8e28 has as many digits as the largest `Decimal`, but exceeds it.
+    // 8e28 has as many digits as the largest `Decimal`, but is larger than the largest `Decimal`.
     assert!(matches!(read(&[1, 7, 0, 0, 8]), Err(Mismatch::Other(_))));
     assert_eq!(read(&[1, 7, 0, 0, 7]).expect("7e28").0.to_string(), "70000000000000000000000000000");
     assert_eq!(read(&[1, i16::MIN, 0, 0, 1]).expect("a number close to zero").0.to_string(), "0");

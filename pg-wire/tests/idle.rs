@@ -77,7 +77,7 @@ fn held(conn: &Connection<Pieces>) -> usize {
     conn.inbox().capacity() + conn.outbox().capacity()
 }
 
-/// Sizes of a large result, as a number of rows of 1000 bytes. The last read is short for 250 rows, and long for 300 rows.
+/// Sizes of a large result, as a number of rows of 1000 bytes. The last read returns few bytes for 250 rows, and many bytes for 300 rows.
 const LARGE: [usize; 2] = [250, 300];
 
 #[test]

@@ -23,7 +23,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The time in all messages of these tests.
 const TIME: Timestamp = Timestamp(0);
 
-// ---- What a server sends --------------------------------------------------------------------------------------------
+// ---- Messages of a server -------------------------------------------------------------------------------------------
 
 fn copy_both() -> Vec<u8> {
     let mut out = Vec::new();
@@ -104,7 +104,7 @@ fn an_end() -> Vec<u8> {
     [copy_done(), command_complete(), ready()].concat()
 }
 
-// ---- What a client sends --------------------------------------------------------------------------------------------
+// ---- Messages of a client -------------------------------------------------------------------------------------------
 
 /// A message of the client after the Query: a status update, or the code of another message.
 #[derive(Debug, PartialEq)]
@@ -168,7 +168,7 @@ where
 {
     let mut ids = Vec::new();
     loop {
-        let received = stream.next().await?.expect("the stream goes on");
+        let received = stream.next().await?.expect("the stream has not ended");
         match received.change {
             Change::Insert(insert) => {
                 let table = received.table.expect("described");
@@ -227,11 +227,7 @@ fn keepalives_are_confirmed_on_request_only_between_transactions_that_are_flushe
     ];
     let mut stream = changes(messages.concat()).confirm_keepalives(true);
     let (_, end) = block_on(transaction(&mut stream)).expect("whole");
-    assert_eq!(
-        wrote(&stream),
-        [status(60), status(60)],
-        "in the middle of a transaction nothing is confirmed"
-    );
+    assert_eq!(wrote(&stream), [status(60), status(60)], "inside a transaction, no position is confirmed");
     block_on(stream.next()).expect("received");
     assert_eq!(wrote(&stream).pop(), Some(status(60)), "the transaction is not flushed");
 
@@ -252,7 +248,7 @@ fn keepalives_are_confirmed_on_request_only_between_transactions_that_are_flushe
 }
 
 #[test]
-fn a_message_may_be_cut_at_any_byte_and_any_future_dropped() {
+fn a_message_may_be_cut_at_any_byte_and_any_future_may_be_dropped() {
     let bytes = a_transaction().concat();
     for at in 0..=bytes.len() {
         let (first, second) = bytes.split_at(at);
@@ -274,7 +270,7 @@ fn a_message_may_be_cut_at_any_byte_and_any_future_dropped() {
         polls += 1;
         let received = match poll_once(pin!(stream.next())) {
             Poll::Pending => continue,
-            Poll::Ready(received) => received.expect("received").expect("the stream goes on"),
+            Poll::Ready(received) => received.expect("received").expect("the stream has not ended"),
         };
         match received.change {
             Change::Insert(insert) => ids.push(format!("{:?}", insert.new)),
@@ -288,7 +284,7 @@ fn a_message_may_be_cut_at_any_byte_and_any_future_dropped() {
 }
 
 #[test]
-fn a_stream_that_breaks_at_any_byte_is_an_error_with_the_position_and_confirms_nothing() {
+fn a_connection_that_fails_at_any_byte_is_an_error_with_the_position_and_no_position_is_confirmed() {
     let bytes = a_transaction().concat();
     for at in 0..bytes.len() {
         for (end, mid_message) in [(Read::End, true), (Read::Fail(io::ErrorKind::ConnectionReset), false)] {
@@ -314,7 +310,7 @@ fn malformed_data_is_an_error_with_its_position_and_ends_the_stream() {
     let values = [TupleValue::Text(b"7")];
     let valid = Insert { xid: None, relation: 16_385, new: Tuple::from(&values) };
     valid.encode(&mut data).expect("valid");
-    // The stream does not read the values of a tuple. So it only detects damage before the values, and a wrong number of values.
+    // The stream does not read the values of a tuple. So only damage before the values, and a wrong number of values, are detected.
     for end in 0..8 {
         let messages = [vec![begin(100), relation(), wal(96, &data[..end])], a_transaction()].concat();
         let mut stream = changes(messages);
@@ -341,7 +337,7 @@ fn malformed_data_is_an_error_with_its_position_and_ends_the_stream() {
 }
 
 #[test]
-fn messages_that_have_no_place_in_a_stream_are_errors_with_the_position() {
+fn messages_that_are_not_allowed_in_a_stream_are_errors_with_the_position() {
     let mut stream = changes([begin(100), insert(95, "7")]);
     let error = failure(&mut stream);
     let expected =
@@ -386,7 +382,7 @@ fn an_error_of_the_server_is_returned_whole_and_finish_returns_the_connection_if
     let StreamErrorKind::Server(server) = &failed.kind else { panic!("{failed}") };
     assert_eq!((failed.at, server.sqlstate()), (Lsn(90), Some(SqlState::ADMIN_SHUTDOWN)));
     assert_eq!(failed.to_string(), "replication stream at 0/5A: ERROR 57P01: terminated by the test");
-    block_on(stream.report()).expect("there is nothing to report to");
+    block_on(stream.report()).expect("report sends nothing after the end of the copy");
     let finished = block_on(stream.finish()).expect("the connection is good");
     assert_eq!(sent(&finished.connection.transport().wrote), [], "the copy has ended: no CopyDone");
     assert!(finished.connection.is_quiet());
@@ -399,14 +395,14 @@ fn an_error_of_the_server_is_returned_whole_and_finish_returns_the_connection_if
 }
 
 #[test]
-fn a_fatal_error_during_the_end_explains_the_end_of_the_connection() {
+fn finish_returns_the_fatal_error_of_the_server_and_not_the_end_of_the_connection() {
     let reads = [begin(100), error("FATAL")].map(Read::Bytes).into_iter().chain([Read::End]);
     let error = block_on(start(reads).finish()).expect_err("fatal");
     assert!(matches!(error.kind, StreamErrorKind::Server(_)), "{error}");
 }
 
 #[test]
-fn the_end_is_clean_in_both_directions() {
+fn finish_ends_the_copy_in_both_directions() {
     // Data that arrives after the client has ended the copy is dropped, even after the CopyDone of the server.
     let messages =
         [a_transaction(), vec![begin(200), copy_done(), insert(195, "9"), command_complete(), ready()]];
@@ -444,7 +440,7 @@ fn the_server_may_end_the_copy_first_and_name_the_next_timeline() {
 
     // The timeline ends at the position at which the stream would start.
     let conn = Connection::new(Steps::reading([Read::Bytes(after)]), Limits::BACKEND);
-    let failed = block_on(Stream::start(conn, &start)).expect_err("nothing to stream");
+    let failed = block_on(Stream::start(conn, &start)).expect_err("the timeline has ended");
     let StreamErrorKind::TimelineEnds(next) = failed.error.kind else { panic!("{failed}") };
     assert_eq!((failed.error.at, next.timeline), (Lsn(50), 2));
     assert!(failed.connection.is_quiet());
@@ -465,7 +461,7 @@ fn a_gap_in_the_wal_is_an_error() {
 }
 
 #[test]
-fn a_stream_that_is_not_started_returns_the_connection() {
+fn a_stream_that_cannot_be_started_returns_the_connection() {
     let conn =
         Connection::new(Steps::reading([Read::Bytes([error("ERROR"), ready()].concat())]), Limits::BACKEND);
     let start = StartLogical::new("slot", Lsn(7));
@@ -490,7 +486,7 @@ fn a_stream_that_is_not_started_returns_the_connection() {
 }
 
 #[test]
-fn updates_are_sent_at_the_interval_and_an_answer_starts_the_interval_again() {
+fn updates_are_sent_at_the_interval_and_each_update_starts_the_interval_again() {
     let clock = TestClock::default();
     let reads = [copy_both(), begin(100)].map(Read::Bytes);
     let steps = Steps { at_end: Read::Never, ..Steps::reading(reads) };
@@ -532,7 +528,7 @@ fn a_waiting_stream_is_woken_when_an_update_is_due() {
 }
 
 #[test]
-fn a_busy_caller_sends_updates_and_receives_nothing() {
+fn keep_alive_while_sends_updates_and_receives_no_messages() {
     let clock = TestClock::default();
     let reads = [copy_both(), begin(100), relation()].map(Read::Bytes);
     let steps = Steps { at_end: Read::Never, ..Steps::reading(reads) };
@@ -594,7 +590,7 @@ fn a_connection_that_cannot_be_written_to_returns_the_last_message_of_the_server
 }
 
 #[test]
-fn messages_of_the_caller_are_sent_with_the_next_update_and_an_invalid_one_does_not_stop_updates() {
+fn messages_of_the_caller_are_sent_with_the_next_update_and_an_invalid_message_does_not_stop_updates() {
     let mut stream = start([]);
     let feedback =
         HotStandbyFeedback { time: TIME, xmin: 0, xmin_epoch: 0, catalog_xmin: 0, catalog_xmin_epoch: 0 };
@@ -645,7 +641,7 @@ fn streamed_transactions_are_returned_at_their_commit_and_a_full_store_is_an_err
 }
 
 #[test]
-fn other_tasks_run_while_the_server_sends_nothing_but_keepalives() {
+fn other_tasks_run_while_the_server_sends_only_keepalives() {
     let mut stream = start([Read::Bytes(keepalive(60, false).repeat(1000))]);
     let flag = support::Flag::new();
     let waker = Waker::from(flag.clone());
@@ -661,7 +657,7 @@ fn other_tasks_run_while_the_server_sends_nothing_but_keepalives() {
 }
 
 #[test]
-fn a_split_stream_sends_updates_while_the_reader_is_busy_and_ends_cleanly() {
+fn a_split_stream_sends_updates_while_the_reader_is_busy_and_ends_without_an_error() {
     let clock = TestClock::default();
     let (near, far) = support::pipe(1 << 16);
     let mut server = Connection::new(far, Limits::FRONTEND);
@@ -671,10 +667,10 @@ fn a_split_stream_sends_updates_while_the_reader_is_busy_and_ends_cleanly() {
     let command = StartLogical::new("slot", Lsn(50));
     let stream = block_on(ReplicationStream::start_with(conn, &command, clock.clone())).expect("started");
     let (mut reader, sender) = stream.changes().split();
-    let clockle = reader.status();
+    let status = reader.status();
     let mut updates = Vec::new();
     let ended = RefCell::new(false);
-    let hear = async {
+    let serve = async {
         // Receives the Query with the command of the client.
         server.recv().await.expect("received");
         for message in a_transaction() {
@@ -713,8 +709,8 @@ fn a_split_stream_sends_updates_while_the_reader_is_busy_and_ends_cleanly() {
             .await;
             clock.advance(if second < 60 { SECOND } else { Duration::ZERO });
         }
-        clockle.set_flushed(end).expect("received");
-        assert_eq!(clockle.get().flushed(), end);
+        status.set_flushed(end).expect("received");
+        assert_eq!(status.get().flushed(), end);
         let finished = reader.finish().await.expect("clean");
         assert_eq!(finished.next_timeline, None);
     };
@@ -722,7 +718,7 @@ fn a_split_stream_sends_updates_while_the_reader_is_busy_and_ends_cleanly() {
         sender.run().await.expect("the connection is good");
         *ended.borrow_mut() = true;
     };
-    support::run(vec![Box::pin(hear), Box::pin(read), Box::pin(send)], usize::MAX).expect("each task ends");
+    support::run(vec![Box::pin(serve), Box::pin(read), Box::pin(send)], usize::MAX).expect("each task ends");
     assert!(*ended.borrow());
     let mut expected = vec![Lsn(0); 1 + 6];
     expected.push(Lsn(110));

@@ -71,7 +71,7 @@ fn encoded(message: &impl Message) -> Bytes {
     assert_eq!(
         usize::try_from(length).ok(),
         Some(whole.len() - head),
-        "the length counts itself and the body"
+        "the length field counts its own bytes and the body"
     );
 
     let mut after = b"before".to_vec();

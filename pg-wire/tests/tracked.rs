@@ -31,7 +31,7 @@ fn client(server: &[&[u8]]) -> TrackedConnection<Script> {
     TrackedConnection::new(Connection::new(Script::says(&server.concat()), Limits::BACKEND))
 }
 
-fn heard(conn: &TrackedConnection<Script>) -> String {
+fn sent_text(conn: &TrackedConnection<Script>) -> String {
     String::from_utf8_lossy(conn.connection().transport().heard()).into_owned()
 }
 
@@ -51,8 +51,12 @@ fn a_wait_for_a_reply_that_will_not_arrive_is_an_error_with_the_reason() {
         let mut conn = client(&[PARSED, READY, COPY_IN, DONE, READY]);
         // The query is queued but not flushed.
         conn.query("select 1");
-        assert_eq!(Waiting::Nothing.to_string(), "nothing is owed: was a request or a flush forgotten?");
-        // Nothing is owed, so `recv` returns an error and does not read from the stream. The messages of the script stay in the stream.
+        assert_eq!(
+            Waiting::Nothing.to_string(),
+            "no reply is outstanding: was a request or a flush forgotten?"
+        );
+        // No reply is outstanding, so `recv` returns an error and does not read from the stream. The messages of the script stay in the
+        // stream.
         assert_eq!(reason(&mut conn).await, Waiting::Nothing);
         conn.discard_batch();
         // Without Flush or Sync, the server keeps its reply. After a Flush, ParseComplete arrives, and then only a Sync leads to another
@@ -141,7 +145,7 @@ fn notifications_can_be_waited_for() {
 }
 
 #[test]
-fn until_ready_returns_the_first_error_after_everything_was_received() {
+fn until_ready_returns_the_first_error_after_all_messages_were_received() {
     block_on(async {
         for tracked in [false, true] {
             let script = [DESCRIPTION, ROW, ERROR, READY, ROW, DONE, READY, FATAL].concat();
@@ -194,7 +198,7 @@ fn a_discarded_batch_does_not_change_the_state() {
         conn.discard_batch();
         assert_eq!(conn.check_idle(), Ok(()));
         conn.query("select 1").flush().await.unwrap();
-        assert_eq!(heard(&conn), "Q\0\0\0\rselect 1\0");
+        assert_eq!(sent_text(&conn), "Q\0\0\0\rselect 1\0");
         conn.until_ready(|_| Ok::<_, Error>(())).await.unwrap();
         // A batch that cannot be encoded leaves the state unchanged.
         conn.query("select '\0'");
@@ -214,7 +218,7 @@ fn recovery_ends_a_copy_and_a_transaction_and_drops_rows() {
         conn.recover().await.unwrap();
         assert_eq!(conn.check_idle(), Ok(()));
         assert_eq!(
-            heard(&conn),
+            sent_text(&conn),
             "Q\0\0\0\x16copy t from stdin\0f\0\0\0\x1cabandoned by the client\0Q\0\0\0\rROLLBACK\0"
         );
 
@@ -250,7 +254,7 @@ impl Observer for Seen {
 }
 
 #[test]
-fn an_observer_is_shown_each_message_with_its_request() {
+fn an_observer_receives_each_message_with_its_request() {
     block_on(async {
         let script = [NOTIFICATION, COPY_IN, DONE, READY];
         let mut conn = client(&script).observe(Seen::default());
@@ -281,7 +285,7 @@ fn a_message_without_a_request_ends_the_session() {
         conn.recv().await.unwrap();
         let error = conn.recv().await.unwrap_err();
         assert!(matches!(error, Error::Unexpected(_)) && error.is_fatal());
-        assert_eq!(error.to_string(), "unexpected message 'Z': nothing was owed");
+        assert_eq!(error.to_string(), "unexpected message 'Z': no reply was outstanding");
         assert!(matches!(conn.recover().await, Err(Error::Over(Over::Lost))));
     });
 }

@@ -64,7 +64,7 @@ fn lines<S: Store<Error = StoreFull>>(transactions: &mut Transactions<S>) -> Vec
     lines
 }
 
-fn give(transactions: &mut Transactions<MemoryStore>, data: &[u8]) {
+fn receive_part(transactions: &mut Transactions<MemoryStore>, data: &[u8]) {
     let received = transactions.receive(&message(5, data)).expect("valid");
     assert!(received.is_none(), "{received:?}");
 }
@@ -84,13 +84,13 @@ fn blocks_of_two_transactions_alternate_and_each_is_returned_at_its_commit() {
         note(10, b"d"),
         stop(),
     ] {
-        give(&mut transactions, &data);
+        receive_part(&mut transactions, &data);
     }
     assert_eq!(transactions.in_progress().collect::<Vec<_>>(), [10, 20]);
     assert!(lines(&mut transactions).is_empty());
-    give(&mut transactions, &commit(20));
+    receive_part(&mut transactions, &commit(20));
     assert_eq!(lines(&mut transactions), ["begin 20 0/64", "20 b", "21 c", "commit 0/6E"]);
-    give(&mut transactions, &commit(10));
+    receive_part(&mut transactions, &commit(10));
     assert_eq!(lines(&mut transactions), ["begin 10 0/64", "10 a", "10 d", "commit 0/6E"]);
     assert_eq!(transactions.store().used(), 0);
 }
@@ -111,31 +111,31 @@ fn a_rollback_drops_the_changes_of_its_subtransaction_only() {
         abort(10, 13),
         abort(99, 99),
     ] {
-        give(&mut transactions, &data);
+        receive_part(&mut transactions, &data);
     }
     let before = transactions.store().used();
     // Change 5 follows the changes of subtransaction 11. So the changes of 11 stay in the store, and the replay skips them.
-    give(&mut transactions, &abort(10, 11));
+    receive_part(&mut transactions, &abort(10, 11));
     assert_eq!(transactions.store().used(), before);
-    give(&mut transactions, &commit(10));
+    receive_part(&mut transactions, &commit(10));
     assert_eq!(lines(&mut transactions), ["begin 10 0/64", "10 1", "10 5", "commit 0/6E"]);
 }
 
 #[test]
 fn the_memory_of_changes_that_were_rolled_back_is_freed() {
     let mut transactions = Transactions::new(MemoryStore::new(1000));
-    give(&mut transactions, &start(10, true));
-    give(&mut transactions, &note(10, b"first"));
+    receive_part(&mut transactions, &start(10, true));
+    receive_part(&mut transactions, &note(10, b"first"));
     let first = transactions.store().used();
     for round in 0..1000 {
-        give(&mut transactions, &note(11 + round, &[b'x'; 300]));
-        give(&mut transactions, &stop());
-        give(&mut transactions, &abort(10, 11 + round));
+        receive_part(&mut transactions, &note(11 + round, &[b'x'; 300]));
+        receive_part(&mut transactions, &stop());
+        receive_part(&mut transactions, &abort(10, 11 + round));
         assert_eq!(transactions.store().used(), first);
-        give(&mut transactions, &start(10, false));
+        receive_part(&mut transactions, &start(10, false));
     }
-    give(&mut transactions, &stop());
-    give(&mut transactions, &abort(10, 10));
+    receive_part(&mut transactions, &stop());
+    receive_part(&mut transactions, &abort(10, 10));
     assert_eq!((transactions.store().used(), transactions.in_progress().count()), (0, 0));
     assert!(lines(&mut transactions).is_empty());
 }
@@ -143,8 +143,8 @@ fn the_memory_of_changes_that_were_rolled_back_is_freed() {
 #[test]
 fn a_full_store_is_an_error_that_names_the_limit() {
     let mut transactions = Transactions::new(MemoryStore::new(100));
-    give(&mut transactions, &start(10, true));
-    give(&mut transactions, &note(10, b"fits"));
+    receive_part(&mut transactions, &start(10, true));
+    receive_part(&mut transactions, &note(10, b"fits"));
     let data = note(10, &[b'x'; 100]);
     let error = transactions.receive(&message(5, &data)).expect_err("too long");
     assert!(matches!(error, TransactionError::Store(StoreFull { xid: 10, limit: 100, .. })), "{error}");
@@ -156,7 +156,7 @@ fn a_transaction_whose_first_block_is_missing_is_an_error() {
     let misplaced = |data: &[&[u8]]| {
         let mut transactions = Transactions::new(MemoryStore::new(MIB));
         let (last, before) = data.split_last().expect("one message");
-        before.iter().for_each(|data| give(&mut transactions, data));
+        before.iter().for_each(|data| receive_part(&mut transactions, data));
         let wal = message(5, last);
         let error = transactions.receive(&wal).expect_err("misplaced");
         let TransactionError::Change(ChangeError::Decode(error)) = error else { panic!("{error}") };
@@ -189,13 +189,13 @@ fn more_transactions_in_progress_than_a_server_can_have_are_an_error() {
 fn a_message_before_the_end_of_a_replay_is_an_error() {
     let mut transactions = Transactions::new(MemoryStore::new(MIB));
     for data in [start(10, true), note(10, b"a"), stop(), commit(10)] {
-        give(&mut transactions, &data);
+        receive_part(&mut transactions, &data);
     }
     let data = start(11, true);
     let error = transactions.receive(&message(5, &data)).expect_err("changes are left");
     assert_eq!(error, TransactionError::Replaying { xid: 10 });
     assert_eq!(lines(&mut transactions).len(), 3);
-    give(&mut transactions, &data);
+    receive_part(&mut transactions, &data);
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn a_prepared_transaction_is_returned_when_it_is_prepared() {
     let prepare =
         StreamPrepare { flags: 0, prepare: Lsn(100), end: Lsn(110), time: Timestamp(2), xid: 10, gid };
     for data in [start(10, true), note(10, b"a"), stop(), encoded(prepare)] {
-        give(&mut transactions, &data);
+        receive_part(&mut transactions, &data);
     }
     let expected = ["begin prepare 10 it's prepared", "10 a", "prepare 10 it's prepared 0/6E"];
     assert_eq!(lines(&mut transactions), expected);
@@ -231,7 +231,7 @@ fn insert(xid: Option<u32>, values: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_description_in_a_transaction_in_progress_is_valid_for_others_after_its_commit() {
+fn a_description_in_a_transaction_in_progress_is_valid_for_other_transactions_after_its_commit() {
     let begin = encoded(Begin { commit: Lsn(50), time: Timestamp(2), xid: 30 });
     let end = encoded(Commit { flags: 0, commit: Lsn(50), end: Lsn(60), time: Timestamp(2) });
     let before = [start(10, true), relation(Some(10), "altered", 2), insert(Some(10), 2), stop()];
@@ -263,14 +263,14 @@ fn a_description_in_a_transaction_in_progress_is_valid_for_others_after_its_comm
     // Then passes the same messages to `Transactions`.
     let mut transactions = Transactions::new(MemoryStore::new(MIB));
     assert!(transactions.receive(&message(5, &relation(None, "old", 1))).expect("valid").is_some());
-    before.iter().for_each(|data| give(&mut transactions, data));
+    before.iter().for_each(|data| receive_part(&mut transactions, data));
     for data in [&begin, &data, &end] {
         let received = transactions.receive(&message(5, data)).expect("valid").expect("a whole transaction");
         if let Change::Insert(_) = received.change {
             assert_eq!(received.table.map(|table| table.name.as_str()), Some("old"));
         }
     }
-    give(&mut transactions, &commit(10));
+    receive_part(&mut transactions, &commit(10));
     let expected = ["begin 10 0/64", "relation altered", "insert into public.altered", "commit 0/6E"];
     assert_eq!(lines(&mut transactions), expected);
     assert!(transactions.receive(&message(5, &data)).is_err(), "two columns now");
@@ -343,13 +343,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_returned_is_what_was_not_rolled_back(actions in actions()) {
+    fn all_changes_that_were_not_rolled_back_are_returned(actions in actions()) {
         let mut transactions = Transactions::new(MemoryStore::new(64 * MIB));
         // The changes that must be returned. Each entry has the number of the subtransaction, its transaction id, and the number of the
         // action.
         let mut changes: Vec<(u8, u32, usize)> = Vec::new();
         let mut rolled_back: BTreeMap<u8, bool> = BTreeMap::new();
-        give(&mut transactions, &start(100, true));
+        receive_part(&mut transactions, &start(100, true));
         for (number, action) in actions.iter().enumerate() {
             match *action {
                 Action::Change { sub, length } => {
@@ -360,26 +360,26 @@ proptest! {
                     let xid = 100 + u32::from(sub);
                     let mut content = vec![b'x'; length];
                     content.extend_from_slice(number.to_string().as_bytes());
-                    give(&mut transactions, &note(xid, &content));
+                    receive_part(&mut transactions, &note(xid, &content));
                     changes.push((sub, xid, number));
                 }
                 // Number 0 stands for the transaction itself. This test does not roll back the whole transaction.
                 Action::Abort { sub: 0 } => {}
                 Action::Abort { sub } => {
-                    give(&mut transactions, &stop());
-                    give(&mut transactions, &abort(100, 100 + u32::from(sub)));
-                    give(&mut transactions, &start(100, false));
+                    receive_part(&mut transactions, &stop());
+                    receive_part(&mut transactions, &abort(100, 100 + u32::from(sub)));
+                    receive_part(&mut transactions, &start(100, false));
                     rolled_back.insert(sub, true);
                     changes.retain(|change| change.0 != sub);
                 }
                 Action::Block => {
-                    give(&mut transactions, &stop());
-                    give(&mut transactions, &start(100, false));
+                    receive_part(&mut transactions, &stop());
+                    receive_part(&mut transactions, &start(100, false));
                 }
             }
         }
-        give(&mut transactions, &stop());
-        give(&mut transactions, &commit(100));
+        receive_part(&mut transactions, &stop());
+        receive_part(&mut transactions, &commit(100));
         let expected: Vec<String> = changes.iter().map(|(_, xid, number)| format!("{xid} {number}")).collect();
         let mut returned = lines(&mut transactions);
         returned.remove(0);

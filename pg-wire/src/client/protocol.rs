@@ -284,8 +284,10 @@ mod tests {
     #[test]
     fn too_many_parameters_are_rejected() {
         let mut out = Vec::new();
-        let error =
-            out.bind(Statement(""), Portal("")).finish(alloc::vec![1i32; 65_536]).expect_err("one parameter too many");
+        let error = out
+            .bind(Statement(""), Portal(""))
+            .finish(alloc::vec![1i32; 65_536])
+            .expect_err("one parameter too many");
         assert_eq!(error.kind, EncodeErrorKind::TooMany { what: "parameters", given: 65_536, most: 65_535 });
         let formats = alloc::vec![FormatCode::Binary; 65_536];
         let mixed = [&formats[..], &[FormatCode::Text]].concat();

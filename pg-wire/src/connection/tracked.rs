@@ -36,7 +36,7 @@ use crate::session::{NotIdle, Observer, Reply, SessionState, Step, Waiting};
 /// let mut conn = TrackedConnection::new(Connection::new(socket, Limits::BACKEND));
 /// conn.parse(Statement("one")).query("select 1").finish().flush().await?;
 /// let error = conn.recv().await.unwrap_err();
-/// assert_eq!(error.to_string(), "no reply will arrive: the server keeps its replies until it reads Sync or Flush: was one forgotten?");
+/// assert_eq!(error.to_string(), "no reply will arrive: the server keeps its replies until it reads Sync or Flush: was a Sync or a Flush forgotten?");
 ///
 /// conn.sync().flush().await?;
 /// conn.until_ready(|_| Ok::<_, Error>(())).await?;

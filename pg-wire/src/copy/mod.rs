@@ -1,4 +1,4 @@
-//! The rows of a COPY: a writer and a reader for the text, CSV and binary formats. They need no connection.
+//! The rows of a COPY: a writer and a reader for the text, CSV and binary formats. The writer and the reader need no connection.
 //!
 //! [`CopyWriter`] writes tuples and slices of [`CopyValue`]s. [`CopyReader`] reads the data in pieces of any length, and lends the fields
 //! of each row, which [`CopyRow::get`] reads with [`FromValue`](crate::FromValue). [`CopyOptions`] has the format and the options of the

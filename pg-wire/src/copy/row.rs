@@ -12,7 +12,8 @@ use crate::value::{Column, FromValue};
 /// Position of a field.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Field {
-    /// Index of the first byte. `kind` selects the bytes: those of the row, or those from which escapes and quotes have been removed.
+    /// Index of the first byte. `kind` selects the bytes: the bytes of the row, or the bytes from which escapes and quotes have been
+    /// removed.
     pub(super) start: u32,
     /// Index after the last byte.
     pub(super) end: u32,

@@ -12,8 +12,8 @@ use crate::param::bindable::Bindable;
 /// A value of a row that is sent with COPY.
 ///
 /// In binary format the value is written as [`Bindable::bound`] returns it, and must be in the binary form of the column's type: an `i32`
-/// for an `int4`. For text types the binary form is the text itself. In text and CSV format the text form of the value is written. It is
-/// the same text form that the server writes:
+/// for an `int4`. For text types the binary form is the text itself. In text and CSV format the value is written in its text form, which is
+/// the same form that the server writes:
 ///
 /// | Rust | text form |
 /// | --- | --- |
@@ -267,7 +267,7 @@ impl<T: CopyValue> CopyValue for Option<T> {
     note = "values that can be written are listed at `CopyValue`"
 )]
 pub trait CopyValues {
-    /// Returns the number of values. It must be equal to the number of values that [`each`](Self::each) visits.
+    /// Returns the number of values, which must be the number of values that [`each`](Self::each) visits.
     fn count(&self) -> usize;
 
     /// Passes each value to `visit`, in order.

@@ -256,8 +256,8 @@ mod tests {
             let mut room = vec![0xee; bytes.len() + spare];
             let mut fill = Fill::frame(None, &mut room).expect("there is room");
             fill.params(&params);
-            assert_eq!(fill.finish().map(|rest| rest.len()), Some(spare), "{spare} to spare");
-            assert_eq!(room.get(..bytes.len()), Some(&bytes[..]), "{spare} to spare");
+            assert_eq!(fill.finish().map(|rest| rest.len()), Some(spare), "{spare} spare bytes");
+            assert_eq!(room.get(..bytes.len()), Some(&bytes[..]), "{spare} spare bytes");
         }
         for short in 4..bytes.len() {
             let mut room = vec![0; short];
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn mixed_formats_have_a_code_for_each_of_any_number_of_parameters() {
+    fn mixed_formats_send_one_code_for_each_parameter_whatever_their_number() {
         for count in [2usize, 63, 64, 65, 300] {
             let values: Vec<Box<dyn Bindable>> = (0..count)
                 .map(|at| if at % 3 == 0 { Box::new(7i32) as Box<dyn Bindable> } else { Box::new("x") })

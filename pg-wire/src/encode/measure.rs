@@ -64,7 +64,7 @@ impl Writer for Measure {
 #[derive(Default)]
 pub(crate) struct Extent {
     length: usize,
-    /// All lengths of strings and bytes, combined by OR: if the result is at most `MAX_LENGTH`, so is each length.
+    /// All lengths of strings and bytes, combined by OR: if the result is at most `MAX_LENGTH`, each length is at most `MAX_LENGTH`.
     bits: usize,
 }
 

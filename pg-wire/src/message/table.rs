@@ -3,7 +3,7 @@
 /// Declares a message: `CODE => pub struct Name { fields }`. If the manual uses another name than the Rust type, the manual's name follows
 /// the code: `CODE "SASLResponse" => …`.
 ///
-/// The fields stand in wire order. From this list, the macro generates the struct, the decoding, the encoding and, through
+/// The fields are listed in wire order. From this list, the macro generates the struct, the decoding, the encoding and, through
 /// [`Writer`](crate::codec::Writer), the trace line.
 macro_rules! message {
     (@name $name:ident) => { stringify!($name) };
@@ -42,7 +42,7 @@ macro_rules! message {
 /// Selects whether the decoding of a message is inlined into the caller.
 #[derive(Clone, Copy)]
 pub(crate) enum Path {
-    /// Inlined, for the few messages that are received by the million.
+    /// Inlined, for the few kinds of messages that are received very often.
     Hot,
     /// Out of line, for all other messages. A loop over hot messages then does not construct the enum of all messages.
     Cold,

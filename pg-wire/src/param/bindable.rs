@@ -98,8 +98,8 @@ pub struct WrongType {
     pub sent_as: Oid,
 }
 
-/// Lowest oid that PostgreSQL assigns when a database is created or later, for example to the domains of `information_schema`. All types
-/// with a lower oid are known.
+/// Lowest oid that PostgreSQL assigns when a database is created or later, for example to the domains of `information_schema`. Types with a
+/// lower oid are the same in every database, so their forms are known.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT)
 const FIRST_ASSIGNED_OID: Oid = 10_000;

@@ -1,4 +1,4 @@
-//! The messages of a base backup. After BASE_BACKUP, the server sends them inside CopyData.
+//! The messages of a base backup. After BASE_BACKUP, the server sends these messages inside CopyData.
 
 use crate::basic::error::DecodeError;
 use crate::basic::text::Text;

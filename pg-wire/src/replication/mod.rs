@@ -69,7 +69,7 @@
 //!                 println!("  {} {}: {value:?}", column.name, column.type_name().unwrap_or("?"));
 //!             }
 //!         }
-//!         // Store the transaction and this position. Once both are on disk:
+//!         // Store the transaction and this position. After both are on disk, confirm the position:
 //!         (Change::Commit(commit), _) => stream.set_flushed(commit.end)?,
 //!         _ => {}
 //!     }
@@ -88,9 +88,9 @@
 //!
 //! # Confirming
 //!
-//! A stream confirms the position of the last [`set_flushed`](ReplicationStream::set_flushed) and no other. To lose no change, declare the
-//! `end` of a transaction after the transaction is durable. To get no transaction twice, store this `end` together with the transaction,
-//! and start at this `end` after a failure. The server then sends only transactions that were committed later.
+//! A stream confirms only the position of the last [`set_flushed`](ReplicationStream::set_flushed). To lose no change, declare the `end` of
+//! a transaction after the transaction is durable. To receive no transaction twice, store this `end` together with the transaction, and
+//! start at this `end` after a failure. The server then sends only transactions that were committed later.
 //!
 //! An idle stream confirms no position. So its slot keeps all WAL, and a server that shuts down waits for the stream. Call
 //! [`confirm_keepalives`](ReplicationStream::confirm_keepalives) to confirm the position of a keepalive, once everything received before
@@ -98,7 +98,7 @@
 //!
 //! # Long work
 //!
-//! | Work | Way |
+//! | Work | Method |
 //! | --- | --- |
 //! | asynchronous, for any time | [`keep_alive_while`](ReplicationStream::keep_alive_while) |
 //! | blocking, in a thread that a future waits for | `keep_alive_while` |

@@ -100,7 +100,7 @@ impl StandbyStatus {
 
     /// Sets the longest time between two updates, as [`interval`](Self::interval) does.
     pub fn set_interval(&mut self, interval: Duration) {
-        // With a shorter interval, the client would do nothing but send updates.
+        // With a shorter interval, the client would spend all of its time on sending updates.
         let least = if interval.is_zero() { Duration::ZERO } else { Duration::from_millis(1) };
         self.interval = interval.max(least);
     }

@@ -21,11 +21,11 @@
 //! use pg_wire::{Frame, MessageCode, Outbox, rewrite::Rewrite};
 //!
 //! let mut outbox = Outbox::new(1024);
-//! // To the server: the statement `s` of this client is called `c7_s` there.
+//! // Sent to the server: the statement `s` of this client has the name `c7_s` on the server.
 //! let describe = Rewrite::frontend(Frame { code: MessageCode::DESCRIBE, body: b"Ss\0" })?;
 //! assert_eq!(describe.statement(), Some("s".into()));
 //! outbox.put(&describe.with_statement("c7_s".into()));
-//! // To the client: a row without its second column.
+//! // Sent to the client: a row with NULL instead of the value of its second column.
 //! let row = Rewrite::backend(Frame { code: MessageCode::DATA_ROW, body: b"\0\x02\0\0\0\x01a\0\0\0\x01b" });
 //! outbox.put(&row.with_values(&[(1, None)])?);
 //! outbox.commit()?;
@@ -98,7 +98,7 @@ struct Parts<'a> {
 impl<'a> Rewrite<'a> {
     /// Finds the names in a frame that a client has sent.
     ///
-    /// Only the names are checked. The rest of the body is forwarded unchanged, so the receiver checks it.
+    /// Only the names are checked. The other bytes of the body are forwarded unchanged and without a check.
     ///
     /// # Errors
     /// When a name is malformed.
@@ -287,8 +287,8 @@ impl Message for Rewrite<'_> {
         self.kind.name()
     }
 
-    /// A trace of a `Rewrite` shows the names, and the values that were passed to [`with_values`](Rewrite::with_values). It does not show
-    /// the copied bytes.
+    /// A trace of a `Rewrite` shows the names, and the values that were passed to [`with_values`](Rewrite::with_values). The trace does not
+    /// show the copied bytes.
     #[inline]
     fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         if self.kind == Kind::Other {

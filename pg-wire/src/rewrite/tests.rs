@@ -110,7 +110,7 @@ fn unnamed_statements_and_portals_are_names_too() {
 }
 
 #[test]
-fn a_name_with_a_nul_writes_nothing() {
+fn a_name_with_a_nul_is_rejected_and_leaves_the_buffer_unchanged() {
     let mut out = Vec::new();
     let parse = frontend(PARSE).with_statement("x\0select evil()".into());
     let error = parse.encode(&mut out).expect_err("a NUL in a name");
@@ -310,7 +310,7 @@ fn every_prefix_and_every_corrupted_byte_is_an_error_or_forwarded_as_it_decodes(
 }
 
 #[test]
-fn the_golden_bytes_are_those_of_the_messages() {
+fn the_expected_bytes_are_the_bytes_of_the_messages() {
     let encoded = |message: &Frontend<'_>| {
         let mut out = Vec::new();
         message.encode(&mut out).expect("valid");

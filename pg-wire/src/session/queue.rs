@@ -1,4 +1,4 @@
-//! The queue of requests that have no replies yet, as runs.
+//! The queue of requests without replies. Repeated requests are stored as runs.
 
 use alloc::collections::VecDeque;
 
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_million_statements_alike_are_one_run() {
+    fn a_million_equal_statements_need_at_most_two_runs() {
         let mut queue = Queue::default();
         push_all(&mut queue, [Request::Parse].iter().chain(&STATEMENT));
         for _ in 0..1_000_000 {
@@ -214,12 +214,12 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_is_kept_and_nothing_is_appended_over_it() {
+    fn a_request_over_the_bound_is_not_appended() {
         let mut queue = Queue::default();
-        // This sequence has no repetition that a run could store: its items are digits of growing numbers.
-        let unlike =
+        // This pseudo-random sequence has no repetition that a run could store.
+        let sequence =
             (0u64..).flat_map(|n| (0..64).map(move |bit| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> bit & 7));
-        let pushed = unlike
+        let pushed = sequence
             .map(|n| Request::from_index(n as u8))
             .take_while(|&request| queue.push(request, 4))
             .count();
@@ -230,7 +230,7 @@ mod tests {
     proptest! {
         /// Checks that the queue and a plain list have the same items after the same random steps.
         #[test]
-        fn a_queue_is_its_list(steps in prop::collection::vec((0u8..15, 1usize..40), 0..60)) {
+        fn a_queue_has_the_same_items_as_a_plain_list(steps in prop::collection::vec((0u8..15, 1usize..40), 0..60)) {
             let (mut queue, mut list) = (Queue::default(), VecDeque::new());
             for (step, count) in steps {
                 match step {

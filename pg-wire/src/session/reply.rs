@@ -1,4 +1,4 @@
-//! The results of questions to a session's state.
+//! The types of the results of [`SessionState`](super::SessionState).
 
 use core::fmt;
 
@@ -48,8 +48,8 @@ pub enum Waiting {
     Nothing,
     /// Replies are outstanding, but the server keeps them in its buffer until it reads Flush, Sync, Query or FunctionCall.
     ///
-    /// Three events make the server send its buffer earlier: an error or a notice, the start of a COPY FROM STDIN, and a full buffer (8 kB).
-    /// Whether they happen cannot be known in advance.
+    /// Three events make the server send its buffer earlier: an error or a notice, the start of a COPY FROM STDIN, and a full buffer (8
+    /// kB). A client cannot predict these events.
     Flush,
     /// No reply will arrive before the server reads Sync.
     Sync,
@@ -66,13 +66,13 @@ pub enum Waiting {
 impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Reply => "a reply is owed",
-            Self::Nothing => "nothing is owed: was a request or a flush forgotten?",
-            Self::Flush => "the server keeps its replies until it reads Sync or Flush: was one forgotten?",
-            Self::Sync => "nothing is owed before a Sync: was a Sync forgotten?",
+            Self::Reply => "a reply is outstanding",
+            Self::Nothing => "no reply is outstanding: was a request or a flush forgotten?",
+            Self::Flush => "the server keeps its replies until it reads Sync or Flush: was a Sync or a Flush forgotten?",
+            Self::Sync => "the server sends no reply before it reads Sync: was a Sync forgotten?",
             Self::CopyData => "the server waits for CopyData, CopyDone or CopyFail",
-            Self::Replication => "replication is going on",
-            Self::Unknown => "a Sync was sent into a failed COPY, and whether its reply is owed is unknown",
+            Self::Replication => "replication is active",
+            Self::Unknown => "a Sync was sent into a failed COPY, and it is unknown whether the server will reply to the Sync",
             Self::Over => "the session is over",
         })
     }
@@ -130,19 +130,19 @@ impl fmt::Display for NotIdle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Over(over) => over.fmt(f),
-            Self::Copy(CopyDirection::In) => f.write_str("a COPY from the client is going on"),
-            Self::Copy(CopyDirection::Out) => f.write_str("a COPY to the client is going on"),
-            Self::Copy(CopyDirection::Both) => f.write_str("replication is going on"),
-            Self::Owed { ready } => write!(f, "replies are owed, {ready} ReadyForQuery among them"),
+            Self::Copy(CopyDirection::In) => f.write_str("a COPY from the client is active"),
+            Self::Copy(CopyDirection::Out) => f.write_str("a COPY to the client is active"),
+            Self::Copy(CopyDirection::Both) => f.write_str("replication is active"),
+            Self::Owed { ready } => write!(f, "replies are outstanding, including {ready} ReadyForQuery"),
             Self::Skipping => {
-                f.write_str("after an error the server discards everything up to the next Sync")
+                f.write_str("after an error, the server discards every message up to the next Sync")
             }
             Self::Unsynced => f.write_str("no Sync followed the last request of the extended query protocol"),
             Self::Uncertain => {
-                f.write_str("a Sync was sent into a failed COPY, and whether its reply is owed is unknown")
+                f.write_str("a Sync was sent into a failed COPY, and it is unknown whether the server will reply to the Sync")
             }
-            Self::Unsent => f.write_str("messages are queued or half sent"),
-            Self::Unread => f.write_str("messages are received and not read"),
+            Self::Unsent => f.write_str("messages are queued or partly sent"),
+            Self::Unread => f.write_str("messages are buffered that the caller has not received"),
             Self::Closed => f.write_str("the connection has ended"),
             Self::Transaction(TransactionStatus::Failed) => f.write_str("a failed transaction block is open"),
             Self::Transaction(_) => f.write_str("a transaction block is open"),
@@ -176,13 +176,13 @@ impl fmt::Display for Over {
 
 impl core::error::Error for Over {}
 
-/// Error for a message of the server that the state of the session does not explain. The session is [over](Over::Lost): close the
+/// Error for a message of the server that does not fit the state of the session. The session is [over](Over::Lost): close the
 /// connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unexpected {
     /// Code of the unexpected message.
     pub code: MessageCode,
-    /// Reason why the state does not explain the message.
+    /// Reason why the message does not fit the state.
     pub kind: UnexpectedKind,
 }
 
@@ -203,7 +203,7 @@ pub enum UnexpectedKind {
     Over(Over),
     /// The message is malformed.
     Malformed(DecodeError),
-    /// More than 8 states of the server are possible, because so many Syncs were sent into a COPY that failed.
+    /// More than 8 states of the server are possible, because too many Syncs were sent into a COPY that failed.
     TooUncertain,
 }
 
@@ -211,7 +211,7 @@ impl fmt::Display for Unexpected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "unexpected message {:?}: ", self.code)?;
         match self.kind {
-            UnexpectedKind::Unasked => f.write_str("nothing was owed"),
+            UnexpectedKind::Unasked => f.write_str("no reply was outstanding"),
             UnexpectedKind::NotAReply { number, request } => {
                 write!(f, "not a reply to {}, which is request {number}", request.name())
             }
@@ -231,7 +231,7 @@ pub struct QueueFull;
 
 impl fmt::Display for QueueFull {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("too many unlike requests without a reply: receive replies before sending more")
+        f.write_str("too many requests wait for replies: receive replies before sending more requests")
     }
 }
 

@@ -31,7 +31,8 @@ pub enum Request {
     Close,
     /// A Flush with a body, which is invalid. Its reply is an ErrorResponse.
     InvalidFlush,
-    /// A CopyDone or CopyFail of a client. It has no reply of its own: it ends a COPY, or the server ignores it.
+    /// A CopyDone or CopyFail of a client, which has no reply of its own. The message ends a COPY; outside a COPY, the server ignores the
+    /// message.
     CopyEnd,
 }
 

@@ -28,7 +28,7 @@ use super::track::Track;
 /// let message = |code, body| Frame { code, body };
 /// let mut state = SessionState::new();
 /// state.sent(message(MessageCode::PARSE, b"\0select 1\0\0\0"))?;
-/// assert_eq!(state.waiting(), Waiting::Flush); // To wait now would be to wait for ever.
+/// assert_eq!(state.waiting(), Waiting::Flush); // No reply arrives before a Flush or a Sync.
 /// state.sent(message(MessageCode::SYNC, b""))?;
 /// assert_eq!(state.waiting(), Waiting::Reply);
 ///
@@ -41,7 +41,7 @@ use super::track::Track;
 /// ```
 #[derive(Clone, Debug)]
 pub struct SessionState {
-    /// Fast path: a message that leaves the state unchanged if it arrives next, and the [`Reply`] to return for it.
+    /// Fast path: the code of a message that does not change the state if the message arrives next, and the [`Reply`] for this message.
     repeatable: Option<(MessageCode, Reply)>,
     track: Track,
     /// Other possible states of the server. These states differ from each other and from `track`.
@@ -140,8 +140,8 @@ impl SessionState {
                 if !self.track.push(request, self.bounds.runs) {
                     return Err(QueueFull);
                 }
-                // The queue of each other possible state contains only requests of the queue above, and has at most one run more. So the
-                // limit is not checked again.
+                // The queue of each other possible state contains only requests that are also in the queue of `track`, and has at most one
+                // run more. So the limit is not checked again.
                 self.others.iter_mut().for_each(|track| {
                     track.push(request, usize::MAX);
                 });
@@ -373,7 +373,7 @@ impl SessionState {
     ///
     /// A COPY from the client ignores Sync. If such a COPY fails after a Sync was sent, only the server knows whether it read the Sync
     /// before or after the error. Before the error, the Sync was ignored and has no ReadyForQuery. Both cases are followed until a reply
-    /// fits only one of them. An empty Query shows which case is true; [`next_step`](Self::next_step) returns when to send it.
+    /// fits only one of the cases. An empty Query shows which case is true; [`next_step`](Self::next_step) returns when to send this Query.
     pub fn is_certain(&self) -> bool {
         self.others.is_empty()
     }
@@ -383,8 +383,8 @@ impl SessionState {
         self.over
     }
 
-    /// Returns the result of waiting for the server's next message. Call this method before you wait: only with [`Waiting::Reply`] is the
-    /// wait certain to end.
+    /// Returns the result of waiting for the server's next message. Call this method before you wait: only after the result
+    /// [`Waiting::Reply`] does a message arrive in any case.
     pub fn waiting(&self) -> Waiting {
         if self.over.is_some() {
             return Waiting::Over;
@@ -393,7 +393,7 @@ impl SessionState {
         if self.others.iter().all(|track| track.waiting() == waiting) { waiting } else { Waiting::Unknown }
     }
 
-    /// Checks whether another user can take over the session: no reply and no data is outstanding, and no transaction is open.
+    /// Checks whether the session can be given to another user: no reply and no data is outstanding, and no transaction is open.
     ///
     /// Statements, temporary tables, settings and other objects of the session remain: `DISCARD ALL` removes them.
     ///
@@ -425,11 +425,11 @@ impl SessionState {
         }
     }
 
-    /// Returns the next step on the way to an idle session; `None` when the session is idle. Do the step, pass its messages to the state as
-    /// always, and call this method again.
+    /// Returns the next step on the way to an idle session; `None` when the session is idle. Perform the step, pass its messages to the
+    /// state, and call this method again.
     ///
-    /// The steps abandon a COPY from the client and an open transaction. They receive all remaining rows of a running statement, without a
-    /// limit. A cancel request stops the statement sooner.
+    /// The steps abandon a COPY from the client and an open transaction. Before the session is idle, all remaining rows of a running
+    /// statement have to be received; their number is not limited. A cancel request stops the statement sooner.
     ///
     /// ```
     /// use pg_wire::{Frame, MessageCode, session::{SessionState, Step}};

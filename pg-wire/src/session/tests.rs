@@ -1,4 +1,4 @@
-//! Tests of the rules by which `SessionState` follows a session, one by one.
+//! Tests of the rules by which `SessionState` follows a session.
 
 use alloc::format;
 use alloc::string::String;
@@ -183,7 +183,7 @@ fn an_uncertain_state_becomes_certain_with_a_reply_that_fits_one_state() {
         (">Q >S <G0 <E0 <Z0! >Q <I2", OWED_1),
         (">E >S <G0 <E0! >Q >S <Z1!? >C >S <34! <Z5!", Ok(())),
         (">E >S <G0 <E0! >Q >S <Z1!? >C >S <I2 <Z2! <Z3! <34! <Z5!", Ok(())),
-        // The server did not ignore the Sync, because it replied to the next request.
+        // The reply to the next request shows that the server did not ignore the Sync.
         (">E >S >P >S <G0 <E0! <Z1!? <12! <Z3!", Ok(())),
     ] {
         let state = fed(text);
@@ -194,7 +194,7 @@ fn an_uncertain_state_becomes_certain_with_a_reply_that_fits_one_state() {
 }
 
 #[test]
-fn a_message_that_the_state_does_not_explain_ends_it() {
+fn a_message_that_does_not_fit_the_state_ends_the_session() {
     let not = |request, number| UnexpectedKind::NotAReply { number, request };
     for (text, code, kind) in [
         ("", b'Z', UnexpectedKind::Unasked),
@@ -224,7 +224,7 @@ fn a_message_that_the_state_does_not_explain_ends_it() {
 }
 
 #[test]
-fn a_fatal_error_ends_the_session_at_any_place() {
+fn a_fatal_error_ends_the_session_at_any_time() {
     for text in
         ["<F-", ">Q <F0!", ">Q <T0 <D0 <F0!", ">P >H <E0! <F-", ">E <G0 >P <E0! <F-", ">Q >S <G0 <E0 <F0!?"]
     {
@@ -253,7 +253,7 @@ fn the_queue_is_bounded() {
     state.set_bounds(Bounds { runs: 1, ..Bounds::default() });
     for _ in 0..1_000_000 {
         for code in *b"BES" {
-            state.sent(client(code)).expect("alike requests are counted");
+            state.sent(client(code)).expect("repeated requests fit into one run");
         }
     }
     assert_eq!(state.ready_owed(), 1_000_000..=1_000_000);

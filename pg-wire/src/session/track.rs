@@ -14,11 +14,11 @@ pub(super) struct Track {
     /// The request that has received some but not all of its replies, and its number.
     current: Option<(Request, u64)>,
     phase: Phase,
-    /// Requests without any reply. The first request is never one that the server ignores.
+    /// Requests without any reply. The server does not ignore the first request of the queue.
     queue: Queue,
     /// Number of the first request in the queue. If the queue is empty, the number of the next request to be sent.
     front: u64,
-    /// Number of a request. All requests with smaller numbers precede a message that makes the server send its buffered replies.
+    /// A later message makes the server send its replies to all requests with numbers below this number.
     flushed: u64,
     /// Whether the server discards every message up to the next Sync. If so, the queue is empty.
     skipping: bool,
@@ -312,7 +312,7 @@ impl Track {
             (Some((request, _)), Some(CopyDirection::In)) => match self.queue.first_but_sync() {
                 None => Waiting::CopyData,
                 Some((place, Request::CopyEnd)) if request.is_extended() => flushed(self.front + place),
-                // The server receives the end of the COPY, or a message for which it ends the session.
+                // The queue contains the end of the COPY, or a message for which the server ends the session.
                 Some(_) => Waiting::Reply,
             },
             (Some(_), Some(CopyDirection::Both)) if self.queue.first_but_sync().is_none() => match self.phase

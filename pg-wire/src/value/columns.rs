@@ -39,7 +39,7 @@ pub struct Columns {
 /// The columns of the members of a row type that is read by name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Prepared {
-    /// Fingerprint of the names of the members; 0 if nothing is prepared.
+    /// Fingerprint of the names of the members; 0 if `prepare` was not called or has failed.
     pub(super) fingerprint: u128,
     /// Index of the column of each member.
     pub(super) order: Vec<usize>,
@@ -54,7 +54,7 @@ pub(super) struct Named {
     end: usize,
 }
 
-/// State of knowledge about the formats of the columns.
+/// Whether the formats of the columns are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Formats {
     /// No RowDescription has been received.
@@ -94,13 +94,13 @@ impl Columns {
     /// Updates the columns from a message of the server. Pass the messages in the order in which they are received.
     ///
     /// A RowDescription replaces the columns, and a DataRow is checked against the columns. All other messages may also be passed. One
-    /// `Columns` follows one statement at a time.
+    /// `Columns` can follow only one statement at a time.
     ///
     /// ```
     /// use pg_wire::{Connection, Limits, PgProtocol, backend::Backend, testing::{Script, block_on}, value::Columns};
     ///
     /// # block_on(async {
-    /// // In place of a socket: a complete answer of a server, and then a row without a RowDescription.
+    /// // A stream in memory instead of a socket. It returns a complete answer of a server, and then a row without a RowDescription.
     /// let socket = Script::says(
     ///     b"T\0\0\0\x1a\0\x01a\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0D\0\0\0\x0b\0\x01\0\0\0\x017C\0\0\0\x0dSELECT 1\0\
     ///       D\0\0\0\x0b\0\x01\0\0\0\x018",
@@ -273,7 +273,7 @@ impl Columns {
         if self.over || self.formats != Formats::Known { None } else { Some(&self.columns) }
     }
 
-    /// Whether the columns are those of a statement, and no formats have been set.
+    /// Whether the columns describe a statement, and no formats have been set.
     pub(super) fn needs_formats(&self) -> bool {
         self.formats == Formats::Unknown
     }

@@ -10,7 +10,7 @@ use crate::message::backend::DataRow;
 
 /// A type that reads a whole row: a tuple of 1 to 16 [`FromValue`] types, or a struct with `#[derive(FromRow)]`.
 ///
-/// To implement the trait by hand, read the members in order:
+/// To implement the trait without the derive macro, read the members in order:
 ///
 /// ```
 /// use pg_wire::value::{Fields, FromRow};
@@ -39,8 +39,8 @@ pub trait FromRow<'a>: Sized {
     /// columns are read by position. A row read by name may have further columns, in any order; a row read by position has exactly `COUNT` columns.
     const NAMES: &'static [&'static str] = &[];
 
-    /// Reads the values in the order of the members. An implementation returns each error of `fields`, because the values after an error
-    /// have no meaning.
+    /// Reads the values in the order of the members. An implementation must return each error of `fields`, because the values after an
+    /// error have no meaning.
     ///
     /// # Errors
     /// The error of `fields`.
@@ -105,7 +105,7 @@ tuples! {
     (A B C D E F G H I J K L M N) (A B C D E F G H I J K L M N O) (A B C D E F G H I J K L M N O P)
 }
 
-/// Whether a [`FromRow`] has one name for each column, and no name twice; or no names.
+/// Whether the names of a [`FromRow`] are consistent with its number of columns: no names, or `count` different names.
 const fn is_consistent(count: usize, names: &[&str]) -> bool {
     let mut rest = names;
     while let [name, others @ ..] = rest {
@@ -123,7 +123,7 @@ const fn is_consistent(count: usize, names: &[&str]) -> bool {
 
 /// Computes a number that identifies a list of names: FNV-1a with 128 bits.
 ///
-/// A `const` list has no fixed address, so that a comparison of addresses would not find the same list again.
+/// The number is used instead of the address of the list, because a `const` list can have more than one address.
 const fn fingerprint(names: &[&str]) -> u128 {
     const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
@@ -135,7 +135,7 @@ const fn fingerprint(names: &[&str]) -> u128 {
             bytes = others;
             hash = (hash ^ *byte as u128).wrapping_mul(PRIME);
         }
-        // The end of a name: a byte that UTF-8 does not contain.
+        // 0xff marks the end of a name: UTF-8 does not contain this byte.
         hash = (hash ^ 0xff).wrapping_mul(PRIME);
     }
     hash
@@ -279,8 +279,8 @@ impl Columns {
     /// # Errors
     /// See [`RowError`].
     // Always inlined, and the slow path takes the row by value. So neither the row nor the result has an address, and both stay in
-    // registers. In memory, both would be stored in small parts and loaded at once in larger parts; such a load waits for all stores (20 ns
-    // for a row).
+    // registers. In memory, the row and the result would be stored in small parts and then loaded in larger parts. Such a load has to wait
+    // for all stores, because store forwarding fails (20 ns for a row).
     #[inline(always)]
     pub fn decode<'a, R: FromRow<'a>>(&self, row: &DataRow<'a>) -> Result<R, RowError> {
         match self.decode_in_order(row) {
@@ -436,8 +436,8 @@ impl<'a> RowReader<'_, 'a> {
         T::from_value(value?, column).map_err(|mismatch| self.columns.error::<T>(index, mismatch))
     }
 
-    /// Reads the value of the first column with this name. Each call searches the names; `#[derive(FromRow)]` with [`Columns::prepare`]
-    /// does not.
+    /// Reads the value of the first column with this name. Each call searches the names. To search the names only once for each result, use
+    /// `#[derive(FromRow)]` with [`Columns::prepare`].
     ///
     /// # Errors
     /// [`RowError::NoColumnNamed`], [`RowError::Damaged`] and [`RowError::Value`].
@@ -600,8 +600,8 @@ mod tests {
         assert_eq!(read(&[Binary]), (825_373_492, 825_373_492));
         assert_eq!(read(&[Text, Binary]), (1234, 825_373_492));
         let error = Columns::of_statement(&description, &[Text; 3]).expect_err("three formats");
-        let said = "3 result formats for 2 columns: expected none, one, or one for each column";
-        assert_eq!(error.to_string(), said);
+        let expected = "3 result formats for 2 columns: expected none, one, or one for each column";
+        assert_eq!(error.to_string(), expected);
     }
 
     /// Returns the `Columns` after a RowDescription with one column of type int4 in text format. If `of_statement` is true, a
@@ -637,7 +637,7 @@ mod tests {
         let values = [Some(&b"1"[..])];
         let row = Backend::DataRow(row(&values));
         let undescribed = |columns: &mut Columns| {
-            let error = columns.follow(&row).expect_err("nothing describes the row");
+            let error = columns.follow(&row).expect_err("the row has no RowDescription");
             assert_eq!(error.to_string(), "the row has 1 value but no RowDescription was received");
         };
         undescribed(&mut Columns::default());

@@ -121,7 +121,7 @@ macro_rules! integers {
                 Self::try_from(number).map_err(|_| Mismatch::Range { wanted: $wanted })
             }
 
-            // Only the PostgreSQL type with the same range, and a value of unknown type (0) whose length fits.
+            // Reads only values of the PostgreSQL type with the same range.
             #[inline(always)]
             fn from_value_fast(value: Option<&'a [u8]>, column: Column) -> Option<Self> {
                 match column {
@@ -157,7 +157,7 @@ macro_rules! floats {
                 $from_value(value, column)
             }
 
-            // Only the PostgreSQL type with the same range, and a value of unknown type (0) whose length fits.
+            // Reads only values of the PostgreSQL type with the same range.
             #[inline(always)]
             fn from_value_fast(value: Option<&'a [u8]>, column: Column) -> Option<Self> {
                 match column {

@@ -1,8 +1,8 @@
 //! Checks of binary values before another library reads them.
 //!
-//! `postgres-types` and the types that implement its traits trust some lengths and counts, but a server may be hostile. For
-//! example, an array of 20 bytes with an element count of 2^31 makes `Vec<String>` reserve 51 GB. This module checks the
-//! structure of a value before the value is passed to such a library.
+//! `postgres-types` and the types that implement its traits use some lengths and counts without a check, but a server may be hostile. For
+//! example, an array of 20 bytes with an element count of 2^31 makes `Vec<String>` reserve 51 GB. This module checks the structure of a
+//! value before the value is passed to such a library.
 //!
 //! [Binary formats, in PostgreSQL's sources](https://github.com/postgres/postgres/tree/master/src/backend/utils/adt)
 

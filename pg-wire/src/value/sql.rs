@@ -32,8 +32,8 @@ use crate::param::bound::Bound;
 /// For a type of your own, implement [`FromValue`] instead of `FromSql` in two cases:
 ///
 /// - The type can represent infinity or `24:00:00`.
-/// - Its `FromSql` reserves memory for a count that is in the bytes, and reads a PostgreSQL type that the table does not use.
-///   The bytes of such a type are not checked.
+/// - The `FromSql` of the type reserves memory for a count that is in the bytes, and reads a PostgreSQL type that the table does not use.
+///   The bytes of such a PostgreSQL type are not checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sql<T>(pub T);
 

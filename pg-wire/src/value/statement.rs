@@ -14,8 +14,8 @@ use crate::param::params::{Params, VisitParam};
 
 /// The types of a statement's parameters, and the columns of its rows: the reply to a Describe of the statement.
 ///
-/// The description is valid until the statement is closed. A program keeps both together, checks the parameters before a Bind, and reads
-/// the rows with the formats that the Bind requests.
+/// The description is valid until the statement is closed. A program stores the description together with the name of the statement, checks
+/// the parameters before a Bind, and reads the rows with the formats that the Bind requests.
 ///
 /// ```
 /// use pg_wire::backend::{FieldDescription, ParameterDescription, RowDescription};
@@ -32,7 +32,7 @@ use crate::param::params::{Params, VisitParam};
 ///     statement.check(&(3i64,)).unwrap_err().to_string(),
 ///     "parameter $1 of type float8: an i64 is sent as int8: use another Rust type, or cast the parameter in the statement ($1::int8)",
 /// );
-/// // For a Bind that requests binary format:
+/// // The columns of rows in binary format, for a Bind that requests this format.
 /// let columns = statement.columns(&[FormatCode::Binary])?;
 /// assert_eq!(columns.name(0), Some("half"));
 /// # Ok::<_, Box<dyn std::error::Error>>(())

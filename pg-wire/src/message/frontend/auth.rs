@@ -158,7 +158,7 @@ mod tests {
     fn a_response_can_be_forwarded_or_decoded_later() {
         let response = AuthenticationResponse { body: Secret(b"hunter2\0") };
         golden_frontend(response, b"p\0\0\0\x0chunter2\0", "F\t12\tAuthenticationResponse\t 'BBBB'");
-        let password: PasswordMessage<'_> = response.decode_as().expect("it is one");
+        let password: PasswordMessage<'_> = response.decode_as().expect("a PasswordMessage");
         assert_eq!(password.password.0, "hunter2");
         assert_eq!(alloc::format!("{password:?}"), "PasswordMessage { password: SecretText(***) }");
     }

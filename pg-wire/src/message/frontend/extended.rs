@@ -114,7 +114,7 @@ message! {
 }
 
 message! {
-    /// Deletes a statement or a portal. A name that does not exist is no error. The server answers with
+    /// Deletes a statement or a portal. It is no error if the statement or portal does not exist. The server answers with
     /// [`CloseComplete`](crate::backend::CloseComplete).
     ///
     /// `C`, length, Byte1 target, String name.
@@ -129,7 +129,7 @@ message! {
 }
 
 message! {
-    /// Asks the server to send all replies that it has buffered. A Flush does not end the batch.
+    /// Requests that the server sends all replies that it has buffered. A Flush does not end the batch.
     ///
     /// `H`, length.
     ///

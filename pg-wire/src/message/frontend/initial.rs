@@ -131,7 +131,7 @@ pub struct CancelRequest<'a> {
 }
 
 impl CancelRequest<'_> {
-    /// The request code 1234.5678, which stands at the place of the version.
+    /// The request code 1234.5678, which is sent instead of a version.
     pub const REQUEST: ProtocolVersion = ProtocolVersion::new(1234, 5678);
 }
 
@@ -173,7 +173,7 @@ macro_rules! request {
         pub struct $name {}
 
         impl $name {
-            #[doc = concat!("The request code, in place of the version: 1234.", stringify!($minor), ".")]
+            #[doc = concat!("The request code, which is sent instead of a version: 1234.", stringify!($minor), ".")]
             pub const REQUEST: ProtocolVersion = ProtocolVersion::new(1234, $minor);
         }
 

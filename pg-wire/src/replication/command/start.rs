@@ -198,7 +198,7 @@ impl<'a> PgOutput<'a> {
     }
 
     /// Sets whether the server sends a prepared transaction at its PREPARE TRANSACTION. Requires version 3 of pgoutput and PostgreSQL 15.
-    /// The slot stores this setting: after the setting was on, it stays on.
+    /// The slot stores this setting: a later start without this option does not turn the setting off.
     pub const fn two_phase(mut self, on: bool) -> Self {
         self.two_phase = Some(on);
         self

@@ -18,8 +18,8 @@ use crate::replication::stream::XLogData;
 /// Number of messages that one poll may process. Then the future yields, so that other tasks can run.
 const TURNS: u32 = 256;
 
-/// Access to the positions of a stream. The driver of a whole stream also sends the status updates; in a split stream, the other half sends
-/// them.
+/// Access to the positions of a stream. The driver of a whole stream also sends the status updates. In a split stream, the sending half
+/// sends the status updates.
 pub(super) trait Driver {
     /// Calls `action` with the positions, to read or to change them.
     fn with<R>(&mut self, action: impl FnOnce(&mut StandbyStatus) -> R) -> R;
@@ -141,8 +141,8 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
                 return Err(StreamErrorKind::Gap { expected, found: wal.start });
             }
             let item = payload.decode(wal)?;
-            // `payload` is called outside of `with`, which may lock the positions: a slow store must not delay the reports of the other
-            // half.
+            // `payload` is called outside of `with`, which may lock the positions: otherwise a slow store would delay the status updates of
+            // the sending half.
             driver.with(|status| status.received_change(&wal, P::change(&item)));
             Ok(item)
         });

@@ -87,13 +87,13 @@ impl fmt::Display for StreamErrorKind {
             Self::EndedByServer => f.write_str("the server ended the stream: it shuts down, or the connection has had a logical stream before"),
             Self::Decode(error) => error.fmt(f),
             Self::Relation(error) => error.fmt(f),
-            Self::Unexpected(code) => write!(f, "message {code:?} has no place in a replication stream"),
+            Self::Unexpected(code) => write!(f, "message {code:?} is not allowed in a replication stream"),
             Self::UnknownKind(kind) => write!(f, "data of the unknown kind {kind:#04x}"),
             Self::Gap { expected, found } => {
                 write!(f, "the WAL has a gap: expected data from {expected} on, found data from {found} on")
             }
             Self::TimelineEnds(next) => {
-                write!(f, "the timeline ends here, and timeline {} begins at {}", next.timeline, next.start)
+                write!(f, "the timeline ends at this position, and timeline {} begins at {}", next.timeline, next.start)
             }
             Self::Row(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),

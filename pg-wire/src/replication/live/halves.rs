@@ -19,13 +19,13 @@ use crate::replication::lsn::Lsn;
 use crate::replication::reply::NextTimeline;
 use crate::replication::status::{NotReceived, StandbyStatus};
 
-/// The receiving half of a replication stream. [`ReplicationStream::split`] returns it.
+/// The receiving half of a replication stream. [`ReplicationStream::split`] returns this type.
 #[derive(Debug)]
 pub struct StreamReader<R, P> {
     core: Core<ReadOnly<R>, P, ReaderSide>,
 }
 
-/// The sending half of a replication stream, which reports the positions to the server. [`ReplicationStream::split`] returns it.
+/// The sending half of a replication stream, which reports the positions to the server. [`ReplicationStream::split`] returns this type.
 #[derive(Debug)]
 #[must_use = "without `run` no status update is sent, and the server disconnects"]
 pub struct StatusSender<W, C> {
@@ -78,7 +78,7 @@ impl<T: Split, C: Clock, P> ReplicationStream<T, C, P> {
     /// Splits the stream into a half that receives and a half that sends status updates, for two tasks or threads. The status updates are
     /// sent even while the reader is busy or blocked.
     ///
-    /// Spawn [`StatusSender::run`], because without it no updates are sent.
+    /// Run [`StatusSender::run`] in its own task or thread: otherwise no updates are sent.
     pub fn split(self) -> (StreamReader<T::Source, P>, StatusSender<T::Sink, C>) {
         let Core { conn, driver, phase, payload } = self.core;
         let stage = if phase == Phase::ServerFailed { Stage::Over } else { Stage::Streaming };

@@ -34,8 +34,8 @@ pub(super) fn poll_received<T: Transport>(
             Backend::CopyData(CopyData { data }) => match PrimaryMessage::decode(data.0)? {
                 PrimaryMessage::PrimaryKeepalive(keepalive) => Ok(Received::Keepalive(keepalive)),
                 PrimaryMessage::Unknown(unknown) => Err(StreamErrorKind::UnknownKind(unknown.kind)),
-                // This message answers a request that the caller has sent, such as a PrimaryStatusRequest. It contains no data of the
-                // stream, so it is skipped.
+                // This message answers a request that the caller has sent, such as a PrimaryStatusRequest. The answer contains no data of
+                // the stream, so it is skipped.
                 _ => continue,
             },
             Backend::CopyDone(_) => Ok(Received::Done),

@@ -21,7 +21,7 @@ use crate::replication::status::{NotReceived, StandbyStatus};
 /// A replication stream: lends received data, answers the server in time, and confirms the positions that the caller declares.
 ///
 /// - [`start`](Self::start) sends the command. [`next`](Self::next) lends the data as [`XLogData`](crate::replication::XLogData). After a
-///   call of [`changes`](ReplicationStream::changes) or [`transactions`](ReplicationStream::transactions), it lends changes of pgoutput
+///   call of [`changes`](ReplicationStream::changes) or [`transactions`](ReplicationStream::transactions), `next` lends changes of pgoutput
 ///   with their tables. [`finish`](Self::finish) ends the stream and returns the connection.
 /// - Status updates are sent in answer to a keepalive that requests one, at an [`interval`](Self::interval), and by
 ///   [`report`](Self::report). Only positions that [`set_flushed`](Self::set_flushed) has declared are confirmed.
@@ -30,7 +30,7 @@ use crate::replication::status::{NotReceived, StandbyStatus};
 /// - All progress is stored in the stream. The futures of `next`, `report` and `keep_alive_while` may be dropped at any point; then call
 ///   the method again. The futures of `start` and `finish` own the connection: dropping one of these futures closes the connection.
 ///
-/// A stream starts no task. Nothing is sent while none of its futures is polled.
+/// A stream starts no task, and sends only while one of its futures is polled.
 #[derive(Debug)]
 pub struct ReplicationStream<T, C, P = Raw> {
     pub(super) core: Core<T, P, Reports<C>>,
@@ -181,9 +181,9 @@ impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
     /// Runs the future `work` to its end, and meanwhile sends status updates at the interval. Receives nothing meanwhile: the server has to
     /// wait, but does not disconnect.
     ///
-    /// The interval must be shorter than the server's `wal_sender_timeout`, because a keepalive may wait behind data that is not received.
-    /// A future that blocks the thread prevents the updates. So run blocking work in another thread (`spawn_blocking`), and pass its handle
-    /// as `work`.
+    /// The interval must be shorter than the server's `wal_sender_timeout`: a keepalive that requests an answer may remain unread, because
+    /// nothing is received. A future that blocks the thread prevents the updates. So run blocking work in another thread
+    /// (`spawn_blocking`), and pass its handle as `work`.
     ///
     /// If the connection fails meanwhile, the work continues, and the next call of `next` returns the error. The returned future may be
     /// dropped at any point. This drops `work`.

@@ -47,7 +47,7 @@ const MOST: usize = 2 * 262_143;
 ///     b"A\0\0\x03\x07\0\0\x03\x08",
 ///     b"c\0\0\x03\x07\0\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\0",
 /// ] {
-///     assert!(transactions.receive(&message(data))?.is_none(), "all of it is kept");
+///     assert!(transactions.receive(&message(data))?.is_none(), "the message is stored");
 /// }
 /// let mut lines = Vec::new();
 /// while let Some(received) = transactions.replay()? {
@@ -159,8 +159,8 @@ impl<S: Store> Transactions<S> {
         }));
         match &change {
             Change::StreamStart(start) => {
-                // The first block of a transaction must be marked as first, and later blocks must not be. If the first block is missing, so
-                // are its changes.
+                // The first block of a transaction must be marked as first, and all later blocks must not be marked. If the first block is
+                // missing, changes are missing.
                 if start.first == self.in_progress.contains_key(&start.xid) {
                     return Err(misplaced);
                 }
@@ -329,7 +329,7 @@ impl<E: fmt::Display> fmt::Display for TransactionError<E> {
             }
             Self::TooMany { limit } => write!(f, "more than {limit} transactions are in progress"),
             Self::Damaged { xid } => {
-                write!(f, "the store has returned other bytes of transaction {xid} than it was given")
+                write!(f, "the store returned bytes of transaction {xid} that differ from the stored bytes")
             }
         }
     }
