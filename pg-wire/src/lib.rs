@@ -12,7 +12,7 @@
 //! - [`backend`] and [`frontend`]: each message as a plain borrowed struct, which [decodes](Decode::decode),
 //!   [encodes](Encode::encode) and [traces](Message::trace).
 //! - [`client`]: the client's messages as methods ([`PgProtocol`]), on any [`BufMut`](bytes::BufMut) and on a connection.
-//! - [`connection`]: [`Connection`], which joins both buffers with any stream that can be polled, and the halves of a connection.
+//! - [`connection`]: [`Connection`], which combines an inbox, an outbox and a stream; the two halves of a connection.
 //! - [`buffer`]: [`Inbox`], [`Outbox`] and their [`Limits`], without I/O.
 //! - [`param`]: values to send, [`Bindable`] and [`Params`]. [`value`]: received values, [`FromValue`] and [`Columns`].
 //! - [`copy`](mod@copy): the rows of a COPY in text, CSV and binary format, [`CopyWriter`](copy::CopyWriter) and

@@ -23,7 +23,7 @@ fn queries(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("select {number}, 'some more text'")).collect()
 }
 
-/// Plays a server that answers each query with a message of twice the length of the query. The server reads no further query until the
+/// Runs a server that answers each query with a message of twice the length of the query. The server reads no further query until the
 /// answer is sent.
 async fn echo(pipe: Pipe, received: &Cell<usize>) {
     let (mut from, mut to) = Connection::new(pipe, Limits::FRONTEND).split();

@@ -6,10 +6,13 @@ const LONGEST: u8 = 63;
 /// Decides after which waits for the peer a connection frees a large buffer. A wait in the middle of a transfer should not free the buffer,
 /// because the transfer needs the buffer again.
 ///
-/// Repeated polls during one wait count as one wait: a wait counts only if the buffer has been used since the last counted wait. The first
-/// counted wait frees a large buffer. After this release, 1 counted wait with a large buffer is skipped before the next release. After the
-/// next release, 3 waits are skipped, then 7 and so on up to 63. A wait with a small buffer halves the number of waits to skip. So a steady
-/// transfer allocates rarely, and a large buffer is freed after at most 64 counted waits.
+/// - A wait counts only if the buffer has been used since the last counted wait. So repeated polls during one wait count as one wait.
+/// - The first counted wait with a large buffer frees the buffer.
+/// - After a release, some counted waits with a large buffer are skipped before the next release: 1 wait after the first release, then 3
+///   waits, then 7, and so on up to 63.
+/// - A counted wait with a small buffer halves the number of waits to skip.
+///
+/// So a steady transfer allocates rarely, and a large buffer is freed after at most 64 counted waits.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Backoff {
     /// Number of waits still to skip before the next release.

@@ -21,7 +21,8 @@ const FIRST_READ: usize = 8 * 1024;
 const IDLE: usize = 3 * FIRST_READ;
 
 /// Length in bytes of the smallest frame for which [`Inbox::take_owned`] returns the buffer itself instead of a copy of the frame. The
-/// other buffered bytes then have to be copied to a new buffer. So the buffer itself is returned only if these bytes are at most half as
+/// other buffered bytes then have to be copied to a new buffer. So the buffer itself is returned only if the other bytes are at most half
+/// as
 /// long as the frame. A smaller frame is always copied, because otherwise a small frame could keep a large buffer allocated.
 const HAND_OVER: usize = 256 * 1024;
 
@@ -61,8 +62,8 @@ pub struct Inbox {
     read: usize,
     /// Number of bytes of the longest read since a wait freed the buffer.
     longest: usize,
-    /// Value of `longest` when a wait last freed the buffer. After the first read that fills its space, the next read has at least this
-    /// size, so that repeated large results need few reallocations.
+    /// Number of bytes of the longest read before a wait last freed the buffer. As soon as a read fills its space, the read size grows to
+    /// at least this number, so that a repeated large result needs few reallocations.
     before: usize,
     /// Longest body in bytes that needs no check against `limits`: the stored result of [`Limits::unchecked`].
     unchecked: usize,
@@ -73,7 +74,7 @@ pub struct Inbox {
     waits: Backoff,
     /// Whether the last message before the buffer became empty was ReadyForQuery or Sync. After these messages, a connection can be idle.
     /// The value is computed from the last bytes of the buffer, because storing the code of each message would take time. A row may end
-    /// with the same bytes as such a message. This error is harmless: the buffer is only freed earlier.
+    /// with the same bytes as such a message. This case is harmless: the buffer is only freed earlier.
     is_boundary: bool,
 }
 
@@ -206,8 +207,8 @@ impl Inbox {
 
     /// Returns the head of the first frame if the whole frame is buffered. Pass the head to [`take`](Self::take), which lends the frame.
     ///
-    /// `head` and `take` are two calls because of the borrow checker. It rejects a loop in which one call both waits for a frame and lends
-    /// the frame. It accepts a loop that waits for `head`, followed by a call of `take`.
+    /// The borrow checker rejects a loop in which one call both waits for a frame and lends the frame. So call `head` in the loop, and
+    /// `take` after the loop.
     ///
     /// # Errors
     /// When the header is invalid or the length is over the limit. A bulk message over its limit is skipped as it arrives, and
@@ -282,7 +283,7 @@ impl Inbox {
         let Head(Header { code, body }) = head;
         let start = self.start + Header::LENGTH;
         let end = start + body;
-        // A `Head` that is used after another `take` may be longer than the buffered bytes. Then all buffered bytes are taken,
+        // A `Head` that is used too late, after another `take`, may state more bytes than are buffered. Then all buffered bytes are taken,
         // and an empty frame is lent.
         self.start = end;
         if end > self.end {

@@ -18,8 +18,8 @@ const IDLE: usize = 16 * 1024;
 /// Largest size in bytes that Rust allows for a buffer.
 const LARGEST_BUFFER: usize = isize::MAX as usize;
 
-/// When the buffer grows: maximum number of bytes after the written part that are zeroed in advance. For a message longer than this number,
-/// as many bytes as the message has are zeroed.
+/// Maximum number of bytes after the written part that are zeroed when the buffer grows. If the next message is longer, the bytes for the
+/// whole message are zeroed.
 const MOST_ZEROED: usize = 64 * 1024;
 
 /// The buffer into which messages are written and from which they are sent.
@@ -29,7 +29,7 @@ const MOST_ZEROED: usize = 64 * 1024;
 /// [`sent`](Self::sent).
 ///
 /// `put` never fails: the first message that cannot be encoded is remembered, and `commit` then returns its error and drops the
-/// batch, so that half a pipeline is never sent.
+/// batch, so that a part of a pipeline is never sent.
 ///
 /// ```
 /// use pg_wire::{Outbox, frontend::{Query, Sync}};
@@ -75,7 +75,8 @@ impl Outbox {
         }
     }
 
-    /// Adds a message or a tuple of messages to the batch. A tuple takes less time than a call for each message.
+    /// Adds a message or a tuple of messages to the batch. A tuple takes less time than a call for each message, because all messages of
+    /// the tuple share one check of the capacity.
     #[inline(always)]
     pub fn put<M: Messages + ?Sized>(&mut self, messages: &M) {
         if self.fill(messages).is_some() {

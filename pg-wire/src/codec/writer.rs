@@ -53,7 +53,7 @@ pub trait Writer {
             }
         }
     }
-    /// Takes a parameter or an argument. Its form on the wire is that of a [`value`](Self::value).
+    /// Takes a parameter or an argument, which is sent in the form of a [`value`](Self::value).
     #[inline]
     fn param<B: Bindable + ?Sized>(&mut self, value: &B) {
         self.value(value.bound().as_bytes());

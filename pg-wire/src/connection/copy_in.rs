@@ -52,9 +52,9 @@ impl<T: Transport> Connection<T> {
     /// Sends a `COPY … FROM STDIN` statement, and waits until the server is ready for the rows. Precondition: no reply to an earlier
     /// request is outstanding.
     ///
-    /// The options of `writer` must be equal to the options of the statement;
-    /// [`CopyOptions::copy_from`](crate::copy::CopyOptions::copy_from) prints them. During the COPY, notices and notifications are received
-    /// and dropped.
+    /// The options of `writer` must be equal to the options of the statement. The method
+    /// [`CopyOptions::copy_from`](crate::copy::CopyOptions::copy_from) prints these options. During the COPY, notices and notifications are
+    /// received and dropped.
     ///
     /// If the future is dropped after it was polled, the statement is sent and its replies are outstanding. Then queue
     /// [`copy_fail`](crate::PgProtocol::copy_fail), call [`flush`](Self::flush), and receive the replies with

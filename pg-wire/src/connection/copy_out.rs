@@ -45,13 +45,15 @@ impl<T: Transport> Connection<T> {
     /// Sends a `COPY … TO STDOUT` statement, and waits for the beginning of the rows. Precondition: no reply to an earlier request is
     /// outstanding.
     ///
-    /// The options of `reader` must be equal to the options of the statement; [`CopyOptions::copy_to`](crate::copy::CopyOptions::copy_to)
-    /// prints them. During the COPY, notices and notifications are received and dropped.
+    /// The options of `reader` must be equal to the options of the statement. The method
+    /// [`CopyOptions::copy_to`](crate::copy::CopyOptions::copy_to) prints these options. During the COPY, notices and notifications are
+    /// received and dropped.
     ///
     /// If the future is dropped after it was polled, the statement is sent and its replies are outstanding. Then queue
     /// [`copy_fail`](crate::PgProtocol::copy_fail), call [`flush`](Self::flush), and receive the replies with
-    /// [`until_ready`](Self::until_ready). The server ignores the CopyFail, unless the statement is a `COPY … FROM STDIN`, which would
-    /// otherwise wait for ever. If the future was never polled, nothing is sent.
+    /// [`until_ready`](Self::until_ready). The CopyFail is needed only if the statement is a `COPY … FROM STDIN`, because its server would
+    /// wait
+    /// for data for ever. After any other statement, the server ignores the CopyFail. If the future was never polled, nothing is sent.
     ///
     /// ```
     /// use pg_wire::{Connection, Error, Limits, copy::{CopyOptions, CopyReader}, testing::Script};

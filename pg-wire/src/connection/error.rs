@@ -30,7 +30,8 @@ pub enum Error {
     /// [`Limits::read_ahead`](crate::Limits::read_ahead) bytes of these messages. Recoverable: call `recv`, which also continues to send,
     /// or call `flush` again later.
     InboxFull,
-    /// The server sent an ErrorResponse; [`until_ready`](crate::Connection::until_ready) returns it as this error. Recoverable, except for
+    /// The server sent an ErrorResponse, which [`until_ready`](crate::Connection::until_ready) returns as this error. Recoverable, except
+    /// for
     /// the severities FATAL and PANIC, after which the server closes the connection.
     Server(ServerError),
     /// A row of a COPY cannot be written or read, or the statement started no COPY. Recoverable.

@@ -27,8 +27,8 @@ impl<T: Split> Connection<T> {
     ///
     /// Each half keeps the buffer of its direction, so no bytes are lost.
     ///
-    /// Unlike a whole connection, the sending half does not receive while it sends. Continue to receive on the receiving half meanwhile,
-    /// because a server whose replies are not read stops reading.
+    /// Unlike a whole connection, the sending half does not receive while it sends. Continue to receive on the receiving half meanwhile: a
+    /// server stops reading while its own replies are not read.
     pub fn split(self) -> (ReadHalf<T::Source>, WriteHalf<T::Sink>) {
         let (source, sink) = self.transport.split();
         let read =

@@ -46,9 +46,9 @@ impl<T: Transport> Connection<T> {
     /// ```
     ///
     /// # Errors
-    /// The first error of the server or of `each`. A message over its limit is such an error too: the message is skipped, and the remaining
-    /// messages are received. A fatal error of the connection ends the call at once. If the server or `each` had already returned an error,
-    /// that earlier error is returned: the server's last error explains why the connection ended.
+    /// The first error of the server or of `each`. A message over its limit also counts as an error: the message is skipped, and the
+    /// remaining messages are received. A fatal error of the connection ends the call at once. If the server or `each` had already returned
+    /// an error, that earlier error is returned: the server's last error explains why the connection ended.
     pub async fn until_ready<E: From<Error>>(
         &mut self,
         mut each: impl FnMut(Frame<'_>) -> Result<(), E>,

@@ -149,7 +149,7 @@ impl CopyOptions {
         Sql { options: self, is_from: false }
     }
 
-    /// Checks the combination of options. The rules are those of the server.
+    /// Checks the combination of options. The rules are the same as on the server.
     ///
     /// # Errors
     /// [`CopyErrorKind::Option`] with the reason.

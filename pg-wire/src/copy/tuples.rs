@@ -10,7 +10,7 @@ use super::writer::SIGNATURE;
 /// Length in bytes of the header without its extension: 11 bytes signature, Int32 flags, Int32 length of the extension.
 const HEADER: usize = SIGNATURE.len() + 8;
 
-/// Critical flags: bits 16 to 31. A reader must reject data with an unknown critical flag, and this reader knows none.
+/// Critical flags: bits 16 to 31. A reader must reject data with an unknown critical flag. All critical flags are unknown to this reader.
 const CRITICAL: u32 = 0xffff_0000;
 
 /// State of a reader of the binary format.

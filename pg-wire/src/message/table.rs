@@ -58,7 +58,8 @@ impl Path {
 ///
 /// - If both directions have a message with this code, the second table writes `CODE also byte`, because the first table has
 ///   already declared the constant.
-/// - A message that is generic over its parameters is written `Message of Decoded`, with the type that decoding returns.
+/// - For a message that is generic over its parameters, the row has the form `Message of Decoded`. `Decoded` is the type that decoding
+///   returns.
 ///
 /// The macro generates the constants of [`MessageCode`](crate::MessageCode), the list `CODES`, the
 /// [`Size`](crate::basic::code::Size) of each message, and the enum of all messages with its decoding. If two rows have the

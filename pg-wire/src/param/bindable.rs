@@ -58,7 +58,8 @@ pub trait Bindable {
     fn bound(&self) -> Bound<'_>;
 
     /// Checks that the value is sent in a form of the PostgreSQL type `type_oid`, the type of a parameter. A value in text format fits
-    /// every type. Types that are not built into PostgreSQL are not checked: a domain has its own oid, and the form of its base type.
+    /// every type. Types that are not built into PostgreSQL are not checked. For example, a domain has its own oid, but the form of its
+    /// base type.
     ///
     /// [`StatementDescription::check`](crate::value::StatementDescription::check) calls this method for each parameter. The default accepts
     /// every type.

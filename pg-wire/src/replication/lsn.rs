@@ -33,8 +33,8 @@ use crate::value::{Column, FromValue, Mismatch};
 pub struct Lsn(pub u64);
 
 impl Lsn {
-    /// `0/0`, which is not the position of any record. In START_REPLICATION it means "start at the position of the slot". In a status
-    /// update it means "nothing is flushed".
+    /// `0/0`, which is not the position of any record. In START_REPLICATION, `0/0` means "start at the position of the slot". In a status
+    /// update, `0/0` means "nothing is flushed".
     pub const INVALID: Self = Self(0);
     /// The largest position.
     pub const MAX: Self = Self(u64::MAX);

@@ -10,13 +10,13 @@
 //! - [`ReplicationStream`]: a live stream over a [`Connection`](crate::Connection). [`pgoutput::Transactions`]: transactions in
 //!   progress, returned at their commit. [`StandbyStatus`]: the positions of a client, without I/O.
 //!
-//! The messages are decoded from byte slices, borrow from the slices and allocate nothing. So any client that provides the data
-//! of a CopyData as a slice can use this module without a `ReplicationStream`. A server disconnects a client that does not answer
-//! within `wal_sender_timeout`, and deletes the WAL that the client has reported as flushed.
+//! The messages are decoded from byte slices, borrow from the slices and allocate nothing. So any client that provides the data of a
+//! CopyData as a slice can use this module without a `ReplicationStream`. Such a client has to send status updates itself: a server
+//! disconnects a client that does not answer within `wal_sender_timeout`, and deletes only the WAL that the client has reported as flushed.
 //!
 //! # Reading changes
 //!
-//! The aliases of the adapters, such as `pg_stream_tokio::ReplicationStream`, have the clock of their runtime.
+//! The adapters define aliases such as `pg_stream_tokio::ReplicationStream`, which use a clock of the runtime.
 //!
 //! ```
 //! use pg_wire::replication::ReplicationStream;
@@ -100,9 +100,9 @@
 //!
 //! | Work | Method |
 //! | --- | --- |
-//! | asynchronous, for any time | [`keep_alive_while`](ReplicationStream::keep_alive_while) |
-//! | blocking, in a thread that a future waits for | `keep_alive_while` |
-//! | blocking, in the task that receives, also while a change is lent | [`split`](ReplicationStream::split), and run the [`StatusSender`] in another thread |
+//! | asynchronous work of any duration | [`keep_alive_while`](ReplicationStream::keep_alive_while) |
+//! | blocking work in another thread, which a future waits for | `keep_alive_while` |
+//! | blocking work in the task that receives, or work that uses a lent change | [`split`](ReplicationStream::split), and run the [`StatusSender`] in another thread |
 //!
 //! # Large transactions
 //!

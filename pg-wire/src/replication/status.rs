@@ -107,9 +107,9 @@ impl StandbyStatus {
 
     /// Sets whether the position of a keepalive is confirmed as flushed, once everything received before the keepalive is flushed.
     ///
-    /// Off by default, because the caller has not declared this position. The server sends such a position while it reads WAL without
-    /// changes for this stream. If the position is never confirmed, the slot keeps this WAL until the next published transaction is
-    /// flushed. A server that shuts down also waits for the confirmation. Effective only with pgoutput: with other output plugins, the ends
+    /// Off by default, because the caller has not declared this position. The server sends such positions while it reads WAL without
+    /// changes for this stream. If these positions are never confirmed, the slot keeps this WAL until the next published transaction is
+    /// flushed, and a server that shuts down waits for the confirmation. Effective only with pgoutput: with other output plugins, the ends
     /// of transactions are unknown, so no keepalive is confirmed after the first data.
     pub const fn confirm_keepalives(mut self, on: bool) -> Self {
         self.set_confirm_keepalives(on);
@@ -169,7 +169,7 @@ impl StandbyStatus {
                 self.in_transaction = true;
                 return;
             }
-            // The end of a block is no position to declare: until the end of the transaction is confirmed, the server sends all blocks
+            // The end of a block does not change `last_end`: until the end of the transaction is confirmed, the server sends all blocks
             // again.
             Change::StreamStop(_) => {
                 self.in_transaction = false;

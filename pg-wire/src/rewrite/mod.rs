@@ -1,4 +1,4 @@
-//! Replaces names or values in a frame that is otherwise forwarded unchanged, for proxies and poolers.
+//! For proxies and poolers: replaces names or values in a frame, and forwards all other bytes of the frame unchanged.
 //!
 //! [`Rewrite`] finds the names and values of a frame, and writes the frame with other names or values. All other bytes are copied, even
 //! bytes that this crate could not decode. Nothing is allocated.
@@ -48,8 +48,8 @@ use crate::codec::reader::Reader;
 use crate::codec::values::Values;
 use crate::codec::writer::Writer;
 
-/// A frame of which names and values can be replaced. A `Rewrite` is itself a [`Message`]: put it into an [`Outbox`](crate::Outbox), or
-/// [encode](crate::Encode::encode) it.
+/// A frame of which names and values can be replaced. A `Rewrite` is itself a [`Message`]: put the `Rewrite` into an
+/// [`Outbox`](crate::Outbox), or [encode](crate::Encode::encode) the `Rewrite`.
 ///
 /// If no name or value is replaced, the frame is written unchanged.
 #[derive(Clone, Copy)]

@@ -16,7 +16,7 @@
 //! | Is a COPY active, and in which direction? | [`copy`](SessionState::copy) |
 //! | What is the transaction status? | [`transaction_status`](SessionState::transaction_status) |
 //! | What are the current values of the parameters? | [`parameters`](SessionState::parameters) |
-//! | Can another user have the session, and if not, why? | [`check_idle`](SessionState::check_idle) |
+//! | Can the session be given to another user? If not, why? | [`check_idle`](SessionState::check_idle) |
 //! | Which step leads to an idle session? | [`next_step`](SessionState::next_step) |
 //!
 //! # The rules
@@ -33,7 +33,7 @@
 //! | Execute | DataRow …, then CommandComplete or PortalSuspended; or EmptyQueryResponse; or a COPY |
 //! | Sync | ReadyForQuery |
 //! | Flush, CopyData, Terminate | none |
-//! | CopyDone, CopyFail | none of their own |
+//! | CopyDone, CopyFail | none; CopyDone and CopyFail end a COPY |
 //!
 //! - **Any time**: NoticeResponse, ParameterStatus and NotificationResponse arrive between any two messages and belong to no request. An
 //!   ErrorResponse of severity FATAL may also arrive at any time, and ends the session.
@@ -47,13 +47,13 @@
 //!   each Sync and Flush before the CopyDone or CopyFail. The server ends the session if it reads any other message. After CopyDone, the
 //!   server sends CommandComplete. If an Execute started the COPY, the client must send a Sync after CopyDone, because an earlier Sync was
 //!   ignored. A client need not wait for CopyInResponse.
-//! - **A failed COPY from the client**: later CopyData, CopyDone and CopyFail are ignored, as always outside a COPY. Whether a Sync before
-//!   the CopyDone was ignored depends on how far the server had read. No message reveals this position; see
-//!   [`is_certain`](SessionState::is_certain).
+//! - **A failed COPY from the client**: the server ignores later CopyData, CopyDone and CopyFail, as always outside a COPY. If a Sync was
+//!   sent before the CopyDone, the server may have ignored this Sync: this depends on how far the server had read when the COPY failed. No
+//!   message reveals this position; see [`is_certain`](SessionState::is_certain).
 //! - **COPY to the client**: the server sends CopyOutResponse, CopyData …, CopyDone, CommandComplete. The server reads nothing meanwhile.
 //! - **Replication**: the server sends CopyBothResponse. Then both sides send CopyData and, in any order, CopyDone. Last, the server sends
-//!   the results of the command. A server that reads the client's CopyDone in the middle of a transaction sends its CopyDone at once, and
-//!   the rest of the transaction after its CopyDone.
+//!   the results of the command. A server that reads the client's CopyDone in the middle of a transaction sends its own CopyDone at once,
+//!   and then the rest of the transaction.
 //! - **Query after requests of the extended query protocol, without Sync**: the Query is executed, and its ReadyForQuery ends the
 //!   transaction of the earlier requests.
 //!

@@ -4,8 +4,8 @@ use alloc::collections::VecDeque;
 
 use super::request::Request;
 
-/// Requests in the order in which they were sent. Repetitions are stored as a pattern and a count: a million times Bind, Execute and Sync
-/// take one run of 24 bytes.
+/// Requests in the order in which they were sent. Repeated requests are stored as a run, which is a pattern and a count. For example, one
+/// run of 24 bytes stores a million repetitions of Bind, Execute and Sync.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Queue {
     runs: VecDeque<Run>,
@@ -164,8 +164,8 @@ impl Queue {
         None
     }
 
-    /// Returns the number of runs: groups of repeated requests. The memory of the queue is at most 48 bytes for each run, for the largest
-    /// number of runs so far.
+    /// Returns the number of runs, which are groups of repeated requests. The memory of the queue is at most 48 bytes, multiplied by the
+    /// largest number of runs so far.
     pub(super) fn runs(&self) -> usize {
         self.runs.len()
     }

@@ -18,8 +18,8 @@ pub struct Reply {
     pub request: Request,
     /// Whether this message is the last reply to the request.
     pub last: bool,
-    /// Whether the request is certain. After a COPY has failed, it can be unknown whether the server ignored a Sync. If the reply is
-    /// possible in both cases, the request is not certain; see [`SessionState::is_certain`](super::SessionState::is_certain).
+    /// Whether the message certainly belongs to this request. After a COPY has failed, it can be unknown whether the server ignored a Sync.
+    /// If the message is possible in both cases, `certain` is false; see [`SessionState::is_certain`](super::SessionState::is_certain).
     pub certain: bool,
 }
 
@@ -160,7 +160,7 @@ pub enum Over {
     Terminated,
     /// The server has sent an error of severity FATAL or PANIC, and closes the connection.
     Fatal,
-    /// The server has sent a message that the state does not explain. Later messages cannot be assigned to requests.
+    /// The server has sent a message that does not fit the state of the session. Later messages cannot be assigned to requests.
     Lost,
 }
 

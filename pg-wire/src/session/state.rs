@@ -140,8 +140,8 @@ impl SessionState {
                 if !self.track.push(request, self.bounds.runs) {
                     return Err(QueueFull);
                 }
-                // The queue of each other possible state contains only requests that are also in the queue of `track`, and has at most one
-                // run more. So the limit is not checked again.
+                // Only the queue of `track` is checked against the limit. The queue of each other possible state contains only requests
+                // that are also in the queue of `track`, and has at most one run more.
                 self.others.iter_mut().for_each(|track| {
                     track.push(request, usize::MAX);
                 });
@@ -166,7 +166,7 @@ impl SessionState {
     /// the requests between the two numbers without a reply.
     ///
     /// # Errors
-    /// When the state does not explain the message. Then the session is [over](Over::Lost).
+    /// When the message does not fit the state. Then the session is [over](Over::Lost).
     #[inline]
     pub fn received(&mut self, frame: Frame<'_>) -> Result<Option<Reply>, Unexpected> {
         match self.repeatable {
@@ -348,8 +348,8 @@ impl SessionState {
         self.track.next_number()
     }
 
-    /// Returns the number of ReadyForQuery that will arrive if no request fails and no COPY ignores a Sync. The range has several numbers
-    /// while the state is not [certain](Self::is_certain).
+    /// Returns the number of ReadyForQuery that will arrive if no request fails and no COPY ignores a Sync. While the state is not
+    /// [certain](Self::is_certain), the result is the range of the numbers in all possible states.
     pub fn ready_owed(&self) -> RangeInclusive<u64> {
         let (mut least, mut most) = (self.track.ready_owed(), self.track.ready_owed());
         for track in &self.others {
@@ -383,8 +383,8 @@ impl SessionState {
         self.over
     }
 
-    /// Returns the result of waiting for the server's next message. Call this method before you wait: only after the result
-    /// [`Waiting::Reply`] does a message arrive in any case.
+    /// Returns the result of waiting for the server's next message. Call this method before you wait: [`Waiting::Reply`] is the only result
+    /// after which a message is certain to arrive.
     pub fn waiting(&self) -> Waiting {
         if self.over.is_some() {
             return Waiting::Over;

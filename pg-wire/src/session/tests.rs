@@ -6,7 +6,7 @@ use alloc::string::String;
 use super::*;
 use crate::{Frame, MessageCode, TransactionStatus};
 
-/// Returns a message of the client by its code. `s` and `p` stand for a Describe of a statement and of a portal, `h` for an invalid Flush.
+/// Returns a message of the client by its code. `s` is a Describe of a statement, `p` a Describe of a portal, and `h` an invalid Flush.
 fn client(code: u8) -> Frame<'static> {
     match code {
         b's' => Frame { code: MessageCode::DESCRIBE, body: b"S\0" },
@@ -16,8 +16,7 @@ fn client(code: u8) -> Frame<'static> {
     }
 }
 
-/// Returns a message of the server by its code. `F` stands for a fatal ErrorResponse; `i`, `x` and `z` stand for ReadyForQuery with
-/// different statuses.
+/// Returns a message of the server by its code. `F` is a fatal ErrorResponse. `i`, `x` and `z` are ReadyForQuery with different statuses.
 fn server(code: u8) -> Frame<'static> {
     let (code, body): (u8, &[u8]) = match code {
         b'E' => (b'E', b"SFEHLER\0VERROR\0\0"),
@@ -31,8 +30,11 @@ fn server(code: u8) -> Frame<'static> {
     Frame { code: MessageCode(code), body }
 }
 
-/// Passes a conversation to the state, written as `>Q <T0 <D0 <C0 <Z0!`. `>` precedes the code of a client's message. `<` precedes the code
-/// of a server's message and the number of its request, or `-` if it has no request. `!` marks the last reply, and `?` an uncertain reply.
+/// Passes a conversation to the state. For example: `>Q <T0 <D0 <C0 <Z0!`.
+///
+/// - `>` and a code: the client sends a message.
+/// - `<`, a code and a number: the server sends a reply to the request with this number, or with `-`, a message without a request.
+/// - `!`: the message is the last reply. `?`: it is not certain to which request the reply belongs.
 fn feed(state: &mut SessionState, text: &str) {
     for word in text.split_whitespace() {
         let (side, rest) = word.split_at(1);

@@ -201,7 +201,7 @@ impl Track {
             (R::Query, Begin | Between, C::COPY_IN_RESPONSE) => Some(CopyIn),
             (R::Query, Begin | Between, C::COPY_OUT_RESPONSE) => Some(CopyOut),
             (R::Query, Begin | Between, C::COPY_BOTH_RESPONSE) => Some(CopyBoth),
-            // In the middle of a transaction, the server sends the rest of the transaction after its CopyDone.
+            // If replication ends in the middle of a transaction, the server sends the rest of the transaction after its CopyDone.
             (_, CopyOut | CopyBoth | CopyBothDone, C::COPY_DATA) => Some(self.phase),
             (_, CopyOut, C::COPY_DONE) => Some(Between),
             (_, CopyBoth, C::COPY_DONE) => Some(CopyBothDone),
@@ -287,8 +287,8 @@ impl Track {
         self.queue.first_but_sync().is_none().then_some(copy)
     }
 
-    /// Whether no Sync, Query or FunctionCall follows the last request of the extended query protocol. A Sync that a COPY ignores does not
-    /// count.
+    /// Whether the client has to send a Sync, because no Sync, Query or FunctionCall follows the last request of the extended query
+    /// protocol. A Sync that a COPY ignores is not counted.
     pub(super) fn needs_sync(&self) -> bool {
         if self.skipping {
             return true;

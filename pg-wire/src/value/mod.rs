@@ -43,8 +43,8 @@ pub use row::{CheckTypes, Fields, FromRow, RowReader};
 
 /// Implements [`FromRow`](trait@FromRow) for a struct.
 ///
-/// The columns of a struct with named fields are found by name: the names of the fields, or the names in `rename`. The row may have further
-/// columns. A tuple struct, and a struct with `by_position`, is read by position: the row has one column for each field.
+/// The columns of a struct with named fields are found by name: the names of the fields, or the names in `rename`. The row may have more
+/// columns. A tuple struct, or a struct with `by_position`, is read by position: the row must have one column for each field.
 ///
 /// | attribute | place | effect |
 /// | --- | --- | --- |
@@ -122,8 +122,8 @@ pub trait FromValue<'a>: Sized {
         None
     }
 
-    /// Checks that the type can read values of the column, before a value is received; see [`Columns::prepare`]. A type without this method
-    /// reports a mismatch only for the first value.
+    /// Checks that the type can read values of the column, before a value is received; see [`Columns::prepare`]. If an implementation does
+    /// not provide this method, a mismatch is reported only for the first value.
     ///
     /// # Errors
     /// [`Mismatch::Type`].

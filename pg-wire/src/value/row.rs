@@ -36,7 +36,8 @@ pub trait FromRow<'a>: Sized {
     const COUNT: usize;
 
     /// Names of the columns, in the order in which [`read`](Self::read) reads them: `COUNT` different names. An empty list means that the
-    /// columns are read by position. A row read by name may have further columns, in any order; a row read by position has exactly `COUNT` columns.
+    /// columns are read by position. A row that is read by name may have more columns, in any order. A row that is read by position must
+    /// have exactly `COUNT` columns.
     const NAMES: &'static [&'static str] = &[];
 
     /// Reads the values in the order of the members. An implementation must return each error of `fields`, because the values after an
@@ -278,9 +279,9 @@ impl Columns {
     ///
     /// # Errors
     /// See [`RowError`].
-    // Always inlined, and the slow path takes the row by value. So neither the row nor the result has an address, and both stay in
-    // registers. In memory, the row and the result would be stored in small parts and then loaded in larger parts. Such a load has to wait
-    // for all stores, because store forwarding fails (20 ns for a row).
+    // Always inlined, and the slow path takes the row by value. So neither the row nor the result has an address, and the compiler keeps
+    // both in registers. With an address, the row would be stored in memory in small parts and loaded in larger parts. Such a load waits
+    // for the stores, because store forwarding fails (20 ns for a row).
     #[inline(always)]
     pub fn decode<'a, R: FromRow<'a>>(&self, row: &DataRow<'a>) -> Result<R, RowError> {
         match self.decode_in_order(row) {

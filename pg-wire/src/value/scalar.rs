@@ -42,7 +42,7 @@ fn utf8(bytes: &[u8]) -> Result<&str, Mismatch> {
 const NUMBERS: &[Oid] =
     &[oid::INT4, oid::INT8, oid::INT2, oid::OID, oid::XID, oid::CID, oid::XID8, oid::PG_LSN];
 
-/// Returns the types that an integer type of Rust can read, if the column has one of the types.
+/// Returns the PostgreSQL types that an integer type of Rust can read, as the list for a column of type `type_oid`.
 fn integers_like(type_oid: Oid) -> &'static [Oid] {
     if oid::OBJECTS.contains(&type_oid) { oid::OBJECTS } else { NUMBERS }
 }

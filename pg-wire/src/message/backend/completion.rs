@@ -19,7 +19,7 @@ message! {
 impl<'a> CommandComplete<'a> {
     /// Returns the number of rows that the command read or wrote, if its tag ends in a number.
     ///
-    /// Only the last number is the count: `INSERT` has an object id before it.
+    /// Only the last number is the count: the tag of an `INSERT` has an object id before the count.
     pub fn rows(&self) -> Option<u64> {
         let (_, count) = self.tag.to_str().ok()?.rsplit_once(' ')?;
         if count.starts_with('+') { None } else { count.parse().ok() }

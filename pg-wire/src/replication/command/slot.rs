@@ -33,7 +33,7 @@ pub struct LogicalSlot<'a> {
     failover: bool,
 }
 
-/// Selects the use of a snapshot. The server can take this snapshot when it creates a logical slot.
+/// Selects whether the server takes a snapshot when it creates a logical slot, and which sessions can use the snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Snapshot {
     /// The server exports the snapshot: the reply contains the name of the snapshot. Other sessions can use the snapshot until the next

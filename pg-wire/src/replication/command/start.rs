@@ -146,7 +146,8 @@ pub enum StreamingOption {
     Off,
     /// The server sends large transactions in blocks while they are in progress. Requires version 2 of pgoutput and PostgreSQL 14.
     On,
-    /// As `On`, and the message of a rollback contains its position and time. Requires version 4 of pgoutput and PostgreSQL 16.
+    /// The same as `On`. In addition, the message of a rollback contains its position and time. Requires version 4 of pgoutput and
+    /// PostgreSQL 16.
     Parallel,
 }
 

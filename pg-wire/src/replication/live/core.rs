@@ -53,7 +53,7 @@ pub(super) enum Phase {
     ServerDone,
     /// The server has ended the copy without CopyDone, usually by an error. The client must not send CopyDone.
     ServerFailed,
-    /// The connection failed, or data was malformed. No more data is returned, because a caller could then miss the error.
+    /// The connection failed, or data was malformed. No more data is returned, because otherwise a caller could miss the error.
     Failed,
 }
 

@@ -22,8 +22,9 @@ pub struct Finished<T> {
 }
 
 impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
-    /// Reports the positions that the caller has declared, ends the copy in both directions, and waits for the ReadyForQuery of the server. Data that arrives
-    /// before the ReadyForQuery is dropped. The dropped data is not confirmed, so the server sends it again when the stream is resumed.
+    /// Reports the positions that the caller has declared, ends the copy in both directions, and waits for the ReadyForQuery of the server.
+    /// Data that arrives before the ReadyForQuery is dropped. The dropped data is not confirmed, so the server sends it again when the
+    /// stream is resumed.
     ///
     /// After `next` has returned an error of the server that is not fatal, `finish` still returns the connection.
     ///

@@ -92,7 +92,8 @@ impl<T: Split, C: Clock, P> ReplicationStream<T, C, P> {
 }
 
 impl Shared {
-    /// Locks the state. A lock that another thread has poisoned by a panic is used anyway, because no panic leaves the state half changed.
+    /// Locks the state. If another thread has poisoned the lock by a panic, the lock is used anyway, because no panic leaves the state
+    /// partly changed.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

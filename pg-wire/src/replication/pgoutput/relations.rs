@@ -146,8 +146,8 @@ impl Relations {
     }
 
     /// Updates the tables from a change, and returns the table of the change if the change is a [`Relation`], INSERT, UPDATE or DELETE.
-    /// Pass the changes in the order in which they are received. A TRUNCATE may have several tables, so `follow` checks the tables but
-    /// returns none; find each table with [`get`](Self::get).
+    /// Pass the changes in the order in which they are received. A TRUNCATE may have several tables, so `follow` checks the tables but does
+    /// not return a table; use [`get`](Self::get) for each table.
     ///
     /// # Errors
     /// When the table was not described, or a tuple does not have a value for each column.
@@ -223,7 +223,7 @@ impl Relations {
         self.get(relation).ok_or(RelationError::Undescribed { relation })
     }
 
-    /// Returns the table with the Oid `relation`, as described at the current place in the stream.
+    /// Returns the table with the Oid `relation`, as described at the current position in the stream.
     #[inline]
     pub fn get(&self, relation: Oid) -> Option<&Table> {
         match self.block {

@@ -39,7 +39,7 @@ const MOST: usize = 2 * 262_143;
 /// let mut transactions = Transactions::new(MemoryStore::new(1 << 20));
 /// let message = |data| XLogData { start: Lsn(5), end: Lsn(5), time: Timestamp(0), data: Payload(data) };
 /// for data in [
-///     // A block of transaction 775 with a message of its subtransaction 776, which is rolled back, and its own message.
+///     // A block of transaction 775 with two messages: the first of subtransaction 776, which is rolled back, the second of 775 itself.
 ///     &b"S\0\0\x03\x07\x01"[..],
 ///     b"M\0\0\x03\x08\x01\0\0\0\0\0\0\0\x05lost\0\0\0\0\0",
 ///     b"M\0\0\x03\x07\x01\0\0\0\0\0\0\0\x05kept\0\0\0\0\0",
