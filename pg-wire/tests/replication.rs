@@ -1,5 +1,5 @@
 //! Tests of pgoutput. The decoded changes were either recorded from real servers or generated at random. Encoding a decoded change must
-//! return the original bytes. The decoder must not panic, whatever bytes it receives.
+//! return the original bytes. The decoder must not panic for any bytes.
 
 use pg_wire::codec::Payload;
 use pg_wire::replication::pgoutput::*;

@@ -148,7 +148,7 @@ impl core::error::Error for EncodeError {}
 /// Error for an invalid frame header, or for a body over its limit.
 ///
 /// The error [`TooLong`](FrameErrorKind::TooLong) for a bulk message is recoverable: the frame is skipped as it arrives. After any other
-/// error the position of the next message is unknown, and the connection is poisoned: it returns an error from each later read.
+/// error the position of the next message is unknown, and the connection is poisoned: each later call that receives returns an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameError {
     /// The code in the header; 0 for a packet without a code.

@@ -148,7 +148,7 @@ impl<W: Sink> WriteHalf<W> {
     /// Sends as [`Connection::flush`] does, but does not receive meanwhile: continue to receive on the receiving half.
     ///
     /// # Errors
-    /// [`Encode`](Error::Encode) when a queued message cannot be sent: nothing of the batch is sent. [`Io`](Error::Io) when the
+    /// [`Encode`](Error::Encode) when a queued message cannot be sent: no part of the batch is sent. [`Io`](Error::Io) when the
     /// stream fails.
     pub async fn flush(&mut self) -> Result<(), Error> {
         self.0.flush().await

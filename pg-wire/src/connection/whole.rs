@@ -1,4 +1,4 @@
-//! The connection: one stream with both buffers.
+//! The connection: one stream with an inbox and an outbox.
 
 use core::future::poll_fn;
 use core::pin::Pin;

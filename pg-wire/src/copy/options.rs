@@ -132,9 +132,9 @@ impl CopyOptions {
         Self { force_quote, ..self }
     }
 
-    /// Sets whether an unquoted line `\.` ends the data in CSV format. Servers before version 18 read CSV data in this way. Version 18
-    /// reads the line as a value, and so does a [`CopyReader`](super::CopyReader) without this option. A writer ignores this option: it
-    /// always quotes the value `\.` of a row with one column, because all versions read the quoted form as the same value.
+    /// Sets whether an unquoted line `\.` ends the data in CSV format. Servers before version 18 read CSV data in this way. Version 18, and
+    /// a [`CopyReader`](super::CopyReader) without this option, read the line as a value. A writer ignores this option: it always quotes
+    /// the value `\.` of a row with one column, because all versions read the quoted form as the same value.
     pub fn csv_end_marker(self, csv_end_marker: bool) -> Self {
         Self { csv_end_marker, ..self }
     }

@@ -33,7 +33,7 @@ pub(super) enum Kind {
     Unescaped,
 }
 
-/// Properties of the columns. They are the same for all rows.
+/// Properties of the columns, which are the same for all rows.
 #[derive(Clone, Debug)]
 pub(super) struct Shape {
     pub(super) format: FormatCode,

@@ -27,8 +27,8 @@ struct Stage<const N: usize>([u8; N]);
 /// Maximum number of messages in one [`Messages`].
 const MOST_MESSAGES: usize = 6;
 
-/// A message, or a tuple of up to six messages. A tuple is written as a whole or not at all, with a single check whether all
-/// messages fit.
+/// A message, or a tuple of up to six messages. A tuple is written completely, or no part of the tuple is written. One check decides
+/// whether all messages fit.
 ///
 /// ```
 /// use pg_wire::{Outbox, frontend::{Execute, Sync}};

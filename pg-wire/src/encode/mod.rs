@@ -1,4 +1,4 @@
-//! The writers. They count the bytes of a message, write the message into a buffer, or print the message as a trace line.
+//! The writers: they count the bytes of a message, write the message into a buffer, or print the message as a trace line.
 
 pub(crate) mod append;
 pub(crate) mod fill;

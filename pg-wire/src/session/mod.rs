@@ -1,8 +1,8 @@
 //! The state of a session: which request a reply answers, which replies are outstanding, and whether the session is idle.
 //!
-//! [`SessionState`] follows a session from its messages, for a client, a pooler, a proxy or a test. It does no I/O, sends nothing and waits
-//! for nothing. A [`Connection`](crate::Connection) does not contain a `SessionState`, so programs that need no state have no cost. A
-//! [`TrackedConnection`](crate::TrackedConnection) contains a connection and its state.
+//! [`SessionState`] follows a session from its messages, for a client, a pooler, a proxy or a test. `SessionState` does no I/O: it does not
+//! send, receive or wait. A [`Connection`](crate::Connection) does not contain a `SessionState`, so programs that need no state have no
+//! cost. A [`TrackedConnection`](crate::TrackedConnection) contains a connection and its state.
 //!
 //! The tests compare the rules below with PostgreSQL 15 and 18, using random sequences of messages.
 //!

@@ -62,8 +62,8 @@ impl Parameters {
         self.changes
     }
 
-    /// Returns the number of reports that were not kept because of the bound [`Bounds::parameters`](super::Bounds::parameters). An omitted
-    /// parameter has no value at all, because its earlier value is out of date.
+    /// Returns the number of reports that were not stored because of the bound [`Bounds::parameters`](super::Bounds::parameters). For such
+    /// a parameter, the earlier value is dropped too, because it is out of date.
     pub fn omitted(&self) -> u64 {
         self.omitted
     }

@@ -55,7 +55,7 @@ pub struct SessionState {
 /// Bounds on the memory of a [`SessionState`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Maximum number of runs in the queue of requests. A run takes 24 bytes. It holds up to 16 different requests, or any number of
+    /// Maximum number of runs in the queue of requests. A run takes 24 bytes. A run holds up to 16 different requests, or any number of
     /// repetitions of up to 16 requests.
     ///
     /// Default 2,048: at least 16,384 requests in any order.
@@ -152,8 +152,7 @@ impl SessionState {
         }
     }
 
-    /// Whether [`sent`](Self::sent) will accept the next `messages` messages, whatever these messages are. If the result is false, the
-    /// messages may still fit.
+    /// Whether [`sent`](Self::sent) will accept any next `messages` messages. If the result is false, the messages may still fit.
     pub fn has_room_for(&self, messages: usize) -> bool {
         // Each message adds at most one run.
         self.track.runs().saturating_add(messages) <= self.bounds.runs
@@ -463,8 +462,8 @@ impl SessionState {
             return Ok(Some(Step::Sync));
         }
         if !self.is_certain() && self.tracks().any(|track| track.oldest().is_none()) {
-            // The reply to the next request shows which state is true, unless an earlier request can have the same reply. In that case, a
-            // Close is sent instead of an empty Query.
+            // The reply to the next request shows which state is true, except if an earlier request can have the same reply. In this case,
+            // a Close is sent instead of an empty Query.
             let ambiguous = self.tracks().filter_map(Track::oldest);
             let ambiguous = ambiguous.map(|(request, _)| request).any(Request::can_be_empty);
             return Ok(Some(if ambiguous { Step::ClosePortal } else { Step::Query("") }));

@@ -82,7 +82,7 @@ impl Track {
         self.queue.runs()
     }
 
-    /// Updates the state after a request has been sent. Returns false and changes nothing if the queue is full.
+    /// Updates the state after a request has been sent. If the queue is full, returns false, and the state is unchanged.
     pub(super) fn push(&mut self, request: Request, most: usize) -> bool {
         if !self.queue.push(request, most) {
             return false;
@@ -242,7 +242,7 @@ impl Track {
         self.settle();
     }
 
-    /// Returns a message that leaves the state unchanged however often it arrives, and the request to which it belongs.
+    /// Returns a message that does not change the state, even if the message arrives repeatedly, and the request to which it belongs.
     pub(super) fn repeatable(&self) -> Option<(MessageCode, u64, Request)> {
         let (request, number) = self.current?;
         match self.phase {

@@ -13,7 +13,7 @@ use crate::message::backend::{Backend, DataRow, RowDescription};
 /// Names, types and formats of the columns of a result. `Columns` reads the rows of the result, and checks that each row has as
 /// many values as the RowDescription has columns.
 ///
-/// A RowDescription does not always contain the formats of the rows. This depends on the request that the RowDescription answers:
+/// A RowDescription does not always contain the formats of the rows. The request that the RowDescription answers decides:
 ///
 /// | request | formats in the RowDescription | constructor |
 /// | --- | --- | --- |
@@ -28,7 +28,7 @@ pub struct Columns {
     /// Names of all columns, concatenated.
     names: String,
     formats: Formats,
-    /// Whether the result has ended and no other result has begun.
+    /// Whether the result has ended and the next result has not begun.
     over: bool,
     /// Whether a ParameterDescription was received, so that the next RowDescription or NoData describes a statement.
     of_statement: bool,

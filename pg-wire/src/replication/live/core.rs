@@ -27,7 +27,7 @@ pub(super) trait Driver {
     /// Begins to send a status update if an update is due.
     fn send_due<T: Transport>(&mut self, conn: &mut Connection<T>, cx: &mut Context<'_>);
 
-    /// Waits until the next status update is due. Returns `Pending` in a split stream, where the other half sends the updates.
+    /// Waits until the next status update is due. Returns `Pending` in a split stream, where the sending half sends the updates.
     fn poll_due<T: Transport>(&mut self, conn: &Connection<T>, cx: &mut Context<'_>) -> Poll<()>;
 
     fn received(&mut self) -> Lsn {
@@ -84,7 +84,7 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
         let mut turns = 0;
         let head = loop {
             if self.payload.is_replaying() {
-                // While data of the store is returned, the connection receives nothing. So sending has to continue here.
+                // While data of the store is returned, the connection does not receive. So sending has to continue here.
                 poll_fn(|cx| {
                     self.keep_sending(cx);
                     Poll::Ready(())

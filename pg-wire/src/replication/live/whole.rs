@@ -25,8 +25,8 @@ use crate::replication::status::{NotReceived, StandbyStatus};
 ///   with their tables. [`finish`](Self::finish) ends the stream and returns the connection.
 /// - Status updates are sent in answer to a keepalive that requests one, at an [`interval`](Self::interval), and by
 ///   [`report`](Self::report). Only positions that [`set_flushed`](Self::set_flushed) has declared are confirmed.
-/// - While `next` is not called, nothing is received, and the server stops sending: backpressure. The server would disconnect after
-///   `wal_sender_timeout`, so do long work inside [`keep_alive_while`](Self::keep_alive_while), or [`split`](Self::split) the stream.
+/// - While `next` is not called, the stream receives no data, and the server stops sending (backpressure). The server would disconnect
+///   after `wal_sender_timeout`, so do long work inside [`keep_alive_while`](Self::keep_alive_while), or [`split`](Self::split) the stream.
 /// - All progress is stored in the stream. The futures of `next`, `report` and `keep_alive_while` may be dropped at any point; then call
 ///   the method again. The futures of `start` and `finish` own the connection: dropping one of these futures closes the connection.
 ///
@@ -178,15 +178,15 @@ impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
         .map_err(|error| core.fail(error.into()))
     }
 
-    /// Runs the future `work` to its end, and meanwhile sends status updates at the interval. Receives nothing meanwhile: the server has to
+    /// Runs the future `work` to its end, and meanwhile sends status updates at the interval. Receives no data meanwhile: the server has to
     /// wait, but does not disconnect.
     ///
     /// The interval must be shorter than the server's `wal_sender_timeout`: a keepalive that requests an answer may remain unread, because
-    /// nothing is received. A future that blocks the thread prevents the updates. So run blocking work in another thread
+    /// no data is received. A future that blocks the thread prevents the updates. So run blocking work in another thread
     /// (`spawn_blocking`), and pass its handle as `work`.
     ///
     /// If the connection fails meanwhile, the work continues, and the next call of `next` returns the error. The returned future may be
-    /// dropped at any point. This drops `work`.
+    /// dropped at any point; then `work` is dropped too.
     pub async fn keep_alive_while<F: Future>(&mut self, work: F) -> F::Output {
         let mut work = pin!(work);
         poll_fn(|cx| {

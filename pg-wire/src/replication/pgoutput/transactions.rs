@@ -139,8 +139,8 @@ impl<S: Store> Transactions<S> {
         Ok(ReceivedChange { start: wal.start, time: wal.time, change, table })
     }
 
-    /// Processes a message about a streamed transaction, and returns the change in the message. For any other message, does nothing and
-    /// returns `None`.
+    /// Processes a message about a streamed transaction, and returns the change in the message. Ignores any other message, and returns
+    /// `None`.
     pub(in crate::replication) fn keep_streamed<'a>(
         &mut self,
         wal: &XLogData<'a>,
