@@ -929,7 +929,7 @@ fn closing_is_no_error_if_the_peer_has_closed_first() {
         block_on(conn.terminate().close()).unwrap_or_else(|error| panic!("{kind}: {error}"));
         assert_eq!(conn.transport().wrote, b"X\0\0\0\x04");
         assert_eq!(conn.write_fault(), None);
-        // Case: the Terminate itself cannot be sent. This case is an error.
+        // Case: the Terminate itself cannot be sent, which is an error.
         let mut steps = Steps::writing([Write::Fail(kind)]);
         steps.closes = [Write::Fail(kind)].into();
         let mut conn = Connection::new(steps, Limits::BACKEND);

@@ -196,7 +196,7 @@ fn small_round_trips_do_not_allocate() {
 
 #[test]
 fn waits_within_a_result_do_not_allocate() {
-    // Between two waits, the peer sends 60 whole rows, so that nothing is buffered at each wait.
+    // Between two waits, the peer sends 60 whole rows. So the buffer is empty at each wait.
     let few = rows(60);
     let mut pieces = vec![&few[..]; 1000];
     let end = end();

@@ -94,7 +94,7 @@ fn half<const N: usize>(to: &mut [u8; N], from: &[u8; N], seen: [u8; 16]) -> [u8
 #[inline(always)]
 fn piece(to: Option<&mut [u8; 16]>, from: Option<&[u8; 16]>, seen: [u8; 16]) -> [u8; 16] {
     let (Some(to), Some(from)) = (to, from) else { return seen };
-    // Loaded once: a second load, after the store to `to`, would have to wait for this store.
+    // Loads the piece once: a second load, after the store to `to`, would have to wait for this store.
     let from = *from;
     *to = from;
     least(seen, from)

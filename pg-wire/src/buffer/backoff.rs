@@ -19,7 +19,7 @@ pub(crate) struct Backoff {
     left: u8,
     /// Value that `left` had after the last release, halved by each wait with a small buffer.
     skip: u8,
-    /// Whether the buffer was used since the last wait that counted.
+    /// Whether the buffer was used since the last counted wait.
     used: bool,
 }
 

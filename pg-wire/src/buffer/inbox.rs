@@ -115,7 +115,7 @@ impl Inbox {
         }
     }
 
-    /// Returns the limits in force.
+    /// Returns the current limits.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -348,7 +348,7 @@ impl Inbox {
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend")]
     pub fn next(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
-        // `whole_fast` and `lend` in one function: receiving a row of one column takes 80 instructions instead of 105.
+        // Does the work of `whole_fast` and `lend` in one function: receiving a row of one column takes 80 instructions instead of 105.
         let Some(filled) = self.buf.get(..self.end) else {
             // Without `cold_path`, the compiler merges this check with the next check into one condition, which takes more instructions.
             cold_path();

@@ -92,7 +92,7 @@ impl<'a> Values<'a> {
     }
 }
 
-/// Whether the bytes consist of a count and as many values, without a byte left over.
+/// Whether the bytes are a count and that number of values, without more bytes after the last value.
 fn is_sound(bytes: &[u8]) -> bool {
     let Some((&count, mut rest)) = bytes.split_first_chunk() else { return false };
     // Lengths are read as unsigned below. So a negative length other than -1 exceeds every body of at most `MAX_LENGTH` bytes, and is

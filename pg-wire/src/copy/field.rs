@@ -26,7 +26,7 @@ pub(super) struct Dialect {
     quote: u8,
     escape: u8,
     pub(super) null: Box<[u8]>,
-    /// Action for each byte, by the value of the byte.
+    /// Action for each byte. The index is the value of the byte.
     actions: Box<[u8; 256]>,
     /// Whether ASCII letters, ASCII digits and the characters `+-.` need neither escapes nor quotes.
     is_plain_safe: bool,
@@ -71,7 +71,7 @@ impl Dialect {
 
     #[inline(always)]
     fn action(&self, byte: u8) -> u8 {
-        // The table has an entry for every byte.
+        // The default value is never used, because the table has an entry for every byte.
         self.actions.get(usize::from(byte)).copied().unwrap_or(action::COPY)
     }
 }

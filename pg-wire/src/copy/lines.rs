@@ -36,7 +36,7 @@ pub(super) struct Lines {
     start: usize,
     /// Kind of the current field.
     kind: Kind,
-    /// In CSV format: whether the current field has had a quote.
+    /// In CSV format: whether the current field contains a quote.
     is_quoted: bool,
     /// Index in the row of the last closing quote of the current field.
     close: usize,
@@ -76,7 +76,7 @@ enum Mode {
 pub(super) enum Found {
     /// The bytes contain no end of the row.
     Nothing,
-    /// The row has ended, and this number of bytes belongs to the row.
+    /// The row has ended. The number is the length of the row in bytes.
     Row(usize),
     /// The end marker was found.
     End,
@@ -227,7 +227,7 @@ impl Lines {
 
     #[inline(always)]
     fn class(&self, byte: u8) -> u8 {
-        // The table has an entry for every byte.
+        // The default value is never used, because the table has an entry for every byte.
         self.classes.get(usize::from(byte)).copied().unwrap_or(class::OTHER)
     }
 

@@ -75,7 +75,7 @@ enum State {
 
 /// Progress with the current row.
 enum Step {
-    /// The row has ended. This number of its bytes lies in the input.
+    /// The row has ended. The number is the length in bytes of the part of the row that lies in the input.
     Row(usize),
     /// The input contains no end of a row.
     Nothing,

@@ -41,9 +41,9 @@ enum Stage {
 pub(super) enum Read {
     /// Reading can continue when at least this number of bytes of the row has been received.
     Need(usize),
-    /// This number of bytes belongs to the header or to the trailer. The caller must remove these bytes.
+    /// The header or the trailer has ended. The number is the length in bytes, which the caller must remove from the input.
     Skip(usize),
-    /// The row is complete. This number of bytes belongs to the row.
+    /// The row is complete. The number is the length of the row in bytes.
     Row(usize),
 }
 

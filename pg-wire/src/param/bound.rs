@@ -77,7 +77,7 @@ impl<'a> Bound<'a> {
     /// Writes the value to the beginning of `room`, as [`Bindable::write_to`](crate::Bindable::write_to) does.
     #[inline(always)]
     pub(crate) fn write_to(&self, room: &mut [u8]) -> Written {
-        // Each size has its own arm: when inlined, the length is a constant.
+        // Each size has its own match arm, so that the compiler knows the length of the value.
         match &self.repr {
             Repr::Null => write_null(room),
             Repr::One(Aligned(bytes)) => write_fixed(bytes, room),

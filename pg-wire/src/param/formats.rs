@@ -14,7 +14,7 @@ const TEXT: u32 = 1;
 const BINARY: u32 = 1 << 24;
 
 impl Formats {
-    /// Returns the format of one parameter; `None` stands for NULL.
+    /// Returns the format of one parameter. `None` means NULL.
     #[inline(always)]
     pub(crate) fn of(format: Option<FormatCode>) -> Self {
         Self(match format {

@@ -125,7 +125,7 @@ impl SessionState {
     #[inline(never)]
     fn sent_other(&mut self, frame: Frame<'_>) -> Result<Option<u64>, QueueFull> {
         match (frame.code, Request::of(frame)) {
-            // The server reads nothing after Terminate.
+            // The server does not read any message after Terminate.
             _ if self.over.is_some() => Ok(None),
             (MessageCode::TERMINATE, _) => {
                 self.over = Some(Over::Terminated);

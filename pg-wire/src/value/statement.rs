@@ -44,7 +44,7 @@ pub struct StatementDescription {
 }
 
 impl StatementDescription {
-    /// Creates the description from the reply to a Describe; `None` stands for NoData.
+    /// Creates the description from the reply to a Describe. If `columns` is `None`, the reply was NoData.
     pub fn new(parameters: &ParameterDescription<'_>, columns: Option<&RowDescription<'_>>) -> Self {
         let mut description = Self::default();
         description.follow(&Backend::ParameterDescription(*parameters));

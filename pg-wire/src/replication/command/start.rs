@@ -162,7 +162,7 @@ impl From<bool> for StreamingOption {
 pub enum OriginFilter {
     /// The server sends all changes.
     Any,
-    /// The server sends only changes that were made on this server. It does not send changes that were replicated to this server.
+    /// The server sends only changes that were made on this server, and no changes that were replicated to this server.
     None,
 }
 

@@ -70,7 +70,7 @@ enum Stage {
     Streaming,
     /// The sending half sends the last update and CopyDone.
     Finishing,
-    /// The receiving half was dropped, or the server has ended the copy: nothing more is sent.
+    /// The receiving half was dropped, or the server has ended the copy. The sending half ends.
     Over,
 }
 
@@ -132,7 +132,7 @@ impl Driver for ReaderSide {
         result
     }
 
-    // Sends nothing: in a split stream, the sending half sends the status updates.
+    // Does not send: in a split stream, the sending half sends the status updates.
     fn send_due<T: Transport>(&mut self, _: &mut Connection<T>, _: &mut Context<'_>) {}
 
     fn poll_due<T: Transport>(&mut self, _: &Connection<T>, _: &mut Context<'_>) -> Poll<()> {

@@ -20,7 +20,7 @@ pub trait Payload: sealed::Sealed {
         Ok(None)
     }
 
-    /// Whether `replay` has kept data to return.
+    /// Whether `replay` has more data to return.
     #[doc(hidden)]
     fn is_replaying(&self) -> bool {
         false
