@@ -143,8 +143,8 @@ fn has_nul<const N: usize>(bytes: &[u8; N]) -> bool {
     nuls != 0
 }
 
-/// Returns a non-zero number if one of the eight bytes is zero. Subtracting 1 from each byte sets the highest bit of a zero
-/// byte (0 - 1 = 255). `!word` excludes bytes in which the highest bit was set before the subtraction.
+/// Returns a non-zero number if one of the eight bytes is zero. Subtracting 1 from each byte sets the highest bit of a zero byte (0 - 1 =
+/// 255). `!word` excludes bytes in which the highest bit was set before the subtraction.
 #[inline(always)]
 fn nul_in(word: u64) -> u64 {
     word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080

@@ -22,17 +22,15 @@ const IDLE: usize = 3 * FIRST_READ;
 
 /// Length in bytes of the smallest frame for which [`Inbox::take_owned`] returns the buffer itself instead of a copy of the frame. The
 /// other buffered bytes then have to be copied to a new buffer. So the buffer itself is returned only if the other bytes are at most half
-/// as
-/// long as the frame. A smaller frame is always copied, because otherwise a small frame could keep a large buffer allocated.
+/// as long as the frame. A smaller frame is always copied, because otherwise a small frame could keep a large buffer allocated.
 const HAND_OVER: usize = 256 * 1024;
 
 /// The buffer that receives frames and lends them.
 ///
 /// An inbox does no I/O: read into [`space`](Self::space), report the number of bytes to [`filled`](Self::filled), then call
-/// [`next`](Self::next) until it returns `None`. One allocation holds all messages. When too little space is left at the end of
-/// the buffer, the unfinished message moves to the front. For a large message the buffer grows as the bytes of the message
-/// arrive. An empty buffer shrinks to twice the read size. A buffer of more than eight times the read size also shrinks when it holds at
-/// most one read.
+/// [`next`](Self::next) until it returns `None`. One allocation holds all messages. When too little space is left at the end of the buffer,
+/// the unfinished message moves to the front. For a large message the buffer grows as the bytes of the message arrive. An empty buffer
+/// shrinks to twice the read size. A buffer of more than eight times the read size also shrinks when it holds at most one read.
 ///
 /// If a read finds no bytes, call [`waiting`](Self::waiting), which frees a large buffer of an idle connection.
 ///

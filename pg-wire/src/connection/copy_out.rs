@@ -52,8 +52,7 @@ impl<T: Transport> Connection<T> {
     /// If the future is dropped after it was polled, the statement is sent and its replies are outstanding. Then queue
     /// [`copy_fail`](crate::PgProtocol::copy_fail), call [`flush`](Self::flush), and receive the replies with
     /// [`until_ready`](Self::until_ready). The CopyFail is needed only if the statement is a `COPY … FROM STDIN`, because its server would
-    /// wait
-    /// for data for ever. After any other statement, the server ignores the CopyFail. If the future was never polled, nothing is sent.
+    /// wait for data for ever. After any other statement, the server ignores the CopyFail. If the future was never polled, nothing is sent.
     ///
     /// ```
     /// use pg_wire::{Connection, Error, Limits, copy::{CopyOptions, CopyReader}, testing::Script};
@@ -135,7 +134,7 @@ impl<T: Transport> CopyOut<'_, T> {
             return Err(failure.unwrap_or_else(|| Error::from(CopyError::new(CopyErrorKind::Ended)).into()));
         }
         if *is_done && failure.is_none() {
-            // CopyDone was received by a future of `row` that was dropped.
+            // A future of `row` that was dropped has already received CopyDone. So the last row is read here.
             failure = match reader.finish() {
                 Ok(Some(row)) => each(row).err(),
                 Ok(None) => None,

@@ -31,8 +31,7 @@ pub enum Error {
     /// or call `flush` again later.
     InboxFull,
     /// The server sent an ErrorResponse, which [`until_ready`](crate::Connection::until_ready) returns as this error. Recoverable, except
-    /// for
-    /// the severities FATAL and PANIC, after which the server closes the connection.
+    /// for the severities FATAL and PANIC, after which the server closes the connection.
     Server(ServerError),
     /// A row of a COPY cannot be written or read, or the statement started no COPY. Recoverable.
     Copy(CopyError),

@@ -176,8 +176,7 @@ impl fmt::Display for Over {
 
 impl core::error::Error for Over {}
 
-/// Error for a message of the server that does not fit the state of the session. The session is [over](Over::Lost): close the
-/// connection.
+/// Error for a message of the server that does not fit the state of the session. The session is [over](Over::Lost): close the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unexpected {
     /// Code of the unexpected message.
