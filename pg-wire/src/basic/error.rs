@@ -110,8 +110,8 @@ pub enum EncodeErrorKind {
         /// Number of bytes left in the buffer.
         left: usize,
     },
-    /// A [`Bindable`](crate::Bindable) returned one value when it was measured and another value when it was written. Or
-    /// [`Params`](crate::Params) visited more or fewer values than its count.
+    /// A [`Bindable`](crate::Bindable) returned different values in two calls for the same message, or [`Params`](crate::Params) visited
+    /// more or fewer values than its count.
     Unstable,
 }
 

@@ -76,7 +76,7 @@ enum Mode {
 pub(super) enum Found {
     /// The bytes contain no end of the row.
     Nothing,
-    /// The row has ended. The number is the length of the row in bytes.
+    /// The row has ended. The number is how many of the given bytes belong to the row.
     Row(usize),
     /// The end marker was found.
     End,

@@ -82,9 +82,9 @@ pub trait Encode: Messages {
     /// ```
     ///
     /// # Errors
-    /// When the message cannot be sent: a string contains a NUL, or a count or a length is too large for its field. Also when
-    /// `out` has a fixed size and too little room. `out` is then unchanged. (One exception: after [`Unstable`](EncodeErrorKind::Unstable),
-    /// the last frame in `out` may be filled up with zeros.)
+    /// When the message cannot be sent: a string contains a NUL, a count or a length is too large for its field, or `out` has a fixed size
+    /// and too little room. After an error, `out` is unchanged, with one exception: after [`Unstable`](EncodeErrorKind::Unstable), the last
+    /// frame in `out` may be filled up with zeros.
     #[inline]
     fn encode<B: BufMut + ?Sized>(&self, out: &mut B) -> Result<(), EncodeError> {
         encode(self, out)

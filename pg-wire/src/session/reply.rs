@@ -88,8 +88,8 @@ pub enum Step {
     CopyDone,
     /// Send [`Sync`](crate::frontend::Sync).
     Sync,
-    /// Send [`Query`](crate::frontend::Query) with this SQL. The SQL is `ROLLBACK`, or an empty text, whose EmptyQueryResponse shows which
-    /// requests the server has executed.
+    /// Send [`Query`](crate::frontend::Query) with this SQL: `ROLLBACK`, or an empty text. The EmptyQueryResponse to an empty text shows
+    /// which of the earlier requests the server has executed.
     Query(&'static str),
     /// Send [`Close`](crate::frontend::Close) of the unnamed portal. Its CloseComplete shows which requests the server has executed.
     ClosePortal,

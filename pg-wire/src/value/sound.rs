@@ -36,8 +36,8 @@ impl Target {
         self.name.contains("postgres_types::special::")
     }
 
-    /// Returns the allowed weights of a `numeric`. A weight w means that the first digit is multiplied by 10,000^w. For `Decimal`, w is at
-    /// most 7, because its `FromSql` panics for larger numbers.
+    /// Returns the allowed weights of a `numeric`. In a number with the weight w, the first digit is multiplied by 10,000^w. The `FromSql`
+    /// of `Decimal` panics if w is above 7.
     fn weights(self) -> RangeInclusive<i16> {
         if self.name.contains("rust_decimal::") { i16::MIN..=7 } else { i16::MIN..=i16::MAX }
     }

@@ -123,7 +123,7 @@ impl Driver for ReaderSide {
         let mut state = self.0.lock();
         let before = state.status.has_report();
         let result = action(&mut state.status);
-        // If an update has become due at once, because the server requested an answer, the sending half must wake before its old deadline.
+        // If the server requests an answer, an update is due at once. Then the sending half must wake now, and not at its old deadline.
         let sender = if state.status.has_report() != before { state.sender.take() } else { None };
         drop(state);
         if let Some(sender) = sender {
