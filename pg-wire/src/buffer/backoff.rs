@@ -17,7 +17,7 @@ const LONGEST: u8 = 63;
 pub(crate) struct Backoff {
     /// Number of waits still to skip before the next release.
     left: u8,
-    /// Value that `left` had after the last release, halved by each wait with a small buffer.
+    /// Number of waits to skip after the last release. Each counted wait with a small buffer halves this number.
     skip: u8,
     /// Whether the buffer was used since the last counted wait.
     used: bool,

@@ -92,8 +92,8 @@ impl Outbox {
                 self.refuse(messages::error(messages, kind));
             }
             Ok(needed) => {
-                // `grown` takes the buffer instead of `&mut self`. After a call with `&mut self`, the compiler would reload the
-                // fields of `self` for each byte written.
+                // `grown` takes the buffer instead of `&mut self`. If `self` were passed by reference, the compiler could not keep its
+                // fields in registers, and would reload the fields for each byte written.
                 self.buf = grown(core::mem::take(&mut self.buf), self.end, needed, self.wiping);
                 if self.fill(messages).is_none() {
                     self.refuse(messages::error(messages, EncodeErrorKind::Unstable));

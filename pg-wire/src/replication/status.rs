@@ -55,7 +55,8 @@ pub struct StandbyStatus {
     is_unexplained: bool,
     /// Whether the stream is inside a transaction, or inside a block of a streamed transaction.
     in_transaction: bool,
-    /// End of the last received transaction or non-transactional message, which the caller has to declare as flushed.
+    /// End of the last received transaction, or position of the last received message outside a transaction. A keepalive is confirmed only
+    /// after the caller has declared this position as flushed.
     last_end: Lsn,
 }
 
