@@ -126,9 +126,10 @@ impl Track {
     /// Updates the state from a reply: any message of a server except notices, notifications and parameters. Returns `None` if a server in
     /// this state cannot have sent the reply; the state must then be dropped.
     ///
-    /// After an error in COPY FROM STDIN, only the server knows how far it had read. A Sync before the CopyDone or CopyFail was either
-    /// ignored as a part of the COPY, or will receive a reply. Then [`Place::maybe_swallowed`] is not 0, and the caller follows a copy of
-    /// the state for each possible number of ignored Syncs; see [`swallow`](Self::swallow).
+    /// After an error in COPY FROM STDIN, only the server knows how far it had read. If a Sync was sent before the CopyDone or CopyFail,
+    /// there are two possibilities: the server ignored the Sync as a part of the COPY, or the server will reply to the Sync. In this case
+    /// [`Place::maybe_swallowed`] is not 0, and the caller creates a copy of the state for each possible number of ignored Syncs; see
+    /// [`swallow`](Self::swallow).
     pub(super) fn receive(&mut self, code: MessageCode) -> Option<Place> {
         let (request, number) = match self.current {
             Some(current) => current,

@@ -121,7 +121,7 @@ macro_rules! integers {
                 Self::try_from(number).map_err(|_| Mismatch::Range { wanted: $wanted })
             }
 
-            // Reads only values of the PostgreSQL type with the same range.
+            // Reads only values of the PostgreSQL type that has the same range as the Rust type.
             #[inline(always)]
             fn from_value_fast(value: Option<&'a [u8]>, column: Column) -> Option<Self> {
                 match column {
@@ -157,7 +157,7 @@ macro_rules! floats {
                 $from_value(value, column)
             }
 
-            // Reads only values of the PostgreSQL type with the same range.
+            // Reads only values of the PostgreSQL type that has the same range as the Rust type.
             #[inline(always)]
             fn from_value_fast(value: Option<&'a [u8]>, column: Column) -> Option<Self> {
                 match column {
