@@ -313,13 +313,13 @@ fn unusual_first_packets_have_the_expected_outcome() {
         row(
             "protocol 2.0",
             sends(packet(b"\0\x02\0\0user\0me\0\0")),
-            "the client speaks protocol 2.0, which is not supported",
+            "the client uses protocol 2.0, which is not supported",
             "0A000",
         ),
         row(
             "protocol 4.0",
             sends(packet(b"\0\x04\0\0user\0me\0\0")),
-            "the client speaks protocol 4.0, which is not supported",
+            "the client uses protocol 4.0, which is not supported",
             "0A000",
         ),
         row(

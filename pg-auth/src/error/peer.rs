@@ -22,7 +22,7 @@ pub enum PeerError {
     /// The server sent data before the client's first message, or before TLS began. Such data must not be taken for data received through
     /// TLS.
     Early,
-    /// The server does not speak PostgreSQL. Holds the beginning of its answer: at most 32 characters; every character outside of printable
+    /// The server does not use the PostgreSQL protocol. Holds the first 32 characters of its answer at most; every character outside of printable
     /// ASCII is replaced by `?`.
     Foreign(Box<str>),
     /// The server answers a message in clear with TLS: the port may expect TLS from the first byte (`sslnegotiation=direct`).
@@ -77,7 +77,7 @@ pub enum ClientError {
     },
     /// The client begins with TLS, which is not offered.
     DirectTls,
-    /// The client speaks an unsupported version of the protocol.
+    /// The client uses an unsupported version of the protocol.
     UnsupportedVersion(ProtocolVersion),
     /// The first packet claims this length, in bytes, which is invalid for a first packet.
     PacketLength(i32),
@@ -134,7 +134,7 @@ impl fmt::Display for PeerError {
             }
             Self::Early => f.write_str("the server sent data before the client's first message"),
             Self::Foreign(start) => {
-                write!(f, "the server does not speak PostgreSQL: its answer begins with \"{start}\"")
+                write!(f, "the server does not use the PostgreSQL protocol: its answer begins with \"{start}\"")
             }
             Self::Tls => f.write_str(
                 "the server answers with TLS where PostgreSQL was expected: try sslnegotiation=direct, or another port",
@@ -175,12 +175,12 @@ impl fmt::Display for ClientError {
             }
             Self::DirectTls => f.write_str("the client begins with TLS, which is not offered"),
             Self::UnsupportedVersion(version) => {
-                write!(f, "the client speaks protocol {version}, which is not supported")
+                write!(f, "the client uses protocol {version}, which is not supported")
             }
             Self::PacketLength(length) => {
                 write!(
                     f,
-                    "the client's first packet claims {length} bytes: the client does not speak PostgreSQL"
+                    "the client's first packet claims {length} bytes: the client does not use the PostgreSQL protocol"
                 )
             }
             Self::NoUser => f.write_str("the client names no user"),

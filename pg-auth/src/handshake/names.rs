@@ -1,4 +1,4 @@
-//! Names of messages, and detection of servers that do not speak PostgreSQL.
+//! Names of messages, and detection of servers that do not use the PostgreSQL protocol.
 
 use pg_wire::backend::{Authentication, Backend};
 
@@ -64,7 +64,7 @@ mod tests {
             let error = foreign(answer).expect("not a message").to_string();
             assert_eq!(
                 error,
-                format!("the server does not speak PostgreSQL: its answer begins with {shown}")
+                format!("the server does not use the PostgreSQL protocol: its answer begins with {shown}")
             );
         }
         let alert = foreign(b"\x15\x03\x03\0\x02\x02\x28").expect("not a message").to_string();

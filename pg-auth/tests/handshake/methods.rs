@@ -23,7 +23,7 @@ fn the_start_up_message_contains_the_parameters_of_the_configuration() {
 }
 
 #[test]
-fn a_server_that_trusts_asks_for_nothing() {
+fn a_server_with_trust_requests_no_credentials() {
     for config in [user(), with_password()] {
         let talk = Talk::new(&config, Link::Tcp)
             .client_bytes(STARTUP)

@@ -100,7 +100,7 @@ fn the_client_sends_its_proof_before_it_reads_the_next_message() {
 }
 
 #[test]
-fn the_iteration_count_has_a_cap_and_a_floor() {
+fn the_iteration_count_has_a_maximum_and_a_minimum() {
     let challenge = |count: &str| SERVER_FIRST.replace("i=4096", &format!("i={count}"));
     let config = with_password();
     for asked in [1_000_001, u32::MAX] {

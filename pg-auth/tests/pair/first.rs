@@ -73,7 +73,7 @@ fn the_error_for_an_invalid_first_packet_names_its_length() {
     assert_eq!(said, b"", "PostgreSQL closes without an answer");
     assert_eq!(
         error.expect_err("an invalid packet").to_string(),
-        "the client's first packet claims 1476395008 bytes: the client does not speak PostgreSQL"
+        "the client's first packet claims 1476395008 bytes: the client does not use the PostgreSQL protocol"
     );
     for claimed in [0, 3, -1, i32::MIN, i32::MAX] {
         let (said, error) = heard(Accept::new(), &[&claimed.to_be_bytes()]);

@@ -108,8 +108,8 @@ fn alert_sentence(alert: AlertDescription) -> String {
         | AlertDescription::CertificateExpired
         | AlertDescription::CertificateRevoked
         | AlertDescription::CertificateUnknown => ": the peer rejects this side's certificate",
-        AlertDescription::ProtocolVersion => ": the peer speaks none of the offered versions of TLS",
-        AlertDescription::NoApplicationProtocol => ": the peer does not speak PostgreSQL over TLS (ALPN)",
+        AlertDescription::ProtocolVersion => ": the peer supports none of the offered versions of TLS",
+        AlertDescription::NoApplicationProtocol => ": the peer does not support PostgreSQL over TLS (ALPN)",
         AlertDescription::HandshakeFailure => ": the peer has no cipher in common with this side",
         _ => "",
     };

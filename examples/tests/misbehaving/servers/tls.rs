@@ -252,7 +252,7 @@ fn invalid_certificates_versions_and_alpn_protocols_are_rejected() {
         row(
             "another protocol by ALPN after a request",
             upgraded(other_alpn()),
-            "does not speak PostgreSQL over TLS (ALPN)",
+            "does not support PostgreSQL over TLS (ALPN)",
         )
         .verifying()
         .native("no application protocol"),
@@ -271,7 +271,7 @@ fn invalid_certificates_versions_and_alpn_protocols_are_rejected() {
         direct(
             "another protocol by ALPN in direct TLS",
             vec![Act::Tls(other_alpn())],
-            "does not speak PostgreSQL over TLS (ALPN)",
+            "does not support PostgreSQL over TLS (ALPN)",
         ),
         direct(
             "a foreign authority in direct TLS",
