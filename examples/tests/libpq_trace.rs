@@ -279,7 +279,7 @@ impl Libpq {
             ) => ('\'', "'BBBB'"),
             _ => return message.to_owned(),
         };
-        let (before, _) = message.split_once(quote).expect("there is a secret in it");
+        let (before, _) = message.split_once(quote).expect("the message contains a secret");
         format!("{before}{masked}")
     }
 

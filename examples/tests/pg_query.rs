@@ -225,7 +225,7 @@ fn packet(stream: &mut TcpStream) -> Vec<u8> {
 const READY: ReadyForQuery = ReadyForQuery { status: TransactionStatus::Idle };
 
 fn put(script: &mut Vec<u8>, message: &impl pg_wire::Encode) {
-    message.encode(script).expect("it can be sent");
+    message.encode(script).expect("the message can be encoded");
 }
 
 /// Appends a RowDescription with `count` columns of text.
@@ -768,7 +768,7 @@ impl Running {
 
 fn signal(which: &str, pid: u32) {
     let sent = Command::new("kill").args([which, &pid.to_string()]).status();
-    assert!(sent.expect("there is a `kill`").success());
+    assert!(sent.expect("the program kill is installed").success());
 }
 
 // Tests with real servers.

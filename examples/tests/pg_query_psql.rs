@@ -374,7 +374,7 @@ fn both_programs_cancel_the_statement_on_ctrl_c() {
             assert_eq!(comparable(&notice), "NOTICE:  asleep\n", "{program:?}");
             place.until_sessions(1);
             let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-            assert!(sent.expect("there is a `kill`").success());
+            assert!(sent.expect("the program kill is installed").success());
             let said = thread::spawn(move || {
                 let mut said = String::new();
                 stderr.read_to_string(&mut said).map(|_| said)

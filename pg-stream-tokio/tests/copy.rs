@@ -531,11 +531,12 @@ fn another_command_a_long_reason_and_a_long_row_are_accepted() {
         let sql = "select count(*) from notes where note = repeat('é', 2000000)";
         assert_eq!(run(&mut conn, sql).await, ["1"]);
 
-        // The documented use after a dropped future: the CopyFail ends a COPY. After another statement, the server ignores the CopyFail.
+        // The future of `copy_in` is dropped, so the test sends a CopyFail, as documented. After a statement other than COPY FROM STDIN,
+        // the server ignores the CopyFail.
         for sql in ["copy notes from stdin", "copy notes to stdout", "select 1"] {
             let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
             if let Poll::Ready(Err(_)) = pin!(conn.copy_in(sql, writer(&text))).poll(&mut cx) {
-                // The server has answered within the first poll, so the connection is ready.
+                // The server rejected the statement before the end of the first poll, so the connection is ready.
                 continue;
             }
             conn.copy_fail("abandoned").flush().await.expect("sent");

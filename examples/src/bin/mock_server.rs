@@ -327,7 +327,7 @@ fn select(conn: &mut Connection<impl Transport>) {
 
 /// Sends a notice, then waits until the statement is cancelled.
 async fn sleep(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> Result<(), pg_wire::Error> {
-    // From here on a cancel request reaches this statement.
+    // After the next line, a cancel request ends this statement.
     let mut cancelled = pin!(cancelled.notified());
     let fields = ErrorField::four(
         "NOTICE",

@@ -201,7 +201,7 @@ impl Honest {
     fn end(self) -> Vec<bool> {
         self.over.store(true, Ordering::SeqCst);
         drop(TcpStream::connect(("127.0.0.1", self.port)));
-        self.thread.join().expect("it does not panic")
+        self.thread.join().expect("the thread does not panic")
     }
 }
 

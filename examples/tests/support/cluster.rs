@@ -286,7 +286,7 @@ fn wait(child: &mut Child, what: &str) -> ExitStatus {
         status = child.try_wait().expect("our child");
         status.is_some()
     });
-    status.expect("it has ended")
+    status.expect("the process has ended")
 }
 
 /// Waits until a condition is true.

@@ -96,7 +96,7 @@ fn a_wrong_password_returns_the_servers_error() {
         for manners in behaviours() {
             let mut conn = Connection::new(Wire::new(method.clone(), manners), Limits::BACKEND);
             let (outcome, _) = connected(&mut conn, &config, 10_000);
-            let error = outcome.expect("it ends").expect_err("the password is wrong");
+            let error = outcome.expect("the login ends").expect_err("the password is wrong");
             assert_eq!(
                 error.server_error().map(ToString::to_string).as_deref(),
                 Some("FATAL 28P01: go away, user")
@@ -114,7 +114,7 @@ fn a_server_that_closes_at_any_byte_is_detected() {
             for comes in 0..1000 {
                 let wire = Wire::new(method.clone(), Manners { comes, ..manners });
                 let mut conn = Connection::new(wire, Limits::BACKEND);
-                match connected(&mut conn, &config, 10_000).0.expect("it ends") {
+                match connected(&mut conn, &config, 10_000).0.expect("the login ends") {
                     Ok(_) => {
                         assert!(comes > 50, "a login takes more than {comes} bytes");
                         break;
@@ -138,7 +138,7 @@ fn a_stream_that_fails_while_writing_is_an_error() {
                     Wire::new(method.clone(), Manners { goes, hesitates, ..Manners::GOOD }),
                     Limits::BACKEND,
                 );
-                match connected(&mut conn, &config, 10_000).0.expect("it ends") {
+                match connected(&mut conn, &config, 10_000).0.expect("the login ends") {
                     Ok(_) => {
                         assert!(goes >= STARTUP.len());
                         break;
@@ -166,7 +166,7 @@ fn the_servers_last_message_is_received_even_if_writing_fails() {
                     Manners { goes, hesitates, last_words: DENIED, ..Manners::GOOD },
                 );
                 let mut conn = Connection::new(wire, Limits::BACKEND);
-                match connected(&mut conn, &config, 10_000).0.expect("it ends") {
+                match connected(&mut conn, &config, 10_000).0.expect("the login ends") {
                     Ok(_) => break,
                     Err(error) => assert!(error.server_error().is_some(), "after {goes} bytes: {error:?}"),
                 }
@@ -185,7 +185,7 @@ fn the_servers_last_message_is_received_while_a_write_waits() {
             Wire::new(Method::Trust, Manners { goes: 0, is_full: true, piece, ..Manners::GOOD }).says(DENIED);
         let mut conn = Connection::new(wire, Limits::BACKEND);
         let error =
-            connected(&mut conn, &config, 10_000).0.expect("it ends").expect_err("the login was denied");
+            connected(&mut conn, &config, 10_000).0.expect("the login ends").expect_err("the login was denied");
         assert!(error.server_error().is_some(), "{error:?}");
     }
 }
@@ -195,7 +195,7 @@ fn a_session_in_which_writing_has_failed_is_an_error() {
     let wire = Wire::new(Method::Trust, Manners { goes: 3, is_full: true, ..Manners::GOOD })
         .says(&[encoded(&pg_wire::backend::Authentication::Ok), encoded(&READY)].concat());
     let mut conn = Connection::new(wire, Limits::BACKEND);
-    let error = connected(&mut conn, &user(), 10_000).0.expect("it ends").expect_err("writing failed");
+    let error = connected(&mut conn, &user(), 10_000).0.expect("the login ends").expect_err("writing failed");
     assert!(matches!(error.kind(), ConnectErrorKind::Connection(Error::Io(_))), "{error:?}");
 }
 
@@ -205,12 +205,12 @@ fn the_limits_are_lowered_only_until_authentication() {
     let config = with_password();
     for (method, _) in methods() {
         let mut conn = Connection::new(Wire::new(method, Manners::GOOD), limits);
-        connected(&mut conn, &config, 10_000).0.expect("it ends").expect("the password is right");
+        connected(&mut conn, &config, 10_000).0.expect("the login ends").expect("the password is right");
         assert_eq!(*conn.inbox().limits(), limits);
     }
     let wire = Wire::new(Method::Trust, Manners { is_full: true, ..Manners::GOOD }).says(b"N\0\0\x75\x35");
     let mut conn = Connection::new(wire, limits);
-    let error = connected(&mut conn, &config, 10_000).0.expect("it ends").expect_err("that is too long");
+    let error = connected(&mut conn, &config, 10_000).0.expect("the login ends").expect_err("the message is too long");
     assert_eq!(error.to_string(), "message 'N' of 30001 bytes is over the limit of 30000");
 }
 
@@ -219,7 +219,7 @@ fn a_key_that_cannot_be_derived_is_an_error_with_its_reason() {
     let config = with_password();
     let mut conn =
         Connection::new(Wire::new(Method::Scram(verifier(), nonce("x")), Manners::GOOD), Limits::BACKEND);
-    let error = polled(connect(&mut conn, &config, Link::Tcp, &NoThread), 100).expect("it ends");
+    let error = polled(connect(&mut conn, &config, Link::Tcp, &NoThread), 100).expect("the login ends");
     let error = error.expect_err("there is no key");
     assert_eq!(error.to_string(), "a job could not be run off the executor: no thread");
 }
@@ -227,7 +227,7 @@ fn a_key_that_cannot_be_derived_is_an_error_with_its_reason() {
 #[test]
 fn nothing_is_sent_with_an_invalid_configuration() {
     let mut conn = Connection::new(Wire::new(Method::Trust, Manners::GOOD), Limits::BACKEND);
-    let error = connected(&mut conn, &Config::new(""), 1).0.expect("it ends").expect_err("there is no user");
+    let error = connected(&mut conn, &Config::new(""), 1).0.expect("the login ends").expect_err("there is no user");
     assert!(matches!(error.auth_error(), Some(AuthError::Config(_))));
     assert_eq!(conn.transport().heard, b"");
 }
@@ -240,7 +240,7 @@ fn a_client_that_answers_while_the_server_still_writes_logs_in() {
         let mut conn = Connection::new(Wire::new(words, manners).says(STARTUP), Limits::FRONTEND);
         let lookup = |_: Startup| ready(Credentials::Cleartext(StoredPassword::Plain(PASSWORD.into())));
         let accepted = polled(accept(&mut conn, Accept::new(), lookup, &Inline), 1000);
-        let accepted = accepted.expect("it ends").expect("the password is right");
+        let accepted = accepted.expect("the login ends").expect("the password is right");
         assert!(matches!(accepted, Accepted::Login(login) if login.startup.user() == "user"), "{hesitates}");
     }
 }
@@ -313,7 +313,7 @@ proptest! {
         number in 0usize..3,
     ) {
         let password = Password::from(password);
-        let iterations = NonZeroU32::new(iterations).expect("it is not zero");
+        let iterations = NonZeroU32::new(iterations).expect("the number is not zero");
         let method = match number {
             0 => Method::Cleartext(password.as_bytes().to_vec()),
             1 => Method::Md5(md5::Verifier::new(b"user", &password)),
@@ -323,7 +323,7 @@ proptest! {
             let wire = Wire::new(method.clone(), Manners { piece, hesitates, ..Manners::GOOD });
             let config = user().password(password.clone());
             let mut conn = Connection::new(wire, Limits::BACKEND);
-            connected(&mut conn, &config, 10_000).0.expect("it ends")
+            connected(&mut conn, &config, 10_000).0.expect("the login ends")
         };
         prop_assert!(login(&password).is_ok());
         let guess = Password::from(guess);

@@ -156,13 +156,13 @@ fn a_server_with_another_password_is_rejected() {
     let mut talk = begun(&config).server(&goes_on("r=rOprNGfwEbeRWgbNEkqO%,s=c2l4dGVlbiBieXRlcy4uLg==,i=1"));
     assert!(!talk.said().is_empty());
     let server = pg_auth::scram::ServerFirst::new(other, nonce("%"), OfferedBinding::NotOffered);
-    let challenge = server.client_first(CLIENT_FIRST.as_bytes()).expect("it is well-formed");
+    let challenge = server.client_first(CLIENT_FIRST.as_bytes()).expect("the message is well-formed");
     assert_eq!(challenge.message(), b"r=rOprNGfwEbeRWgbNEkqO%,s=c2l4dGVlbiBieXRlcy4uLg==,i=1");
     // The signature that this server would send to a client with the same password as the server.
     let client =
         pg_auth::scram::ClientFirst::new(nonce(CLIENT_NONCE), pg_auth::scram::ChannelBinding::Unsupported);
     let challenged =
-        client.server_first(challenge.message(), Iterations::default()).expect("it is well-formed");
+        client.server_first(challenge.message(), Iterations::default()).expect("the message is well-formed");
     let last = challenged.clone().finish(&challenged.derivation(&"penciL".into()).run());
     let accepted = challenge.client_final(last.message()).expect("this client knows the password");
     talk.server(&Auth::SaslFinal(Secret(accepted.message()))).refused(scram_fault(

@@ -39,7 +39,7 @@ pub(crate) fn verifier() -> Verifier {
 }
 
 pub(crate) fn nonce(text: &str) -> Nonce {
-    text.parse().expect("it is printable")
+    text.parse().expect("the nonce is printable")
 }
 
 pub(crate) fn parameter(name: &'static str, value: &'static str) -> ParameterStatus<'static> {
@@ -48,7 +48,7 @@ pub(crate) fn parameter(name: &'static str, value: &'static str) -> ParameterSta
 
 pub(crate) fn encoded(message: &impl Message) -> Vec<u8> {
     let mut bytes = Vec::new();
-    message.encode(&mut bytes).expect("it can be sent");
+    message.encode(&mut bytes).expect("the message can be encoded");
     bytes
 }
 
@@ -109,7 +109,7 @@ impl<'c> Machine<'c> {
 
     /// The bytes that the client has sent since the last call.
     pub(crate) fn said(&mut self) -> Vec<u8> {
-        self.outbox.commit().expect("it can be sent");
+        self.outbox.commit().expect("the message can be encoded");
         let said = self.outbox.pending().to_vec();
         self.outbox.sent(said.len());
         said

@@ -38,10 +38,10 @@ fn both_sides_bind_to_a_certificate_with_any_signature_algorithm() {
                 .client(|client| client.server_certificate(&certificate))
                 .server(|server| server.server_certificate(&certificate))
                 .run(scram);
-            let session = outcome.client.expect("it is the same certificate");
+            let session = outcome.client.expect("both sides have the same certificate");
             assert!(session.channel_bound, "{name}");
             assert_eq!(session.auth_method, AuthMethod::ScramSha256);
-            let login = outcome.server.expect("it is the same certificate");
+            let login = outcome.server.expect("both sides have the same certificate");
             assert!(login.channel_bound);
             assert_eq!(login.auth_method, AuthMethod::ScramSha256);
         }
@@ -157,7 +157,7 @@ fn a_flag_that_does_not_match_the_mechanism_is_rejected() {
             .server(|server| server.server_certificate(&certificate("rsa-sha256")))
     };
     let first = |mechanism: &str, data: &str| {
-        let length = u32::try_from(data.len()).expect("it is short").to_be_bytes();
+        let length = u32::try_from(data.len()).expect("the length fits into 32 bits").to_be_bytes();
         message(b'p', &[mechanism.as_bytes(), b"\0", &length, data.as_bytes()].concat())
     };
     for (mechanism, data, fault, told) in [

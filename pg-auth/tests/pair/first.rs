@@ -15,7 +15,7 @@ fn heard(accept: Accept, packets: &[&[u8]]) -> (Vec<u8>, Result<bool, AuthError>
     inbox.extend(&packets.concat());
     let mut accept = accept;
     let step = accept.step(&mut inbox, &mut outbox).map(|step| matches!(step, AcceptStep::Authenticate(_)));
-    outbox.commit().expect("it can be sent");
+    outbox.commit().expect("the message can be encoded");
     (outbox.pending().to_vec(), step)
 }
 
@@ -56,7 +56,7 @@ fn a_repeated_request_for_encryption_is_an_unsupported_version() {
 fn a_first_packet_has_the_same_longest_length_as_in_postgresql() {
     let startup = |length: usize| {
         let value = "x".repeat(length - b"\0\0\0\0\0\x03\0\0user\0user\0options\0\0\0".len());
-        let length = u32::try_from(length).expect("it is short");
+        let length = u32::try_from(length).expect("the length fits into 32 bits");
         [&length.to_be_bytes()[..], b"\0\x03\0\0user\0user\0options\0", value.as_bytes(), b"\0\0"].concat()
     };
     assert_eq!(heard(Accept::new(), &[&startup(10_004)]), (Vec::new(), Ok(true)));

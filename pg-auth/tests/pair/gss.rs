@@ -162,7 +162,7 @@ fn sspi_is_the_same_exchange_with_another_code() {
         assert!(target.sspi);
         Ok(Box::new(Counting { next: 0, last: 2, principal: None }))
     });
-    let config = Config::new("alice").gss(gss).require_auth("sspi".parse().expect("it is a list"));
+    let config = Config::new("alice").gss(gss).require_auth("sspi".parse().expect("the list is valid"));
     let outcome = Pair::new(&config, Link::Tcp)
         .client(|client| client.host("db.example"))
         .towards_client(sspi)
@@ -174,9 +174,9 @@ fn sspi_is_the_same_exchange_with_another_code() {
 fn an_endless_exchange_is_ended() {
     let config = Config::new("alice").gss(client(200));
     let outcome = run(&config, server(200, ALICE));
-    let client = outcome.client.expect_err("there is no end");
+    let client = outcome.client.expect_err("the exchange does not end");
     // The client or the server may be the first to reach the limit. Its peer then receives an error, or no further message.
-    match outcome.server.expect_err("there is no end") {
+    match outcome.server.expect_err("the exchange does not end") {
         AuthError::Client(error) => assert_eq!(error, ClientError::EndlessGss),
         _ => assert_eq!(client, PeerError::EndlessGss.into()),
     }

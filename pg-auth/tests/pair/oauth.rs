@@ -203,7 +203,7 @@ fn an_unreadable_document_is_an_error() {
 fn malformed_messages_of_the_mechanism_are_rejected() {
     let config = alice_with(at_once("good"));
     let first = |data: &[u8]| {
-        let length = u32::try_from(data.len()).expect("it is short").to_be_bytes();
+        let length = u32::try_from(data.len()).expect("the length fits into 32 bits").to_be_bytes();
         message(b'p', &[b"OAUTHBEARER\0", &length[..], data].concat())
     };
     for (data, fault) in [

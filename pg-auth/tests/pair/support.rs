@@ -118,7 +118,7 @@ impl<'c> Pair<'c> {
                     }
                     Ok(AcceptStep::Gss(job)) => accept.stepped(job.run()),
                     Ok(AcceptStep::Login(login)) => {
-                        let key = CancelKey::random(7, login.startup.version()).expect("there is entropy");
+                        let key = CancelKey::random(7, login.startup.version()).expect("the system has random bytes");
                         welcome([("server_version", "18.0")], Some(&key), &mut server_out);
                         server_end = Some(Ok(login));
                     }
@@ -188,6 +188,6 @@ pub(crate) fn replaced(bytes: Vec<u8>, old: &[u8], new: &[u8]) -> Vec<u8> {
 
 /// Encodes a message with this code and this body.
 pub(crate) fn message(code: u8, body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(body.len() + 4).expect("it is short");
+    let length = u32::try_from(body.len() + 4).expect("the length fits into 32 bits");
     [&[code][..], &length.to_be_bytes(), body].concat()
 }

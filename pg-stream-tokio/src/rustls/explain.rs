@@ -66,7 +66,7 @@ fn certificate(error: &CertificateError) -> String {
         }
         CertificateError::Revoked => "the certificate has been revoked (sslcrl)".into(),
         CertificateError::UnknownRevocationStatus => {
-            "no revocation list in sslcrl is of the certificate's issuer".into()
+            "sslcrl contains no revocation list of the certificate's issuer".into()
         }
         CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
             "the revocation list (sslcrl) has expired".into()
@@ -79,7 +79,7 @@ fn certificate(error: &CertificateError) -> String {
         }
         CertificateError::NotValidForName => "the certificate is for another name".into(),
         other if crate::rustls::verify::is_authority(other) => {
-            "the certificate is that of an authority, and sslrootcert does not hold it".into()
+            "the certificate belongs to an authority and is not in sslrootcert".into()
         }
         other => format!("the certificate is not accepted: {other:?}"),
     }

@@ -123,7 +123,7 @@ impl Pool {
     /// becomes free.
     ///
     /// # Errors
-    /// When no connection becomes free in time.
+    /// No connection becomes free in time.
     pub(crate) async fn acquire(self: &Arc<Self>, seat: &Arc<Seat>) -> Result<Lease, Failure> {
         let mut lease = match self.take(seat) {
             Some(lease) => lease,
@@ -136,7 +136,7 @@ impl Pool {
         Ok(lease)
     }
 
-    /// Returns an idle connection, or the right to make a connection. `None`: the pool is full, and the client was put into the queue.
+    /// Returns an idle connection, or the right to make a connection. Returns `None` if the pool is full; the client is then in the queue.
     fn take(self: &Arc<Self>, seat: &Arc<Seat>) -> Option<Lease> {
         let mut state = self.state();
         let server = state.idle.pop();
@@ -171,7 +171,7 @@ impl Lease {
     /// Makes the server connection.
     ///
     /// # Errors
-    /// When the server cannot be reached or rejects the login.
+    /// The server cannot be reached or rejects the login.
     pub(crate) async fn connect(&mut self, pooler: &Pooler) -> Result<(), Failure> {
         self.server = Some(Box::new(server::dial(&self.pool, pooler).await?));
         Ok(())

@@ -1,5 +1,5 @@
-//! The session of a server connection. Changes those requests of a client that depend on state which another client may have left in the
-//! session.
+//! The session of a server connection. Some requests of a client depend on state of the session that another client may have changed. This
+//! module changes such requests before they are sent.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -148,7 +148,7 @@ impl Session {
     /// Processes a message that arrived while the connection was idle.
     ///
     /// # Errors
-    /// When the session is over.
+    /// The session is over.
     pub(crate) fn received_idle(&mut self, frame: Frame<'_>) -> Result<(), Failure> {
         self.applied = None;
         self.state.received(frame).map_err(|_| Failure::ServerLost)?;

@@ -22,7 +22,7 @@ pub(crate) fn rejection(sql: &[u8], settings: &Settings) -> Option<&'static str>
     }
 }
 
-/// The first words of a statement, and flags for clauses that may stand anywhere in the statement.
+/// The first words of a statement, and flags for clauses that may occur anywhere in the statement.
 #[derive(Default)]
 struct Statement<'a> {
     words: [&'a [u8]; 4],

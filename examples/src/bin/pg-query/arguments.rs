@@ -22,8 +22,8 @@ use crate::report::{escaped, say};
 ///
 /// COPY ... TO STDOUT prints its data as received, COPY ... FROM STDIN reads
 /// standard input to its end. Notices, notifications and errors are printed on
-/// standard error; with --verbose or on a terminal, so is the command tag of
-/// each statement.
+/// standard error. With --verbose or on a terminal, the command tag of each
+/// statement is also printed on standard error.
 ///
 /// Settings that are not in the connection string have the same defaults as in
 /// psql: PGHOST, PGUSER, PGPASSWORD and the other variables, a service file,

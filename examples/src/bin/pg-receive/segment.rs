@@ -27,7 +27,7 @@ impl SegmentSize {
         self.0
     }
 
-    /// Returns the begin of the segment that contains this position.
+    /// Returns the start of the segment that contains this position.
     pub(crate) fn begin(self, position: Lsn) -> Lsn {
         Lsn(position.0 - self.offset(position))
     }
