@@ -1,12 +1,12 @@
 //! Tests of `mock_server` with three kinds of clients: psql, a client of this project, and transcripts.
 
 #[path = "proxy/process.rs"]
-#[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts of it")]
+#[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts")]
 mod process;
-#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+#[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
 #[path = "proxy/wire.rs"]
-#[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts of it")]
+#[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts")]
 mod wire;
 
 use std::io::{BufRead, BufReader, Lines};
@@ -242,7 +242,7 @@ fn an_unknown_user_has_a_salt_and_iterations_like_a_real_user() {
     }
     salts.sort();
     salts.dedup();
-    assert_eq!(salts.len(), 40, "each server has a salt of its own");
+    assert_eq!(salts.len(), 40, "each server has its own salt");
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn no_password_is_left_in_memory_however_the_login_ended() {
             drop(client.rest());
         }
     }
-    process::until("all are gone", || descriptors() == before);
+    process::until("all connections are closed", || descriptors() == before);
     assert!(!process::remembers(mock.child.id(), beginning));
 }
 
@@ -389,7 +389,9 @@ async fn a_cancel_request_ends_only_the_statement_with_its_key() {
 #[tokio::test]
 async fn a_client_refuses_a_method_that_require_auth_excludes() {
     let mock = Mock::start(&["--auth", "md5"]);
-    let error = connect(&mock.config("&require_auth=scram-sha-256")).await.expect_err("the server does not use SCRAM");
+    let error = connect(&mock.config("&require_auth=scram-sha-256"))
+        .await
+        .expect_err("the server does not use SCRAM");
     assert!(matches!(error.auth_error(), Some(AuthError::Policy(_))), "{error:?}");
 }
 

@@ -1,6 +1,6 @@
 //! Tests of the output, the error texts and the exit status of `pg-query`.
 
-#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+#[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
 
 use std::fs::File;
@@ -609,7 +609,7 @@ fn ctrl_c_works_while_standard_output_is_blocked() {
     assert_eq!(child.wait().expect("the program ends").code(), Some(1));
     feeder.join().expect("a writer does not panic");
     let mut printed = Vec::new();
-    stdout.read_to_end(&mut printed).expect("what the pipe held");
+    stdout.read_to_end(&mut printed).expect("the pipe can be read");
     assert!(printed.len() > 60_000, "{} bytes", printed.len());
 }
 
@@ -1137,7 +1137,7 @@ fn a_value_of_64_mib_is_in_memory_once() {
         {
             let mut program = start_and_wait(&server.by_tcp(), &sql);
             let mut value = vec![0; SIZE + 1];
-            program.stdout.read_exact(&mut value).expect("all of it");
+            program.stdout.read_exact(&mut value).expect("the whole value");
             assert!(value.ends_with(b"x\n") && value[..SIZE].iter().all(|byte| *byte == b'x'));
             let peak = program.peak();
             assert!(peak < SIZE as u64 + (32 << 20), "{peak} bytes");

@@ -12,5 +12,5 @@ mod load;
 mod sessions;
 #[path = "pooler/statements.rs"]
 mod statements;
-#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+#[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;

@@ -60,7 +60,8 @@ fn needles() -> Vec<Needle> {
     let first = ClientFirst::new(nonce(CLIENT_NONCE), ChannelBinding::Unsupported);
     let server = ServerFirst::new(verifier(), nonce(SERVER_NONCE), OfferedBinding::NotOffered);
     let challenge = server.client_first(&first.message()).expect("the message is well-formed");
-    let last = first.server_first(challenge.message(), Iterations::default()).expect("the message is well-formed");
+    let last =
+        first.server_first(challenge.message(), Iterations::default()).expect("the message is well-formed");
     let last = last.finish(&salted);
     let proof = last.message().rsplit(|byte| *byte == b',').next().expect("the message has a proof");
     let raw = BASE64_STANDARD.decode(&proof[2..]).expect("the proof is base64");

@@ -307,7 +307,8 @@ mod tests {
             })
             .await;
             assert!(ours.write.room.is_some());
-            let (mut peer, expected) = (theirs.try_clone().expect("a file descriptor is free"), block.clone());
+            let (mut peer, expected) =
+                (theirs.try_clone().expect("a file descriptor is free"), block.clone());
             let reading = std::thread::spawn(move || {
                 let mut block = vec![0; expected.len()];
                 peer.read_exact(&mut block).expect("all bytes are sent");

@@ -204,7 +204,10 @@ fn a_session_contains_the_servers_parameters() {
         assert_eq!(parameter("application_name"), name);
         assert_eq!(query(&mut conn, "SHOW application_name").await.expect("the query succeeds"), [name]);
         assert_eq!(query(&mut conn, "SHOW work_mem").await.expect("the query succeeds"), ["77kB"]);
-        assert_eq!(query(&mut conn, "SELECT DATE '2024-02-29'").await.expect("the query succeeds"), ["29.02.2024"]);
+        assert_eq!(
+            query(&mut conn, "SELECT DATE '2024-02-29'").await.expect("the query succeeds"),
+            ["29.02.2024"]
+        );
         assert!(session.notices.is_empty() && session.unrecognized_options.is_empty());
     });
 }

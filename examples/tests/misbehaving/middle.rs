@@ -17,16 +17,16 @@
 //! - `m` an MD5 response: valid for one login with the same salt, and useful to guess the password,
 //! - `p` a SCRAM proof: valid for no login, but useful to guess the password,
 //! - `t` the token,
-//! - `s` a session with the client, which takes him for the server,
+//! - `s` a session with the client, which accepts the attacker as the server,
 //! - `h` a session with the honest server in the client's name,
 //! - `-` nothing.
 //!
 //! `full` never reveals a secret. With channel binding but without a root certificate, the attacker gets only proofs that are bound to the
 //! attacker's own certificate, and the honest server rejects these proofs.
 //!
-//! As in libpq, settings that only prefer TLS give no protection against an active attacker: he declines TLS or makes the login through TLS
-//! fail, and the client tries again in clear. Even then the client does not send its password in clear text over TCP. But the client sends
-//! its password in clear text through TLS with an unverified certificate.
+//! As in libpq, settings that only prefer TLS give no protection against an active attacker. The attacker declines TLS, or makes the login
+//! through TLS fail, and the client tries again in clear. Even then the client does not send its password in clear text over TCP. But the
+//! client sends its password in clear text through TLS with an unverified certificate.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -184,8 +184,10 @@ fn the_servers_last_message_is_received_while_a_write_waits() {
         let wire =
             Wire::new(Method::Trust, Manners { goes: 0, is_full: true, piece, ..Manners::GOOD }).says(DENIED);
         let mut conn = Connection::new(wire, Limits::BACKEND);
-        let error =
-            connected(&mut conn, &config, 10_000).0.expect("the login ends").expect_err("the login was denied");
+        let error = connected(&mut conn, &config, 10_000)
+            .0
+            .expect("the login ends")
+            .expect_err("the login was denied");
         assert!(error.server_error().is_some(), "{error:?}");
     }
 }
@@ -210,7 +212,10 @@ fn the_limits_are_lowered_only_until_authentication() {
     }
     let wire = Wire::new(Method::Trust, Manners { is_full: true, ..Manners::GOOD }).says(b"N\0\0\x75\x35");
     let mut conn = Connection::new(wire, limits);
-    let error = connected(&mut conn, &config, 10_000).0.expect("the login ends").expect_err("the message is too long");
+    let error = connected(&mut conn, &config, 10_000)
+        .0
+        .expect("the login ends")
+        .expect_err("the message is too long");
     assert_eq!(error.to_string(), "message 'N' of 30001 bytes is over the limit of 30000");
 }
 
@@ -227,7 +232,8 @@ fn a_key_that_cannot_be_derived_is_an_error_with_its_reason() {
 #[test]
 fn nothing_is_sent_with_an_invalid_configuration() {
     let mut conn = Connection::new(Wire::new(Method::Trust, Manners::GOOD), Limits::BACKEND);
-    let error = connected(&mut conn, &Config::new(""), 1).0.expect("the login ends").expect_err("there is no user");
+    let error =
+        connected(&mut conn, &Config::new(""), 1).0.expect("the login ends").expect_err("there is no user");
     assert!(matches!(error.auth_error(), Some(AuthError::Config(_))));
     assert_eq!(conn.transport().heard, b"");
 }

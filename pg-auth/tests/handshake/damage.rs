@@ -24,8 +24,10 @@ fn script(method: Method) -> (Vec<Vec<u8>>, Range<usize>) {
         }
     }
     assert!(machine.is_ready());
-    let ok =
-        script.iter().position(|message| message.starts_with(b"R\0\0\0\x08\0\0\0\0")).expect("the script has an AuthenticationOk");
+    let ok = script
+        .iter()
+        .position(|message| message.starts_with(b"R\0\0\0\x08\0\0\0\0"))
+        .expect("the script has an AuthenticationOk");
     (script, 0..ok + 1)
 }
 

@@ -118,7 +118,8 @@ impl<'c> Pair<'c> {
                     }
                     Ok(AcceptStep::Gss(job)) => accept.stepped(job.run()),
                     Ok(AcceptStep::Login(login)) => {
-                        let key = CancelKey::random(7, login.startup.version()).expect("the system has random bytes");
+                        let key = CancelKey::random(7, login.startup.version())
+                            .expect("the system has random bytes");
                         welcome([("server_version", "18.0")], Some(&key), &mut server_out);
                         server_end = Some(Ok(login));
                     }

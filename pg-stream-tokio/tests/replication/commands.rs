@@ -130,8 +130,14 @@ fn logical_slots_are_created_altered_and_dropped() {
             let create = create.snapshot(snapshot);
             forms.push((create.to_string(), exported));
             forms.push((create.two_phase().to_string(), exported));
-            forms.push((create.temporary().legacy().expect("the old syntax has this form").to_string(), exported));
-            forms.push((create.two_phase().legacy().expect("the old syntax has this form").to_string(), exported));
+            forms.push((
+                create.temporary().legacy().expect("the old syntax has this form").to_string(),
+                exported,
+            ));
+            forms.push((
+                create.two_phase().legacy().expect("the old syntax has this form").to_string(),
+                exported,
+            ));
             if server.major >= 17 {
                 forms.push((create.failover().to_string(), exported));
             }

@@ -110,7 +110,8 @@ fn a_stream_resumes_at_the_position_that_was_declared_and_confirms_no_other() {
         stream.set_flushed(first).expect("the position was received");
         stream.report().await.expect("sent");
         wait_for(&mut session, name, first).await;
-        let error = stream.set_flushed(Lsn(second.0 + 0x100_0000)).expect_err("the position was not received");
+        let error =
+            stream.set_flushed(Lsn(second.0 + 0x100_0000)).expect_err("the position was not received");
         assert!(error.received >= second);
 
         // Ending the stream reports a position that has not been reported yet.

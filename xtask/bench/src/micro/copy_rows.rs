@@ -166,7 +166,7 @@ fn frames(options: &CopyOptions) -> Result<Frames> {
     let frames = Frames::fill(|number, out| {
         let mut data = Vec::new();
         failure = failure.take().or(writer.row(&row(number), &mut data).err());
-        // The message is short enough; otherwise the frame would be missing and the sums would differ.
+        // An error is ignored here: the frame would then be missing, and the sums would differ.
         let _ = CopyData { data: Payload(&data) }.encode(out);
     });
     failure.map_or(Ok(frames), |error| Err(error.into()))
