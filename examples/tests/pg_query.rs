@@ -604,7 +604,7 @@ fn ctrl_c_works_while_standard_output_is_blocked() {
     let (mut request, _) = server.listener.accept().expect("a cancel request");
     assert_eq!(packet(&mut request), b"\x04\xd2\x16\x2e\0\0\0\x07hush");
     program.interrupt();
-    // The output is read only after the program has ended.
+    // The pipe must stay full until the program has ended, so the output is read only now.
     let Running { mut child, mut stdout, .. } = program;
     assert_eq!(child.wait().expect("the program ends").code(), Some(1));
     feeder.join().expect("a writer does not panic");

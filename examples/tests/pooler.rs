@@ -1,4 +1,4 @@
-//! Tests of `pg-pooler`. The pooler stands between clients and a server, PostgreSQL 15 or 18.
+//! Tests of `pg-pooler`. The clients connect to the pooler, and the pooler connects to a server, PostgreSQL 15 or 18.
 
 #[path = "pooler/clients.rs"]
 mod clients;

@@ -315,7 +315,7 @@ impl Accept {
     /// Sets the method by which to authenticate the user of the start-up message, and puts the request for authentication into the outbox.
     ///
     /// # Errors
-    /// The user is rejected, or the operating system gives no random bytes. The answer to the client is in the outbox.
+    /// The user is rejected, or the operating system returns no random bytes. The answer to the client is in the outbox.
     pub fn authenticate(
         &mut self,
         credentials: Credentials,

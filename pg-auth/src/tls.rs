@@ -323,7 +323,7 @@ impl TlsOffer {
     pub fn step(&self) -> OfferStep {
         match self.taken() {
             [] if self.answered => OfferStep::Upgrade,
-            // Read a single byte first: if it begins a ClientHello, the TLS library reads the rest.
+            // Read a single byte first: if it begins a ClientHello, the TLS library reads the following bytes.
             [] => OfferStep::Read(1),
             [TLS_HANDSHAKE, ..] => OfferStep::Upgrade,
             taken if taken.len() < REQUEST_LEN => OfferStep::Read(REQUEST_LEN - taken.len()),

@@ -233,9 +233,9 @@ fn control(needles: &[Needle], window: &mut [u8]) {
         black_box(&heap);
         assert_eq!(names(one, window), [""; 0]);
     }
-    // Upper and lower case are exchanged, so that copies left by this check are different from the needles of the test.
+    // This check exchanges upper and lower case. So the copies that it leaves in memory differ from the secrets that the test searches for.
     const OTHER: u8 = 0x20;
-    // A copy that is freed without being wiped. It begins with 64 zeros, because the allocator writes its free list into the first bytes.
+    // This copy is freed without being wiped. It begins with 64 zeros, because the allocator writes its free list into the first bytes.
     let stray: Needle = ("a stray copy", (0..32).map(|at| letter(at) ^ OTHER ^ MASK).collect());
     let copy = [vec![0; 64], masked(&stray.1)].concat();
     drop(black_box(copy));

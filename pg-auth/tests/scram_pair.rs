@@ -10,7 +10,7 @@ use pg_auth::scram::{
 use pg_auth::secret::Password;
 use proptest::prelude::*;
 
-/// The secret that the client knows: the password, or the keys.
+/// The secret that the client has: the password, or the keys.
 #[derive(Clone, Copy)]
 enum Knows<'a> {
     Password(&'a Password),

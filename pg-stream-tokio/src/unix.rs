@@ -73,7 +73,7 @@ impl TryFrom<Socket> for UnixStream {
 impl TryFrom<tokio::net::UnixStream> for UnixStream {
     type Error = io::Error;
 
-    /// Converts a stream of Tokio. Must be called within a Tokio runtime, which may be another runtime than that of `stream`.
+    /// Converts a stream of Tokio. Must be called within a Tokio runtime, which may differ from the runtime of `stream`.
     fn try_from(stream: tokio::net::UnixStream) -> io::Result<Self> {
         stream.into_std()?.try_into()
     }

@@ -34,7 +34,7 @@ use tokio::sync::Notify;
 /// The rows that every SELECT returns.
 const PLANETS: [(&str, Option<&str>); 3] = [("Earth", Some("1")), ("Mars", Some("2")), ("Planet Nine", None)];
 
-/// Serves the same few rows to every PostgreSQL client that knows the password
+/// Serves the same few rows to every PostgreSQL client that logs in with the password
 #[derive(Debug, Parser)]
 #[command(name = "mock_server", version)]
 struct Arguments {

@@ -113,14 +113,14 @@ fn attack(peer: &mut Peer, start: &Start, offer: Offer, honest: u16) -> io::Resu
             let nonce = nonce.rsplit_once("r=").expect("a nonce").1;
             peer.say(&auth(11, format!("r={nonce}his,s=c2FsdA==,i=1")))?;
             peer.message()?;
-            // The attacker does not know the password, so he sends an invalid server signature.
+            // The attacker does not have the password, and sends an invalid server signature.
             peer.say(&[&auth(12, format!("v={}=", "A".repeat(43)))[..], OK, &welcome()].concat())
         }
         Offer::Relay { tls, cut_plus } => relay(peer, &first, honest, tls, cut_plus),
     }
 }
 
-/// Requests a secret from the client, and accepts the login whatever the client answers.
+/// Requests a secret from the client, and accepts the login with any answer of the client.
 fn ask(peer: &mut Peer, request: Vec<u8>) -> io::Result<()> {
     peer.say(&request)?;
     peer.message()?;

@@ -34,12 +34,12 @@ enum Next {
     Address,
     /// Try the next host.
     Host,
-    /// Make no further attempt: every other host or address would give the same error.
+    /// Make no further attempt: every other host or address would return the same error.
     Nowhere,
 }
 
 impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
-    /// Connects to the first of the configuration's hosts that can be reached, begins TLS as `sslmode` says, logs in, and checks
+    /// Connects to the first of the configuration's hosts that can be reached, begins TLS as `sslmode` requires, logs in, and checks
     /// `target_session_attrs`.
     ///
     /// | failure | next attempt |

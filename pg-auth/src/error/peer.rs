@@ -22,12 +22,12 @@ pub enum PeerError {
     /// The server sent data before the client's first message, or before TLS began. Such data must not be taken for data received through
     /// TLS.
     Early,
-    /// The server does not use the PostgreSQL protocol. Holds the first 32 characters of its answer at most; every character outside of printable
-    /// ASCII is replaced by `?`.
+    /// The server does not use the PostgreSQL protocol. Holds the beginning of the server's answer: at most 32 characters; every character
+    /// outside of printable ASCII is replaced by `?`.
     Foreign(Box<str>),
     /// The server answers a message in clear with TLS: the port may expect TLS from the first byte (`sslnegotiation=direct`).
     Tls,
-    /// AuthenticationOk arrived too early: before the server's signature proved that the server knows the password's verifier, or before
+    /// AuthenticationOk arrived too early: before the server's signature proved that the server has the password's verifier, or before
     /// the end of the exchange that the server began.
     Unproven,
     /// The server offers SASL mechanisms, but none that this library supports.
@@ -105,7 +105,7 @@ pub enum ScramFault {
     Syntax,
     /// The message requires an extension (`m=`). No extension is supported.
     Extension,
-    /// The client wants to act as another user (`a=`), which PostgreSQL does not support.
+    /// The client asks to act as another user (`a=`), which PostgreSQL does not support.
     AuthorizationIdentity,
     /// A value is not base64, or has the wrong length.
     Base64,
@@ -122,7 +122,7 @@ pub enum ScramFault {
     OtherChannel,
     /// The client believes that the server offers no channel binding, but the server does: a man in the middle may have removed the offer.
     Downgrade,
-    /// The server's signature is wrong: the server does not know the password's verifier.
+    /// The server's signature is wrong: the server does not have the password's verifier.
     Signature,
 }
 

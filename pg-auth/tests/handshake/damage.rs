@@ -8,7 +8,7 @@ use pg_auth::{Config, Handshake, Link, md5};
 use crate::support::*;
 use crate::wire::{Method, Server};
 
-/// The server's messages in a successful login, and the range of those messages that must arrive unchanged. The messages after
+/// The server's messages in a successful login, and the range of messages that must arrive unchanged. The messages after
 /// AuthenticationOk are not in the range: a change there only affects the reported parameters.
 fn script(method: Method) -> (Vec<Vec<u8>>, Range<usize>) {
     let config = with_password();
@@ -86,7 +86,7 @@ fn no_bit_of_a_proof_can_be_changed() {
                 let mut stream = good.clone();
                 stream[at] ^= 1 << bit;
                 let machine = told(&config, &stream);
-                // Every MD5 salt is valid for the client. Only the server knows whether the answer is right.
+                // Every MD5 salt is valid for the client. Only the server can check the answer.
                 let is_salt = method == AuthMethod::Md5 && (9..13).contains(&at);
                 if at < proven && !is_salt {
                     assert!(!machine.is_ready(), "{method}, byte {at}, bit {bit}: {machine:?}");

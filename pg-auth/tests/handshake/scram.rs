@@ -152,7 +152,7 @@ fn the_error_of_a_server_inside_the_exchange_is_reported() {
 fn a_server_with_another_password_is_rejected() {
     let config = with_password();
     let other = Verifier::new(&"penciL".into(), b"sixteen bytes...".to_vec(), std::num::NonZeroU32::MIN);
-    // This server does not know the password. It cannot check the client's proof, and ignores the proof.
+    // This server does not have the password. It cannot check the client's proof, and ignores the proof.
     let mut talk = begun(&config).server(&goes_on("r=rOprNGfwEbeRWgbNEkqO%,s=c2l4dGVlbiBieXRlcy4uLg==,i=1"));
     assert!(!talk.said().is_empty());
     let server = pg_auth::scram::ServerFirst::new(other, nonce("%"), OfferedBinding::NotOffered);

@@ -9,7 +9,7 @@ const SSL: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
 const GSS: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x30";
 const STARTUP: &[u8] = b"\0\0\0\x13\0\x03\0\0user\0user\0\0";
 
-/// The server's answer to these packets, and whether the server then goes on to authentication.
+/// The server's answer to these packets, and whether the server then begins the authentication.
 fn heard(accept: Accept, packets: &[&[u8]]) -> (Vec<u8>, Result<bool, AuthError>) {
     let (mut inbox, mut outbox) = (Inbox::new(Limits::FRONTEND), Outbox::new(1024));
     inbox.extend(&packets.concat());

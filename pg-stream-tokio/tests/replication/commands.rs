@@ -110,7 +110,7 @@ fn physical_slots_are_created_read_and_dropped() {
         }
         let error = run(&mut conn, &CreateReplicationSlot::physical("it's (x)")).await;
         assert_eq!(sqlstate(error.expect_err("an invalid name")), SqlState::INVALID_NAME);
-        // The replication grammar has no form for a name with a double quote. Such a name must be a syntax error, and never two commands.
+        // In the replication grammar, a name cannot contain a double quote. The server must report a syntax error and run no command.
         let error = run(&mut conn, &CreateReplicationSlot::physical("x\" PHYSICAL \"")).await;
         assert_eq!(sqlstate(error.expect_err("an invalid name")), SqlState::SYNTAX_ERROR);
     });

@@ -76,8 +76,8 @@ struct Routed {
     parked: Option<Lease>,
 }
 
-/// The right of a client to use a server connection, which may not be made yet. Dropping a lease closes the connection, and gives the right
-/// to the next client that waits.
+/// The right of a client to use a server connection. The connection may not exist yet. Dropping a lease closes the connection, and passes
+/// the right to the next client that waits.
 pub(crate) struct Lease {
     pool: Arc<Pool>,
     server: Option<Box<Server>>,
