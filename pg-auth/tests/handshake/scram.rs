@@ -94,8 +94,8 @@ fn the_client_sends_its_proof_before_it_reads_the_next_message() {
     let config = with_password();
     let both = [encoded(&goes_on(SERVER_FIRST)), encoded(&Auth::Ok)].concat();
     let mut talk = begun(&config).server_bytes(&both);
-    let said = talk.said();
-    assert_eq!(said[5..], *CLIENT_FINAL.as_bytes());
+    let sent = talk.sent();
+    assert_eq!(sent[5..], *CLIENT_FINAL.as_bytes());
     talk.refused(PeerError::Unproven);
 }
 
@@ -123,7 +123,7 @@ fn the_iteration_count_has_a_maximum_and_a_minimum() {
         .server(&goes_on(&challenge("4097")))
         .refused(PolicyError::TooManyIterations { asked: 4097, max: 4096 });
     let mut talk = begun(&config).server(&goes_on(SERVER_FIRST));
-    assert_eq!(talk.said()[5..], *CLIENT_FINAL.as_bytes());
+    assert_eq!(talk.sent()[5..], *CLIENT_FINAL.as_bytes());
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_server_with_another_password_is_rejected() {
     let other = Verifier::new(&"penciL".into(), b"sixteen bytes...".to_vec(), std::num::NonZeroU32::MIN);
     // This server does not have the password. It cannot check the client's proof, and ignores the proof.
     let mut talk = begun(&config).server(&goes_on("r=rOprNGfwEbeRWgbNEkqO%,s=c2l4dGVlbiBieXRlcy4uLg==,i=1"));
-    assert!(!talk.said().is_empty());
+    assert!(!talk.sent().is_empty());
     let server = pg_auth::scram::ServerFirst::new(other, nonce("%"), OfferedBinding::NotOffered);
     let challenge = server.client_first(CLIENT_FIRST.as_bytes()).expect("the message is well-formed");
     assert_eq!(challenge.message(), b"r=rOprNGfwEbeRWgbNEkqO%,s=c2l4dGVlbiBieXRlcy4uLg==,i=1");

@@ -125,7 +125,7 @@ fn an_empty_password_is_rejected_before_it_is_checked() {
         let config = alice();
         let outcome = Pair::new(&config, Link::Unix).towards_server(empty).run(|_| all("").remove(nth));
         assert_eq!(*outcome.reason(), ClientError::EmptyPassword.into(), "{nth}");
-        assert_eq!(outcome.told(), "FATAL 28P01: empty password returned by client");
+        assert_eq!(outcome.client_error(), "FATAL 28P01: empty password returned by client");
     }
 }
 
@@ -198,6 +198,6 @@ fn a_request_for_a_forbidden_method_is_not_answered() {
             continue;
         }
         assert!(matches!(outcome.client, Err(AuthError::Policy(PolicyError::Method(_)))), "{nth}");
-        assert!(!outcome.said.contains(&b'p'), "only the start-up message was sent");
+        assert!(!outcome.sent.contains(&b'p'), "only the start-up message was sent");
     }
 }

@@ -242,8 +242,8 @@ impl Surroundings {
         }
     }
 
-    /// Adds the certificate files that exist in the home directory. If there is a client certificate, adds the path of its key even if the key
-    /// does not exist: a missing key is then an error when TLS begins, and not a login without the certificate.
+    /// Adds the certificate files that exist in the home directory. If there is a client certificate, adds the path of its key even if the
+    /// key does not exist: a missing key is then an error when TLS begins, and not a login without the certificate.
     fn add_tls_files(&self, config: &mut Config) {
         let Some(home) = &self.home else { return };
         let file = |name: &str| home.join(TLS_DIR).join(name);
