@@ -481,7 +481,7 @@ fn a_copy_out_that_fails_leaves_the_connection_ready() {
         assert!(again.is_err());
         is_ready(&mut conn).await;
 
-        // Two COPY statements are not one COPY.
+        // `copy_out` accepts one COPY statement only, so two COPY statements in one string are an error.
         let twice = "copy (select 1) to stdout; copy (select 2) to stdout";
         let copy = conn.copy_out(twice, reader(&text)).await.expect("begun");
         assert!(matches!(copy.for_each(|_| Ok::<_, Error>(())).await, Err(Error::Copy(_))));

@@ -215,9 +215,9 @@ impl Config {
     }
 
     /// Returns the verification that these settings demand for the server's certificate when TLS is used. `sslmode` sets the minimum. If a
-    /// root certificate is configured, the certificate's chain is always verified, as in libpq: `sslmode=require` with a root certificate
-    /// verifies as `verify-ca` does, and so do `prefer` and `allow`. If the file of the root certificate does not exist, TLS fails in every
-    /// mode; in this case, libpq skips the verification.
+    /// root certificate is configured, the certificate's chain is always verified: `require`, `prefer` and `allow` then verify in the same
+    /// way as `verify-ca`, as in libpq. If the file of the root certificate does not exist, TLS fails in every mode; in this case, libpq
+    /// skips the verification.
     ///
     /// `verify-full` without a root certificate trusts [`RootCert::System`]; in this case, libpq refuses to connect.
     ///

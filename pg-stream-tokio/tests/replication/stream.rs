@@ -243,7 +243,7 @@ fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
         );
         // This work blocks a thread, but not the thread of the stream.
         let work = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(6)));
-        stream.keep_alive_while(work).await.expect("the login ends");
+        stream.keep_alive_while(work).await.expect("the work ends");
 
         let (ids, end) = transaction(&mut stream).await;
         assert_eq!(ids.len(), 40_000);
@@ -361,7 +361,7 @@ fn a_reader_that_blocks_its_thread_is_not_disconnected_while_the_sender_runs() {
             status.report();
             status.get()
         });
-        assert_eq!(declare.await.expect("the login ends").flushed(), end);
+        assert_eq!(declare.await.expect("the work ends").flushed(), end);
         wait_for(&mut session, name, end).await;
 
         // Checks that the sending half replies to keepalives: otherwise the server would end the connection.
@@ -369,7 +369,7 @@ fn a_reader_that_blocks_its_thread_is_not_disconnected_while_the_sender_runs() {
         assert!(quiet.is_err(), "no change, and no disconnection: {quiet:?}");
         let finished = reader.finish().await.expect("a clean end");
         assert_eq!(finished.next_timeline, None);
-        let mut write_half = sender.await.expect("the login ends").expect("the connection is good");
+        let mut write_half = sender.await.expect("the work ends").expect("the connection is good");
         write_half.terminate().close().await.expect("closed");
         tear_down(&mut session, name).await;
     });

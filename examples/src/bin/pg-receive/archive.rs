@@ -268,7 +268,7 @@ mod tests {
         let segment = fs::read(root.path().join("000000010000000000000002.partial")).expect("a segment");
         assert_eq!((segment.len() as u64, &segment[..4]), (SIZE, &b"abc\0"[..]));
 
-        // `rest` is longer than the rest of the segment: `write` must stop at the end of the segment.
+        // `rest` has ten bytes more than a whole segment: `write` must stop at the end of the segment.
         let rest = vec![b'x'; segment.len() + 10];
         assert_eq!(archive.write(1, Lsn(2 * SIZE + 3), &rest).await.expect("written") as u64, SIZE - 3);
         assert_eq!(archive.durable(), Lsn(3 * SIZE));
