@@ -337,12 +337,12 @@ mod tests {
         write.write_all(b"last").await.expect("the buffer has room");
         drop(write);
         let mut said = String::new();
-        theirs.read_to_string(&mut said).expect("the login ends");
+        theirs.read_to_string(&mut said).expect("the stream ends");
         assert_eq!(said, "last");
         theirs.write_all(b"answer").expect("the other direction is open");
         drop(theirs);
         said.clear();
-        read.read_to_string(&mut said).await.expect("the login ends");
+        read.read_to_string(&mut said).await.expect("the stream ends");
         assert_eq!(said, "answer");
 
         let (mut ours, theirs) = pair();

@@ -72,7 +72,7 @@ fn run(library: &str, mode: &[&str], lines: String) -> Vec<Answer> {
         .expect("python3 can be started");
     let mut stdin = python.stdin.take().expect("a pipe");
     let writer = thread::spawn(move || stdin.write_all(lines.as_bytes()));
-    let output = python.wait_with_output().expect("the login ends");
+    let output = python.wait_with_output().expect("the program ends");
     writer.join().expect("the thread does not panic").expect("all strings can be written");
     assert!(output.status.success(), "python3 with {path}: {}", output.status);
     String::from_utf8(output.stdout).expect("the text is ASCII").lines().map(answer).collect()

@@ -361,7 +361,7 @@ fn a_reader_that_blocks_its_thread_is_not_disconnected_while_the_sender_runs() {
             status.report();
             status.get()
         });
-        assert_eq!(declare.await.expect("the work ends").flushed(), end);
+        assert_eq!(declare.await.expect("the task ends").flushed(), end);
         wait_for(&mut session, name, end).await;
 
         // Checks that the sending half replies to keepalives: otherwise the server would end the connection.
@@ -369,7 +369,7 @@ fn a_reader_that_blocks_its_thread_is_not_disconnected_while_the_sender_runs() {
         assert!(quiet.is_err(), "no change, and no disconnection: {quiet:?}");
         let finished = reader.finish().await.expect("a clean end");
         assert_eq!(finished.next_timeline, None);
-        let mut write_half = sender.await.expect("the work ends").expect("the connection is good");
+        let mut write_half = sender.await.expect("the task ends").expect("the connection is good");
         write_half.terminate().close().await.expect("closed");
         tear_down(&mut session, name).await;
     });
