@@ -43,9 +43,9 @@ const TLS_HANDSHAKE: u8 = 0x16;
 
 /// The server's connection phase as a state machine: each step decides the next action, without I/O and without waiting.
 ///
-/// Pass the connection's two buffers to each [`step`](Self::step), send the bytes in the outbox, and do what the returned [`AcceptStep`]
-/// asks for. If a step fails, the outbox contains PostgreSQL's answer to the client, if there is one: send this answer, then close.
-/// [`accept`](crate::connect::accept) is such a loop.
+/// Pass the connection's two buffers to each [`step`](Self::step), send the bytes in the outbox, and perform the action that the
+/// returned [`AcceptStep`] names. If a step fails, the outbox may contain an error message for the client: send this message, then close
+/// the connection. [`accept`](crate::connect::accept) is a loop that does this.
 ///
 /// The machine answers as PostgreSQL 18 does. The first SSLRequest and the first GSSENCRequest are declined. Further requests for
 /// encryption, and all such requests over TLS, are rejected. If a client asks for a version newer than 3.2 or for unknown `_pq_.` options,

@@ -110,7 +110,7 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// Returns a new writer with these options, and the rows of the test with the data that another such writer has written for them.
+/// Returns a new writer with these options, the rows of the test, and the data that another writer with these options wrote for the rows.
 fn with_suitable_rows(options: &CopyOptions) -> (CopyWriter, Vec<u8>, Vec<Row>) {
     let mut writer = CopyWriter::with_names(options, &NAMES).expect("the options are valid");
     let (mut data, rows) = (Vec::new(), rows());

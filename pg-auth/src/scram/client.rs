@@ -226,7 +226,7 @@ impl ClientFinal {
         &self.message
     }
 
-    /// Processes the server-final-message, `v=<base64 signature of 32 bytes>`; extensions after this are ignored.
+    /// Processes the server-final-message: `v=<base64 signature of 32 bytes>`. Extensions after the signature are ignored.
     ///
     /// # Errors
     /// - [`AuthError::Peer`]: the message is malformed, or the signature is wrong: the server does not have the verifier.
