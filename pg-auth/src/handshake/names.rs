@@ -6,8 +6,8 @@ use crate::error::{AuthError, PeerError, Refusal, printable};
 
 /// Returns the error if these bytes cannot begin an answer to the start-up message, even if their header looks valid.
 ///
-/// Text is detected by its first five characters. As a header, they would be a type byte and a length of more than half a gigabyte, longer
-/// than any allowed message.
+/// Text is detected by its first five characters. A message header with these five bytes would have a length of more than half a gigabyte,
+/// which is longer than any allowed message.
 pub(super) fn foreign(bytes: &[u8]) -> Option<AuthError> {
     let start = bytes.first_chunk::<5>()?;
     if matches!(start, [0x15 | 0x16, 3, 0..=4, ..]) {
