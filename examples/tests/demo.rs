@@ -1,6 +1,6 @@
 //! Tests of the output, the errors and the exit status of `demo`.
 
-#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+#[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
 
 use support::{Ended, Server, run};

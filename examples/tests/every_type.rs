@@ -4,7 +4,7 @@
 //! parameter and received as text. The text is also compared with the output of psql. A value that has a Rust type is read as this type
 //! from both formats, and the Rust value is sent back.
 
-#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+#[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
 
 use std::error::Error;

@@ -4,12 +4,12 @@
 //! the server must give the same answer, message by message. Meanwhile the proxy must serve an honest client.
 
 #[path = "proxy/process.rs"]
-#[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts of it")]
+#[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts")]
 mod process;
-#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+#[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
 #[path = "proxy/wire.rs"]
-#[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts of it")]
+#[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts")]
 mod wire;
 
 use std::net::SocketAddr;
@@ -59,7 +59,7 @@ fn closed(name: &str, parts: &[&[u8]]) -> Row {
 
 /// Encodes a message with this code and this body.
 fn message(code: u8, body: &[u8]) -> Vec<u8> {
-    announced(code, i32::try_from(body.len() + 4).expect("a short one"), body)
+    announced(code, i32::try_from(body.len() + 4).expect("the body is short"), body)
 }
 
 /// Encodes a message whose length field contains `length`, which may differ from the real length.
@@ -69,7 +69,7 @@ fn announced(code: u8, length: i32, body: &[u8]) -> Vec<u8> {
 
 /// Encodes a packet without a code, as at the start of a connection.
 fn packet(body: &[u8]) -> Vec<u8> {
-    [&i32::try_from(body.len() + 4).expect("a short one").to_be_bytes()[..], body].concat()
+    [&i32::try_from(body.len() + 4).expect("the body is short").to_be_bytes()[..], body].concat()
 }
 
 /// Encodes a packet with this protocol version, followed by `rest`.
@@ -91,22 +91,22 @@ fn openings() -> Vec<Row> {
     let mut rows = vec![
         same("nothing", &[]),
         same("one byte", &[b"\0"]),
-        same("most of a length", &[b"\0\0\0"]),
+        same("three bytes of a length", &[b"\0\0\0"]),
         same("a length of 0", &[b"\0\0\0\0\0\x03\0\0"]),
         same("a length of 3", &[b"\0\0\0\x03\0\x03\0\0"]),
-        same("a length of itself", &[b"\0\0\0\x04"]),
-        same("a length into the version", &[b"\0\0\0\x07\0\x03\0"]),
+        same("a length of 4 without a body", &[b"\0\0\0\x04"]),
+        same("a length that ends inside the version", &[b"\0\0\0\x07\0\x03\0"]),
         same("a length of -1", &[b"\xff\xff\xff\xff\0\x03\0\0"]),
-        same("the least length", &[b"\x80\0\0\0\0\x03\0\0"]),
-        same("the greatest length", &[b"\x7f\xff\xff\xff\0\x03\0\0"]),
+        same("the smallest length", &[b"\x80\0\0\0\0\x03\0\0"]),
+        same("the largest length", &[b"\x7f\xff\xff\xff\0\x03\0\0"]),
         same("a length of 10,005", &[b"\0\0\x27\x15\0\x03\0\0"]),
-        same("as long as can be", &[&long(10_004)]),
-        same("one byte longer", &[&long(10_005)]),
+        same("a packet of the maximum length", &[&long(10_004)]),
+        same("a packet one byte over the maximum length", &[&long(10_005)]),
         same("HTTP", &[b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"]),
         same("SSH", &[b"SSH-2.0-OpenSSH_9.6\r\n"]),
         same("TLS", &[b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", &[7; 500]]),
         same("TLS, its first byte alone", &[b"\x16"]),
-        same("a message where there is no session", &[&query("select 1")]),
+        same("a message before the start-up message", &[&query("select 1")]),
         same("a flood of one byte", &[&[b'A'; 1 << 20]]),
         same("a flood of zeros", &[&[0; 1 << 20]]),
         same("a start-up message after a flood", &[&[0; 4096], &startup()]),
@@ -119,48 +119,51 @@ fn openings() -> Vec<Row> {
         same("version 4.0", &[&version(4, 0, PARAMETERS)]),
         same("version 1234.0", &[&version(1234, 0, PARAMETERS)]),
         same("version 65535.65535", &[&version(0xffff, 0xffff, PARAMETERS)]),
-        same("a version alone", &[&version(3, 0, b"")]),
-        same("a version and an end", &[&version(3, 0, b"\0")]),
-        same("no end of the parameters", &[&version(3, 0, b"user\0trust\0")]),
-        same("no end of a value", &[&version(3, 0, b"user\0trust")]),
-        same("no end of a name", &[&version(3, 0, b"user")]),
+        same("a version without parameters", &[&version(3, 0, b"")]),
+        same("a version and a terminator", &[&version(3, 0, b"\0")]),
+        same("parameters without a terminator", &[&version(3, 0, b"user\0trust\0")]),
+        same("a value without a terminator", &[&version(3, 0, b"user\0trust")]),
+        same("a name without a terminator", &[&version(3, 0, b"user")]),
         same("a name without a value", &[&version(3, 0, b"user\0trust\0database\0\0")]),
-        same("bytes after the end", &[&version(3, 0, b"user\0trust\0\0x")]),
-        same("a second end", &[&version(3, 0, b"user\0trust\0\0\0")]),
+        same("bytes after the terminator", &[&version(3, 0, b"user\0trust\0\0x")]),
+        same("a second terminator", &[&version(3, 0, b"user\0trust\0\0\0")]),
         same("no user", &[&version(3, 0, b"database\0test\0\0")]),
         same("an empty user", &[&version(3, 0, b"user\0\0database\0test\0\0")]),
         same("two users", &[&version(3, 0, b"user\0trust\0user\0nobody\0database\0test\0\0")]),
-        same("a user nobody knows", &[&version(3, 0, b"user\0nobody\0\0")]),
-        same("a user in no encoding", &[&version(3, 0, b"user\0\xff\xfe\x80\0\0")]),
-        same("a database nobody knows", &[&version(3, 0, b"user\0trust\0database\0\xc3\x28\0\0")]),
-        same("a parameter nobody knows", &[&version(3, 0, b"user\0trust\0nonsense\0x\0\0")]),
-        same("an option of the protocol nobody knows", &[&version(3, 0, b"user\0trust\0_pq_.x\0y\0\0")]),
+        same("an unknown user", &[&version(3, 0, b"user\0nobody\0\0")]),
+        same("a user that is not UTF-8", &[&version(3, 0, b"user\0\xff\xfe\x80\0\0")]),
+        same("an unknown database, not UTF-8", &[&version(3, 0, b"user\0trust\0database\0\xc3\x28\0\0")]),
+        same("an unknown parameter", &[&version(3, 0, b"user\0trust\0nonsense\0x\0\0")]),
+        same("an unknown protocol option", &[&version(3, 0, b"user\0trust\0_pq_.x\0y\0\0")]),
         same("a thousand parameters", &[&version(3, 0, &[&b"a\0b\0".repeat(1000), PARAMETERS].concat())]),
-        same("SSLRequest and no more", &[SSL_REQUEST]),
-        same("SSLRequest and a start-up message after it", &[SSL_REQUEST, &startup()]),
-        same("SSLRequest and TLS after it", &[SSL_REQUEST, b"\x16\x03\x01\0\x05hello"]),
-        same("GSSENCRequest and a start-up message after it", &[GSSENC_REQUEST, &startup()]),
+        same("SSLRequest alone", &[SSL_REQUEST]),
+        same("SSLRequest followed by a start-up message", &[SSL_REQUEST, &startup()]),
+        same("SSLRequest followed by TLS", &[SSL_REQUEST, b"\x16\x03\x01\0\x05hello"]),
+        same("GSSENCRequest followed by a start-up message", &[GSSENC_REQUEST, &startup()]),
         same("SSLRequest a hundred times", &[&SSL_REQUEST.repeat(100)]),
-        same("most of an SSLRequest", &[&SSL_REQUEST[..7]]),
+        same("seven bytes of an SSLRequest", &[&SSL_REQUEST[..7]]),
         same("SSLRequest with a body", &[&version(1234, 5679, b"x")]),
-        same("CancelRequest for nobody", &[&version(1234, 5678, b"\0\0\0\x01\x01\x02\x03\x04")]),
+        same("CancelRequest with an unknown key", &[&version(1234, 5678, b"\0\0\0\x01\x01\x02\x03\x04")]),
         same("CancelRequest without a key", &[&version(1234, 5678, b"\0\0\0\x01")]),
-        same("CancelRequest without a session", &[&version(1234, 5678, b"")]),
-        same("CancelRequest with too short a key", &[&version(1234, 5678, b"\0\0\0\x01\x01\x02\x03")]),
-        same("CancelRequest with too long a key", &[&version(1234, 5678, &[1; 261])]),
+        same("CancelRequest without a process id", &[&version(1234, 5678, b"")]),
         same(
-            "CancelRequest and a session after it",
+            "CancelRequest with a key that is too short",
+            &[&version(1234, 5678, b"\0\0\0\x01\x01\x02\x03")],
+        ),
+        same("CancelRequest with a key that is too long", &[&version(1234, 5678, &[1; 261])]),
+        same(
+            "CancelRequest followed by a session",
             &[&version(1234, 5678, b"\0\0\0\x01\x01\x02\x03\x04"), &startup(), &query("select 1")],
         ),
-        same("CancelRequest and nonsense after it", &[&version(1234, 5678, &[1; 8]), &[0xff; 1000]]),
+        same("CancelRequest followed by nonsense", &[&version(1234, 5678, &[1; 8]), &[0xff; 1000]]),
     ];
     for length in [5, 6] {
-        rows.push(same("a length into the code", &[&packet(&[0; 4][..length - 4])]));
+        rows.push(same("a length that ends inside the code", &[&packet(&[0; 4][..length - 4])]));
     }
     rows.extend(answers());
     rows.extend(truncated("start-up message", &[], &startup()));
-    rows.push(Row { how: How::Drip, ..same("a session by drops", &[&startup(), &query("select 1")]) });
-    rows.push(Row { how: How::Drip, ..same("nonsense by drops", &[b"nonsense"]) });
+    rows.push(Row { how: How::Drip, ..same("a session byte by byte", &[&startup(), &query("select 1")]) });
+    rows.push(Row { how: How::Drip, ..same("nonsense byte by byte", &[b"nonsense"]) });
     rows
 }
 
@@ -176,35 +179,35 @@ fn answers() -> Vec<Row> {
         same("no password", &[&cleartext]),
         same("an empty password", &[&cleartext, &message(b'p', b"\0")]),
         same("a wrong password", &[&cleartext, &message(b'p', b"hunter2\0")]),
-        same("a query for a password", &[&cleartext, &query("select 1")]),
+        same("a query instead of a password", &[&cleartext, &query("select 1")]),
         same(
-            "a password for a password and a query",
+            "a password followed by a query",
             &[&cleartext, &message(b'p', b"cleartext-secret\0"), &query("select 1")],
         ),
-        same("a password of a length below its own", &[&cleartext, &announced(b'p', 3, b"")]),
-        same("a password of a negative length", &[&cleartext, &announced(b'p', -5, b"x\0")]),
-        same("a password of a gigabyte", &[&cleartext, &announced(b'p', 1 << 30, b"x\0")]),
+        same("a password with length 3", &[&cleartext, &announced(b'p', 3, b"")]),
+        same("a password with a negative length", &[&cleartext, &announced(b'p', -5, b"x\0")]),
+        same("a password with a length of a gigabyte", &[&cleartext, &announced(b'p', 1 << 30, b"x\0")]),
         same("a password over the limit", &[&cleartext, &message(b'p', &[b'x'; 70_000])]),
-        closed("a password over the limit by a byte", &[&cleartext, &announced(b'p', 65_536, b"")]),
+        closed("a password one byte over the limit", &[&cleartext, &announced(b'p', 65_536, b"")]),
         same(
-            "a password as long as can be",
+            "a password of the maximum length",
             &[&cleartext, &message(b'p', &[&[b'x'; 65_530][..], b"\0"].concat())],
         ),
         same("half a password", &[&cleartext, &announced(b'p', 100, b"half")]),
-        same("a password without an end", &[&cleartext, &message(b'p', b"cleartext-secret")]),
-        same("a password with something after it", &[&cleartext, &message(b'p', b"x\0y\0")]),
-        same("a password without anything", &[&cleartext, &message(b'p', b"")]),
-        same("a strange message for a password", &[&cleartext, &message(b'z', b"")]),
-        same("a password in clear for MD5", &[&md5, &message(b'p', b"md5-secret\0")]),
+        same("a password without a terminator", &[&cleartext, &message(b'p', b"cleartext-secret")]),
+        same("a password with bytes after its terminator", &[&cleartext, &message(b'p', b"x\0y\0")]),
+        same("a password with an empty body", &[&cleartext, &message(b'p', b"")]),
+        same("an unknown message instead of a password", &[&cleartext, &message(b'z', b"")]),
+        same("a clear-text password instead of an MD5 hash", &[&md5, &message(b'p', b"md5-secret\0")]),
         same("an unknown mechanism", &[&scram, &message(b'p', b"SCRAM-MD5\0\xff\xff\xff\xff")]),
-        same("a mechanism without an end", &[&scram, &message(b'p', b"SCRAM-SHA-256")]),
-        same("a first message longer than it is", &[&scram, &first(1000, b"n,,n=,r=x")]),
-        same("a first message shorter than it is", &[&scram, &first(3, b"n,,n=,r=x")]),
-        same("a first message of a negative length", &[&scram, &first(-2, b"")]),
+        same("a mechanism without a terminator", &[&scram, &message(b'p', b"SCRAM-SHA-256")]),
+        same("a first message with a length that is too large", &[&scram, &first(1000, b"n,,n=,r=x")]),
+        same("a first message with a length that is too small", &[&scram, &first(3, b"n,,n=,r=x")]),
+        same("a first message with a negative length", &[&scram, &first(-2, b"")]),
         same("a first message that is nonsense", &[&scram, &first(8, b"nonsense")]),
         same("a first message twice", &[&scram, &first(9, b"n,,n=,r=x"), &first(9, b"n,,n=,r=x")]),
-        same("a password for SCRAM", &[&scram, &message(b'p', b"scram-secret\0\0\0\0\0")]),
-        same("a query for SCRAM", &[&scram, &query("select 1")]),
+        same("a clear-text password instead of SCRAM", &[&scram, &message(b'p', b"scram-secret\0\0\0\0\0")]),
+        same("a query instead of SCRAM", &[&scram, &query("select 1")]),
     ]
 }
 
@@ -212,78 +215,84 @@ fn answers() -> Vec<Row> {
 fn sessions() -> Vec<Row> {
     let bind = |body: &[u8]| [message(b'P', b"\0select $1::text\0\0\0"), message(b'B', body)].concat();
     let mut rows = vec![
-        same("a code of nobody's", &[&message(b'z', b"")]),
+        same("an unknown code", &[&message(b'z', b"")]),
         same("a code of 0", &[&message(0, b"")]),
         same("a code of 255", &[&message(255, b"x")]),
-        same("a code of the server's", &[&message(b'Z', b"I")]),
-        same("a start-up message again", &[&startup()]),
+        same("a code of a server message", &[&message(b'Z', b"I")]),
+        same("a second start-up message", &[&startup()]),
         same("an SSLRequest, late", &[SSL_REQUEST]),
         same("TLS, late", &[b"\x16\x03\x01\0\x05hello"]),
-        same("a password that nobody asked for", &[&message(b'p', b"secret\0")]),
+        same("a password that was not requested", &[&message(b'p', b"secret\0")]),
         same("a length of 3", &[&announced(b'Q', 3, b"")]),
         same("a length of 0", &[&announced(b'S', 0, b"")]),
         same("a length of -1", &[&announced(b'Q', -1, b"")]),
-        same("the least length", &[&announced(b'P', i32::MIN, b"")]),
-        same("the greatest length", &[&announced(b'Q', i32::MAX, b"select 1\0")]),
+        same("the smallest length", &[&announced(b'P', i32::MIN, b"")]),
+        same("the largest length", &[&announced(b'Q', i32::MAX, b"select 1\0")]),
         same("a gigabyte and one byte", &[&announced(b'd', 0x4000_0000, b"x")]),
-        same("a gigabyte that never comes", &[&announced(b'Q', 0x3fff_ffff, b"select 1\0")]),
+        same("a length of a gigabyte with few bytes", &[&announced(b'Q', 0x3fff_ffff, b"select 1\0")]),
         same("a Sync of a megabyte", &[&announced(b'S', 1 << 20, b"x")]),
         same("a Describe over its limit", &[&message(b'D', &[&b"S"[..], &[b'x'; 20_000], b"\0"].concat())]),
         same("an Execute far over its limit", &[&message(b'E', &[b'x'; 70_000])]),
-        same("a good query and a bad length after it", &[&query("select 1"), &announced(b'Q', 2, b"")]),
-        same("a good query and a strange code after it", &[&query("select 1"), &message(b'!', b"")]),
-        same("a query of no statement", &[&query("")]),
+        same("a valid query followed by an invalid length", &[&query("select 1"), &announced(b'Q', 2, b"")]),
+        same("a valid query followed by an unknown code", &[&query("select 1"), &message(b'!', b"")]),
+        same("a query without a statement", &[&query("")]),
         same("a query that is nonsense", &[&query("\u{1f4a5}\u{7f}")]),
-        same("a query in no encoding", &[&message(b'Q', b"select '\xff\xfe'\0")]),
-        same("a query without an end", &[&message(b'Q', b"select 1")]),
-        same("a query without anything", &[&message(b'Q', b"")]),
-        same("a query with another after it", &[&message(b'Q', b"select 1\0select 2\0")]),
-        same("a Parse without an end", &[&message(b'P', b"name")]),
+        same("a query that is not UTF-8", &[&message(b'Q', b"select '\xff\xfe'\0")]),
+        same("a query without a terminator", &[&message(b'Q', b"select 1")]),
+        same("a query with an empty body", &[&message(b'Q', b"")]),
+        same("a query with a second text after its terminator", &[&message(b'Q', b"select 1\0select 2\0")]),
+        same("a Parse without a terminator", &[&message(b'P', b"name")]),
         same("a Parse without types", &[&message(b'P', b"\0select 1\0")]),
-        same("a Parse of half a count", &[&message(b'P', b"\0select 1\0\0")]),
+        same("a Parse with half a count", &[&message(b'P', b"\0select 1\0\0")]),
         same(
-            "a Parse of 65,535 types in which there is one",
+            "a Parse of 65,535 types that contains only one",
             &[&message(b'P', b"\0select 1\0\xff\xff\0\0\0\x17")],
         ),
-        same("a Parse with something after it", &[&message(b'P', b"\0select 1\0\0\0x")]),
-        same("a Bind without anything", &[&bind(b"")]),
-        same("a Bind of names alone", &[&bind(b"\0\0")]),
-        same("a Bind of 65,535 formats in which there is one", &[&bind(b"\0\0\xff\xff\0\0")]),
-        same("a Bind of 65,535 values in which there is none", &[&bind(b"\0\0\0\0\xff\xff")]),
-        same("a Bind of a value longer than it is", &[&bind(b"\0\0\0\0\0\x01\0\0\0\x09x\0\0")]),
-        same("a Bind of a gigabyte that is not there", &[&bind(b"\0\0\0\0\0\x01\x3f\xff\xff\xffx\0\0")]),
-        same("a Bind of a value of length -2", &[&bind(b"\0\0\0\0\0\x01\xff\xff\xff\xfe\0\0")]),
-        same("a Bind of the least length", &[&bind(b"\0\0\0\0\0\x01\x80\0\0\0\0\0")]),
+        same("a Parse with bytes after its end", &[&message(b'P', b"\0select 1\0\0\0x")]),
+        same("a Bind with an empty body", &[&bind(b"")]),
+        same("a Bind with names only", &[&bind(b"\0\0")]),
+        same("a Bind of 65,535 formats that contains only one", &[&bind(b"\0\0\xff\xff\0\0")]),
+        same("a Bind of 65,535 values that contains none", &[&bind(b"\0\0\0\0\xff\xff")]),
+        same("a Bind with a value length that is too large", &[&bind(b"\0\0\0\0\0\x01\0\0\0\x09x\0\0")]),
+        same("a Bind with a value length of a gigabyte", &[&bind(b"\0\0\0\0\0\x01\x3f\xff\xff\xffx\0\0")]),
+        same("a Bind with a value of length -2", &[&bind(b"\0\0\0\0\0\x01\xff\xff\xff\xfe\0\0")]),
+        same("a Bind with the smallest value length", &[&bind(b"\0\0\0\0\0\x01\x80\0\0\0\0\0")]),
         same("a Bind without formats of the result", &[&bind(b"\0\0\0\0\0\x01\0\0\0\x01x")]),
-        same("a Bind with something after it", &[&bind(b"\0\0\0\0\0\x01\0\0\0\x01x\0\0x")]),
-        same("a Bind of a statement nobody knows", &[&message(b'B', b"\0nobody\0\0\0\0\0\0\0")]),
-        same("a Bind in a format nobody knows", &[&bind(b"\0\0\0\x01\0\x07\0\x01\0\0\0\x01x\0\0")]),
-        same("a Bind of two formats for one value", &[&bind(b"\0\0\0\x02\0\0\0\x01\0\x01\0\0\0\x01x\0\0")]),
-        same("a Bind of two values for one", &[&bind(b"\0\0\0\0\0\x02\0\0\0\x01x\0\0\0\x01x\0\0")]),
-        same("a Bind of two formats for one column", &[&bind(b"\0\0\0\0\0\x01\0\0\0\x01x\0\x02\0\0\0\x01")]),
-        same("a Describe of neither", &[&message(b'D', b"X\0")]),
+        same("a Bind with bytes after its end", &[&bind(b"\0\0\0\0\0\x01\0\0\0\x01x\0\0x")]),
+        same("a Bind of an unknown statement", &[&message(b'B', b"\0nobody\0\0\0\0\0\0\0")]),
+        same("a Bind with an unknown format", &[&bind(b"\0\0\0\x01\0\x07\0\x01\0\0\0\x01x\0\0")]),
+        same("a Bind with two formats for one value", &[&bind(b"\0\0\0\x02\0\0\0\x01\0\x01\0\0\0\x01x\0\0")]),
+        same(
+            "a Bind with two values for one parameter",
+            &[&bind(b"\0\0\0\0\0\x02\0\0\0\x01x\0\0\0\x01x\0\0")],
+        ),
+        same(
+            "a Bind with two formats for one column",
+            &[&bind(b"\0\0\0\0\0\x01\0\0\0\x01x\0\x02\0\0\0\x01")],
+        ),
+        same("a Describe of neither a statement nor a portal", &[&message(b'D', b"X\0")]),
         same("a Describe without a name", &[&message(b'D', b"S")]),
-        same("a Close of neither", &[&message(b'C', b"\0\0")]),
-        same("a Close without an end", &[&message(b'C', b"Pname")]),
-        same("a Close without anything", &[&message(b'C', b"")]),
+        same("a Close of neither a statement nor a portal", &[&message(b'C', b"\0\0")]),
+        same("a Close without a terminator", &[&message(b'C', b"Pname")]),
+        same("a Close with an empty body", &[&message(b'C', b"")]),
         same("half an Execute", &[&message(b'E', b"\0\0\0")]),
-        same("an Execute without an end", &[&message(b'E', b"name")]),
-        same("an Execute of -1 rows of nothing", &[&message(b'E', b"\0\xff\xff\xff\xff")]),
-        same("a Sync with something in it", &[&message(b'S', b"x")]),
-        same("a Flush with something in it", &[&message(b'H', b"x")]),
+        same("an Execute without a terminator", &[&message(b'E', b"name")]),
+        same("an Execute with a limit of -1 rows", &[&message(b'E', b"\0\xff\xff\xff\xff")]),
+        same("a Sync with a body", &[&message(b'S', b"x")]),
+        same("a Flush with a body", &[&message(b'H', b"x")]),
         same("half a FunctionCall", &[&message(b'F', b"\0\0\x05")]),
         same(
-            "a FunctionCall of 65,535 values in which there is none",
+            "a FunctionCall of 65,535 values that contains none",
             &[&message(b'F', b"\0\0\x05\x40\0\0\xff\xff")],
         ),
-        same("a FunctionCall of a function nobody knows", &[&message(b'F', b"\xff\xff\xff\xff\0\0\0\0\0\0")]),
-        same("data where there is no COPY", &[&message(b'd', b"x"), &message(b'c', b""), &query("select 1")]),
+        same("a FunctionCall of an unknown function", &[&message(b'F', b"\xff\xff\xff\xff\0\0\0\0\0\0")]),
+        same("CopyData outside of a COPY", &[&message(b'd', b"x"), &message(b'c', b""), &query("select 1")]),
         same(
             "nonsense in a COPY",
             &[&query("copy pg_temp.none from stdin"), &message(b'd', b"x"), &message(b'c', b"")],
         ),
         same(
-            "a strange message in a COPY",
+            "an unknown message in a COPY",
             &[
                 &query("create temp table t (x text); copy t from stdin"),
                 &message(b'd', b"x\n"),
@@ -310,20 +319,23 @@ fn sessions() -> Vec<Row> {
                 &announced(b'S', 10_001, &[b'z'; 200]),
             ],
         ),
-        same("a Sync as long as can be", &[&message(b'S', &[b'z'; 9_996])]),
-        same("a Describe as long as can be", &[&message(b'D', &[&b"S"[..], &[b'x'; 9_994], b"\0"].concat())]),
+        same("a Sync of the maximum length", &[&message(b'S', &[b'z'; 9_996])]),
         same(
-            "a Close as long as can be",
+            "a Describe of the maximum length",
+            &[&message(b'D', &[&b"S"[..], &[b'x'; 9_994], b"\0"].concat())],
+        ),
+        same(
+            "a Close of the maximum length",
             &[&message(b'C', &[&b"S"[..], &[b'x'; 9_994], b"\0"].concat()), &message(b'S', b"")],
         ),
-        same("a CopyDone as long as can be", &[&message(b'c', &[b'z'; 9_996]), &query("")]),
+        same("a CopyDone of the maximum length", &[&message(b'c', &[b'z'; 9_996]), &query("")]),
         same("a flood of Syncs", &[&message(b'S', b"").repeat(10_000)]),
         same("a flood of Flushes", &[&message(b'H', b"").repeat(100_000)]),
-        same("a flood of strange codes", &[&message(b'?', b"").repeat(10_000)]),
-        same("a flood of nothing", &[&[0; 1 << 20]]),
-        same("a Terminate with something in it", &[&message(b'X', b"x")]),
-        same("a CopyDone with something in it, where there is no COPY", &[&message(b'c', b"x")]),
-        same("a CopyFail without an end, where there is no COPY", &[&message(b'f', b"x")]),
+        same("a flood of unknown codes", &[&message(b'?', b"").repeat(10_000)]),
+        same("a flood of zeros", &[&[0; 1 << 20]]),
+        same("a Terminate with a body", &[&message(b'X', b"x")]),
+        same("a CopyDone with a body, outside of a COPY", &[&message(b'c', b"x")]),
+        same("a CopyFail without an end, outside of a COPY", &[&message(b'f', b"x")]),
     ];
     let conversation = [
         message(b'P', b"s\0select $1::text\0\0\0"),
@@ -335,7 +347,7 @@ fn sessions() -> Vec<Row> {
     ]
     .concat();
     rows.extend(truncated("conversation", &[], &conversation));
-    rows.push(Row { how: How::Drip, ..same("a conversation by drops", &[&conversation]) });
+    rows.push(Row { how: How::Drip, ..same("a conversation byte by byte", &[&conversation]) });
     rows
 }
 
@@ -409,15 +421,15 @@ fn withstands(rows: &[Row], in_session: bool) {
                     wrong.push(format!("{} ({major}): {heard:?}, and from the server {theirs:?}", row.name));
                 }
             }
-            until("nothing is left of them", || proxy.descriptors() == descriptors);
+            until("all connections are closed", || proxy.descriptors() == descriptors);
             let now = proxy.memory();
             let before = *memory.get_or_insert(now);
-            println!("{} rows, and {now} bytes are held", rows.len());
-            assert!(now < before + (2 << 20), "{before} bytes have become {now}");
+            println!("{} rows; the proxy holds {now} bytes", rows.len());
+            assert!(now < before + (2 << 20), "the memory grew from {before} to {now} bytes");
         }
         assert!(
             wrong.is_empty(),
-            "{} clients received another answer than from the server:\n{}",
+            "{} clients received different answers from the proxy and from the server:\n{}",
             wrong.len(),
             wrong.join("\n")
         );

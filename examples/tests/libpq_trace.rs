@@ -3,10 +3,10 @@
 //!
 //! There are a few differences between the formats. [`Libpq`] changes libpq's text in these places; there are no other differences.
 
-#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+#[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 #[path = "proxy/process.rs"]
 mod process;
-#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+#[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
 
 use std::fs;
@@ -192,7 +192,12 @@ fn compare(name: &str, theirs: &[String], ours: &[String]) {
     for (at, (theirs, ours)) in theirs.iter().zip(ours).enumerate() {
         assert_eq!(theirs, ours, "{name}, message {at}: libpq's and ours");
     }
-    assert_eq!(theirs.len(), ours.len(), "{name}: one of the two traces goes on after {:?}", theirs.last());
+    assert_eq!(
+        theirs.len(),
+        ours.len(),
+        "{name}: one of the two traces has further messages after {:?}",
+        theirs.last()
+    );
 }
 
 /// Returns two traces of a conversation: the trace of libpq, and the trace of a proxy between libpq and the server.
@@ -279,7 +284,7 @@ impl Libpq {
             ) => ('\'', "'BBBB'"),
             _ => return message.to_owned(),
         };
-        let (before, _) = message.split_once(quote).expect("there is a secret in it");
+        let (before, _) = message.split_once(quote).expect("the message contains a secret");
         format!("{before}{masked}")
     }
 

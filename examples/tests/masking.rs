@@ -1,6 +1,6 @@
 //! Tests of `masking_proxy` between clients of other projects and both servers.
 
-#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+#[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
 
 use std::io::{BufRead, BufReader};

@@ -1,12 +1,12 @@
 //! Tests of `mock_server` with three kinds of clients: psql, a client of this project, and transcripts.
 
 #[path = "proxy/process.rs"]
-#[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts of it")]
+#[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts")]
 mod process;
-#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+#[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
 #[path = "proxy/wire.rs"]
-#[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts of it")]
+#[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts")]
 mod wire;
 
 use std::io::{BufRead, BufReader, Lines};
@@ -45,7 +45,7 @@ impl Mock {
             .spawn()
             .expect("the program starts");
         let mut says = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-        let line = says.next().expect("the line with the address").expect("it writes UTF-8");
+        let line = says.next().expect("the line with the address").expect("the output is UTF-8");
         let port = line.strip_prefix("listening on 127.0.0.1:").expect("an address").parse();
         Self { child, port: port.expect("a port"), says }
     }
@@ -221,7 +221,7 @@ fn server_first(port: u16, user: &str) -> (Vec<u8>, String) {
     let first = SaslInitialResponse { mechanism: "SCRAM-SHA-256".into(), data: Some(Secret(data)) };
     client.say(&wire::bytes(&first));
     let frame = client.hear().expect("an answer");
-    let message = String::from_utf8(frame.body[4..].to_vec()).expect("it is text");
+    let message = String::from_utf8(frame.body[4..].to_vec()).expect("the text is UTF-8");
     let mut parts = message.split(',').skip(1).map(str::to_owned);
     let salt = parts.next().expect("a salt").into_bytes();
     (salt, parts.next().expect("an iteration count"))
@@ -242,7 +242,7 @@ fn an_unknown_user_has_a_salt_and_iterations_like_a_real_user() {
     }
     salts.sort();
     salts.dedup();
-    assert_eq!(salts.len(), 40, "each server has a salt of its own");
+    assert_eq!(salts.len(), 40, "each server has its own salt");
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn no_password_is_left_in_memory_however_the_login_ended() {
             drop(client.rest());
         }
     }
-    process::until("all are gone", || descriptors() == before);
+    process::until("all connections are closed", || descriptors() == before);
     assert!(!process::remembers(mock.child.id(), beginning));
 }
 
@@ -389,7 +389,9 @@ async fn a_cancel_request_ends_only_the_statement_with_its_key() {
 #[tokio::test]
 async fn a_client_refuses_a_method_that_require_auth_excludes() {
     let mock = Mock::start(&["--auth", "md5"]);
-    let error = connect(&mock.config("&require_auth=scram-sha-256")).await.expect_err("it is not SCRAM");
+    let error = connect(&mock.config("&require_auth=scram-sha-256"))
+        .await
+        .expect_err("the server does not use SCRAM");
     assert!(matches!(error.auth_error(), Some(AuthError::Policy(_))), "{error:?}");
 }
 

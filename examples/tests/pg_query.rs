@@ -1,6 +1,6 @@
 //! Tests of the output, the error texts and the exit status of `pg-query`.
 
-#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+#[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
 
 use std::fs::File;
@@ -225,7 +225,7 @@ fn packet(stream: &mut TcpStream) -> Vec<u8> {
 const READY: ReadyForQuery = ReadyForQuery { status: TransactionStatus::Idle };
 
 fn put(script: &mut Vec<u8>, message: &impl pg_wire::Encode) {
-    message.encode(script).expect("it can be sent");
+    message.encode(script).expect("the message can be encoded");
 }
 
 /// Appends a RowDescription with `count` columns of text.
@@ -604,12 +604,12 @@ fn ctrl_c_works_while_standard_output_is_blocked() {
     let (mut request, _) = server.listener.accept().expect("a cancel request");
     assert_eq!(packet(&mut request), b"\x04\xd2\x16\x2e\0\0\0\x07hush");
     program.interrupt();
-    // The output is read only after the program has ended.
+    // The pipe must stay full until the program has ended, so the output is read only now.
     let Running { mut child, mut stdout, .. } = program;
     assert_eq!(child.wait().expect("the program ends").code(), Some(1));
     feeder.join().expect("a writer does not panic");
     let mut printed = Vec::new();
-    stdout.read_to_end(&mut printed).expect("what the pipe held");
+    stdout.read_to_end(&mut printed).expect("the pipe can be read");
     assert!(printed.len() > 60_000, "{} bytes", printed.len());
 }
 
@@ -768,7 +768,7 @@ impl Running {
 
 fn signal(which: &str, pid: u32) {
     let sent = Command::new("kill").args([which, &pid.to_string()]).status();
-    assert!(sent.expect("there is a `kill`").success());
+    assert!(sent.expect("the program kill is installed").success());
 }
 
 // Tests with real servers.
@@ -1137,7 +1137,7 @@ fn a_value_of_64_mib_is_in_memory_once() {
         {
             let mut program = start_and_wait(&server.by_tcp(), &sql);
             let mut value = vec![0; SIZE + 1];
-            program.stdout.read_exact(&mut value).expect("all of it");
+            program.stdout.read_exact(&mut value).expect("the whole value");
             assert!(value.ends_with(b"x\n") && value[..SIZE].iter().all(|byte| *byte == b'x'));
             let peak = program.peak();
             assert!(peak < SIZE as u64 + (32 << 20), "{peak} bytes");

@@ -1,7 +1,7 @@
 //! Tests that compare `pg-query` with `psql` on the same input: exit status, standard output, standard error, and the server's activity
 //! view.
 
-#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+#[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
 
 use std::fs;
@@ -91,20 +91,20 @@ const ROWS: &[Row] = &[
         "an exception with details",
         "DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'XY123', DETAIL = 'more', HINT = 'less'; END $$",
     ),
-    row("an error in a query of the server's", "DO $$ BEGIN EXECUTE 'SELECT nothing'; END $$"),
+    row("an error in a query inside a DO block", "DO $$ BEGIN EXECUTE 'SELECT nothing'; END $$"),
     row(
         "notices",
         "DO $$ BEGIN RAISE NOTICE 'by the way' USING DETAIL = 'more'; RAISE WARNING E'two\nlines'; END $$; SELECT 1",
     ),
-    row("a transaction that is none", "COMMIT; SELECT 1"),
+    row("a COMMIT without a transaction", "COMMIT; SELECT 1"),
     row(
         "COPY TO STDOUT",
         "COPY (SELECT n, NULL, E'a\tb' FROM generate_series(1, 3) AS n) TO STDOUT; SELECT 4",
     ),
     Row { stdin: "1\n2\n", ..row("COPY FROM STDIN", "COPY beside_copy FROM STDIN") },
-    row("the rows of that COPY", "SELECT a, count(*) FROM beside_copy GROUP BY a ORDER BY a"),
-    Row { stdin: "3\nx\n", ..row("COPY of data that is refused", "COPY beside_copy FROM STDIN") },
-    row("no rows of that COPY", "SELECT count(*) FROM beside_copy WHERE a = 3"),
+    row("the rows of the COPY", "SELECT a, count(*) FROM beside_copy GROUP BY a ORDER BY a"),
+    Row { stdin: "3\nx\n", ..row("COPY of invalid data", "COPY beside_copy FROM STDIN") },
+    row("no rows of the rejected COPY", "SELECT count(*) FROM beside_copy WHERE a = 3"),
     row("the activity view", VIEW),
     Row {
         url: "postgres://scram:scram-secret@@/test?sslmode=disable",
@@ -132,7 +132,7 @@ const ROWS: &[Row] = &[
     Row { url: "service=till", ..row("a service file", VIEW) },
     Row {
         url: "postgres://scram:scram-secret@127.0.0.1:1,@/test",
-        ..row("a host that is down before one that is not", "SELECT 1")
+        ..row("a host that is down, followed by a host that is up", "SELECT 1")
     },
     Row {
         url: "postgres://scram:scram-secret@@/test?target_session_attrs=read-write",
@@ -374,7 +374,7 @@ fn both_programs_cancel_the_statement_on_ctrl_c() {
             assert_eq!(comparable(&notice), "NOTICE:  asleep\n", "{program:?}");
             place.until_sessions(1);
             let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-            assert!(sent.expect("there is a `kill`").success());
+            assert!(sent.expect("the program kill is installed").success());
             let said = thread::spawn(move || {
                 let mut said = String::new();
                 stderr.read_to_string(&mut said).map(|_| said)

@@ -1,4 +1,4 @@
-//! Tests of `pg-pooler`. The pooler stands between clients and a server, PostgreSQL 15 or 18.
+//! Tests of `pg-pooler`. The clients connect to the pooler, and the pooler connects to a server, PostgreSQL 15 or 18.
 
 #[path = "pooler/clients.rs"]
 mod clients;
@@ -12,5 +12,5 @@ mod load;
 mod sessions;
 #[path = "pooler/statements.rs"]
 mod statements;
-#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+#[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;

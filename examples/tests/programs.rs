@@ -1,6 +1,6 @@
 //! Tests of the small programs with real servers: output and exit status.
 
-#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+#[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
 
 use support::{Server, run};
@@ -25,7 +25,7 @@ fn quickstart_prints_the_version_twice() {
         let ended = run(env!("CARGO_BIN_EXE_quickstart"), &[&server.by_tcp()]);
         assert_eq!((ended.stderr.as_str(), ended.code), ("", Some(0)));
         let (reported, selected) = ended.stdout.split_once('\n').expect("two lines");
-        let version = reported.strip_prefix("connected to version ").expect("what the server reported");
+        let version = reported.strip_prefix("connected to version ").expect("a line with the version");
         assert!(version.starts_with(&format!("{}.", server.major)), "{version}");
         assert!(selected.starts_with(&format!("PostgreSQL {version} on ")), "{selected}");
         assert_eq!(selected.matches('\n').count(), 1, "{selected}");

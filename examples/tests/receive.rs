@@ -4,9 +4,9 @@
 #[path = "receive/backup.rs"]
 mod backup;
 #[path = "support/cluster.rs"]
-#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+#[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod cluster;
-#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+#[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
 #[path = "receive/wal.rs"]
 mod wal;

@@ -1,6 +1,6 @@
 //! Tests of values that real servers send in text format and in binary format. The values are decoded with the server's RowDescription.
 
-#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+#[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
 
 use std::error::Error;

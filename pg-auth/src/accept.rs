@@ -37,15 +37,15 @@ use crate::session::CancelKey;
 /// Maximum number of client tokens in one GSSAPI exchange. Kerberos needs one token, NTLM two.
 const MOST_GSS_TOKENS: usize = 16;
 
-/// The first byte of a TLS ClientHello: a record of type "handshake". No other first packet begins with this byte: as the first byte of a
-/// length, it would mean at least 369 MB.
+/// The first byte of a TLS ClientHello: a record of type "handshake". Without TLS, the first byte of a connection is the highest byte of a
+/// packet's length. This byte would then mean a length of at least 369 MB, which is invalid, so the two cases cannot be confused.
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// The server's connection phase as a state machine: each step decides the next action, without I/O and without waiting.
 ///
-/// Pass the connection's two buffers to each [`step`](Self::step), send the bytes in the outbox, and do what the returned [`AcceptStep`]
-/// asks for. If a step fails, the outbox contains PostgreSQL's answer to the client, if there is one: send this answer, then close.
-/// [`accept`](crate::connect::accept) is such a loop.
+/// Pass the connection's two buffers to each [`step`](Self::step), send the bytes in the outbox, and perform the action that the
+/// returned [`AcceptStep`] names. If a step fails, the outbox may contain an error message for the client: send this message, then close
+/// the connection. [`accept`](crate::connect::accept) is a loop that does this.
 ///
 /// The machine answers as PostgreSQL 18 does. The first SSLRequest and the first GSSENCRequest are declined. Further requests for
 /// encryption, and all such requests over TLS, are rejected. If a client asks for a version newer than 3.2 or for unknown `_pq_.` options,
@@ -315,7 +315,7 @@ impl Accept {
     /// Sets the method by which to authenticate the user of the start-up message, and puts the request for authentication into the outbox.
     ///
     /// # Errors
-    /// The user is rejected, or the operating system gives no random bytes. The answer to the client is in the outbox.
+    /// The user is rejected, or the operating system returns no random bytes. The answer to the client is in the outbox.
     pub fn authenticate(
         &mut self,
         credentials: Credentials,

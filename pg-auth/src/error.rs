@@ -36,7 +36,7 @@ pub enum AuthError {
     Config(ConfigError),
     /// As a server: the client's password, proof, token or principal is wrong. The error is the same if the user does not exist.
     Denied,
-    /// The operating system gave no random bytes.
+    /// The operating system returned no random bytes.
     Entropy,
     /// A certificate cannot be read.
     Certificate(CertificateError),
@@ -204,7 +204,7 @@ impl fmt::Display for AuthError {
             Self::Misuse(first) => {
                 write!(f, "methods of the connection phase were called in the wrong order: {first}")
             }
-            Self::Entropy => f.write_str("the operating system gave no random bytes"),
+            Self::Entropy => f.write_str("the operating system returned no random bytes"),
         }
     }
 }

@@ -39,7 +39,7 @@ const MOST_GSS_TOKENS: usize = 16;
 /// Pass the connection's two buffers to each [`step`](Self::step), send the bytes in the outbox, and do what the returned [`Step`] asks
 /// for. [`connect`](crate::connect::connect) is such a loop; write your own loop if your I/O differs.
 ///
-/// TLS begins before the machine, in separate code, so that bytes received in clear cannot be mistaken for bytes received through TLS.
+/// Separate code begins TLS before the machine starts, so that bytes received in clear cannot be mistaken for bytes received through TLS.
 ///
 /// The machine bounds the memory that a server can make it use, and wipes secrets:
 /// - It sets the inbox's limits: at most 30,000 bytes for each message before AuthenticationOk, then at most 1 MiB for errors, notices and

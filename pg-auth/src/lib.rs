@@ -1,7 +1,7 @@
 //! The connection phase of the PostgreSQL wire protocol, free of I/O: from the first packet to the first ReadyForQuery.
 //!
-//! Is this the crate you want? Yes, if you have a connection of your own and want to log in over it: in a driver for a runtime without an
-//! adapter, in a pooler, in a proxy. With Tokio or async-std use `pg-stream-tokio` or `pg-stream-async-std`, which call
+//! Is this the crate you want? Yes, if you have your own connection and want to log in over this connection: in a driver for a runtime
+//! without an adapter, in a pooler, in a proxy. With Tokio or async-std use `pg-stream-tokio` or `pg-stream-async-std`, which call
 //! [`connect`](connect::connect) for you.
 //!
 //! - [`Config`]: the user, the credentials and the conditions of a connection; libpq's connection strings.

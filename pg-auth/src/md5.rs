@@ -32,7 +32,7 @@ pub fn response(user: &[u8], password: &Password, salt: [u8; 4]) -> Password {
 /// Makes a salt for AuthenticationMD5Password: 32 random bits from the operating system.
 ///
 /// # Errors
-/// [`AuthError::Entropy`] if the operating system gives no random bytes, or if the feature `getrandom` is off.
+/// [`AuthError::Entropy`] if the operating system returns no random bytes, or if the feature `getrandom` is off.
 pub(crate) fn fresh_salt() -> Result<[u8; 4], AuthError> {
     let mut salt = [0; 4];
     fill_random(&mut salt).ok_or(AuthError::Entropy)?;

@@ -1,8 +1,8 @@
 //! OAUTHBEARER, the login by a bearer token. Contains the tokens, the source from which a client gets tokens, and the messages.
 //!
-//! PostgreSQL 18 speaks [RFC 7628](https://www.rfc-editor.org/rfc/rfc7628): the client sends a token, and the server has the token
-//! validated. A server that rejects the token answers with a JSON document that names the issuer of tokens. Getting a token is not part of
-//! the protocol: the caller supplies a [`TokenSource`] by [`Config::tokens`](crate::Config::tokens).
+//! PostgreSQL 18 implements [RFC 7628](https://www.rfc-editor.org/rfc/rfc7628): the client sends a token, and the server passes the token
+//! to a validator. A server that rejects the token answers with a JSON document that names the issuer of tokens. The protocol does not
+//! define how a client gets a token: the caller supplies a [`TokenSource`] by [`Config::tokens`](crate::Config::tokens).
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/sasl-authentication.html#SASL-OAUTHBEARER)
 
@@ -120,8 +120,8 @@ pub struct TokenRequest {
     pub user: String,
     /// The name of the server's host, if the driver has set it.
     pub host: Option<String>,
-    /// The configuration's settings: issuer, client and scope. If an issuer is set, the token source must trust this issuer only, whatever
-    /// the server's document says.
+    /// The configuration's settings: issuer, client and scope. If an issuer is set, the token source must trust this issuer only, even if
+    /// the server's document names another issuer.
     pub settings: OAuthSettings,
     /// The server's document, if the server has rejected an earlier attempt. The document names the issuer to get a token from.
     pub discovery: Option<Discovery>,
@@ -152,8 +152,8 @@ pub type TokenFuture<'a> = Pin<Box<dyn Future<Output = Result<TokenReply, Source
 
 /// A source of bearer tokens for a client: a cache, a device flow, a cloud's metadata service.
 ///
-/// Every attempt to connect asks the source again, while the server waits: PostgreSQL gives a client 60 seconds to log in. A closure that
-/// returns a future is a `TokenSource`.
+/// At every attempt to connect, the client requests a token from the source again, while the server waits: PostgreSQL gives a client 60
+/// seconds to log in. A closure that returns a future is a `TokenSource`.
 ///
 /// ```
 /// use pg_auth::{Config, oauth::{Token, TokenRequest, Tokens}};

@@ -63,7 +63,7 @@ pub trait Runtime: Offload + Clone + Default {
     /// The operating system's error.
     fn dial_unix(&self, path: &Path, config: &Config) -> impl Future<Output = io::Result<Self::Unix>>;
 
-    /// Runs a future with a time limit. Returns `None` when the time is over first; the future is then dropped.
+    /// Runs a future with a time limit. If the future is not ready when the limit expires, drops the future and returns `None`.
     fn within<F: Future>(&self, limit: Duration, future: F) -> impl Future<Output = Option<F::Output>>;
 }
 

@@ -101,7 +101,7 @@ pub(crate) fn wiping_stack<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Fills the slice with random bytes from the operating system. Returns `None` if the operating system gives no random bytes, or if the
+/// Fills the slice with random bytes from the operating system. Returns `None` if the operating system returns no random bytes, or if the
 /// feature `getrandom` is off.
 pub(crate) fn fill_random(bytes: &mut [u8]) -> Option<()> {
     #[cfg(feature = "getrandom")]

@@ -206,7 +206,7 @@ impl CancelKey {
     /// Makes the key of a new session, as a server: 4 random bytes for protocol 3.0, 32 random bytes for newer versions.
     ///
     /// # Errors
-    /// [`AuthError::Entropy`] if the operating system gives no random bytes, or if the feature `getrandom` is off.
+    /// [`AuthError::Entropy`] if the operating system returns no random bytes, or if the feature `getrandom` is off.
     pub fn random(pid: i32, version: ProtocolVersion) -> Result<Self, AuthError> {
         let mut key = Zeroizing::new(vec![0; if version == ProtocolVersion::V3_0 { 4 } else { 32 }]);
         fill_random(&mut key).ok_or(AuthError::Entropy)?;

@@ -20,8 +20,8 @@ use crate::stream::{Never, read_exact, write_all};
 /// connection to PostgreSQL.
 pub const ALPN: &[u8] = b"postgresql";
 
-/// The first byte of a TLS ClientHello: a record of type "handshake". No other first packet begins with this byte: as the first byte of a
-/// length, it would mean at least 369 MB.
+/// The first byte of a TLS ClientHello: a record of type "handshake". Without TLS, the first byte of a connection is the highest byte of a
+/// packet's length. This byte would then mean a length of at least 369 MB, which is invalid, so the two cases cannot be confused.
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// Length in bytes of an SSLRequest or a GSSENCRequest, and the minimum length of any first packet.
@@ -137,7 +137,7 @@ impl<S> From<S> for Upgraded<S> {
     }
 }
 
-/// Stands in for a TLS library in a program without TLS: `sslmode=prefer` connects in clear, `require` and stricter modes fail.
+/// A placeholder for the TLS library in a program without TLS: `sslmode=prefer` connects in clear, `require` and stricter modes fail.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoTls;
 
@@ -158,8 +158,8 @@ impl<S> TlsConnect<S> for NoTls {
 ///   direct:    Upgrade
 /// ```
 ///
-/// After [`Upgrade`](TlsStep::Upgrade) the TLS library takes over and the start-up message goes through TLS. Exactly one byte is read
-/// before TLS: if more bytes follow the answer in clear, the TLS library receives these bytes and fails.
+/// After [`Upgrade`](TlsStep::Upgrade), the TLS library performs the handshake, and the start-up message is sent through TLS. Exactly one
+/// byte is read before TLS: if more bytes follow the answer in clear, the TLS library receives these bytes and fails.
 #[derive(Clone, Debug)]
 pub struct TlsStart {
     state: TlsStep,
@@ -176,7 +176,7 @@ pub enum TlsStep {
     ReadByte,
     /// Perform the TLS handshake.
     Upgrade,
-    /// Go on without TLS.
+    /// Continue without TLS.
     Clear,
 }
 
@@ -323,7 +323,7 @@ impl TlsOffer {
     pub fn step(&self) -> OfferStep {
         match self.taken() {
             [] if self.answered => OfferStep::Upgrade,
-            // Read a single byte first: if it begins a ClientHello, the TLS library reads the rest.
+            // Read a single byte first: if it begins a ClientHello, the TLS library reads the following bytes.
             [] => OfferStep::Read(1),
             [TLS_HANDSHAKE, ..] => OfferStep::Upgrade,
             taken if taken.len() < REQUEST_LEN => OfferStep::Read(REQUEST_LEN - taken.len()),

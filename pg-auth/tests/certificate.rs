@@ -59,7 +59,9 @@ fn all() -> impl Iterator<Item = Vec<u8>> {
 #[test]
 fn the_hash_algorithm_is_that_of_the_signature() {
     for (name, expected) in HASHES {
-        let hash = server_end_point(&certificate(name)).expect("it is a certificate").expect("it has a hash");
+        let hash = server_end_point(&certificate(name))
+            .expect("the certificate is valid")
+            .expect("the certificate has a hash");
         let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, *expected, "{name}");
     }

@@ -24,7 +24,7 @@ fn login(config: &Config, server: &str, discovery: Option<Discovery>) -> Result<
     }
     loop {
         let step = handshake.step(&mut inbox, &mut outbox)?;
-        outbox.commit().expect("it can be sent");
+        outbox.commit().expect("the message can be encoded");
         stream.write_all(outbox.pending()).expect("the server reads");
         outbox.sent(usize::MAX);
         match step {

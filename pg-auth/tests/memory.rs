@@ -48,7 +48,7 @@ fn wrong() -> Password {
 
 const CLIENT_NONCE: &str = "rOprNGfwEbeRWgbNEkqO";
 const SERVER_NONCE: &str = "hvYDpWUa2RaTCAfuxFIl";
-const ITERATIONS: NonZeroU32 = NonZeroU32::new(2).expect("it is not zero");
+const ITERATIONS: NonZeroU32 = NonZeroU32::new(2).expect("the number is not zero");
 
 fn verifier() -> Verifier {
     Verifier::new(&password(), b"0123456789abcdef".to_vec(), ITERATIONS)
@@ -56,14 +56,15 @@ fn verifier() -> Verifier {
 
 fn needles() -> Vec<Needle> {
     let salted = verifier().derivation(&password()).run();
-    let nonce = |text: &str| text.parse().expect("it is printable");
+    let nonce = |text: &str| text.parse().expect("the nonce is printable");
     let first = ClientFirst::new(nonce(CLIENT_NONCE), ChannelBinding::Unsupported);
     let server = ServerFirst::new(verifier(), nonce(SERVER_NONCE), OfferedBinding::NotOffered);
-    let challenge = server.client_first(&first.message()).expect("it is well-formed");
-    let last = first.server_first(challenge.message(), Iterations::default()).expect("it is well-formed");
+    let challenge = server.client_first(&first.message()).expect("the message is well-formed");
+    let last =
+        first.server_first(challenge.message(), Iterations::default()).expect("the message is well-formed");
     let last = last.finish(&salted);
-    let proof = last.message().rsplit(|byte| *byte == b',').next().expect("there is one");
-    let raw = BASE64_STANDARD.decode(&proof[2..]).expect("it is base64");
+    let proof = last.message().rsplit(|byte| *byte == b',').next().expect("the message has a proof");
+    let raw = BASE64_STANDARD.decode(&proof[2..]).expect("the proof is base64");
     vec![
         ("password", (0..LENGTH).map(|at| letter(at) ^ MASK).collect()),
         // A connection that is cut could leave a part of a message in memory, so half of the password is also searched for.
@@ -232,9 +233,9 @@ fn control(needles: &[Needle], window: &mut [u8]) {
         black_box(&heap);
         assert_eq!(names(one, window), [""; 0]);
     }
-    // Upper and lower case are exchanged, so that copies left by this check are different from the needles of the test.
+    // This check exchanges upper and lower case. So the copies that it leaves in memory differ from the secrets that the test searches for.
     const OTHER: u8 = 0x20;
-    // A copy that is freed without being wiped. It begins with 64 zeros, because the allocator writes its free list into the first bytes.
+    // This copy is freed without being wiped. It begins with 64 zeros, because the allocator writes its free list into the first bytes.
     let stray: Needle = ("a stray copy", (0..32).map(|at| letter(at) ^ OTHER ^ MASK).collect());
     let copy = [vec![0; 64], masked(&stray.1)].concat();
     drop(black_box(copy));

@@ -10,7 +10,7 @@ use pg_auth::scram::{
 use pg_auth::secret::Password;
 use proptest::prelude::*;
 
-/// The secret that the client knows: the password, or the keys.
+/// The secret that the client has: the password, or the keys.
 #[derive(Clone, Copy)]
 enum Knows<'a> {
     Password(&'a Password),
@@ -40,7 +40,7 @@ fn login(
 }
 
 fn nonce(text: &str) -> Nonce {
-    text.parse().expect("it is printable")
+    text.parse().expect("the nonce is printable")
 }
 
 fn clean(_: usize, message: Vec<u8>) -> Vec<u8> {
@@ -75,9 +75,9 @@ proptest! {
         binding in 0usize..4,
     ) {
         let password = Password::from(password);
-        let verifier = Verifier::new(&password, salt, NonZeroU32::new(iterations).expect("it is not zero"));
+        let verifier = Verifier::new(&password, salt, NonZeroU32::new(iterations).expect("the number is not zero"));
         let stored: Verifier = verifier.to_string().parse().expect("a string that was just written");
-        let (asked, offered, bound) = bindings().into_iter().nth(binding).expect("there are four");
+        let (asked, offered, bound) = bindings().into_iter().nth(binding).expect("the list has four bindings");
         let (proven, accepted) = login(
             (nonce(&nonces.0), Knows::Password(&password), asked.clone()),
             (stored, nonce(&nonces.1), offered.clone()),
@@ -186,7 +186,7 @@ fn a_server_without_the_verifier_is_rejected() {
 #[test]
 fn the_exchange_with_an_unknown_user_has_the_same_lengths() {
     let password = Password::from("pencil");
-    let iterations = NonZeroU32::new(16).expect("it is not zero");
+    let iterations = NonZeroU32::new(16).expect("the number is not zero");
     let mut exchanges = Vec::new();
     for verifier in [
         Verifier::new(&"other".into(), b"sixteen bytes...".to_vec(), iterations),

@@ -109,7 +109,7 @@ pub async fn cancel(config: &Config, target: &CancelTarget) -> Result<(), Connec
 /// Sends the request of [`cancel`] over the caller's own stream. Precondition: nothing has been sent on the stream yet.
 ///
 /// # Errors
-/// When the connection fails before the server has closed it.
+/// The connection fails before the server has closed it.
 pub async fn cancel_over<S>(stream: S, key: &CancelKey) -> Result<(), ConnectError>
 where
     S: AsyncRead + AsyncWrite + Unpin,

@@ -16,8 +16,8 @@ use crate::default_tls::DefaultTls;
 use crate::rewind::Rewind;
 use crate::transport::FuturesIo;
 
-/// Sockets, timers and threads of the smol family of crates. These crates start their own reactor, so connections run on any executor, such
-/// as those of smol and async-std.
+/// Sockets, timers and threads of the smol family of crates. These crates start their own reactor, so connections run on any executor, for
+/// example the executors of smol and async-std.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Smol;
 

@@ -30,7 +30,7 @@ fn alone_on_both(test: impl AsyncFn(&Config)) {
         let config = Config::new("admin").database("test").host(host).sslmode(SslMode::Disable);
         let limit = Duration::from_secs(120);
         block_on(async_std::future::timeout(limit, Box::pin(test(&config))))
-            .expect("it does not wait for ever");
+            .expect("the test ends within its time limit");
     }
 }
 
@@ -172,7 +172,7 @@ fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_large_transaction_is_returned_at_its_commit_without_what_was_rolled_back() {
+fn a_large_transaction_is_returned_at_its_commit_without_the_changes_that_were_rolled_back() {
     alone_on_both(async |config| {
         let (mut session, name) = set_up(config, "streamed").await;
         let mut other = open(config).await;

@@ -1,4 +1,4 @@
-//! A live connection that speaks the PostgreSQL wire protocol, over Tokio.
+//! A live connection with the PostgreSQL wire protocol, over Tokio.
 //!
 //! Is this the crate you want? Yes, if your program runs on Tokio and needs the protocol itself: you decide which messages are sent and
 //! when, and every received message is lent from the connection's own buffer. This crate is no ORM and no pool. It starts no background
@@ -114,7 +114,7 @@ pub async fn cancel(config: &Config, target: &CancelTarget) -> Result<(), Connec
 /// Sends the request of [`cancel`] over the caller's own stream. Precondition: nothing has been sent on the stream yet.
 ///
 /// # Errors
-/// When the connection fails before the server has closed it.
+/// The connection fails before the server has closed it.
 pub async fn cancel_over<S>(stream: S, key: &CancelKey) -> Result<(), ConnectError>
 where
     S: AsyncRead + AsyncWrite + Unpin,

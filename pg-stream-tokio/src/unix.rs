@@ -73,7 +73,7 @@ impl TryFrom<Socket> for UnixStream {
 impl TryFrom<tokio::net::UnixStream> for UnixStream {
     type Error = io::Error;
 
-    /// Converts a stream of Tokio. Must be called within a Tokio runtime, which may be another runtime than that of `stream`.
+    /// Converts a stream of Tokio. Must be called within a Tokio runtime, which may differ from the runtime of `stream`.
     fn try_from(stream: tokio::net::UnixStream) -> io::Result<Self> {
         stream.into_std()?.try_into()
     }
@@ -264,7 +264,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn watched_for(socket: &impl AsRawFd) -> Option<u32> {
         let wanted = socket.as_raw_fd().to_string();
-        let files = std::fs::read_dir("/proc/self/fdinfo").expect("there is /proc").flatten();
+        let files = std::fs::read_dir("/proc/self/fdinfo").expect("Linux has /proc").flatten();
         // Errors are skipped, because other tests close descriptors at the same time.
         let files = files.filter_map(|file| std::fs::read_to_string(file.path()).ok());
         let watched = |line: &str| match *line.split_whitespace().collect::<Vec<_>>() {
@@ -307,7 +307,8 @@ mod tests {
             })
             .await;
             assert!(ours.write.room.is_some());
-            let (mut peer, expected) = (theirs.try_clone().expect("there are descriptors"), block.clone());
+            let (mut peer, expected) =
+                (theirs.try_clone().expect("a file descriptor is free"), block.clone());
             let reading = std::thread::spawn(move || {
                 let mut block = vec![0; expected.len()];
                 peer.read_exact(&mut block).expect("all bytes are sent");
@@ -322,7 +323,7 @@ mod tests {
             }
             reading.join().expect("the reader has read all bytes");
             for _ in 0..CALM {
-                ours.write_all(b"x").await.expect("there is room");
+                ours.write_all(b"x").await.expect("the buffer has room");
             }
             theirs.read_exact(&mut [0; CALM as usize]).expect("all bytes are sent");
             assert!(ours.write.room.is_none(), "the socket is no longer watched for free space");
@@ -333,15 +334,15 @@ mod tests {
     async fn each_side_sees_that_the_other_has_closed() {
         let (ours, mut theirs) = pair();
         let (mut read, mut write) = ours.into_halves();
-        write.write_all(b"last").await.expect("there is room");
+        write.write_all(b"last").await.expect("the buffer has room");
         drop(write);
         let mut said = String::new();
-        theirs.read_to_string(&mut said).expect("it ends");
+        theirs.read_to_string(&mut said).expect("the stream ends");
         assert_eq!(said, "last");
         theirs.write_all(b"answer").expect("the other direction is open");
         drop(theirs);
         said.clear();
-        read.read_to_string(&mut said).await.expect("it ends");
+        read.read_to_string(&mut said).await.expect("the stream ends");
         assert_eq!(said, "answer");
 
         let (mut ours, theirs) = pair();

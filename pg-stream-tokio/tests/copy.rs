@@ -110,7 +110,7 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// Returns a new writer with these options, and the rows of the test with the data that another such writer has written for them.
+/// Returns a new writer with these options, the rows of the test, and the data that another writer with these options wrote for the rows.
 fn with_suitable_rows(options: &CopyOptions) -> (CopyWriter, Vec<u8>, Vec<Row>) {
     let mut writer = CopyWriter::with_names(options, &NAMES).expect("the options are valid");
     let rows = rows();
@@ -482,7 +482,7 @@ fn a_copy_out_that_fails_leaves_the_connection_ready() {
         assert!(again.is_err());
         is_ready(&mut conn).await;
 
-        // Two COPY statements are not one COPY.
+        // `copy_out` accepts one COPY statement only, so two COPY statements in one string are an error.
         let twice = "copy (select 1) to stdout; copy (select 2) to stdout";
         let copy = conn.copy_out(twice, reader(&text)).await.expect("begun");
         assert!(matches!(copy.for_each(|_| Ok::<_, Error>(())).await, Err(Error::Copy(_))));
@@ -532,11 +532,12 @@ fn another_command_a_long_reason_and_a_long_row_are_accepted() {
         let sql = "select count(*) from notes where note = repeat('é', 2000000)";
         assert_eq!(run(&mut conn, sql).await, ["1"]);
 
-        // The documented use after a dropped future: the CopyFail ends a COPY. After another statement, the server ignores the CopyFail.
+        // The future of `copy_in` is dropped, so the test sends a CopyFail, as documented. After a statement other than COPY FROM STDIN,
+        // the server ignores the CopyFail.
         for sql in ["copy notes from stdin", "copy notes to stdout", "select 1"] {
             let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
             if let Poll::Ready(Err(_)) = pin!(conn.copy_in(sql, writer(&text))).poll(&mut cx) {
-                // The server has answered within the first poll, so the connection is ready.
+                // The server rejected the statement before the end of the first poll, so the connection is ready.
                 continue;
             }
             conn.copy_fail("abandoned").flush().await.expect("sent");

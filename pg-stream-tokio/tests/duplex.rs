@@ -200,7 +200,7 @@ fn a_cancel_waits_until_the_server_has_closed() {
 fn a_rejected_cancel_request_returns_the_servers_error() {
     run(async {
         let (stream, mut server) = duplex(64);
-        server.write_all(b"E\0\0\0\x1dSFATAL\0C53300\0Mtoo many\0\0").await.expect("there is room");
+        server.write_all(b"E\0\0\0\x1dSFATAL\0C53300\0Mtoo many\0\0").await.expect("the buffer has room");
         let error = cancel_over(stream, &CancelKey::new(7, b"key!")).await.expect_err("refused");
         let state = error.server_error().and_then(|error| error.sqlstate());
         assert_eq!(state, Some(SqlState::TOO_MANY_CONNECTIONS), "{error:?}");

@@ -24,7 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, test).await.expect("it ends") });
+    runtime.block_on(async {
+        tokio::time::timeout(PATIENCE, test).await.expect("the test ends within its time limit")
+    });
 }
 
 /// Parameters that a primary reports.

@@ -146,11 +146,11 @@ fn the_newest_common_version_is_used() {
 
         let (mut conn, session) = get_in(&config).await;
         assert_eq!((session.version, key_len(&session)), (V::V3_0, 4));
-        assert_eq!(query(&mut conn, "SELECT 1").await.expect("it works"), ["1"]);
+        assert_eq!(query(&mut conn, "SELECT 1").await.expect("the query succeeds"), ["1"]);
 
         let (mut conn, session) = get_in(&config.clone().protocol_versions(V::V3_0, V::V3_2)).await;
         assert_eq!((session.version, key_len(&session)), (newest, key_length));
-        assert_eq!(query(&mut conn, "SELECT 1").await.expect("it works"), ["1"]);
+        assert_eq!(query(&mut conn, "SELECT 1").await.expect("the query succeeds"), ["1"]);
 
         let demanding = config.protocol_versions(V::V3_2, V::V3_2);
         match connect(&demanding).await {
@@ -176,7 +176,7 @@ fn an_unknown_protocol_option_is_reported() {
             let config = server.config("scram", "scram-secret").with_parameter("_pq_.grease", "yes");
             let (mut conn, session) = get_in(&config.protocol_versions(ProtocolVersion::V3_0, max)).await;
             assert_eq!(session.unrecognized_options, ["_pq_.grease"]);
-            assert_eq!(query(&mut conn, "SELECT 1").await.expect("it works"), ["1"]);
+            assert_eq!(query(&mut conn, "SELECT 1").await.expect("the query succeeds"), ["1"]);
         }
     });
 }
@@ -202,9 +202,12 @@ fn a_session_contains_the_servers_parameters() {
         // PostgreSQL before 16 allows only ASCII in `application_name`.
         let name = if server.major < 16 { "caf??" } else { "caf\\xc3\\xa9" };
         assert_eq!(parameter("application_name"), name);
-        assert_eq!(query(&mut conn, "SHOW application_name").await.expect("it works"), [name]);
-        assert_eq!(query(&mut conn, "SHOW work_mem").await.expect("it works"), ["77kB"]);
-        assert_eq!(query(&mut conn, "SELECT DATE '2024-02-29'").await.expect("it works"), ["29.02.2024"]);
+        assert_eq!(query(&mut conn, "SHOW application_name").await.expect("the query succeeds"), [name]);
+        assert_eq!(query(&mut conn, "SHOW work_mem").await.expect("the query succeeds"), ["77kB"]);
+        assert_eq!(
+            query(&mut conn, "SELECT DATE '2024-02-29'").await.expect("the query succeeds"),
+            ["29.02.2024"]
+        );
         assert!(session.notices.is_empty() && session.unrecognized_options.is_empty());
     });
 }
@@ -216,7 +219,7 @@ fn a_host_that_cannot_be_reached_is_skipped() {
         let address = server.address;
         let url = format!("postgres://scram:scram-secret@%2Fnowhere,127.0.0.1:1,{address}/test");
         let (mut conn, _) = get_in(&url.parse().expect("well-formed")).await;
-        assert_eq!(query(&mut conn, "SELECT 1").await.expect("it works"), ["1"]);
+        assert_eq!(query(&mut conn, "SELECT 1").await.expect("the query succeeds"), ["1"]);
 
         let nowhere = Config::new("scram").host(Host::new("127.0.0.1", 1)).socket("/nowhere", 5432);
         let error = connect(&nowhere).await.expect_err("no process listens on this port");
@@ -424,7 +427,7 @@ fn a_large_value_that_the_caller_keeps_is_not_memory_of_the_connection() {
 
 /// Checks that the connection works, and that its inbox is as small as before the large value.
 async fn is_small_again(conn: &mut Connection<Socket>) {
-    assert_eq!(query(conn, "SELECT 1").await.expect("it works"), ["1"]);
+    assert_eq!(query(conn, "SELECT 1").await.expect("the query succeeds"), ["1"]);
     let (held, most) = (conn.inbox().capacity(), 2 * conn.inbox().limits().read_size);
     assert!(held <= most, "{held} bytes of {most}");
 }

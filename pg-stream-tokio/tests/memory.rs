@@ -34,7 +34,7 @@ fn password(right: bool) -> Password {
 }
 
 fn verifier() -> Verifier {
-    let iterations = NonZeroU32::new(16).expect("it is not zero");
+    let iterations = NonZeroU32::new(16).expect("the number is not zero");
     Verifier::new(&password(true), b"0123456789abcdef".to_vec(), iterations)
 }
 
@@ -77,7 +77,7 @@ async fn login(directory: &Path, scram: bool, right: bool, polls: [usize; 2]) ->
             let _ = conn.flush().await;
         }
     });
-    let host = Host::new(directory.to_str().expect("it is text"), 5432);
+    let host = Host::new(directory.to_str().expect("the text is UTF-8"), 5432);
     let client = tokio::spawn(async move {
         let config = Config::new("alice").host(host).password(password(right));
         matches!(polled(connect(&config), polls[0]).await, Some(Ok(_)))

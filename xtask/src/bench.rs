@@ -39,8 +39,8 @@ pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
     process::hand_over(bench.envs(servers.environment()))
 }
 
-/// Installs what the benchmark needs for `options`: libpq, without which the benchmark does not link, and the optional programs
-/// valgrind, strace and pgbouncer. The Debian package of a program has the program's name.
+/// Installs the libraries and programs that the benchmark needs for `options`: libpq, which the benchmark is linked with, and the optional
+/// programs valgrind, strace and pgbouncer. The Debian package of a program has the program's name.
 fn equip(options: &[String], servers: bool) -> Result<()> {
     if process::read(Command::new("pkg-config").args(["--exists", "libpq"])).is_err() {
         install("pkg-config libpq-dev").context("libpq, which the benchmark is compared with, is missing")?;

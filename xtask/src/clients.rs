@@ -26,7 +26,7 @@ const WITNESS: &str = "pg_basebackup";
 ///
 /// | variable | content |
 /// | --- | --- |
-/// | `PG15_CLIENT_BIN`, `PG18_CLIENT_BIN` | directory of `psql`, `pgbench`, `pg_basebackup` and others; those of 18 have no TLS |
+/// | `PG15_CLIENT_BIN`, `PG18_CLIENT_BIN` | directory of `psql`, `pgbench`, `pg_basebackup` and others; version 18 has no TLS |
 /// | `PG15_PSQL`, `PG18_PSQL` | `psql` with the libpq of the same version, which has TLS and GSSAPI |
 /// | `PG15_LIBPQ`, `PG18_LIBPQ` | the shared library of this libpq, for a program that loads it (Python's `ctypes`) |
 /// | `PSYCOPG_PYTHON` | Python with psycopg, which has libpq 18, and asyncpg |

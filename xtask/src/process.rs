@@ -1,4 +1,4 @@
-//! Runs other programs, and ends them when a signal asks xtask to end.
+//! Runs other programs, and ends them when xtask receives a signal to end.
 
 use std::ffi::OsStr;
 use std::io::{IsTerminal, Read, Write};
@@ -14,8 +14,8 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::interrupt;
 
-/// The interval between two checks in a loop that waits. A check takes much less time than this interval, and the awaited events usually
-/// take longer.
+/// The interval between two checks in a loop that waits. The checks take little CPU time at this interval, and most events that are awaited
+/// take longer than the interval.
 pub(crate) const TICK: Duration = Duration::from_millis(20);
 
 /// The time limit for a program to end after SIGTERM. After this time, the program is killed.
@@ -72,7 +72,7 @@ pub(crate) fn echo(command: &mut Command, mut see: impl FnMut(&[u8]) + Send) -> 
             let Some(mut pipe) = stdout else { return };
             let mut buffer = [0; 8192];
             while let Ok(length @ 1..) = pipe.read(&mut buffer) {
-                // A failed write is ignored: `see` must get all pieces, even if nobody reads the output of xtask.
+                // A failed write is ignored: `see` must receive all pieces, even if the reader of xtask's output has closed the pipe.
                 let mut out = std::io::stdout().lock();
                 let _ = out.write_all(&buffer[..length]).and_then(|()| out.flush());
                 see(&buffer[..length]);

@@ -1,4 +1,4 @@
-//! `cargo xtask serve`: runs servers for experiments by hand.
+//! `cargo xtask serve`: runs servers for manual experiments.
 
 use std::io::Write;
 use std::process::ExitCode;

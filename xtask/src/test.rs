@@ -40,7 +40,7 @@ pub(crate) fn run(more: &[String]) -> Result<ExitCode> {
         verdict = Err(String::from("no test ran"));
     }
     if !success && tally.failed == 0 {
-        verdict = Err(String::from("`cargo test` failed, but no test did"));
+        verdict = Err(String::from("`cargo test` failed, although no test failed"));
     }
     if let Err(sentence) = &verdict {
         eprintln!("xtask: {sentence}");

@@ -69,7 +69,8 @@ async fn copy_in(conn: &mut Connection<Socket>, rows: i32) -> Result<()> {
     let mut copy = conn.copy_in(&sql, CopyWriter::new(&options)?).await?;
     let bar = bar(rows)?;
     for id in 1..=rows {
-        // If the server has failed, this call returns its error. Before that, at most a few blocks of 64 KiB are sent in vain.
+        // After a failure of the server, this call returns the server's error. Until the error arrives, at most a few blocks of 64 KiB
+        // are sent without effect.
         copy.row(&(id, format!("number {id}"), f64::from(id) / 2.0)).await?;
         if copy.rows().is_multiple_of(STEP) {
             bar.set_position(copy.rows());
@@ -85,7 +86,8 @@ async fn copy_out(conn: &mut Connection<Socket>, rows: i32) -> Result<()> {
     let options = CopyOptions::binary();
     let select = format!("SELECT n, 'number ' || n, n / 2::float8 FROM generate_series(1, {rows}) n");
     let sql = format!("COPY ({select}) TO STDOUT ({})", options.copy_to());
-    // The rows do not contain the types of the columns. With these types, a wrong Rust type is an error.
+    // The rows of a COPY do not contain the types of their columns. `types` declares the types, so that decoding into a Rust type
+    // that does not fit is an error.
     let reader = CopyReader::new(&options)?.types(&[oid::INT4, oid::TEXT, oid::FLOAT8]);
     let copy = conn.copy_out(&sql, reader).await?;
     let (bar, mut letters, mut sum) = (bar(rows)?, 0, 0.0);

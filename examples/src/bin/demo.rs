@@ -138,8 +138,8 @@ async fn a_million_rows(out: &mut impl Write, conn: &mut Connection<Socket>) -> 
     Ok(())
 }
 
-/// Executes a statement twice in one batch. The first execution divides by zero. After the error, the server skips the messages up to the
-/// next Sync. It executes the messages after the Sync.
+/// Executes a statement twice in one batch, with a Sync after each execution. The first execution divides by zero. After this error, the
+/// server skips the messages up to the next Sync, and executes the messages after the Sync.
 async fn an_error_on_the_wire(out: &mut impl Write, conn: &mut Connection<Socket>) -> Result<()> {
     heading(out, "On the wire: an error, and how the session goes on")?;
     conn.parse(Statement::UNNAMED)

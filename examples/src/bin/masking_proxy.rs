@@ -124,8 +124,9 @@ struct Session {
     state: SessionState,
     /// Requests that have no complete reply yet, in the order of their numbers.
     requests: VecDeque<Request>,
-    /// For each described statement, by its name: the columns to hide. `portals` has the same for portals.
+    /// The columns to hide for each described statement. The key is the name of the statement.
     statements: HashMap<Vec<u8>, Mask>,
+    /// The columns to hide for each described portal. The key is the name of the portal.
     portals: HashMap<Vec<u8>, Mask>,
     /// The columns to hide in the rows that are being received.
     mask: Option<Mask>,

@@ -34,7 +34,7 @@ use tokio::sync::Notify;
 /// The rows that every SELECT returns.
 const PLANETS: [(&str, Option<&str>); 3] = [("Earth", Some("1")), ("Mars", Some("2")), ("Planet Nine", None)];
 
-/// Serves the same few rows to every PostgreSQL client that knows the password
+/// Serves the same few rows to every PostgreSQL client that logs in with the password
 #[derive(Debug, Parser)]
 #[command(name = "mock_server", version)]
 struct Arguments {
@@ -327,7 +327,7 @@ fn select(conn: &mut Connection<impl Transport>) {
 
 /// Sends a notice, then waits until the statement is cancelled.
 async fn sleep(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> Result<(), pg_wire::Error> {
-    // From here on a cancel request reaches this statement.
+    // After the next line, a cancel request ends this statement.
     let mut cancelled = pin!(cancelled.notified());
     let fields = ErrorField::four(
         "NOTICE",

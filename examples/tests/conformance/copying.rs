@@ -75,7 +75,7 @@ pub(crate) async fn copy_in_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
     conn.flush().await.expect("sent");
     log.extend(replies(&mut conn).await);
 
-    // The future is leaked (`forget`). A part of its message is lost, so the connection must not send any more.
+    // The future is leaked (`forget`), so a part of the CopyData message is lost. After this, the connection must not send anything.
     started(&mut conn, false, "copy t from stdin").await;
     std::mem::forget(conn.send_copy_data(&block));
     log.push(outcome(conn.flush().await));

@@ -37,7 +37,7 @@ const SERVERS: [(&str, &[u8], End, &str); 12] = [
     ("a fatal error", b"E\0\0\0\x1aSFATAL\0C57P01\0Mended\0\0", End::Close, "57P01"),
 ];
 
-/// Plays the server for one client: reads its query, sends `bytes`, and ends the connection as `end` says.
+/// Plays the server for one client: reads its query, sends `bytes`, and then closes or resets the connection.
 fn play(mut stream: TcpStream, bytes: &[u8], end: End) {
     let mut length = [0; 4];
     stream.read_exact(&mut length).expect("a length");

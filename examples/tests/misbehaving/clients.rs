@@ -303,23 +303,23 @@ fn unusual_first_packets_have_the_expected_outcome() {
         row("a length of 0", sends(b"\0\0\0\0"), refused, ""),
         row("a length of 7", sends(b"\0\0\0\x07\0\x03\0"), "malformed first packet", ""),
         row("a length of -1", sends(b"\xff\xff\xff\xff"), refused, ""),
-        row("the greatest length", sends(b"\x7f\xff\xff\xff"), refused, ""),
+        row("the largest length", sends(b"\x7f\xff\xff\xff"), refused, ""),
         row("10,004 bytes", sends(long(10_004)), LOGIN, "server_version"),
         row("10,005 bytes", sends(long(10_005)), "the client's first packet claims 10005 bytes", ""),
         row("HTTP", sends(b"GET / HTTP/1.1\r\n\r\n"), refused, ""),
-        row("a message where there is no session", sends(message(b'Q', b"select 1\0")), refused, ""),
+        row("a message before the start-up message", sends(message(b'Q', b"select 1\0")), refused, ""),
         row("a flood of zeros", [Act::Flood(vec![0; 4096], 4096)], refused, ""),
         row("a flood of text", [Act::Flood(vec![b'A'; 4096], 4096)], refused, ""),
         row(
             "protocol 2.0",
             sends(packet(b"\0\x02\0\0user\0me\0\0")),
-            "the client speaks protocol 2.0, which is not supported",
+            "the client uses protocol 2.0, which is not supported",
             "0A000",
         ),
         row(
             "protocol 4.0",
             sends(packet(b"\0\x04\0\0user\0me\0\0")),
-            "the client speaks protocol 4.0, which is not supported",
+            "the client uses protocol 4.0, which is not supported",
             "0A000",
         ),
         row(
@@ -343,7 +343,7 @@ fn unusual_first_packets_have_the_expected_outcome() {
             "08P01",
         ),
         row(
-            "a thousand options nobody knows",
+            "a thousand unknown options",
             sends(startup(&format!("user\0me\0{}", "_pq_.x\0y\0".repeat(1_000)))),
             LOGIN,
             "_pq_.x",
@@ -419,7 +419,7 @@ fn unusual_responses_to_an_authentication_request_have_the_expected_outcome() {
             "28P01",
         ),
         row(
-            "a password without an end",
+            "a password without a terminator",
             replies("clear", message(b'p', b"wrong")),
             "malformed PasswordMessage",
             "08P01",
@@ -436,12 +436,7 @@ fn unusual_responses_to_an_authentication_request_have_the_expected_outcome() {
             "over the limit of 30000",
             "08P01",
         ),
-        row(
-            "the greatest length",
-            replies("clear", b"p\x7f\xff\xff\xff"),
-            "over the limit of 30000",
-            "08P01",
-        ),
+        row("the largest length", replies("clear", b"p\x7f\xff\xff\xff"), "over the limit of 30000", "08P01"),
         row("a length of 3", replies("clear", b"p\0\0\0\x03"), "invalid length 3", "08P01"),
         row(
             "a query in place of a password",
@@ -505,7 +500,7 @@ fn unusual_responses_to_an_authentication_request_have_the_expected_outcome() {
             "08P01",
         ),
         row(
-            "a proof of nothing",
+            "an empty proof",
             [
                 replies("scram", initial("SCRAM-SHA-256", nonce)),
                 vec![Act::Read(40), send(message(b'p', b"c=biws,r=x,p=AAAA"))],
@@ -636,7 +631,7 @@ fn unusual_clients_of_a_server_with_tls_have_the_expected_outcome() {
             "server_version",
         ),
         tls(
-            "SCRAM without the binding that is offered, with a flag that says so",
+            "SCRAM with the flag that no binding was offered, although it was offered",
             secured(vec![
                 send(user("scram")),
                 Act::Read(9),

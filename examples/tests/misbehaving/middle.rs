@@ -17,16 +17,16 @@
 //! - `m` an MD5 response: valid for one login with the same salt, and useful to guess the password,
 //! - `p` a SCRAM proof: valid for no login, but useful to guess the password,
 //! - `t` the token,
-//! - `s` a session with the client, which takes him for the server,
+//! - `s` a session with the client, which accepts the attacker as the server,
 //! - `h` a session with the honest server in the client's name,
 //! - `-` nothing.
 //!
 //! `full` never reveals a secret. With channel binding but without a root certificate, the attacker gets only proofs that are bound to the
 //! attacker's own certificate, and the honest server rejects these proofs.
 //!
-//! As in libpq, settings that only prefer TLS give no protection against an active attacker: he declines TLS or makes the login through TLS
-//! fail, and the client tries again in clear. Even then the client does not send its password in clear text over TCP. But the client sends
-//! its password in clear text through TLS with an unverified certificate.
+//! As in libpq, settings that only prefer TLS give no protection against an active attacker. The attacker declines TLS, or makes the login
+//! through TLS fail, and the client tries again in clear. Even then the client does not send its password in clear text over TCP. But the
+//! client sends its password in clear text through TLS with an unverified certificate.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -113,14 +113,14 @@ fn attack(peer: &mut Peer, start: &Start, offer: Offer, honest: u16) -> io::Resu
             let nonce = nonce.rsplit_once("r=").expect("a nonce").1;
             peer.say(&auth(11, format!("r={nonce}his,s=c2FsdA==,i=1")))?;
             peer.message()?;
-            // The attacker does not know the password, so he sends an invalid server signature.
+            // The attacker does not have the password, and sends an invalid server signature.
             peer.say(&[&auth(12, format!("v={}=", "A".repeat(43)))[..], OK, &welcome()].concat())
         }
         Offer::Relay { tls, cut_plus } => relay(peer, &first, honest, tls, cut_plus),
     }
 }
 
-/// Requests a secret from the client, and accepts the login whatever the client answers.
+/// Requests a secret from the client, and accepts the login with any answer of the client.
 fn ask(peer: &mut Peer, request: Vec<u8>) -> io::Result<()> {
     peer.say(&request)?;
     peer.message()?;
@@ -201,7 +201,7 @@ impl Honest {
     fn end(self) -> Vec<bool> {
         self.over.store(true, Ordering::SeqCst);
         drop(TcpStream::connect(("127.0.0.1", self.port)));
-        self.thread.join().expect("it does not panic")
+        self.thread.join().expect("the thread does not panic")
     }
 }
 

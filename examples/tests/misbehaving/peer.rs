@@ -74,7 +74,7 @@ pub(crate) type Script = Vec<Act>;
 
 /// Returns the SCRAM verifier of [`PASSWORD`].
 pub(crate) fn verifier(iterations: u32) -> Verifier {
-    let iterations = iterations.try_into().expect("it is not zero");
+    let iterations = iterations.try_into().expect("the number is not zero");
     Verifier::new(&PASSWORD.into(), b"sixteen bytes...".to_vec(), iterations)
 }
 
@@ -268,11 +268,11 @@ impl Peer {
     fn scram(&mut self, scram: &Scram) -> io::Result<()> {
         let (_, body) = self.message()?;
         let first = client_first(&body);
-        let nonce = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".parse().expect("it is printable");
+        let nonce = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".parse().expect("the nonce is printable");
         // A server with channel binding would need the certificate; the scripts play servers without channel binding.
         let server = ServerFirst::new(verifier(scram.iterations), nonce, OfferedBinding::NotOffered);
         let challenge = server.client_first(first.as_bytes()).map_err(io::Error::other)?;
-        let message = std::str::from_utf8(challenge.message()).expect("it is ASCII").to_owned();
+        let message = std::str::from_utf8(challenge.message()).expect("the text is ASCII").to_owned();
         self.say(&auth(11, (scram.first)(&message, &first)))?;
         let (_, body) = self.message()?;
         if !scram.proves {
@@ -286,7 +286,7 @@ impl Peer {
                 return Err(io::Error::other(error));
             }
         };
-        let message = std::str::from_utf8(accepted.message()).expect("it is ASCII").to_owned();
+        let message = std::str::from_utf8(accepted.message()).expect("the text is ASCII").to_owned();
         self.say(&auth(12, (scram.last)(&message)))
     }
 
@@ -375,7 +375,7 @@ impl Peer {
 /// The client-first-message in the body of a SASLInitialResponse.
 pub(crate) fn client_first(body: &[u8]) -> String {
     let end = body.iter().position(|&byte| byte == 0).expect("the mechanism's name ends");
-    String::from_utf8(body[end + 5..].to_vec()).expect("it is ASCII")
+    String::from_utf8(body[end + 5..].to_vec()).expect("the text is ASCII")
 }
 
 enum Listener {

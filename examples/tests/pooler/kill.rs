@@ -76,7 +76,7 @@ async fn kill_at_random() {
         let sum = |each: fn(&Count) -> u64| counts.iter().map(each).sum::<u64>();
         let (done, unknown, replies) = (sum(|c| c.done), sum(|c| c.unknown), sum(|c| c.replies));
         println!(
-            "{replies} replies, {done} updates, {unknown} of unknown end, {killed} server processes killed"
+            "{replies} replies, {done} updates, {unknown} with an unknown outcome, {killed} server processes killed"
         );
         assert!(done > 100 * seconds && unknown > 0 && killed > 0, "{done} {unknown} {killed}");
         assert_eq!(lab.client().await.value("select 'alive'").await, "alive");

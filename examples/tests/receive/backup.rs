@@ -81,13 +81,13 @@ fn a_server_starts_from_a_plain_backup() {
             for _ in 0..5 {
                 cluster.write_wal(300);
             }
-            let ended = running.take().expect("it runs").ended();
+            let ended = running.take().expect("the process runs").ended();
             assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
             verify(&programs, &data, &[]);
             let manifest = fs::read_to_string(data.join("backup_manifest")).expect("a manifest");
             assert!(manifest.contains("\"Checksum-Algorithm\": \"SHA256\""));
             for path in paths(&data).iter().map(|path| data.join(path)).chain([data.clone(), copy.clone()]) {
-                let metadata = fs::symlink_metadata(&path).expect("it exists");
+                let metadata = fs::symlink_metadata(&path).expect("the file exists");
                 let expected = if metadata.is_dir() { 0o700 } else { 0o600 };
                 let mode = metadata.permissions().mode() & 0o7777;
                 assert!(metadata.is_symlink() || mode == expected, "{}: {mode:o}", path.display());

@@ -170,7 +170,7 @@ fn a_lost_connection_is_made_again() {
         );
         until("the connection is lost", || !cluster.is_active("ours"));
         cluster.write_wal(1500);
-        until("it receives again", || cluster.is_active("ours"));
+        until("the client receives again", || cluster.is_active("ours"));
         let end = end_position(&cluster);
         let confirmed =
             format!("select restart_lsn > '{end}' from pg_replication_slots where slot_name = 'ours'");
@@ -218,7 +218,8 @@ fn a_stream_resumes_after_a_kill() {
             let path = our_files.join(&segment);
             let partial = our_files.join(format!("{segment}.partial"));
             let kept = fs::read(path).or_else(|_| fs::read(partial)).expect("a segment");
-            let original = fs::read(cluster.path("data/pg_wal").join(&segment)).expect("the server has it");
+            let original =
+                fs::read(cluster.path("data/pg_wal").join(&segment)).expect("the server has the segment");
             assert!(kept[..=offset] == original[..=offset], "round {round}: {confirmed}");
         }
         // The two programs take turns: each program must resume from the files of the other program.
@@ -268,7 +269,7 @@ fn the_slot_advances_only_to_synced_positions() {
         let positions = || parse(&cluster.sql(reported));
         cluster.write_wal(10);
         let end = cluster.sql("select pg_current_wal_flush_lsn() - '0/0'").parse().expect("a number");
-        until("the begin is confirmed", || positions().is_some_and(|(_, flushed)| flushed >= end));
+        until("the first position is confirmed", || positions().is_some_and(|(_, flushed)| flushed >= end));
         let begin = positions().expect("a row").1;
         // For four seconds, the segment does not end and the stream is never idle: nothing must be synced.
         let busy = "do $$ begin for i in 1..400 loop insert into filler values (i); commit; perform pg_sleep(0.01); end loop; end $$";

@@ -286,7 +286,7 @@ fn wait(child: &mut Child, what: &str) -> ExitStatus {
         status = child.try_wait().expect("our child");
         status.is_some()
     });
-    status.expect("it has ended")
+    status.expect("the process has ended")
 }
 
 /// Waits until a condition is true.
@@ -294,7 +294,7 @@ fn wait(child: &mut Child, what: &str) -> ExitStatus {
 pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !so() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        assert!(Instant::now() < deadline, "the condition did not become true: {what}");
         thread::sleep(Duration::from_millis(20));
     }
 }

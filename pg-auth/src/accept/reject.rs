@@ -10,8 +10,8 @@ use crate::oauth::OAuthFault;
 use crate::scram::CLIENT_FIRST;
 
 impl Accept {
-    /// Puts the ErrorResponse for `error` into the outbox. Does nothing before the client's start-up message has arrived: the code that
-    /// found such an early error has already put its answer into the outbox, if there is an answer.
+    /// Puts the ErrorResponse for `error` into the outbox. Does nothing if the client's start-up message has not arrived: the code that
+    /// reads the first packet has already put the answer into the outbox, if PostgreSQL sends an answer.
     pub(super) fn reject(&self, error: &AuthError, outbox: &mut Outbox) {
         let Some(startup) = self.startup() else { return };
         let user = startup.user();

@@ -59,7 +59,7 @@ pub fn common_name(certificate: &[u8]) -> Result<Option<&[u8]>, CertificateError
     if name.is_some_and(|name| name.contains(&0)) { Err(CertificateError::NulInName) } else { Ok(name) }
 }
 
-/// Replaces both readers if the feature `certificate` is off. These functions always fail.
+/// Placeholders for the two functions that read certificates, if the feature `certificate` is off. The placeholders always fail.
 #[cfg(not(feature = "certificate"))]
 mod read {
     use super::CertificateError;

@@ -16,7 +16,7 @@ pub enum ConfigError {
         /// The place of the fault, in bytes from the start of the string.
         offset: usize,
     },
-    /// Neither libpq nor this library knows this parameter of the connection string. The name is left out (`""`) if it may be part of a
+    /// This parameter of the connection string is unknown, to libpq too. The name is replaced by `""` if the name may be part of a
     /// password: if it is longer than 63 bytes or has a character other than ASCII letters, digits, `_`, `.` and `-`.
     UnknownParameter(Box<str>),
     /// Parameters of libpq whose values ask for features that this library does not have, for example `gssencmode=require`. This is an

@@ -88,7 +88,7 @@ pub enum AuthenticationMode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The name of the PostgreSQL role to log in as. Empty after a connection string without a user: connecting fails then.
+    /// The name of the PostgreSQL role to log in as. If a connection string names no user, this field is empty, and connecting fails.
     pub user: String,
     /// The password, if there is one.
     pub password: Option<Password>,
@@ -104,7 +104,7 @@ pub struct Config {
     /// The database. Default none: the server then takes the database that has the user's name.
     pub database: Option<String>,
     /// Servers to connect to, in the order in which to try them. Ignored if the caller supplies the stream. Dialling fails if the list is
-    /// empty: only a connection string adds the default host, [`Host::local`].
+    /// empty. [`Config::new`] leaves the list empty; a connection string without a host adds [`Host::local`].
     pub hosts: Vec<Host>,
     /// Start-up parameters other than user and database, in the order in which they are sent.
     pub parameters: Vec<(String, String)>,
@@ -215,9 +215,9 @@ impl Config {
     }
 
     /// Returns the verification that these settings demand for the server's certificate when TLS is used. `sslmode` sets the minimum. If a
-    /// root certificate is configured, the certificate's chain is always verified, as in libpq: `sslmode=require` with a root certificate
-    /// verifies as `verify-ca` does, and so do `prefer` and `allow`. If the file of the root certificate does not exist, TLS fails in every
-    /// mode; in this case, libpq skips the verification.
+    /// root certificate is configured, the certificate's chain is always verified: `require`, `prefer` and `allow` then verify in the same
+    /// way as `verify-ca`, as in libpq. If the file of the root certificate does not exist, TLS fails in every mode; in this case, libpq
+    /// skips the verification.
     ///
     /// `verify-full` without a root certificate trusts [`RootCert::System`]; in this case, libpq refuses to connect.
     ///

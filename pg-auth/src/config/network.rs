@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// TCP keepalive: probes that TCP sends on an idle connection to detect that the server is gone. No effect on a Unix-domain socket.
+/// TCP keepalive: probes that TCP sends on an idle connection to detect a lost connection. No effect on a Unix-domain socket.
 ///
 /// Every field has a setter of the same name.
 ///

@@ -17,7 +17,7 @@ words! {
     SslCertMode, "sslcertmode":
         /// Never send a certificate, even if one is configured.
         Disable = "disable",
-        /// Send the certificate if one is configured and the server asks for a certificate.
+        /// Send the configured certificate, if there is one and the server asks for a certificate.
         #[default]
         Allow = "allow",
         /// The server has to ask for a certificate; otherwise the connection fails.

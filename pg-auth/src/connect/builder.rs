@@ -12,7 +12,7 @@ use crate::runtime::{Runtime, Wrap};
 use crate::session::Session;
 use crate::tls::{TlsError, TlsStart, Upgraded, check_alpn, negotiate};
 
-/// Makes connections: [`dial`](Self::dial)s the hosts of its configuration, or uses a stream that the caller supplies.
+/// Makes connections: [`dial`](Self::dial) connects to the hosts of the configuration, [`connect`](Self::connect) uses the caller's stream.
 ///
 /// `R` is the runtime, and `T` the TLS library that `dial` uses. This type has setters for a few settings only. [`Config`] has setters for
 /// all settings; call `ConnectionBuilder::from(config)` to use them.

@@ -12,7 +12,7 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
     /// Asks a server to cancel the statement that a session runs, and waits until the server has passed the request to the session's
     /// process.
     ///
-    /// [`Session::cancel_target`](crate::Session::cancel_target) gives the target. The request goes to the address that the session is
+    /// [`Session::cancel_target`](crate::Session::cancel_target) returns the target. The request goes to the address that the session is
     /// connected to, even if the host name now has another address. The request uses the same kind of stream: with TLS if the session has
     /// TLS. `connect_timeout` limits the request.
     ///

@@ -34,12 +34,12 @@ enum Next {
     Address,
     /// Try the next host.
     Host,
-    /// Make no further attempt: every other host or address would give the same error.
+    /// Make no further attempt: every other host or address would return the same error.
     Nowhere,
 }
 
 impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
-    /// Connects to the first of the configuration's hosts that can be reached, begins TLS as `sslmode` says, logs in, and checks
+    /// Connects to the first of the configuration's hosts that can be reached, begins TLS as `sslmode` requires, logs in, and checks
     /// `target_session_attrs`.
     ///
     /// | failure | next attempt |
@@ -297,7 +297,7 @@ fn may_retry(error: &ConnectError, first: Link) -> bool {
         // An error of the TLS settings: no retry in clear, because a mistyped file name would remain unnoticed.
         ConnectErrorKind::Tls(error) => !error.is_of_settings(),
         ConnectErrorKind::Auth(_) if first == Link::Tcp && error.lacks_tls() => true,
-        // A server that declined TLS has been tried in clear already.
+        // If the server declined TLS, `try_link` has already tried a login in clear.
         ConnectErrorKind::Auth(_) => error.is_rejected_login() && tried == Some(first),
         _ => false,
     }

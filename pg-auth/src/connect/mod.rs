@@ -199,7 +199,7 @@ pub async fn cancel<T: Transport>(conn: &mut Connection<T>, key: &CancelKey) -> 
     conn.put(&key.request()).flush().await?;
     match conn.recv().await {
         Err(pg_wire::Error::Closed { mid_message: false }) => Ok(()),
-        // A server that does not know the request, or has too many connections, may answer with an ErrorResponse.
+        // A server that does not support the request, or has too many connections, may answer with an ErrorResponse.
         Ok(frame) => match frame.backend().map_err(AuthError::from)? {
             Backend::ErrorResponse(error) => Err(AuthError::from(Refusal::Response(error.to_owned())).into()),
             _ => Ok(()),

@@ -22,12 +22,12 @@ pub enum PeerError {
     /// The server sent data before the client's first message, or before TLS began. Such data must not be taken for data received through
     /// TLS.
     Early,
-    /// The server does not speak PostgreSQL. Holds the beginning of its answer: at most 32 characters; every character outside of printable
-    /// ASCII is replaced by `?`.
+    /// The server does not use the PostgreSQL protocol. Holds the beginning of the server's answer: at most 32 characters; every character
+    /// outside of printable ASCII is replaced by `?`.
     Foreign(Box<str>),
     /// The server answers a message in clear with TLS: the port may expect TLS from the first byte (`sslnegotiation=direct`).
     Tls,
-    /// AuthenticationOk arrived too early: before the server's signature proved that the server knows the password's verifier, or before
+    /// AuthenticationOk arrived too early: before the server's signature proved that the server has the password's verifier, or before
     /// the end of the exchange that the server began.
     Unproven,
     /// The server offers SASL mechanisms, but none that this library supports.
@@ -77,7 +77,7 @@ pub enum ClientError {
     },
     /// The client begins with TLS, which is not offered.
     DirectTls,
-    /// The client speaks an unsupported version of the protocol.
+    /// The client uses an unsupported version of the protocol.
     UnsupportedVersion(ProtocolVersion),
     /// The first packet claims this length, in bytes, which is invalid for a first packet.
     PacketLength(i32),
@@ -105,7 +105,7 @@ pub enum ScramFault {
     Syntax,
     /// The message requires an extension (`m=`). No extension is supported.
     Extension,
-    /// The client wants to act as another user (`a=`), which PostgreSQL does not support.
+    /// The client asks to act as another user (`a=`), which PostgreSQL does not support.
     AuthorizationIdentity,
     /// A value is not base64, or has the wrong length.
     Base64,
@@ -122,7 +122,7 @@ pub enum ScramFault {
     OtherChannel,
     /// The client believes that the server offers no channel binding, but the server does: a man in the middle may have removed the offer.
     Downgrade,
-    /// The server's signature is wrong: the server does not know the password's verifier.
+    /// The server's signature is wrong: the server does not have the password's verifier.
     Signature,
 }
 
@@ -134,7 +134,7 @@ impl fmt::Display for PeerError {
             }
             Self::Early => f.write_str("the server sent data before the client's first message"),
             Self::Foreign(start) => {
-                write!(f, "the server does not speak PostgreSQL: its answer begins with \"{start}\"")
+                write!(f, "the server does not use the PostgreSQL protocol: its answer begins with \"{start}\"")
             }
             Self::Tls => f.write_str(
                 "the server answers with TLS where PostgreSQL was expected: try sslnegotiation=direct, or another port",
@@ -175,12 +175,12 @@ impl fmt::Display for ClientError {
             }
             Self::DirectTls => f.write_str("the client begins with TLS, which is not offered"),
             Self::UnsupportedVersion(version) => {
-                write!(f, "the client speaks protocol {version}, which is not supported")
+                write!(f, "the client uses protocol {version}, which is not supported")
             }
             Self::PacketLength(length) => {
                 write!(
                     f,
-                    "the client's first packet claims {length} bytes: the client does not speak PostgreSQL"
+                    "the client's first packet claims {length} bytes: the client does not use the PostgreSQL protocol"
                 )
             }
             Self::NoUser => f.write_str("the client names no user"),

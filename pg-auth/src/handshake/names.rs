@@ -1,4 +1,4 @@
-//! Names of messages, and detection of servers that do not speak PostgreSQL.
+//! Names of messages, and detection of servers that do not use the PostgreSQL protocol.
 
 use pg_wire::backend::{Authentication, Backend};
 
@@ -6,8 +6,8 @@ use crate::error::{AuthError, PeerError, Refusal, printable};
 
 /// Returns the error if these bytes cannot begin an answer to the start-up message, even if their header looks valid.
 ///
-/// Text is detected by its first five characters. As a header, they would be a type byte and a length of more than half a gigabyte, longer
-/// than any allowed message.
+/// Text is detected by its first five characters. A message header with these five bytes would have a length of more than half a gigabyte,
+/// which is longer than any allowed message.
 pub(super) fn foreign(bytes: &[u8]) -> Option<AuthError> {
     let start = bytes.first_chunk::<5>()?;
     if matches!(start, [0x15 | 0x16, 3, 0..=4, ..]) {
@@ -64,7 +64,7 @@ mod tests {
             let error = foreign(answer).expect("not a message").to_string();
             assert_eq!(
                 error,
-                format!("the server does not speak PostgreSQL: its answer begins with {shown}")
+                format!("the server does not use the PostgreSQL protocol: its answer begins with {shown}")
             );
         }
         let alert = foreign(b"\x15\x03\x03\0\x02\x02\x28").expect("not a message").to_string();

@@ -54,8 +54,8 @@ impl<'c> Handshake<'c> {
 
     /// Binds SCRAM to the TLS channel, by the certificate that the server presented, in DER.
     ///
-    /// Some certificates have no hash for channel binding, for example those signed with Ed25519. Such a certificate, or an unreadable
-    /// certificate, is an error only if the configuration requires channel binding and the server asks for SCRAM.
+    /// Some certificates have no hash for channel binding, for example certificates that are signed with Ed25519. Such a certificate, or a
+    /// certificate that cannot be read, is an error only if the configuration requires channel binding and the server asks for SCRAM.
     pub fn server_certificate(self, certificate: &[u8]) -> Self {
         Self { channel: channel(certificate), ..self }
     }

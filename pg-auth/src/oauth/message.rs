@@ -24,9 +24,9 @@ pub(crate) const ANSWER: &[u8] = &[SEPARATOR];
 pub enum OAuthFault {
     /// The message does not follow the grammar of RFC 7628, section 3.1.
     Syntax,
-    /// The client wants to bind a channel, which OAUTHBEARER cannot do.
+    /// The client asks for channel binding, which OAUTHBEARER cannot do.
     Binding,
-    /// The client wants to act as another user (`a=`), which PostgreSQL does not support.
+    /// The client asks to act as another user (`a=`), which PostgreSQL does not support.
     AuthorizationIdentity,
     /// The message has no `auth` value, or more than one `auth` value.
     Auth,

@@ -11,8 +11,8 @@ use crate::secret::Password;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OAuthSettings {
-    /// `oauth_issuer`: the HTTPS address of the issuer of tokens, or of its discovery document. No other issuer is trusted, whatever the
-    /// server's document says.
+    /// `oauth_issuer`: the HTTPS address of the issuer of tokens, or of its discovery document. No other issuer is trusted, even if the
+    /// server's document names another issuer.
     pub issuer: Option<String>,
     /// `oauth_client_id`: the client's name at the issuer.
     pub client_id: Option<String>,

@@ -19,7 +19,7 @@ use crate::secret::Password;
 /// [RFC 5802, section 6](https://www.rfc-editor.org/rfc/rfc5802#section-6)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChannelBinding {
-    /// `n`: the client has no channel to bind to, for example no TLS, or does not want channel binding.
+    /// `n`: the client has no channel to bind to, for example no TLS, or is configured without channel binding.
     Unsupported,
     /// `y`: the client supports channel binding, but the server did not offer `SCRAM-SHA-256-PLUS`. A server that did offer this
     /// mechanism learns that an attacker has removed it from the offer.
@@ -160,7 +160,7 @@ pub(super) fn iteration_count(digits: &[u8]) -> Option<NonZeroU32> {
 
 /// The client's second state: the server has sent salt and iteration count; the keys are needed next.
 ///
-/// Derive the keys with [`derivation`](Self::derivation) and call [`finish`](Self::finish), or give known keys to
+/// Derive the keys with [`derivation`](Self::derivation) and call [`finish`](Self::finish), or pass known keys to
 /// [`finish_with_keys`](Self::finish_with_keys).
 #[derive(Clone)]
 pub struct ClientChallenged {
@@ -226,10 +226,10 @@ impl ClientFinal {
         &self.message
     }
 
-    /// Processes the server-final-message, `v=<base64 signature of 32 bytes>`; extensions after this are ignored.
+    /// Processes the server-final-message: `v=<base64 signature of 32 bytes>`. Extensions after the signature are ignored.
     ///
     /// # Errors
-    /// - [`AuthError::Peer`]: the message is malformed, or the signature is wrong: the server does not know the verifier.
+    /// - [`AuthError::Peer`]: the message is malformed, or the signature is wrong: the server does not have the verifier.
     /// - [`AuthError::Server`]: the server sent an error instead (`e=`).
     pub fn server_final(self, message: &[u8]) -> Result<Proven, AuthError> {
         let mut attributes = Attributes::new("server-final-message", message, 0);
@@ -250,7 +250,7 @@ impl fmt::Debug for ClientFinal {
     }
 }
 
-/// The proof that the server knows the password's verifier. Only [`ClientFinal::server_final`] makes a `Proven`.
+/// The proof that the server has the password's verifier. Only [`ClientFinal::server_final`] makes a `Proven`.
 #[derive(Debug)]
 pub struct Proven {
     bound: bool,

@@ -122,8 +122,8 @@ macro_rules! key {
 }
 
 key! {
-    /// The result of [`Derivation::run`]: 32 bytes from which both keys are computed. At a server that stores the same salt and iteration
-    /// count, these bytes are as good as the password.
+    /// The result of [`Derivation::run`]: 32 bytes from which both keys are computed. These bytes are enough to log in at a server that
+    /// stores the same salt and iteration count.
     SaltedPassword
 }
 

@@ -56,7 +56,7 @@ impl Verifier {
     /// Like [`new`](Self::new), but with a random salt of 16 bytes from the operating system.
     ///
     /// # Errors
-    /// [`AuthError::Entropy`] if the operating system gives no random bytes, or if the feature `getrandom` is off.
+    /// [`AuthError::Entropy`] if the operating system returns no random bytes, or if the feature `getrandom` is off.
     pub fn random(password: &Password, iterations: NonZeroU32) -> Result<Self, AuthError> {
         let mut salt = vec![0; DEFAULT_SALT_LENGTH];
         fill_random(&mut salt).ok_or(AuthError::Entropy)?;
@@ -73,7 +73,7 @@ impl Verifier {
     ///
     /// An attacker must not learn whether a user exists: the exchange must run to its end as for any other user, with the same salt at each
     /// attempt. So the salt is computed from the user's name and a secret of the server. The secret should be random, and be kept as long
-    /// as the stored passwords. The salt's length (at most 32 bytes) and `iterations` should be those of real users, usually
+    /// as the stored passwords. The salt's length (at most 32 bytes) and `iterations` should be equal to the values of real users, usually
     /// [`DEFAULT_SALT_LENGTH`] and [`DEFAULT_ITERATIONS`](super::DEFAULT_ITERATIONS).
     pub fn mock(secret: &[u8], user: &[u8], salt_length: usize, iterations: NonZeroU32) -> Self {
         let derive = |what: &[u8]| {

@@ -28,10 +28,10 @@ fn an_offer_of_channel_binding_is_used_over_tls() {
         for offer in [BOTH, &["SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"], &["SCRAM-SHA-256-PLUS"]] {
             let config = with_password().channel_binding(mode);
             let mut talk = over_tls(&config, Some(hash())).server_bytes(&sasl(offer));
-            let said = talk.said();
+            let sent = talk.sent();
             let expected =
                 "p\0\0\0\x4cSCRAM-SHA-256-PLUS\0\0\0\0\x31p=tls-server-end-point,,n=,r=rOprNGfwEbeRWgbNEkqO";
-            assert_eq!(said.escape_ascii().to_string(), expected.as_bytes().escape_ascii().to_string());
+            assert_eq!(sent.escape_ascii().to_string(), expected.as_bytes().escape_ascii().to_string());
         }
         let config = with_password().channel_binding(mode);
         over_tls(&config, Some(hash()))

@@ -16,7 +16,7 @@ use pg_wire::{Connection, Error, Limits};
 use proptest::prelude::*;
 
 use crate::support::*;
-use crate::wire::{DENIED, Manners, Method, Wire, polled};
+use crate::wire::{Conditions, DENIED, Method, Wire, polled};
 
 fn methods() -> [(Method, AuthMethod); 4] {
     let stored = md5::Verifier::new(b"user", &PASSWORD.into());
@@ -60,12 +60,12 @@ fn connected(
 }
 
 /// Returns the behaviours of a stream with which a login must still succeed.
-fn behaviours() -> Vec<Manners> {
+fn behaviours() -> Vec<Conditions> {
     let mut behaviours = Vec::new();
     for piece in [1, 7, usize::MAX] {
-        for hesitates in [false, true] {
-            for (holds_back, is_full) in [(false, false), (true, false), (false, true)] {
-                behaviours.push(Manners { piece, hesitates, holds_back, is_full, ..Manners::GOOD });
+        for is_slow in [false, true] {
+            for (flush_waits, write_waits) in [(false, false), (true, false), (false, true)] {
+                behaviours.push(Conditions { piece, is_slow, flush_waits, write_waits, ..Conditions::GOOD });
             }
         }
     }
@@ -76,9 +76,9 @@ fn behaviours() -> Vec<Manners> {
 fn a_login_succeeds_over_every_stream_and_derives_a_key_only_for_scram() {
     let config = with_password();
     for (method, name) in methods() {
-        for manners in behaviours() {
-            let shown = format!("{method:?} {manners:?}");
-            let mut conn = Connection::new(Wire::new(method.clone(), manners), Limits::BACKEND);
+        for conditions in behaviours() {
+            let shown = format!("{method:?} {conditions:?}");
+            let mut conn = Connection::new(Wire::new(method.clone(), conditions), Limits::BACKEND);
             let (outcome, derived) = connected(&mut conn, &config, 10_000);
             let session = outcome.expect(&shown).expect(&shown);
             assert_eq!(session.auth_method, name);
@@ -93,10 +93,10 @@ fn a_login_succeeds_over_every_stream_and_derives_a_key_only_for_scram() {
 fn a_wrong_password_returns_the_servers_error() {
     let config = user().password("penciL");
     for (method, name) in methods().into_iter().skip(1) {
-        for manners in behaviours() {
-            let mut conn = Connection::new(Wire::new(method.clone(), manners), Limits::BACKEND);
+        for conditions in behaviours() {
+            let mut conn = Connection::new(Wire::new(method.clone(), conditions), Limits::BACKEND);
             let (outcome, _) = connected(&mut conn, &config, 10_000);
-            let error = outcome.expect("it ends").expect_err("the password is wrong");
+            let error = outcome.expect("the login ends").expect_err("the password is wrong");
             assert_eq!(
                 error.server_error().map(ToString::to_string).as_deref(),
                 Some("FATAL 28P01: go away, user")
@@ -110,18 +110,18 @@ fn a_wrong_password_returns_the_servers_error() {
 fn a_server_that_closes_at_any_byte_is_detected() {
     let config = with_password();
     for (method, _) in methods() {
-        for manners in behaviours().into_iter().filter(|manners| manners.piece == usize::MAX) {
-            for comes in 0..1000 {
-                let wire = Wire::new(method.clone(), Manners { comes, ..manners });
+        for conditions in behaviours().into_iter().filter(|conditions| conditions.piece == usize::MAX) {
+            for readable in 0..1000 {
+                let wire = Wire::new(method.clone(), Conditions { readable, ..conditions });
                 let mut conn = Connection::new(wire, Limits::BACKEND);
-                match connected(&mut conn, &config, 10_000).0.expect("it ends") {
+                match connected(&mut conn, &config, 10_000).0.expect("the login ends") {
                     Ok(_) => {
-                        assert!(comes > 50, "a login takes more than {comes} bytes");
+                        assert!(readable > 50, "a login takes more than {readable} bytes");
                         break;
                     }
                     Err(error)
                         if matches!(error.kind(), ConnectErrorKind::Connection(Error::Closed { .. })) => {}
-                    Err(error) => panic!("after {comes} bytes: {error:?}"),
+                    Err(error) => panic!("after {readable} bytes: {error:?}"),
                 }
             }
         }
@@ -132,22 +132,22 @@ fn a_server_that_closes_at_any_byte_is_detected() {
 fn a_stream_that_fails_while_writing_is_an_error() {
     let config = with_password();
     for (method, _) in methods() {
-        for hesitates in [false, true] {
-            for goes in 0..1000 {
+        for is_slow in [false, true] {
+            for writable in 0..1000 {
                 let mut conn = Connection::new(
-                    Wire::new(method.clone(), Manners { goes, hesitates, ..Manners::GOOD }),
+                    Wire::new(method.clone(), Conditions { writable, is_slow, ..Conditions::GOOD }),
                     Limits::BACKEND,
                 );
-                match connected(&mut conn, &config, 10_000).0.expect("it ends") {
+                match connected(&mut conn, &config, 10_000).0.expect("the login ends") {
                     Ok(_) => {
-                        assert!(goes >= STARTUP.len());
+                        assert!(writable >= STARTUP.len());
                         break;
                     }
                     Err(error) => match error.kind() {
                         ConnectErrorKind::Connection(Error::Io(error)) => {
                             assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
                         }
-                        _ => panic!("after {goes} bytes: {error:?}"),
+                        _ => panic!("after {writable} bytes: {error:?}"),
                     },
                 }
             }
@@ -159,16 +159,18 @@ fn a_stream_that_fails_while_writing_is_an_error() {
 fn the_servers_last_message_is_received_even_if_writing_fails() {
     let config = with_password();
     for (method, _) in methods() {
-        for hesitates in [false, true] {
-            for goes in 0..1000 {
+        for is_slow in [false, true] {
+            for writable in 0..1000 {
                 let wire = Wire::new(
                     method.clone(),
-                    Manners { goes, hesitates, last_words: DENIED, ..Manners::GOOD },
+                    Conditions { writable, is_slow, last_bytes: DENIED, ..Conditions::GOOD },
                 );
                 let mut conn = Connection::new(wire, Limits::BACKEND);
-                match connected(&mut conn, &config, 10_000).0.expect("it ends") {
+                match connected(&mut conn, &config, 10_000).0.expect("the login ends") {
                     Ok(_) => break,
-                    Err(error) => assert!(error.server_error().is_some(), "after {goes} bytes: {error:?}"),
+                    Err(error) => {
+                        assert!(error.server_error().is_some(), "after {writable} bytes: {error:?}")
+                    }
                 }
             }
         }
@@ -181,21 +183,26 @@ fn the_servers_last_message_is_received_even_if_writing_fails() {
 fn the_servers_last_message_is_received_while_a_write_waits() {
     let config = with_password();
     for piece in [1, 7, usize::MAX] {
-        let wire =
-            Wire::new(Method::Trust, Manners { goes: 0, is_full: true, piece, ..Manners::GOOD }).says(DENIED);
+        let wire = Wire::new(
+            Method::Trust,
+            Conditions { writable: 0, write_waits: true, piece, ..Conditions::GOOD },
+        )
+        .says(DENIED);
         let mut conn = Connection::new(wire, Limits::BACKEND);
-        let error =
-            connected(&mut conn, &config, 10_000).0.expect("it ends").expect_err("the login was denied");
+        let error = connected(&mut conn, &config, 10_000)
+            .0
+            .expect("the login ends")
+            .expect_err("the login was denied");
         assert!(error.server_error().is_some(), "{error:?}");
     }
 }
 
 #[test]
 fn a_session_in_which_writing_has_failed_is_an_error() {
-    let wire = Wire::new(Method::Trust, Manners { goes: 3, is_full: true, ..Manners::GOOD })
+    let wire = Wire::new(Method::Trust, Conditions { writable: 3, write_waits: true, ..Conditions::GOOD })
         .says(&[encoded(&pg_wire::backend::Authentication::Ok), encoded(&READY)].concat());
     let mut conn = Connection::new(wire, Limits::BACKEND);
-    let error = connected(&mut conn, &user(), 10_000).0.expect("it ends").expect_err("writing failed");
+    let error = connected(&mut conn, &user(), 10_000).0.expect("the login ends").expect_err("writing failed");
     assert!(matches!(error.kind(), ConnectErrorKind::Connection(Error::Io(_))), "{error:?}");
 }
 
@@ -204,13 +211,17 @@ fn the_limits_are_lowered_only_until_authentication() {
     let limits = Limits::BACKEND.bulk(123_456).control(54_321);
     let config = with_password();
     for (method, _) in methods() {
-        let mut conn = Connection::new(Wire::new(method, Manners::GOOD), limits);
-        connected(&mut conn, &config, 10_000).0.expect("it ends").expect("the password is right");
+        let mut conn = Connection::new(Wire::new(method, Conditions::GOOD), limits);
+        connected(&mut conn, &config, 10_000).0.expect("the login ends").expect("the password is right");
         assert_eq!(*conn.inbox().limits(), limits);
     }
-    let wire = Wire::new(Method::Trust, Manners { is_full: true, ..Manners::GOOD }).says(b"N\0\0\x75\x35");
+    let wire =
+        Wire::new(Method::Trust, Conditions { write_waits: true, ..Conditions::GOOD }).says(b"N\0\0\x75\x35");
     let mut conn = Connection::new(wire, limits);
-    let error = connected(&mut conn, &config, 10_000).0.expect("it ends").expect_err("that is too long");
+    let error = connected(&mut conn, &config, 10_000)
+        .0
+        .expect("the login ends")
+        .expect_err("the message is too long");
     assert_eq!(error.to_string(), "message 'N' of 30001 bytes is over the limit of 30000");
 }
 
@@ -218,30 +229,31 @@ fn the_limits_are_lowered_only_until_authentication() {
 fn a_key_that_cannot_be_derived_is_an_error_with_its_reason() {
     let config = with_password();
     let mut conn =
-        Connection::new(Wire::new(Method::Scram(verifier(), nonce("x")), Manners::GOOD), Limits::BACKEND);
-    let error = polled(connect(&mut conn, &config, Link::Tcp, &NoThread), 100).expect("it ends");
+        Connection::new(Wire::new(Method::Scram(verifier(), nonce("x")), Conditions::GOOD), Limits::BACKEND);
+    let error = polled(connect(&mut conn, &config, Link::Tcp, &NoThread), 100).expect("the login ends");
     let error = error.expect_err("there is no key");
     assert_eq!(error.to_string(), "a job could not be run off the executor: no thread");
 }
 
 #[test]
 fn nothing_is_sent_with_an_invalid_configuration() {
-    let mut conn = Connection::new(Wire::new(Method::Trust, Manners::GOOD), Limits::BACKEND);
-    let error = connected(&mut conn, &Config::new(""), 1).0.expect("it ends").expect_err("there is no user");
+    let mut conn = Connection::new(Wire::new(Method::Trust, Conditions::GOOD), Limits::BACKEND);
+    let error =
+        connected(&mut conn, &Config::new(""), 1).0.expect("the login ends").expect_err("there is no user");
     assert!(matches!(error.auth_error(), Some(AuthError::Config(_))));
-    assert_eq!(conn.transport().heard, b"");
+    assert_eq!(conn.transport().received, b"");
 }
 
 #[test]
 fn a_client_that_answers_while_the_server_still_writes_logs_in() {
-    for hesitates in [false, true] {
+    for is_slow in [false, true] {
         let words = Method::Canned([b"p\0\0\0\x0bpencil\0".to_vec()].into());
-        let manners = Manners { hesitates, holds_back: true, ..Manners::GOOD };
-        let mut conn = Connection::new(Wire::new(words, manners).says(STARTUP), Limits::FRONTEND);
+        let conditions = Conditions { is_slow, flush_waits: true, ..Conditions::GOOD };
+        let mut conn = Connection::new(Wire::new(words, conditions).says(STARTUP), Limits::FRONTEND);
         let lookup = |_: Startup| ready(Credentials::Cleartext(StoredPassword::Plain(PASSWORD.into())));
         let accepted = polled(accept(&mut conn, Accept::new(), lookup, &Inline), 1000);
-        let accepted = accepted.expect("it ends").expect("the password is right");
-        assert!(matches!(accepted, Accepted::Login(login) if login.startup.user() == "user"), "{hesitates}");
+        let accepted = accepted.expect("the login ends").expect("the password is right");
+        assert!(matches!(accepted, Accepted::Login(login) if login.startup.user() == "user"), "{is_slow}");
     }
 }
 
@@ -249,7 +261,7 @@ fn a_client_that_answers_while_the_server_still_writes_logs_in() {
 fn the_future_of_connect_is_send() {
     fn assert_send<T: Send>(_: &T) {}
     let config = with_password();
-    let mut conn = Connection::new(Wire::new(Method::Trust, Manners::GOOD), Limits::BACKEND);
+    let mut conn = Connection::new(Wire::new(Method::Trust, Conditions::GOOD), Limits::BACKEND);
     assert_send(&connect(&mut conn, &config, Link::Tcp, &Inline));
 }
 
@@ -267,7 +279,7 @@ fn neither_sent_nor_received_bytes_stay_in_memory() {
     for (method, name) in methods() {
         for config in [with_password(), user(), user().password("penciL")] {
             for polls in 0..10_000 {
-                let wire = Wire::new(method.clone(), Manners { hesitates: true, ..Manners::GOOD });
+                let wire = Wire::new(method.clone(), Conditions { is_slow: true, ..Conditions::GOOD });
                 let limits = Limits::BACKEND.bulk(123_456);
                 let mut conn = Connection::new(wire, limits);
                 let (outcome, _) = connected(&mut conn, &config, polls);
@@ -289,7 +301,7 @@ fn the_future_of_connect_may_be_dropped_at_every_await() {
     let config = with_password();
     for (method, _) in methods() {
         for polls in 0..10_000 {
-            let wire = Wire::new(method.clone(), Manners { piece: 5, hesitates: true, ..Manners::GOOD });
+            let wire = Wire::new(method.clone(), Conditions { piece: 5, is_slow: true, ..Conditions::GOOD });
             let mut conn = Connection::new(wire, Limits::BACKEND);
             if let Some(outcome) = connected(&mut conn, &config, polls).0 {
                 outcome.expect("the password is right");
@@ -309,21 +321,21 @@ proptest! {
         guess in "[^\0]{1,20}",
         iterations in 1u32..4,
         piece in 1usize..20,
-        hesitates: bool,
+        is_slow: bool,
         number in 0usize..3,
     ) {
         let password = Password::from(password);
-        let iterations = NonZeroU32::new(iterations).expect("it is not zero");
+        let iterations = NonZeroU32::new(iterations).expect("the number is not zero");
         let method = match number {
             0 => Method::Cleartext(password.as_bytes().to_vec()),
             1 => Method::Md5(md5::Verifier::new(b"user", &password)),
             _ => Method::Scram(Verifier::new(&password, vec![7; 16], iterations), nonce(SERVER_NONCE)),
         };
         let login = |password: &Password| {
-            let wire = Wire::new(method.clone(), Manners { piece, hesitates, ..Manners::GOOD });
+            let wire = Wire::new(method.clone(), Conditions { piece, is_slow, ..Conditions::GOOD });
             let config = user().password(password.clone());
             let mut conn = Connection::new(wire, Limits::BACKEND);
-            connected(&mut conn, &config, 10_000).0.expect("it ends")
+            connected(&mut conn, &config, 10_000).0.expect("the login ends")
         };
         prop_assert!(login(&password).is_ok());
         let guess = Password::from(guess);

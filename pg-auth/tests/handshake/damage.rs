@@ -8,7 +8,7 @@ use pg_auth::{Config, Handshake, Link, md5};
 use crate::support::*;
 use crate::wire::{Method, Server};
 
-/// The server's messages in a successful login, and the range of those messages that must arrive unchanged. The messages after
+/// The server's messages in a successful login, and the range of messages that must arrive unchanged. The messages after
 /// AuthenticationOk are not in the range: a change there only affects the reported parameters.
 fn script(method: Method) -> (Vec<Vec<u8>>, Range<usize>) {
     let config = with_password();
@@ -16,16 +16,18 @@ fn script(method: Method) -> (Vec<Vec<u8>>, Range<usize>) {
     let mut machine = machine(&config);
     let mut script = Vec::new();
     while machine.outcome.is_none() {
-        let answers = server.hear(&machine.said());
+        let answers = server.receive(&machine.sent());
         assert!(!answers.is_empty(), "the server must answer");
         for answer in answers {
-            machine.hear(&answer, usize::MAX);
+            machine.receive(&answer, usize::MAX);
             script.push(answer);
         }
     }
     assert!(machine.is_ready());
-    let ok =
-        script.iter().position(|message| message.starts_with(b"R\0\0\0\x08\0\0\0\0")).expect("there is one");
+    let ok = script
+        .iter()
+        .position(|message| message.starts_with(b"R\0\0\0\x08\0\0\0\0"))
+        .expect("the script has an AuthenticationOk");
     (script, 0..ok + 1)
 }
 
@@ -50,9 +52,9 @@ fn machine(config: &Config) -> Machine<'_> {
 }
 
 /// Returns the client's state machine after it has received the bytes of `stream` from a server.
-fn told<'c>(config: &'c Config, stream: &[u8]) -> Machine<'c> {
+fn machine_after<'c>(config: &'c Config, stream: &[u8]) -> Machine<'c> {
     let mut machine = machine(config);
-    machine.hear(stream, usize::MAX);
+    machine.receive(stream, usize::MAX);
     machine
 }
 
@@ -67,9 +69,9 @@ fn a_conversation_that_is_cut_has_no_outcome() {
     for (method, script, _) in scripts() {
         let stream = script.concat();
         for end in 0..stream.len() {
-            assert!(told(&config, &stream[..end]).outcome.is_none(), "{method}, cut at {end}");
+            assert!(machine_after(&config, &stream[..end]).outcome.is_none(), "{method}, cut at {end}");
         }
-        assert!(is_in(&told(&config, &stream), method));
+        assert!(is_in(&machine_after(&config, &stream), method));
     }
 }
 
@@ -83,8 +85,8 @@ fn no_bit_of_a_proof_can_be_changed() {
             for bit in 0..8 {
                 let mut stream = good.clone();
                 stream[at] ^= 1 << bit;
-                let machine = told(&config, &stream);
-                // Every MD5 salt is valid for the client. Only the server knows whether the answer is right.
+                let machine = machine_after(&config, &stream);
+                // Every MD5 salt is valid for the client. Only the server can check the answer.
                 let is_salt = method == AuthMethod::Md5 && (9..13).contains(&at);
                 if at < proven && !is_salt {
                     assert!(!machine.is_ready(), "{method}, byte {at}, bit {bit}: {machine:?}");
@@ -103,7 +105,7 @@ fn no_message_of_a_proof_can_be_left_out_doubled_or_swapped() {
     let config = with_password();
     for (method, script, proof) in scripts() {
         let refused = |changed: Vec<Vec<u8>>, how: &str| {
-            let machine = told(&config, &changed.concat());
+            let machine = machine_after(&config, &changed.concat());
             assert!(!is_in(&machine, method), "{method}, {how}: {machine:?}");
             // A server may log in a client without a password. But a server that has begun SCRAM must finish the exchange.
             assert!(method != AuthMethod::ScramSha256 || !machine.is_ready(), "{how}: {machine:?}");
@@ -131,6 +133,6 @@ fn a_replayed_login_is_rejected() {
     let (_, script, _) = scripts().pop().expect("SCRAM is the last");
     let handshake = Handshake::new(&config, Link::Tcp).expect("a valid configuration");
     let mut machine = Machine::new(handshake);
-    machine.hear(&script.concat(), usize::MAX);
+    machine.receive(&script.concat(), usize::MAX);
     assert!(matches!(machine.outcome, Some(Err(_))), "{machine:?}");
 }

@@ -23,7 +23,7 @@ fn the_start_up_message_contains_the_parameters_of_the_configuration() {
 }
 
 #[test]
-fn a_server_that_trusts_asks_for_nothing() {
+fn a_server_with_trust_requests_no_credentials() {
     for config in [user(), with_password()] {
         let talk = Talk::new(&config, Link::Tcp)
             .client_bytes(STARTUP)
@@ -229,7 +229,7 @@ fn the_error_for_an_unexpected_message_names_it_and_the_expected_message() {
         }
         if !matches!(message, Auth::Ok) {
             let mut asked = talk().server(&Auth::CleartextPassword);
-            asked.said();
+            asked.sent();
             asked.server(&message).refused(unexpected(name, "AuthenticationOk"));
             let proven = talk().server_bytes(&sasl(&["SCRAM-SHA-256"]));
             let proven = proven.server_proves(verifier(), OfferedBinding::NotOffered);
@@ -237,7 +237,7 @@ fn the_error_for_an_unexpected_message_names_it_and_the_expected_message() {
         }
         if !matches!(message, Auth::Ok | Auth::SaslContinue(_)) {
             let mut begun = talk().server_bytes(&sasl(&["SCRAM-SHA-256"]));
-            begun.said();
+            begun.sent();
             begun.server(&message).refused(unexpected(name, "AuthenticationSASLContinue"));
         }
         talk().server(&Auth::Ok).server(&message).refused(unexpected(name, "ReadyForQuery"));

@@ -40,8 +40,8 @@ const PROOF: &[u8] = b"v=D4qVMev0EAn0iU3QhN8raQ/QauutPc+vp5Cv+OG62+A=";
 
 /// Returns whether this sequence of messages is valid so far, and whether the sequence is complete. This function follows the message flow
 /// in the manual, and shares no code with the state machine.
-fn may(said: &str, methods: &str) -> (bool, bool) {
-    let rest: String = said.chars().filter(|letter| *letter != 'n').collect();
+fn may(sent: &str, methods: &str) -> (bool, bool) {
+    let rest: String = sent.chars().filter(|letter| *letter != 'n').collect();
     let rest = rest.strip_prefix('v').unwrap_or(&rest);
     for (way, method) in [("o", 'o'), ("po", 'p'), ("mo", 'm'), ("scfo", 's')] {
         if !methods.contains(method) {
@@ -60,34 +60,34 @@ fn may(said: &str, methods: &str) -> (bool, bool) {
     (false, false)
 }
 
-fn replay<'c>(config: &'c Config, said: &str) -> Machine<'c> {
+fn replay<'c>(config: &'c Config, sent: &str) -> Machine<'c> {
     let handshake = Handshake::new(config, Link::Unix).expect("a valid configuration");
     let mut machine = Machine::new(handshake.nonce(nonce(CLIENT_NONCE)));
-    for letter in said.bytes() {
-        machine.hear(&word(letter), usize::MAX);
+    for letter in sent.bytes() {
+        machine.receive(&word(letter), usize::MAX);
     }
     machine
 }
 
 /// Appends every letter to the sequence so far, and compares the state machine with `may`. Recurses while the sequence is valid.
-fn explore(config: &Config, methods: &str, said: &mut String, depth: usize, seen: &mut (usize, usize)) {
+fn explore(config: &Config, methods: &str, sent: &mut String, depth: usize, seen: &mut (usize, usize)) {
     for letter in LETTERS.chars() {
-        said.push(letter);
-        let machine = replay(config, said);
-        let (alive, ready) = may(said, methods);
+        sent.push(letter);
+        let machine = replay(config, sent);
+        let (alive, ready) = may(sent, methods);
         let refused = matches!(machine.outcome, Some(Err(_)));
         assert_eq!(
             (!refused, machine.is_ready()),
             (alive, ready),
-            "{said:?} with {methods:?}: {:?}",
+            "{sent:?} with {methods:?}: {:?}",
             machine.outcome
         );
         seen.0 += 1;
         seen.1 += usize::from(ready);
         if alive && !ready && depth > 1 {
-            explore(config, methods, said, depth - 1, seen);
+            explore(config, methods, sent, depth - 1, seen);
         }
-        said.pop();
+        sent.pop();
     }
 }
 

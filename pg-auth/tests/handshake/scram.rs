@@ -94,13 +94,13 @@ fn the_client_sends_its_proof_before_it_reads_the_next_message() {
     let config = with_password();
     let both = [encoded(&goes_on(SERVER_FIRST)), encoded(&Auth::Ok)].concat();
     let mut talk = begun(&config).server_bytes(&both);
-    let said = talk.said();
-    assert_eq!(said[5..], *CLIENT_FINAL.as_bytes());
+    let sent = talk.sent();
+    assert_eq!(sent[5..], *CLIENT_FINAL.as_bytes());
     talk.refused(PeerError::Unproven);
 }
 
 #[test]
-fn the_iteration_count_has_a_cap_and_a_floor() {
+fn the_iteration_count_has_a_maximum_and_a_minimum() {
     let challenge = |count: &str| SERVER_FIRST.replace("i=4096", &format!("i={count}"));
     let config = with_password();
     for asked in [1_000_001, u32::MAX] {
@@ -123,7 +123,7 @@ fn the_iteration_count_has_a_cap_and_a_floor() {
         .server(&goes_on(&challenge("4097")))
         .refused(PolicyError::TooManyIterations { asked: 4097, max: 4096 });
     let mut talk = begun(&config).server(&goes_on(SERVER_FIRST));
-    assert_eq!(talk.said()[5..], *CLIENT_FINAL.as_bytes());
+    assert_eq!(talk.sent()[5..], *CLIENT_FINAL.as_bytes());
 }
 
 #[test]
@@ -152,17 +152,17 @@ fn the_error_of_a_server_inside_the_exchange_is_reported() {
 fn a_server_with_another_password_is_rejected() {
     let config = with_password();
     let other = Verifier::new(&"penciL".into(), b"sixteen bytes...".to_vec(), std::num::NonZeroU32::MIN);
-    // This server does not know the password. It cannot check the client's proof, and ignores the proof.
+    // This server does not have the password. It cannot check the client's proof, and ignores the proof.
     let mut talk = begun(&config).server(&goes_on("r=rOprNGfwEbeRWgbNEkqO%,s=c2l4dGVlbiBieXRlcy4uLg==,i=1"));
-    assert!(!talk.said().is_empty());
+    assert!(!talk.sent().is_empty());
     let server = pg_auth::scram::ServerFirst::new(other, nonce("%"), OfferedBinding::NotOffered);
-    let challenge = server.client_first(CLIENT_FIRST.as_bytes()).expect("it is well-formed");
+    let challenge = server.client_first(CLIENT_FIRST.as_bytes()).expect("the message is well-formed");
     assert_eq!(challenge.message(), b"r=rOprNGfwEbeRWgbNEkqO%,s=c2l4dGVlbiBieXRlcy4uLg==,i=1");
     // The signature that this server would send to a client with the same password as the server.
     let client =
         pg_auth::scram::ClientFirst::new(nonce(CLIENT_NONCE), pg_auth::scram::ChannelBinding::Unsupported);
     let challenged =
-        client.server_first(challenge.message(), Iterations::default()).expect("it is well-formed");
+        client.server_first(challenge.message(), Iterations::default()).expect("the message is well-formed");
     let last = challenged.clone().finish(&challenged.derivation(&"penciL".into()).run());
     let accepted = challenge.client_final(last.message()).expect("this client knows the password");
     talk.server(&Auth::SaslFinal(Secret(accepted.message()))).refused(scram_fault(

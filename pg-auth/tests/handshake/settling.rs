@@ -14,7 +14,7 @@ use crate::support::*;
 
 fn in_already(config: &pg_auth::Config) -> Talk<'_> {
     let mut talk = Talk::new(config, Link::Tcp);
-    talk.said();
+    talk.sent();
     talk.server(&Auth::Ok)
 }
 
@@ -46,7 +46,7 @@ fn the_negotiated_version_decides_the_length_of_the_key() {
     let config = user().protocol_versions(ProtocolVersion::V3_0, ProtocolVersion::V3_2);
     let talk = || {
         let mut talk = Talk::new(&config, Link::Tcp);
-        talk.said();
+        talk.sent();
         talk.server_bytes(b"v\0\0\0\x0c\0\x03\0\0\0\0\0\0").server(&Auth::Ok)
     };
     talk().server(&key(&[1; 32])).refused(PeerError::KeyLength(32));
@@ -96,12 +96,12 @@ fn notices_may_arrive_at_any_time_and_are_kept_in_order() {
     let config = with_password();
     let mut talk = Talk::new(&config, Link::Tcp).client_bytes(STARTUP).server_bytes(&notice("one"));
     talk = talk.server_bytes(&sasl(&["SCRAM-SHA-256"]));
-    talk.said();
+    talk.sent();
     talk = talk.server_bytes(&notice("two"));
     talk = talk.server(&Auth::SaslContinue(Secret(
         b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",
     )));
-    talk.said();
+    talk.sent();
     let session = talk
         .server_bytes(&notice("three"))
         .server(&Auth::SaslFinal(Secret(b"v=3HO6Qt1M4MKJrmlKaoOqLAI0/0TV0HZe7J9H3MBtSOg=")))
@@ -119,10 +119,10 @@ fn flood(message: impl Fn(u32) -> Vec<u8>) -> (u32, AuthError) {
     let config = user();
     let mut machine =
         Machine::new(pg_auth::Handshake::new(&config, Link::Tcp).expect("a valid configuration"));
-    machine.said();
-    machine.hear(&encoded(&Auth::Ok), usize::MAX);
+    machine.sent();
+    machine.receive(&encoded(&Auth::Ok), usize::MAX);
     for count in 0..1_000_000 {
-        machine.hear(&message(count), usize::MAX);
+        machine.receive(&message(count), usize::MAX);
         if let Some(outcome) = machine.outcome {
             return (count, outcome.expect_err("ReadyForQuery was not sent"));
         }
@@ -165,13 +165,13 @@ fn a_parameter_may_be_reported_any_number_of_times() {
     let config = user();
     let mut machine =
         Machine::new(pg_auth::Handshake::new(&config, Link::Tcp).expect("a valid configuration"));
-    machine.said();
-    machine.hear(&encoded(&Auth::Ok), usize::MAX);
+    machine.sent();
+    machine.receive(&encoded(&Auth::Ok), usize::MAX);
     let batch = encoded(&parameter("search_path", "public")).repeat(1000);
     for _ in 0..300 {
-        machine.hear(&batch, usize::MAX);
+        machine.receive(&batch, usize::MAX);
     }
-    machine.hear(&encoded(&READY), usize::MAX);
+    machine.receive(&encoded(&READY), usize::MAX);
     let session = machine.outcome.expect("the conversation has ended").expect("a session");
     assert_eq!(session.parameters.len(), 1);
 }
@@ -252,7 +252,7 @@ fn an_error_response_ends_every_state_and_keeps_all_fields() {
                 3 => talk.server(&Auth::Ok),
                 _ => talk,
             };
-            talk.said();
+            talk.sent();
         }
         let error = talk.server(&response).error();
         let AuthError::Server(Refusal::Response(response)) = &error else { panic!("{error:?}") };
@@ -313,9 +313,9 @@ fn bytes_after_ready_for_query_stay_in_the_inbox() {
     let config = user();
     let mut machine =
         Machine::new(pg_auth::Handshake::new(&config, Link::Tcp).expect("a valid configuration"));
-    machine.said();
+    machine.sent();
     let stream = [encoded(&Auth::Ok), encoded(&READY), b"A\0\0\0".to_vec()].concat();
-    machine.hear(&stream, usize::MAX);
+    machine.receive(&stream, usize::MAX);
     assert!(machine.is_ready());
     assert_eq!(machine.inbox.peek(), b"A\0\0\0");
 }

@@ -39,7 +39,7 @@ pub(crate) fn verifier() -> Verifier {
 }
 
 pub(crate) fn nonce(text: &str) -> Nonce {
-    text.parse().expect("it is printable")
+    text.parse().expect("the nonce is printable")
 }
 
 pub(crate) fn parameter(name: &'static str, value: &'static str) -> ParameterStatus<'static> {
@@ -48,7 +48,7 @@ pub(crate) fn parameter(name: &'static str, value: &'static str) -> ParameterSta
 
 pub(crate) fn encoded(message: &impl Message) -> Vec<u8> {
     let mut bytes = Vec::new();
-    message.encode(&mut bytes).expect("it can be sent");
+    message.encode(&mut bytes).expect("the message can be encoded");
     bytes
 }
 
@@ -81,7 +81,7 @@ impl<'c> Machine<'c> {
     }
 
     /// Receives the server's bytes, in pieces of `piece` bytes.
-    pub(crate) fn hear(&mut self, bytes: &[u8], piece: usize) {
+    pub(crate) fn receive(&mut self, bytes: &[u8], piece: usize) {
         for piece in bytes.chunks(piece) {
             if self.outcome.is_none() {
                 self.inbox.extend(piece);
@@ -108,11 +108,11 @@ impl<'c> Machine<'c> {
     }
 
     /// The bytes that the client has sent since the last call.
-    pub(crate) fn said(&mut self) -> Vec<u8> {
-        self.outbox.commit().expect("it can be sent");
-        let said = self.outbox.pending().to_vec();
-        self.outbox.sent(said.len());
-        said
+    pub(crate) fn sent(&mut self) -> Vec<u8> {
+        self.outbox.commit().expect("the message can be encoded");
+        let sent = self.outbox.pending().to_vec();
+        self.outbox.sent(sent.len());
+        sent
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -156,16 +156,16 @@ impl<'c> Talk<'c> {
 
     /// The bytes that the client has sent since the last call.
     #[track_caller]
-    pub(crate) fn said(&mut self) -> Vec<u8> {
-        let said = self.whole.said();
-        assert_eq!(self.bytewise.said(), said, "single bytes lead to another answer");
-        said
+    pub(crate) fn sent(&mut self) -> Vec<u8> {
+        let sent = self.whole.sent();
+        assert_eq!(self.bytewise.sent(), sent, "single bytes lead to another answer");
+        sent
     }
 
     #[track_caller]
     pub(crate) fn client_bytes(mut self, expected: &[u8]) -> Self {
-        let said = self.said();
-        assert_eq!(said.escape_ascii().to_string(), expected.escape_ascii().to_string());
+        let sent = self.sent();
+        assert_eq!(sent.escape_ascii().to_string(), expected.escape_ascii().to_string());
         self.check();
         self
     }
@@ -201,8 +201,8 @@ impl<'c> Talk<'c> {
     #[track_caller]
     pub(crate) fn server_bytes(mut self, bytes: &[u8]) -> Self {
         assert!(self.whole.outcome.is_none(), "it is over: {:?}", self.whole.outcome);
-        self.whole.hear(bytes, usize::MAX);
-        self.bytewise.hear(bytes, 1);
+        self.whole.receive(bytes, usize::MAX);
+        self.bytewise.receive(bytes, 1);
         self.check();
         self
     }
@@ -218,13 +218,13 @@ impl<'c> Talk<'c> {
     /// Runs the SCRAM exchange with a server that has this verifier, up to the message before AuthenticationOk.
     #[track_caller]
     pub(crate) fn server_proves(mut self, verifier: Verifier, offered: OfferedBinding) -> Self {
-        let body = self.said();
+        let body = self.sent();
         let first =
             SaslInitialResponse::decode(&body[5..]).expect("the client begins").data.expect("with data");
         let server = ServerFirst::new(verifier, nonce(SERVER_NONCE), offered);
         let challenge = server.client_first(first.0).expect("a valid client-first-message");
         self = self.server(&Authentication::SaslContinue(Secret(challenge.message())));
-        let body = self.said();
+        let body = self.sent();
         let accepted = challenge.client_final(&body[5..]).expect("the client knows the password");
         self.server(&Authentication::SaslFinal(Secret(accepted.message())))
     }
@@ -247,7 +247,7 @@ impl<'c> Talk<'c> {
     /// Returns the session. Checks that the client has sent nothing more.
     #[track_caller]
     pub(crate) fn session(mut self) -> Session {
-        assert_eq!(self.said(), b"");
+        assert_eq!(self.sent(), b"");
         self.whole.outcome.expect("the conversation has ended").expect("a session")
     }
 
@@ -262,7 +262,7 @@ impl<'c> Talk<'c> {
     /// Checks that the conversation ends with this error, and that the client has sent nothing after the message that caused it.
     #[track_caller]
     pub(crate) fn refused(mut self, expected: impl Into<AuthError>) {
-        assert_eq!(self.said().escape_ascii().to_string(), "");
+        assert_eq!(self.sent().escape_ascii().to_string(), "");
         let outcome = self.whole.outcome.map(|outcome| outcome.map(|_| "a session"));
         assert_eq!(outcome, Some(Err(expected.into())));
     }
@@ -270,7 +270,7 @@ impl<'c> Talk<'c> {
     /// Checks that the conversation ends with an error with this text.
     #[track_caller]
     pub(crate) fn fails(mut self, expected: &str) {
-        assert_eq!(self.said().escape_ascii().to_string(), "");
+        assert_eq!(self.sent().escape_ascii().to_string(), "");
         let error = self.whole.outcome.expect("the conversation has ended").expect_err("an error");
         assert_eq!(error.to_string(), expected);
     }

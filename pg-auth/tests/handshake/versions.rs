@@ -18,8 +18,8 @@ fn asking(min: ProtocolVersion, max: ProtocolVersion) -> Config {
 
 fn talk(config: &Config) -> Talk<'_> {
     let mut talk = Talk::new(config, Link::Tcp);
-    let said = talk.said();
-    assert_eq!(said[4..8], config.max_protocol_version.0.to_be_bytes());
+    let sent = talk.sent();
+    assert_eq!(sent[4..8], config.max_protocol_version.0.to_be_bytes());
     talk
 }
 
@@ -142,10 +142,10 @@ fn a_negotiation_after_the_start_of_authentication_is_rejected() {
     };
     refused(talk(&config).server(&Auth::Ok), "ReadyForQuery");
     let mut asked = talk(&config).server(&Auth::Md5Password { salt: [0; 4] });
-    asked.said();
+    asked.sent();
     refused(asked, "AuthenticationOk");
     let mut asked = talk(&config).server_bytes(&sasl(&["SCRAM-SHA-256"]));
-    asked.said();
+    asked.sent();
     refused(asked, "AuthenticationSASLContinue");
 }
 

@@ -31,19 +31,19 @@ pub(crate) enum Method {
 #[derive(Debug)]
 pub(crate) struct Server {
     method: Method,
-    heard: Vec<u8>,
+    received: Vec<u8>,
     started: bool,
     challenge: Option<ServerChallenge>,
 }
 
 impl Server {
     pub(crate) fn new(method: Method) -> Self {
-        Self { method, heard: Vec::new(), started: false, challenge: None }
+        Self { method, received: Vec::new(), started: false, challenge: None }
     }
 
     /// Receives bytes, and returns the messages with which the server answers.
-    pub(crate) fn hear(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
-        self.heard.extend_from_slice(bytes);
+    pub(crate) fn receive(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        self.received.extend_from_slice(bytes);
         let mut answers = Vec::new();
         if let Method::Canned(words) = &mut self.method {
             return words.pop_front().into_iter().collect();
@@ -57,12 +57,12 @@ impl Server {
 
     fn next(&mut self) -> Option<Vec<u8>> {
         let head = if self.started { 5 } else { 4 };
-        let length = self.heard.get(head - 4..head)?;
+        let length = self.received.get(head - 4..head)?;
         let whole = head - 4 + usize::try_from(u32::from_be_bytes(length.try_into().ok()?)).ok()?;
-        if self.heard.len() < whole {
+        if self.received.len() < whole {
             return None;
         }
-        Some(self.heard.drain(..whole).skip(head).collect())
+        Some(self.received.drain(..whole).skip(head).collect())
     }
 
     fn asks(&self) -> Vec<Vec<u8>> {
@@ -115,32 +115,32 @@ pub(crate) const DENIED: &[u8] = b"E\0\0\0\x22SFATAL\0C28P01\0Mgo away, user\0\0
 
 /// The limits, faults and delays of a test stream.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Manners {
+pub(crate) struct Conditions {
     /// Number of bytes that can be read before the stream ends.
-    pub(crate) comes: usize,
+    pub(crate) readable: usize,
     /// Number of bytes that can be written before writing fails.
-    pub(crate) goes: usize,
+    pub(crate) writable: usize,
     /// Bytes that the client can still read after its write has failed.
-    pub(crate) last_words: &'static [u8],
+    pub(crate) last_bytes: &'static [u8],
     /// Maximum number of bytes in one read or write.
     pub(crate) piece: usize,
     /// Whether every other call returns `Pending`, beginning with the first call.
-    pub(crate) hesitates: bool,
+    pub(crate) is_slow: bool,
     /// Whether flushing waits until all bytes from the server have been read.
-    pub(crate) holds_back: bool,
+    pub(crate) flush_waits: bool,
     /// Whether writing waits until all bytes from the server have been read.
-    pub(crate) is_full: bool,
+    pub(crate) write_waits: bool,
 }
 
-impl Manners {
+impl Conditions {
     pub(crate) const GOOD: Self = Self {
-        comes: usize::MAX,
-        goes: usize::MAX,
-        last_words: b"",
+        readable: usize::MAX,
+        writable: usize::MAX,
+        last_bytes: b"",
         piece: usize::MAX,
-        hesitates: false,
-        holds_back: false,
-        is_full: false,
+        is_slow: false,
+        flush_waits: false,
+        write_waits: false,
     };
 }
 
@@ -148,18 +148,18 @@ impl Manners {
 #[derive(Debug)]
 pub(crate) struct Wire {
     server: Server,
-    manners: Manners,
+    conditions: Conditions,
     /// Bytes that the server has sent and the client has not read yet.
     coming: VecDeque<u8>,
-    /// For reads and for writes: whether the last call returned `Pending` because of `hesitates`.
-    hesitated: [bool; 2],
-    pub(crate) heard: Vec<u8>,
+    /// For reads and for writes: whether the last call returned `Pending` because of `is_slow`.
+    was_pending: [bool; 2],
+    pub(crate) received: Vec<u8>,
 }
 
 impl Wire {
-    pub(crate) fn new(method: Method, manners: Manners) -> Self {
+    pub(crate) fn new(method: Method, conditions: Conditions) -> Self {
         let server = Server::new(method);
-        Self { server, manners, coming: VecDeque::new(), hesitated: [false; 2], heard: Vec::new() }
+        Self { server, conditions, coming: VecDeque::new(), was_pending: [false; 2], received: Vec::new() }
     }
 
     /// Lets the server send bytes without a request.
@@ -170,16 +170,16 @@ impl Wire {
 
     /// Whether there are bytes to read before the end of the stream.
     fn is_waiting(&self) -> bool {
-        !self.coming.is_empty() && self.manners.comes > 0
+        !self.coming.is_empty() && self.conditions.readable > 0
     }
 
     fn hesitate(&mut self, direction: usize, cx: &mut Context<'_>) -> bool {
-        let hesitated = &mut self.hesitated[direction];
-        *hesitated = self.manners.hesitates && !*hesitated;
-        if *hesitated {
+        let was_pending = &mut self.was_pending[direction];
+        *was_pending = self.conditions.is_slow && !*was_pending;
+        if *was_pending {
             cx.waker().wake_by_ref();
         }
-        *hesitated
+        *was_pending
     }
 }
 
@@ -191,18 +191,19 @@ impl Source for Wire {
         if self.hesitate(READING, cx) {
             return Poll::Pending;
         }
-        let count = space.len().min(self.manners.piece).min(self.coming.len()).min(self.manners.comes);
+        let count =
+            space.len().min(self.conditions.piece).min(self.coming.len()).min(self.conditions.readable);
         if count == 0 {
             // There is nothing to read. If the stream has not ended, the next bytes arrive after a write of the client.
-            if self.manners.comes > 0 {
+            if self.conditions.readable > 0 {
                 return Poll::Pending;
             }
             cx.waker().wake_by_ref();
             return Poll::Ready(Ok(0));
         }
         space.iter_mut().zip(self.coming.drain(..count)).for_each(|(space, byte)| *space = byte);
-        self.manners.comes -= count;
-        if self.coming.is_empty() && (self.manners.holds_back || self.manners.is_full) {
+        self.conditions.readable -= count;
+        if self.coming.is_empty() && (self.conditions.flush_waits || self.conditions.write_waits) {
             cx.waker().wake_by_ref();
         }
         Poll::Ready(Ok(count))
@@ -211,23 +212,23 @@ impl Source for Wire {
 
 impl Sink for Wire {
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.hesitate(WRITING, cx) || self.manners.is_full && self.is_waiting() {
+        if self.hesitate(WRITING, cx) || self.conditions.write_waits && self.is_waiting() {
             return Poll::Pending;
         }
-        if self.manners.goes == 0 {
-            self.coming.extend(std::mem::take(&mut self.manners.last_words));
-            self.manners.comes = self.manners.comes.min(self.coming.len());
+        if self.conditions.writable == 0 {
+            self.coming.extend(std::mem::take(&mut self.conditions.last_bytes));
+            self.conditions.readable = self.conditions.readable.min(self.coming.len());
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let count = bytes.len().min(self.manners.piece).min(self.manners.goes);
-        self.manners.goes -= count;
-        self.heard.extend_from_slice(&bytes[..count]);
-        self.coming.extend(self.server.hear(&bytes[..count]).concat());
+        let count = bytes.len().min(self.conditions.piece).min(self.conditions.writable);
+        self.conditions.writable -= count;
+        self.received.extend_from_slice(&bytes[..count]);
+        self.coming.extend(self.server.receive(&bytes[..count]).concat());
         Poll::Ready(Ok(count))
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.hesitate(WRITING, cx) || self.manners.holds_back && self.is_waiting() {
+        if self.hesitate(WRITING, cx) || self.conditions.flush_waits && self.is_waiting() {
             return Poll::Pending;
         }
         Poll::Ready(Ok(()))

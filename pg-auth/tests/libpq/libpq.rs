@@ -72,10 +72,10 @@ fn run(library: &str, mode: &[&str], lines: String) -> Vec<Answer> {
         .expect("python3 can be started");
     let mut stdin = python.stdin.take().expect("a pipe");
     let writer = thread::spawn(move || stdin.write_all(lines.as_bytes()));
-    let output = python.wait_with_output().expect("it ends");
-    writer.join().expect("it does not panic").expect("all strings can be written");
+    let output = python.wait_with_output().expect("the program ends");
+    writer.join().expect("the thread does not panic").expect("all strings can be written");
     assert!(output.status.success(), "python3 with {path}: {}", output.status);
-    String::from_utf8(output.stdout).expect("it is ASCII").lines().map(answer).collect()
+    String::from_utf8(output.stdout).expect("the text is ASCII").lines().map(answer).collect()
 }
 
 fn answer(line: &str) -> Answer {
@@ -98,6 +98,6 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn unhex(text: &str) -> Vec<u8> {
-    let digits = text.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).expect("it is ASCII"));
+    let digits = text.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).expect("the text is ASCII"));
     digits.map(|pair| u8::from_str_radix(pair, 16).expect("two digits")).collect()
 }

@@ -18,12 +18,12 @@ fn server_refusal(outcome: &Outcome) -> String {
 }
 
 #[track_caller]
-fn refused(outcome: &Outcome, fault: ScramFault, told: &str) {
+fn refused(outcome: &Outcome, fault: ScramFault, client_error: &str) {
     let AuthError::Peer(PeerError::Scram { fault: found, .. }) = outcome.reason() else {
         panic!("{:?}", outcome.server);
     };
     assert_eq!(*found, fault);
-    assert_eq!(server_refusal(outcome), told);
+    assert_eq!(server_refusal(outcome), client_error);
 }
 
 #[test]
@@ -38,10 +38,10 @@ fn both_sides_bind_to_a_certificate_with_any_signature_algorithm() {
                 .client(|client| client.server_certificate(&certificate))
                 .server(|server| server.server_certificate(&certificate))
                 .run(scram);
-            let session = outcome.client.expect("it is the same certificate");
+            let session = outcome.client.expect("both sides have the same certificate");
             assert!(session.channel_bound, "{name}");
             assert_eq!(session.auth_method, AuthMethod::ScramSha256);
-            let login = outcome.server.expect("it is the same certificate");
+            let login = outcome.server.expect("both sides have the same certificate");
             assert!(login.channel_bound);
             assert_eq!(login.auth_method, AuthMethod::ScramSha256);
         }
@@ -98,14 +98,14 @@ fn a_server_without_channel_binding_accepts_a_client_that_supports_it() {
             .run(scram);
         assert!(!outcome.client.expect("binding is not required").channel_bound);
         let flag: &[u8] = if mode == BindingMode::Prefer { b"y,,n=" } else { b"n,,n=" };
-        assert!(outcome.said.windows(5).any(|window| window == flag));
+        assert!(outcome.sent.windows(5).any(|window| window == flag));
     }
     let config = alice().channel_binding(BindingMode::Require);
     let outcome = Pair::new(&config, Link::Tls)
         .client(|client| client.server_certificate(&certificate("rsa-sha256")))
         .run(scram);
     assert_eq!(outcome.client.err(), Some(PolicyError::ChannelBinding.into()));
-    assert!(!outcome.said.contains(&b'p'), "the client sent no SASL message");
+    assert!(!outcome.sent.contains(&b'p'), "the client sent no SASL message");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_client_logs_in_without_binding_if_it_is_disabled_or_the_certificate_unknown
             .run(scram);
         assert!(!outcome.client.expect("binding is not required").channel_bound);
         assert!(!outcome.server.expect("binding is not required").channel_bound);
-        assert!(outcome.said.windows(5).any(|window| window == b"n,,n="));
+        assert!(outcome.sent.windows(5).any(|window| window == b"n,,n="));
     }
 }
 
@@ -142,7 +142,7 @@ fn a_certificate_without_a_hash_is_an_error_only_if_binding_is_required() {
     }
     let config = alice().channel_binding(BindingMode::Require);
     let outcome = Pair::new(&config, Link::Tls).client(|client| client.server_certificate(b"PEM")).run(scram);
-    assert!(outcome.told().contains("not X.509 in DER"), "{}", outcome.told());
+    assert!(outcome.client_error().contains("not X.509 in DER"), "{}", outcome.client_error());
 }
 
 /// The server's errors for each invalid flag. This project's client sends only valid flags, so the test replaces the client's message on
@@ -157,10 +157,10 @@ fn a_flag_that_does_not_match_the_mechanism_is_rejected() {
             .server(|server| server.server_certificate(&certificate("rsa-sha256")))
     };
     let first = |mechanism: &str, data: &str| {
-        let length = u32::try_from(data.len()).expect("it is short").to_be_bytes();
+        let length = u32::try_from(data.len()).expect("the length fits into 32 bits").to_be_bytes();
         message(b'p', &[mechanism.as_bytes(), b"\0", &length, data.as_bytes()].concat())
     };
-    for (mechanism, data, fault, told) in [
+    for (mechanism, data, fault, client_error) in [
         ("SCRAM-SHA-256-PLUS", "n,,n=,r=abc", ScramFault::Binding, malformed),
         ("SCRAM-SHA-256-PLUS", "y,,n=,r=abc", ScramFault::Binding, malformed),
         (
@@ -197,7 +197,7 @@ fn a_flag_that_does_not_match_the_mechanism_is_rejected() {
         ),
     ] {
         let lie = |bytes: Vec<u8>| if bytes.starts_with(b"p") { first(mechanism, data) } else { bytes };
-        refused(&bound().towards_server(lie).run(scram), fault, told);
+        refused(&bound().towards_server(lie).run(scram), fault, client_error);
     }
     for mechanism in ["SCRAM-SHA-1", "scram-sha-256", "", "OAUTHBEARER"] {
         let lie =

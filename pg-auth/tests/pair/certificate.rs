@@ -49,7 +49,7 @@ fn other_users_are_rejected_with_postgresqls_errors() {
         ] {
             let outcome = login("alice", reported, &whose);
             assert_eq!(*outcome.reason(), ClientError::NoCertificate.into());
-            assert_eq!(outcome.told(), "FATAL 28000: connection requires a valid client certificate");
+            assert_eq!(outcome.client_error(), "FATAL 28000: connection requires a valid client certificate");
         }
     }
     for (user, name, whose) in [
@@ -63,7 +63,7 @@ fn other_users_are_rejected_with_postgresqls_errors() {
         let outcome = login(user, Some(tls(Some(certificate(name)), true)), &whose);
         assert!(matches!(outcome.reason(), AuthError::Denied | AuthError::Certificate(_)));
         assert_eq!(
-            outcome.told(),
+            outcome.client_error(),
             format!("FATAL 28000: certificate authentication failed for user \"{user}\"")
         );
     }

@@ -79,7 +79,7 @@ fn another_principal_or_no_principal_is_rejected() {
     for principal in [Some("bob@EXAMPLE.COM"), Some("alice@OTHER.COM"), Some("alice"), None] {
         let outcome = run(&config, server(1, principal));
         assert_eq!(*outcome.reason(), AuthError::Denied);
-        assert_eq!(outcome.told(), "FATAL 28000: GSSAPI authentication failed for user \"alice\"");
+        assert_eq!(outcome.client_error(), "FATAL 28000: GSSAPI authentication failed for user \"alice\"");
     }
 }
 
@@ -99,7 +99,7 @@ fn the_error_of_the_library_is_reported_on_its_own_side() {
         .towards_server(lie)
         .run(server(2, ALICE));
     assert!(matches!(outcome.reason(), AuthError::Plugin(_)));
-    assert_eq!(outcome.told(), "FATAL 28000: GSSAPI authentication failed for user \"alice\"");
+    assert_eq!(outcome.client_error(), "FATAL 28000: GSSAPI authentication failed for user \"alice\"");
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn policy_is_checked_before_the_first_token_is_sent() {
     ] {
         let outcome = run(&config, server(1, ALICE));
         assert_eq!(outcome.client.err(), Some(error.into()));
-        assert!(!outcome.said.contains(&b'p'));
+        assert!(!outcome.sent.contains(&b'p'));
     }
     let config = Config::new("alice").gss(client(1)).channel_binding(BindingMode::Require);
     let outcome = Pair::new(&config, Link::Tls).run(server(1, ALICE));
@@ -162,7 +162,7 @@ fn sspi_is_the_same_exchange_with_another_code() {
         assert!(target.sspi);
         Ok(Box::new(Counting { next: 0, last: 2, principal: None }))
     });
-    let config = Config::new("alice").gss(gss).require_auth("sspi".parse().expect("it is a list"));
+    let config = Config::new("alice").gss(gss).require_auth("sspi".parse().expect("the list is valid"));
     let outcome = Pair::new(&config, Link::Tcp)
         .client(|client| client.host("db.example"))
         .towards_client(sspi)
@@ -174,9 +174,9 @@ fn sspi_is_the_same_exchange_with_another_code() {
 fn an_endless_exchange_is_ended() {
     let config = Config::new("alice").gss(client(200));
     let outcome = run(&config, server(200, ALICE));
-    let client = outcome.client.expect_err("there is no end");
+    let client = outcome.client.expect_err("the exchange does not end");
     // The client or the server may be the first to reach the limit. Its peer then receives an error, or no further message.
-    match outcome.server.expect_err("there is no end") {
+    match outcome.server.expect_err("the exchange does not end") {
         AuthError::Client(error) => assert_eq!(error, ClientError::EndlessGss),
         _ => assert_eq!(client, PeerError::EndlessGss.into()),
     }

@@ -72,8 +72,8 @@ fn an_invalid_token_is_rejected_with_the_document_and_the_servers_error() {
 fn a_client_without_a_token_asks_for_the_document_and_tries_again() {
     let config = alice_with(after_discovery("good"));
     let first = Pair::new(&config, Link::Tls).run(wants("good"));
-    assert!(first.said.windows(8).any(|window| window == b"\x01auth=\x01\x01"));
-    assert!(!first.said.windows(4).any(|window| window == b"good"));
+    assert!(first.sent.windows(8).any(|window| window == b"\x01auth=\x01\x01"));
+    assert!(!first.sent.windows(4).any(|window| window == b"good"));
     let document: Discovery =
         first.client.expect_err("no token was sent").discovery().cloned().expect("a document");
     let second = Pair::new(&config, Link::Tls).client(|client| client.discovery(document)).run(wants("good"));
@@ -105,7 +105,7 @@ fn the_error_of_a_source_is_reported_and_nothing_is_sent() {
     let error = outcome.client.expect_err("there is no token");
     assert_eq!(error.to_string(), "the token source failed");
     assert_eq!(std::error::Error::source(&error).expect("a cause").to_string(), "the issuer is down");
-    assert!(!outcome.said.contains(&b'p'));
+    assert!(!outcome.sent.contains(&b'p'));
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_token_is_sent_over_tls_or_locally_if_the_caller_allows_it() {
         let pair =
             Pair::new(&config, link).client(|client| if loopback { client.loopback() } else { client });
         let outcome = pair.run(wants("good"));
-        assert_eq!(outcome.client.is_ok(), outcome.said.windows(4).any(|window| window == b"good"));
+        assert_eq!(outcome.client.is_ok(), outcome.sent.windows(4).any(|window| window == b"good"));
         outcome.client.err()
     };
     let refused = Some(PolicyError::TokenInClear.into());
@@ -141,7 +141,7 @@ fn policy_is_checked_before_a_token_is_sent() {
     ] {
         let outcome = Pair::new(&config, Link::Tls).run(wants("good"));
         assert_eq!(outcome.client.err(), Some(error.into()));
-        assert!(!outcome.said.contains(&b'p'));
+        assert!(!outcome.sent.contains(&b'p'));
     }
 }
 
@@ -203,7 +203,7 @@ fn an_unreadable_document_is_an_error() {
 fn malformed_messages_of_the_mechanism_are_rejected() {
     let config = alice_with(at_once("good"));
     let first = |data: &[u8]| {
-        let length = u32::try_from(data.len()).expect("it is short").to_be_bytes();
+        let length = u32::try_from(data.len()).expect("the length fits into 32 bits").to_be_bytes();
         message(b'p', &[b"OAUTHBEARER\0", &length[..], data].concat())
     };
     for (data, fault) in [
@@ -215,7 +215,7 @@ fn malformed_messages_of_the_mechanism_are_rejected() {
         let lie = |bytes: Vec<u8>| if bytes.starts_with(b"p") { first(data) } else { bytes };
         let outcome = Pair::new(&config, Link::Tls).towards_server(lie).run(wants("good"));
         assert_eq!(*outcome.reason(), ClientError::OAuth(fault).into());
-        assert_eq!(outcome.told(), "FATAL 08P01: malformed OAUTHBEARER message");
+        assert_eq!(outcome.client_error(), "FATAL 08P01: malformed OAUTHBEARER message");
     }
     // The client acknowledges a failure with one byte; two bytes are an error.
     let config = alice_with(at_once("bad"));

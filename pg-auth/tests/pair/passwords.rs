@@ -23,10 +23,10 @@ fn all(password: &str) -> Vec<Credentials> {
 fn the_right_password_logs_in_by_every_method() {
     for nth in 0..5 {
         let outcome = pair(&alice(), Link::Unix, |_| all("s3cret").remove(nth));
-        let session = outcome.client.expect("it is the right password");
+        let session = outcome.client.expect("the password is right");
         assert_eq!(session.parameters.get("server_version"), Some("18.0"));
         assert_eq!(session.cancel_key.expect("a key").pid(), 7);
-        let login = outcome.server.expect("it is the right password");
+        let login = outcome.server.expect("the password is right");
         assert_eq!(login.startup.database(), "alice", "the default is the user's name");
         assert_eq!(login.keys.is_some(), nth == 4);
     }
@@ -60,7 +60,7 @@ fn trust_accepts_and_reject_rejects_every_user() {
 #[test]
 fn the_keys_of_a_finished_exchange_log_in_without_the_password() {
     let scram = |_: &[u8]| Credentials::Scram(verifier("s3cret"));
-    let login = pair(&alice(), Link::Tcp, scram).server.expect("it is the right password");
+    let login = pair(&alice(), Link::Tcp, scram).server.expect("the password is right");
     let pooler = Config::new("alice").auth(AuthenticationMode::ScramKeys(login.keys.expect("after SCRAM")));
     assert!(pair(&pooler, Link::Tcp, scram).client.is_ok());
     let other = |_: &[u8]| {
@@ -125,7 +125,7 @@ fn an_empty_password_is_rejected_before_it_is_checked() {
         let config = alice();
         let outcome = Pair::new(&config, Link::Unix).towards_server(empty).run(|_| all("").remove(nth));
         assert_eq!(*outcome.reason(), ClientError::EmptyPassword.into(), "{nth}");
-        assert_eq!(outcome.told(), "FATAL 28P01: empty password returned by client");
+        assert_eq!(outcome.client_error(), "FATAL 28P01: empty password returned by client");
     }
 }
 
@@ -168,7 +168,7 @@ fn salts_for_md5_are_random_bytes() {
 #[test]
 fn a_mock_challenge_is_as_long_as_that_of_a_real_user() {
     let config = alice();
-    let iterations = std::num::NonZeroU32::new(100).expect("it is not zero");
+    let iterations = std::num::NonZeroU32::new(100).expect("the number is not zero");
     for length in [8, 16, 24, 32] {
         let mut challenges = Vec::new();
         for known in [true, false] {
@@ -190,7 +190,7 @@ fn a_mock_challenge_is_as_long_as_that_of_a_real_user() {
 
 #[test]
 fn a_request_for_a_forbidden_method_is_not_answered() {
-    let negative = alice().require_auth("!password,!md5".parse().expect("it is a list"));
+    let negative = alice().require_auth("!password,!md5".parse().expect("the list is valid"));
     for nth in 0..5 {
         let outcome = pair(&negative, Link::Unix, |_| all("s3cret").remove(nth));
         if nth == 4 {
@@ -198,6 +198,6 @@ fn a_request_for_a_forbidden_method_is_not_answered() {
             continue;
         }
         assert!(matches!(outcome.client, Err(AuthError::Policy(PolicyError::Method(_)))), "{nth}");
-        assert!(!outcome.said.contains(&b'p'), "only the start-up message was sent");
+        assert!(!outcome.sent.contains(&b'p'), "only the start-up message was sent");
     }
 }

@@ -16,13 +16,13 @@ pub(crate) struct Outcome {
     pub(crate) client: Result<Session, AuthError>,
     pub(crate) server: Result<Login, AuthError>,
     /// All bytes that the client has sent.
-    pub(crate) said: Vec<u8>,
+    pub(crate) sent: Vec<u8>,
 }
 
 impl Outcome {
     /// The text of the client's error. Fails if the client has logged in.
     #[track_caller]
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn client_error(&self) -> String {
         self.client.as_ref().expect_err("the client is in").to_string()
     }
 
@@ -78,7 +78,7 @@ impl<'c> Pair<'c> {
         let (mut client_in, mut client_out) = buffers(Limits::BACKEND);
         let (mut server_in, mut server_out) = buffers(Limits::FRONTEND);
         let (mut client_end, mut server_end) = (None, None);
-        let (mut derivations, mut said) = (0, Vec::new());
+        let (mut derivations, mut sent) = (0, Vec::new());
         for _ in 0..100 {
             if client_end.is_none() {
                 match client.step(&mut client_in, &mut client_out) {
@@ -101,7 +101,7 @@ impl<'c> Pair<'c> {
                 }
             }
             let bytes = taken(&mut client_out);
-            said.extend_from_slice(&bytes);
+            sent.extend_from_slice(&bytes);
             server_in.extend(&to_server(bytes));
             if server_end.is_none() {
                 match accept.step(&mut server_in, &mut server_out) {
@@ -118,7 +118,8 @@ impl<'c> Pair<'c> {
                     }
                     Ok(AcceptStep::Gss(job)) => accept.stepped(job.run()),
                     Ok(AcceptStep::Login(login)) => {
-                        let key = CancelKey::random(7, login.startup.version()).expect("there is entropy");
+                        let key = CancelKey::random(7, login.startup.version())
+                            .expect("the system has random bytes");
                         welcome([("server_version", "18.0")], Some(&key), &mut server_out);
                         server_end = Some(Ok(login));
                     }
@@ -142,7 +143,7 @@ impl<'c> Pair<'c> {
             derivations,
             client: client_end.unwrap_or(Err(AuthError::Entropy)),
             server: server_end.unwrap_or(Err(AuthError::Entropy)),
-            said,
+            sent,
         }
     }
 }
@@ -159,7 +160,7 @@ pub(crate) fn pair(config: &Config, link: Link, credentials: impl Fn(&[u8]) -> C
     match Handshake::new(config, link) {
         Ok(_) => Pair::new(config, link).run(credentials),
         Err(error) => {
-            Outcome { derivations: 0, client: Err(error), server: Err(AuthError::Denied), said: Vec::new() }
+            Outcome { derivations: 0, client: Err(error), server: Err(AuthError::Denied), sent: Vec::new() }
         }
     }
 }
@@ -188,6 +189,6 @@ pub(crate) fn replaced(bytes: Vec<u8>, old: &[u8], new: &[u8]) -> Vec<u8> {
 
 /// Encodes a message with this code and this body.
 pub(crate) fn message(code: u8, body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(body.len() + 4).expect("it is short");
+    let length = u32::try_from(body.len() + 4).expect("the length fits into 32 bits");
     [&[code][..], &length.to_be_bytes(), body].concat()
 }

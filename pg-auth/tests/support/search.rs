@@ -22,11 +22,11 @@ pub(crate) fn found(needles: &[Needle], window: &mut [u8]) -> Vec<String> {
     for line in maps.lines().filter(|line| line.contains(" rw")) {
         let (range, rest) = line.split_once(' ').expect("a range comes first");
         let (start, end) = range.split_once('-').expect("from and to");
-        let number = |hex| u64::from_str_radix(hex, 16).expect("it is hexadecimal");
+        let number = |hex| u64::from_str_radix(hex, 16).expect("the address is hexadecimal");
         let (mut at, end) = (number(start), number(end));
         while at < end {
             window.fill(0);
-            let length = window.len().min(usize::try_from(end - at).expect("it is an address"));
+            let length = window.len().min(usize::try_from(end - at).expect("the length fits into a usize"));
             let Ok(count) = memory.read_at(&mut window[..length], at) else { break };
             for (name, needle) in needles {
                 let place = offset(needle, &window[..count]).map(|offset| at + offset as u64);

@@ -40,8 +40,7 @@ impl NativeTlsAcceptor {
     /// this function on a thread of an executor, because reading files blocks the thread.
     ///
     /// # Errors
-    /// When a file cannot be read, when other users have access to the key file, or when the key does not belong to the first
-    /// certificate.
+    /// A file cannot be read, other users have access to the key file, or the key does not belong to the first certificate.
     pub fn from_pem_files(chain: impl AsRef<Path>, key: impl AsRef<Path>) -> io::Result<Self> {
         let (identity, certificate) =
             identity::read("server certificate", chain.as_ref(), key.as_ref(), None)?;
@@ -57,7 +56,7 @@ impl NativeTlsAcceptor {
     /// Performs the TLS handshake with a client.
     ///
     /// # Errors
-    /// When the handshake fails.
+    /// The handshake fails.
     pub async fn accept<S>(&self, stream: S) -> io::Result<Upgraded<TlsStream<S>>>
     where
         S: AsyncRead + AsyncWrite + Unpin,

@@ -32,7 +32,7 @@ impl Wanted {
     /// Takes the settings of a handshake from a request.
     ///
     /// # Errors
-    /// When the configuration requires a feature that `native-tls` does not have.
+    /// The configuration requires a feature that `native-tls` does not have.
     pub(super) fn new(request: &TlsRequest<'_>) -> io::Result<Self> {
         let config: &Config = request.config;
         let verification = match config.tls_verification().map_err(io::Error::other)? {

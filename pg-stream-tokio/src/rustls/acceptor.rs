@@ -43,7 +43,7 @@ impl RustlsAcceptor {
     /// authority in `client_roots` has signed the client's certificate, the handshake fails.
     ///
     /// # Errors
-    /// When the chain is empty, or the key does not belong to the first certificate.
+    /// The chain is empty, or the key does not belong to the first certificate.
     pub fn new(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
@@ -112,7 +112,7 @@ impl RustlsAcceptor {
     /// Performs the TLS handshake with a client. If the result contains a client certificate, the certificate has been verified.
     ///
     /// # Errors
-    /// When the handshake fails.
+    /// The handshake fails.
     pub async fn accept<S>(&self, stream: S) -> io::Result<Upgraded<TlsStream<S>>>
     where
         S: AsyncRead + AsyncWrite + Unpin,

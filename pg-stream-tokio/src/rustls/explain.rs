@@ -66,7 +66,7 @@ fn certificate(error: &CertificateError) -> String {
         }
         CertificateError::Revoked => "the certificate has been revoked (sslcrl)".into(),
         CertificateError::UnknownRevocationStatus => {
-            "no revocation list in sslcrl is of the certificate's issuer".into()
+            "sslcrl contains no revocation list of the certificate's issuer".into()
         }
         CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
             "the revocation list (sslcrl) has expired".into()
@@ -79,7 +79,7 @@ fn certificate(error: &CertificateError) -> String {
         }
         CertificateError::NotValidForName => "the certificate is for another name".into(),
         other if crate::rustls::verify::is_authority(other) => {
-            "the certificate is that of an authority, and sslrootcert does not hold it".into()
+            "the certificate belongs to an authority and is not in sslrootcert".into()
         }
         other => format!("the certificate is not accepted: {other:?}"),
     }
@@ -108,8 +108,8 @@ fn alert_sentence(alert: AlertDescription) -> String {
         | AlertDescription::CertificateExpired
         | AlertDescription::CertificateRevoked
         | AlertDescription::CertificateUnknown => ": the peer rejects this side's certificate",
-        AlertDescription::ProtocolVersion => ": the peer speaks none of the offered versions of TLS",
-        AlertDescription::NoApplicationProtocol => ": the peer does not speak PostgreSQL over TLS (ALPN)",
+        AlertDescription::ProtocolVersion => ": the peer supports none of the offered versions of TLS",
+        AlertDescription::NoApplicationProtocol => ": the peer does not support PostgreSQL over TLS (ALPN)",
         AlertDescription::HandshakeFailure => ": the peer has no cipher in common with this side",
         _ => "",
     };

@@ -95,7 +95,7 @@ impl Rustls {
     /// files. So do not call this method on a thread of an executor.
     ///
     /// # Errors
-    /// When a file cannot be read or used, or a setting is not supported.
+    /// A file cannot be read or used, or a setting is not supported.
     pub fn client_config(
         &self,
         request: &TlsRequest<'_>,

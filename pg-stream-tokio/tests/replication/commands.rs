@@ -43,9 +43,9 @@ fn show_returns_the_value_of_a_parameter() {
         let mut conn = walsender(server, Replication::Physical).await;
         assert_eq!(run(&mut conn, &Show("wal_level")).await.expect("a reply").value(), "logical");
         assert_eq!(run(&mut conn, &Show("WAL_segment_size")).await.expect("a reply").value(), "16MB");
-        let error = run(&mut conn, &Show("no such'parameter")).await.expect_err("there is none");
+        let error = run(&mut conn, &Show("no such'parameter")).await.expect_err("no such parameter exists");
         assert_eq!(sqlstate(error), SqlState::UNDEFINED_OBJECT);
-        let error = run(&mut conn, &Show("no.such")).await.expect_err("there is none");
+        let error = run(&mut conn, &Show("no.such")).await.expect_err("no such parameter exists");
         assert_eq!(sqlstate(error), SqlState::UNDEFINED_OBJECT);
     });
 }
@@ -110,7 +110,7 @@ fn physical_slots_are_created_read_and_dropped() {
         }
         let error = run(&mut conn, &CreateReplicationSlot::physical("it's (x)")).await;
         assert_eq!(sqlstate(error.expect_err("an invalid name")), SqlState::INVALID_NAME);
-        // The replication grammar has no form for a name with a double quote. Such a name must be a syntax error, and never two commands.
+        // In the replication grammar, a name cannot contain a double quote. The server must report a syntax error and run no command.
         let error = run(&mut conn, &CreateReplicationSlot::physical("x\" PHYSICAL \"")).await;
         assert_eq!(sqlstate(error.expect_err("an invalid name")), SqlState::SYNTAX_ERROR);
     });
@@ -130,8 +130,14 @@ fn logical_slots_are_created_altered_and_dropped() {
             let create = create.snapshot(snapshot);
             forms.push((create.to_string(), exported));
             forms.push((create.two_phase().to_string(), exported));
-            forms.push((create.temporary().legacy().expect("it exists").to_string(), exported));
-            forms.push((create.two_phase().legacy().expect("it exists").to_string(), exported));
+            forms.push((
+                create.temporary().legacy().expect("the old syntax has this form").to_string(),
+                exported,
+            ));
+            forms.push((
+                create.two_phase().legacy().expect("the old syntax has this form").to_string(),
+                exported,
+            ));
             if server.major >= 17 {
                 forms.push((create.failover().to_string(), exported));
             }
@@ -151,7 +157,7 @@ fn logical_slots_are_created_altered_and_dropped() {
         }
 
         for form in [create.snapshot(Snapshot::Use).to_string(), {
-            create.snapshot(Snapshot::Use).legacy().expect("it exists").to_string()
+            create.snapshot(Snapshot::Use).legacy().expect("the old syntax has this form").to_string()
         }] {
             run(&mut conn, &"begin isolation level repeatable read read only").await.expect("begun");
             let reply = run(&mut conn, &form).await.unwrap_or_else(|error| panic!("{form}: {error}"));
@@ -204,7 +210,7 @@ fn the_wal_is_streamed_and_the_server_answers_status_updates() {
             match message {
                 PrimaryMessage::XLogData(wal) => {
                     assert_eq!(wal.start, next, "pieces follow each other");
-                    let length = wal.data.0.len().try_into().expect("it fits");
+                    let length = wal.data.0.len().try_into().expect("the length fits into the type");
                     next = next.checked_add(length).expect("below the end");
                     assert!(next <= wal.end && wal.time.unix_micros().is_some_and(|time| time > 0));
                     let time = std::time::SystemTime::now().into();

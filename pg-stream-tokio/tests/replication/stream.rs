@@ -107,14 +107,15 @@ fn a_stream_resumes_at_the_position_that_was_declared_and_confirms_no_other() {
         stream.keep_alive_while(tokio::time::sleep(Duration::from_millis(500))).await;
         assert_eq!(confirmed(&mut session, name).await, created);
 
-        stream.set_flushed(first).expect("it was received");
+        stream.set_flushed(first).expect("the position was received");
         stream.report().await.expect("sent");
         wait_for(&mut session, name, first).await;
-        let error = stream.set_flushed(Lsn(second.0 + 0x100_0000)).expect_err("it was not received");
+        let error =
+            stream.set_flushed(Lsn(second.0 + 0x100_0000)).expect_err("the position was not received");
         assert!(error.received >= second);
 
         // Ending the stream reports a position that has not been reported yet.
-        stream.set_flushed(second).expect("it was received");
+        stream.set_flushed(second).expect("the position was received");
         let mut conn = stream.finish().await.expect("a clean end").connection;
         assert_eq!(confirmed(&mut session, name).await, second);
         assert!(run(&mut conn, &IdentifySystem).await.is_ok(), "the connection takes commands again");
@@ -242,11 +243,11 @@ fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
         );
         // This work blocks a thread, but not the thread of the stream.
         let work = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(6)));
-        stream.keep_alive_while(work).await.expect("it ends");
+        stream.keep_alive_while(work).await.expect("the work ends");
 
         let (ids, end) = transaction(&mut stream).await;
         assert_eq!(ids.len(), 40_000);
-        stream.set_flushed(end).expect("it was received");
+        stream.set_flushed(end).expect("the position was received");
         stream.finish().await.expect("a clean end");
         assert_eq!(confirmed(&mut session, name).await, end);
         tear_down(&mut session, name).await;
@@ -316,7 +317,7 @@ fn the_wal_is_streamed_without_a_gap() {
         }
         let received = stream.status().received();
         assert_eq!(received.bytes_since(start), Some(bytes as u64));
-        stream.set_flushed(received).expect("it was received");
+        stream.set_flushed(received).expect("the position was received");
         let finished = stream.finish().await.expect("a clean end");
         assert_eq!(finished.next_timeline, None, "the timeline goes on");
         let mut conn = finished.connection;
@@ -356,11 +357,11 @@ fn a_reader_that_blocks_its_thread_is_not_disconnected_while_the_sender_runs() {
         assert_eq!(rows, 40_000);
         let status = reader.status();
         let declare = tokio::task::spawn_blocking(move || {
-            status.set_flushed(end).expect("it was received");
+            status.set_flushed(end).expect("the position was received");
             status.report();
             status.get()
         });
-        assert_eq!(declare.await.expect("it ends").flushed(), end);
+        assert_eq!(declare.await.expect("the task ends").flushed(), end);
         wait_for(&mut session, name, end).await;
 
         // Checks that the sending half replies to keepalives: otherwise the server would end the connection.
@@ -368,7 +369,7 @@ fn a_reader_that_blocks_its_thread_is_not_disconnected_while_the_sender_runs() {
         assert!(quiet.is_err(), "no change, and no disconnection: {quiet:?}");
         let finished = reader.finish().await.expect("a clean end");
         assert_eq!(finished.next_timeline, None);
-        let mut write_half = sender.await.expect("it ends").expect("the connection is good");
+        let mut write_half = sender.await.expect("the task ends").expect("the connection is good");
         write_half.terminate().close().await.expect("closed");
         tear_down(&mut session, name).await;
     });

@@ -166,7 +166,7 @@ async fn same(server: &Server, version: u32, streaming: StreamingOption) {
         }
         whole.push(line);
     }
-    stream.set_flushed(last).expect("it was received");
+    stream.set_flushed(last).expect("the position was received");
     stream.finish().await.expect("a clean end");
 
     for lines in [&mut lines, &mut whole] {

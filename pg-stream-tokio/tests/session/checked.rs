@@ -234,7 +234,7 @@ impl Checked {
         let Some(number) = number_in(&body) else { return Ok(()) };
         let fits = match reply.request {
             Request::Query | Request::Parse => number == reply.number,
-            // The row or the error contains the number of the Parse that created the statement: a lower number than that of this request.
+            // The row or error contains the number of the Parse that created the statement, which is lower than the request's number.
             _ => number < reply.number && !matches!(self.sent.get(&number), Some(Message::Query(_))),
         };
         if !fits {

@@ -26,7 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, test).await.expect("it ends") });
+    runtime.block_on(async {
+        tokio::time::timeout(PATIENCE, test).await.expect("the test ends within its time limit")
+    });
 }
 
 /// A server that accepts every user with the password "secret".
@@ -150,7 +152,7 @@ fn scram_is_bound_to_the_channel_in_both_negotiations_and_versions() {
                 config.tls.max_version = Some(version);
                 let session = session(&config).await;
                 assert!(session.channel_bound, "{negotiation} {version}");
-                let tls = session.tls.expect("there is TLS");
+                let tls = session.tls.expect("the session uses TLS");
                 assert_eq!((tls.version, tls.alpn.as_deref()), (Some(version), Some(&b"postgresql"[..])));
                 assert_eq!(tls.certificate.as_deref(), Some(made.server_der()));
             }
@@ -174,7 +176,7 @@ fn a_certificate_that_is_not_trusted_is_rejected_with_its_reason() {
             (made.stranger(), "localhost", SslMode::VerifyCa, Some("no authority")),
             (made.stranger(), "localhost", SslMode::Require, Some("no authority")),
             (made.expired(), "localhost", SslMode::VerifyFull, Some("expired")),
-            (made.self_signed(), "localhost", SslMode::VerifyFull, Some("that of an authority")),
+            (made.self_signed(), "localhost", SslMode::VerifyFull, Some("belongs to an authority")),
             (made.revoked(), "localhost", SslMode::VerifyFull, Some("revoked")),
         ];
         for (at, (acceptor, host, mode, problem)) in cases.into_iter().enumerate() {

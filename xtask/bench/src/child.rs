@@ -1,7 +1,7 @@
 //! Measures a whole process: its peak memory and its system calls.
 //!
-//! The benchmark starts itself as a child process for one contender of one measurement. Environment variables tell the child the address
-//! of the replay server, which its parent runs.
+//! The benchmark starts itself as a child process for one contender of one measurement. Environment variables contain the addresses of the
+//! replay server, which runs in the parent process.
 
 use std::fs;
 use std::process::{Command, Stdio};

@@ -13,8 +13,8 @@ use crate::sockets::clients::Pipeline;
 /// The two clients that the tables of times compare: the hand-written client and this project's client.
 const SHOWN: [Who; 2] = [Who::Limit, Who::Ours];
 
-/// The results that an idle connection has received before: a name for the table, and the number of rows. A row has about 100 bytes, so the
-/// large result has about 250 kB.
+/// The results that a connection receives before it is idle: a name for the table, and the number of rows. A row has about 100 bytes, so
+/// the large result has about 250 kB.
 const RESULTS: [(&str, u64); 2] = [("1 row", 1), ("large", 2500)];
 
 /// Prints three tables: the time by the number of rows, the time by the depth of a pipeline, and the memory by the number of idle
@@ -68,7 +68,7 @@ fn powers(most: u64) -> Vec<u64> {
 /// Prints a table with three ratios for each size: (1) our time to the hand-written client's time, (2) our time to our time at the previous
 /// size, (3) the hand-written client's time to its time at the previous size.
 ///
-/// Each turn measures all sizes, and each ratio is of two times from the same turn. Each measurement opens new connections, so that the
+/// Each turn measures all sizes, and both times of a ratio are from the same turn. Each measurement opens new connections, so that the
 /// scheduler chooses the CPUs of client and server again: this choice changes the time more than the work does.
 fn table(
     title: &str,

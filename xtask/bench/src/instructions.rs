@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use crate::line::Line;
 use crate::measure::Measured;
 
-/// Marks the begin of counting: callgrind sets its counters to zero when this function is called, and finds the function by its name. The
+/// Marks the start of counting: callgrind sets its counters to zero when this function is called, and finds the function by its name. The
 /// two mark functions pass different numbers to `black_box`, because the compiler may merge functions with equal code.
 #[unsafe(no_mangle)]
 #[inline(never)]

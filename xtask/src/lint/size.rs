@@ -17,7 +17,7 @@ pub(super) fn check(sources: &[Source]) -> Vec<Finding> {
                 &source.path,
                 1,
                 wrong,
-                "split the file: move a part that can be understood alone to a file of its own",
+                "split the file: move a part that can be understood alone to a separate file",
             )
         })
         .collect()

@@ -22,7 +22,7 @@ pub(crate) const V18: Major = 18;
 /// The programs of one version of PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Binaries {
-    /// The directory of `bin`, `lib` and `share`. A program finds `lib` and `share` by its own path.
+    /// The directory that contains `bin`, `lib` and `share`. A program in `bin` finds `lib` and `share` by its own path.
     prefix: PathBuf,
     /// Whether `lib` contains all libraries that the programs need. If so, the programs do not use the system's libraries, which may be
     /// missing or too new.

@@ -31,8 +31,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(super) struct Kind {
     /// The path of the pid file, relative to the daemon's directory. The first line of the file is the process id.
     pid_file: &'static str,
-    /// A path, relative to the daemon's directory, that is one of the daemon's command line arguments. This argument identifies the
-    /// process.
+    /// The command line argument that identifies the daemon's process. The argument is a path in the daemon's directory; this field is the
+    /// path relative to the directory.
     argument: &'static str,
     /// The signal that makes the daemon close its connections and end at once.
     signal: Signal,

@@ -48,7 +48,7 @@ impl Home {
             dir = tempfile::Builder::new().prefix(&prefix).tempdir_in(SHORT)?;
         }
         open_to_all(dir.path())?;
-        // `/proc/self/exe` is always this program. The file at its path may be another build of xtask by now.
+        // `/proc/self/exe` is the file of this program, even if another build of xtask has replaced the file at its path.
         let mut watcher = Command::new("/proc/self/exe");
         watcher.arg("watch").arg(dir.path()).current_dir("/");
         // The watcher's standard input is a pipe, which the system closes when xtask ends for any reason. The watcher has its own

@@ -181,7 +181,7 @@ impl Servers {
         for spare in &self.spares {
             all.extend(place(format!("PG{}_SPARE", spare.of().major), spare));
         }
-        // These variables come last: after PG18_URL, a program knows that it has read all variables of the servers.
+        // These variables are the last: a program that has read PG18_URL has read all variables of the servers.
         for server in &self.servers {
             let prefix = format!("PG{}", server.of().major);
             all.extend(place(prefix.clone(), server));

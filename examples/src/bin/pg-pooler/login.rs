@@ -15,7 +15,7 @@ use crate::pool::Seat;
 use crate::pooler::Pooler;
 use crate::settings::Settings;
 
-/// Limits for the login. The buffers are small, because the pooler allocates them before it knows that the client has a password.
+/// Limits for the login. The buffers are small, because the pooler allocates them before the client has proved its identity.
 const LIMITS: Limits = Limits::FRONTEND.read_size(1024).write_retain(0);
 
 /// Serves a connection: routes a cancel request, or logs a client in and serves the client until its session ends.

@@ -3,8 +3,8 @@
 //! `cargo run --release -p examples --bin pg-pooler -- --listen 127.0.0.1:6432 --upstream 127.0.0.1:5432 --users users.txt`
 //!
 //! Each client is one task ([`client`]). When the client sends a request, the task takes a connection out of a [`pool`]. It forwards
-//! messages in both directions, and returns the connection when the [`session`] is idle. So for a query only the task of the client wakes,
-//! two times, with two reads and two writes.
+//! messages in both directions, and returns the connection when the [`session`] is idle. So a query wakes only the task of the client, and
+//! wakes it twice: the first time for the request and the second time for the reply, each with one read and one write.
 
 mod arguments;
 mod client;
@@ -69,7 +69,7 @@ async fn accept(listener: &TcpListener, pooler: &Arc<Pooler>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => drop(tokio::spawn(login::serve(Arc::clone(pooler), stream))),
-            // `accept` fails if no file descriptor is free or if the client has already disconnected.
+            // `accept` fails if no file descriptor is free or if the client has already disconnected. The pause prevents a busy loop.
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }

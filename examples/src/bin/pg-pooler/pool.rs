@@ -76,8 +76,8 @@ struct Routed {
     parked: Option<Lease>,
 }
 
-/// The right of a client to use a server connection, which may not be made yet. Dropping a lease closes the connection, and gives the right
-/// to the next client that waits.
+/// The right of a client to use a server connection. The connection may not exist yet. Dropping a lease closes the connection, and passes
+/// the right to the next client that waits.
 pub(crate) struct Lease {
     pool: Arc<Pool>,
     server: Option<Box<Server>>,
@@ -123,7 +123,7 @@ impl Pool {
     /// becomes free.
     ///
     /// # Errors
-    /// When no connection becomes free in time.
+    /// No connection becomes free in time.
     pub(crate) async fn acquire(self: &Arc<Self>, seat: &Arc<Seat>) -> Result<Lease, Failure> {
         let mut lease = match self.take(seat) {
             Some(lease) => lease,
@@ -136,7 +136,7 @@ impl Pool {
         Ok(lease)
     }
 
-    /// Returns an idle connection, or the right to make a connection. `None`: the pool is full, and the client was put into the queue.
+    /// Returns an idle connection, or the right to make a connection. Returns `None` if the pool is full; the client is then in the queue.
     fn take(self: &Arc<Self>, seat: &Arc<Seat>) -> Option<Lease> {
         let mut state = self.state();
         let server = state.idle.pop();
@@ -171,7 +171,7 @@ impl Lease {
     /// Makes the server connection.
     ///
     /// # Errors
-    /// When the server cannot be reached or rejects the login.
+    /// The server cannot be reached or rejects the login.
     pub(crate) async fn connect(&mut self, pooler: &Pooler) -> Result<(), Failure> {
         self.server = Some(Box::new(server::dial(&self.pool, pooler).await?));
         Ok(())

@@ -41,7 +41,7 @@ pub(crate) struct Server {
 /// Connects to the server, and logs in with the SCRAM keys of the pool's user.
 ///
 /// # Errors
-/// When the server cannot be reached or rejects the login.
+/// The server cannot be reached or rejects the login.
 pub(crate) async fn dial(pool: &Pool, pooler: &Pooler) -> Result<Server, Failure> {
     let keys = pool.keys().ok_or(Failure::Gone)?;
     let unreachable = |error: std::io::Error| Failure::Unreachable(error.to_string());
@@ -172,7 +172,7 @@ impl Server {
         Poll::Ready(if ended { Err(Failure::ServerEnded) } else { Ok(()) })
     }
 
-    /// Tells the socket the result of a read: the number of bytes, and whether the last message is a row.
+    /// Reports the result of a read to the socket: the number of bytes, and whether the last message is a row.
     fn note_read(&mut self, count: usize, last: MessageCode) -> Result<(), Failure> {
         let is_row = [MessageCode::DATA_ROW, MessageCode::COPY_DATA].contains(&last);
         self.socket.note_read(count, is_row).map_err(|_| Failure::ServerLost)

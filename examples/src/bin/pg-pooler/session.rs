@@ -1,5 +1,5 @@
-//! The session of a server connection. Changes those requests of a client that depend on state which another client may have left in the
-//! session.
+//! The session of a server connection. Some requests of a client depend on state of the session that another client may have changed. This
+//! module changes such requests before they are sent.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -125,7 +125,7 @@ impl Session {
     }
 
     /// Whether the next batch must wait for the replies to the previous batch. The server may discard a Parse or Close message of the
-    /// previous batch after an error. Then the statement name of that message stands for another statement in the next batch.
+    /// previous batch after an error. The name in the discarded message then belongs to another statement than the next batch expects.
     pub(crate) fn has_barrier(&mut self) -> bool {
         self.barrier = self.barrier && self.changes_names();
         self.barrier
@@ -148,7 +148,7 @@ impl Session {
     /// Processes a message that arrived while the connection was idle.
     ///
     /// # Errors
-    /// When the session is over.
+    /// The session is over.
     pub(crate) fn received_idle(&mut self, frame: Frame<'_>) -> Result<(), Failure> {
         self.applied = None;
         self.state.received(frame).map_err(|_| Failure::ServerLost)?;
@@ -433,7 +433,7 @@ impl Session {
         if frame.code != MessageCode::PARAMETER_STATUS {
             return Ok(Forward::Unchanged);
         }
-        // The values that arrive while the pooler sets the client's settings are not forwarded: the client already knows them.
+        // The values that arrive while the pooler sets the client's settings are not forwarded: the client has already received the values.
         if matches!(self.fixes.front(), Some(Fix { kind: Kind::Settings, .. })) {
             return Ok(Forward::Not);
         }

@@ -22,7 +22,7 @@ pub(crate) fn rejection(sql: &[u8], settings: &Settings) -> Option<&'static str>
     }
 }
 
-/// The first words of a statement, and flags for clauses that may stand anywhere in the statement.
+/// The first words of a statement, and flags for clauses that may occur anywhere in the statement.
 #[derive(Default)]
 struct Statement<'a> {
     words: [&'a [u8]; 4],
@@ -190,7 +190,7 @@ impl<'a> Lexer<'a> {
         let is_tag = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte >= 0x80;
         let length = self.rest.iter().skip(1).position(|byte| !is_tag(byte)).unwrap_or(0) + 2;
         let tag = self.rest.get(..length).filter(|tag| tag.ends_with(b"$"));
-        // A dollar sign with a digit (`$1`) is a parameter, not the begin of a string.
+        // A dollar sign with a digit (`$1`) is a parameter, not the start of a string.
         let Some(tag) = tag.filter(|tag| !tag.get(1).is_some_and(u8::is_ascii_digit)) else {
             self.skip(1);
             return;

@@ -22,8 +22,8 @@ use crate::report::{escaped, say};
 ///
 /// COPY ... TO STDOUT prints its data as received, COPY ... FROM STDIN reads
 /// standard input to its end. Notices, notifications and errors are printed on
-/// standard error; with --verbose or on a terminal, so is the command tag of
-/// each statement.
+/// standard error. With --verbose or on a terminal, the command tag of each
+/// statement is also printed on standard error.
 ///
 /// Settings that are not in the connection string have the same defaults as in
 /// psql: PGHOST, PGUSER, PGPASSWORD and the other variables, a service file,
@@ -32,8 +32,8 @@ use crate::report::{escaped, say};
 /// if given, or if standard input and output are terminals.
 ///
 /// If the reader of standard output closes it, as `head` does, pg-query receives
-/// and drops the other rows: the server finishes its work, and the exit status
-/// is that of the statements. (psql is killed by SIGPIPE at its next write, and
+/// and drops the other rows. The server finishes its work, and pg-query exits with
+/// the status of the statements. (psql is killed by SIGPIPE at its next write, and
 /// the server rolls back the statements that are not finished.)
 ///
 /// The first Ctrl-C sends a cancel request to the server; rows received after

@@ -10,7 +10,7 @@ use crate::report;
 #[derive(Debug)]
 pub(crate) struct Interrupted;
 
-/// Receives Ctrl-C, and knows which statement the first Ctrl-C cancels.
+/// Receives Ctrl-C, and holds the target of the cancel request that the first Ctrl-C sends.
 #[derive(Debug)]
 pub(crate) struct Interrupts {
     signals: Signals,

@@ -177,7 +177,8 @@ impl<'t> Query<'t> {
                         output
                             .say("pg-query: a ReadyForQuery that answers no Query was skipped".into())
                             .await?;
-                        // The answer may still arrive. A Sync is sent, because the server answers it after the Query: see `probed`.
+                        // The answer may still arrive. The server answers a Sync after the Query, so the answer must arrive before the
+                        // answer to this Sync: see `probed`.
                         probe = *answer == Answer::Nothing;
                         *probed = probe;
                     }

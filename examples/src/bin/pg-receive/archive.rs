@@ -24,8 +24,8 @@ use crate::segment::{SegmentSize, history_name};
 pub(crate) enum Use {
     /// An archive that grows: a segment has the extension `.partial` until it is complete.
     Archive,
-    /// The WAL of a base backup: a segment has its final name from the begin. For each segment, an empty file in `archive_status` tells the
-    /// server that starts from the backup that the segment is archived.
+    /// The WAL of a base backup: a segment has its final name from the start. For each segment, an empty file in `archive_status` marks
+    /// the segment as archived, for the server that starts from the backup.
     Backup,
 }
 
@@ -84,7 +84,7 @@ impl Archive {
 
     /// Writes WAL that begins at `at`, at most up to the end of the segment. Returns the number of bytes that were written.
     ///
-    /// The first write must begin at the begin of a segment. Every later write must begin at the end of the previous write.
+    /// The first write must begin at the start of a segment. Every later write must begin at the end of the previous write.
     pub(crate) async fn write(&mut self, timeline: u32, at: Lsn, data: &[u8]) -> Result<usize, Failure> {
         let offset = self.size.offset(at);
         if self.open.is_none() {
@@ -268,7 +268,7 @@ mod tests {
         let segment = fs::read(root.path().join("000000010000000000000002.partial")).expect("a segment");
         assert_eq!((segment.len() as u64, &segment[..4]), (SIZE, &b"abc\0"[..]));
 
-        // `rest` is longer than the rest of the segment: `write` must stop at the end of the segment.
+        // `rest` has ten bytes more than a whole segment: `write` must stop at the end of the segment.
         let rest = vec![b'x'; segment.len() + 10];
         assert_eq!(archive.write(1, Lsn(2 * SIZE + 3), &rest).await.expect("written") as u64, SIZE - 3);
         assert_eq!(archive.durable(), Lsn(3 * SIZE));
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_wal_of_a_backup_has_its_name_from_the_begin_and_is_marked_as_archived() {
+    async fn the_wal_of_a_backup_has_its_name_from_the_start_and_is_marked_as_archived() {
         let root = tempfile::tempdir().expect("a directory");
         fs::create_dir(root.path().join("archive_status")).expect("made");
         let mut archive = archive(root.path(), Use::Backup);

@@ -38,9 +38,9 @@ use crate::stream::Settings;
 /// attribute REPLICATION. Options have the names and meanings of pg_receivewal
 /// and pg_basebackup.
 ///
-/// Ctrl-C or SIGTERM: the segment is synced, the server is sent the position,
-/// and pg-receive ends with status 0; a backup is removed, with status 1. A
-/// second signal ends pg-receive at once.
+/// After Ctrl-C or SIGTERM, pg-receive syncs the segment, reports the position to
+/// the server, and ends with status 0. A backup is removed, and pg-receive ends
+/// with status 1. A second signal ends pg-receive at once.
 #[derive(Debug, Parser)]
 #[command(
     name = "pg-receive",
@@ -102,7 +102,7 @@ struct BackupArguments {
     /// The form of the backup
     #[arg(short = 'F', long, value_enum, default_value_t = Format::Plain, requires = "base_backup", conflicts_with = "directory")]
     format: Format,
-    /// The speed of the checkpoint at the begin of the backup
+    /// The speed of the checkpoint at the start of the backup
     #[arg(short, long, value_enum, default_value_t = Speed::Spread, requires = "base_backup", conflicts_with = "directory")]
     checkpoint: Speed,
     /// Method by which the backup gets the WAL that a server needs to start from the backup

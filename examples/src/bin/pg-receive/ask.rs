@@ -55,7 +55,7 @@ pub(crate) async fn ask(conn: &mut Connection, command: &impl Display) -> Result
     answer(conn).await
 }
 
-/// Receives an answer up to ReadyForQuery or the begin of a copy.
+/// Receives an answer up to ReadyForQuery or the start of a copy.
 pub(crate) async fn answer(conn: &mut Connection) -> Result<Rows, Failure> {
     let (mut rows, mut columns, mut failure) = (Vec::new(), Columns::default(), None);
     loop {

@@ -95,7 +95,7 @@ impl Drop for BackupWal {
 }
 
 impl Prepared {
-    /// Starts to receive the WAL, from the begin of the segment that contains the position of `from`.
+    /// Starts to receive the WAL, from the start of the segment that contains the position of `from`.
     pub(crate) fn start(self, from: Place) -> BackupWal {
         let Self { conn, mut archive, settings, directory } = self;
         let (goal, receiver) = watch::channel(None);

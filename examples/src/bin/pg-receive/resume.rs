@@ -19,7 +19,7 @@ pub(crate) struct Place {
     pub(crate) position: Lsn,
 }
 
-/// Finds the latest segment in a directory. The stream resumes after the segment if the segment is complete, and otherwise at the begin of
+/// Finds the latest segment in a directory. The stream resumes after the segment if the segment is complete, and otherwise at the start of
 /// the segment. Returns `None` if the directory has no segments.
 ///
 /// If several files have the same position, the file of the latest timeline is used. On one timeline, a complete segment is preferred to a
@@ -38,7 +38,7 @@ pub(crate) fn find(directory: &Path, size: SegmentSize) -> Result<Option<Place>,
         let plain = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".lz4"));
         if plain.is_some_and(|plain| size.parse_name(plain).is_some()) {
             return Err(Failure::Local(format!(
-                "{} is compressed: pg-receive cannot tell where to resume after compressed segments",
+                "{} is compressed: pg-receive cannot find the position after compressed segments",
                 entry.path().display()
             )));
         }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stream_resumes_at_the_begin_of_a_partial_segment() {
+    fn the_stream_resumes_at_the_start_of_a_partial_segment() {
         found(
             &[("000000010000000000000001", SIZE), ("000000010000000000000002.partial", SIZE)],
             Some((1, 2 * SIZE)),

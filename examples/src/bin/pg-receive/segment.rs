@@ -27,7 +27,7 @@ impl SegmentSize {
         self.0
     }
 
-    /// Returns the begin of the segment that contains this position.
+    /// Returns the start of the segment that contains this position.
     pub(crate) fn begin(self, position: Lsn) -> Lsn {
         Lsn(position.0 - self.offset(position))
     }
@@ -53,7 +53,7 @@ impl SegmentSize {
         is_name.then_some((timeline, Lsn((file << 32) | (segment * self.0))))
     }
 
-    /// Number of segments in 4 GB of WAL. The number in the last eight digits of the file name of a segment is always smaller.
+    /// Number of segments in 4 GB of WAL. The last eight digits of a segment's file name are a number that is smaller than this number.
     fn in_logical_file(self) -> u64 {
         (1 << 32) / self.0
     }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::report::say;
 
-/// Tells the task of the program to stop, after SIGINT or SIGTERM has arrived.
+/// A flag that SIGINT or SIGTERM sets. The task of the program ends when the flag is set.
 #[derive(Clone, Debug)]
 pub(crate) struct Stop(watch::Receiver<bool>);
 
@@ -35,7 +35,7 @@ impl Stop {
         Ok(Self(receive))
     }
 
-    /// Returns a `Stop` that ignores signals: the task that holds it is never told to stop.
+    /// Returns a `Stop` whose flag is never set, because it does not listen for signals.
     pub(crate) fn never() -> Self {
         Self(watch::channel(false).1)
     }

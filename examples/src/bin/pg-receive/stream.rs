@@ -69,7 +69,7 @@ struct Piece {
 }
 
 impl Stream<'_> {
-    /// Streams WAL from the begin of the segment that contains the position of `from`. Ends when the end position is reached or a signal
+    /// Streams WAL from the start of the segment that contains the position of `from`. Ends when the end position is reached or a signal
     /// arrives.
     pub(crate) async fn run(&mut self, mut conn: Connection, from: Place) -> Result<(), Failure> {
         let mut place = from;

@@ -119,7 +119,7 @@ impl Reader {
     }
 }
 
-/// Takes at most `most` bytes from the begin of a piece.
+/// Takes at most `most` bytes from the start of a piece.
 fn take<'p>(piece: &mut &'p [u8], most: u64) -> &'p [u8] {
     let most = usize::try_from(most).unwrap_or(usize::MAX).min(piece.len());
     let (taken, rest) = piece.split_at(most);

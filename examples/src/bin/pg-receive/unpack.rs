@@ -17,7 +17,8 @@ pub(crate) struct Tablespace {
     pub(crate) copy: PathBuf,
 }
 
-/// Directories that may exist before the archive brings their entries: a second connection writes the WAL into them at the same time.
+/// Directories that may already exist when their entries in the archive are unpacked: a second connection writes the WAL into these
+/// directories at the same time.
 const SHARED: [&str; 2] = ["pg_wal", "pg_wal/archive_status"];
 
 /// Unpacks one archive.
@@ -134,7 +135,7 @@ mod tests {
     }
 
     fn mode(path: &Path) -> u32 {
-        fs::symlink_metadata(path).expect("it exists").permissions().mode() & 0o7777
+        fs::symlink_metadata(path).expect("the file exists").permissions().mode() & 0o7777
     }
 
     #[test]
@@ -149,7 +150,7 @@ mod tests {
         unpack.begin(Entry { path: "pg_wal".into(), mode: 0o700, kind: Kind::Directory }).expect("made");
         unpack
             .begin(Entry { path: "pg_wal".into(), mode: 0o700, kind: Kind::Directory })
-            .expect("it may exist");
+            .expect("an existing pg_wal is accepted");
         assert_eq!(fs::read(root.path().join("base/1")).expect("readable"), b"abc");
         let modes = ["base", "base/1", "base/2", "pg_wal"].map(|name| mode(&root.path().join(name)));
         assert_eq!(modes, [0o750, 0o640, 0o600, 0o700]);

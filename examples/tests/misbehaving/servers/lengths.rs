@@ -30,7 +30,7 @@ fn a_message_with_an_invalid_length_is_rejected() {
         let code_name = char::from(code);
         let bytes = [OK, &announced(code, i32::MAX, b"")].concat();
         rows.push(row(
-            format!("{code_name} with the greatest length after AuthenticationOk"),
+            format!("{code_name} with the largest length after AuthenticationOk"),
             answer(bytes),
             "over the limit of",
         ));
@@ -54,7 +54,7 @@ fn a_body_that_contradicts_itself_is_rejected() {
         ),
         says("Authentication with half a kind", message(b'R', b"\0\0"), "malformed Authentication"),
         says(
-            "AuthenticationOk with a byte more",
+            "AuthenticationOk with an extra byte",
             message(b'R', b"\0\0\0\0x"),
             "malformed Authentication: bytes are left over",
         ),
@@ -62,7 +62,7 @@ fn a_body_that_contradicts_itself_is_rejected() {
         says("MD5 with a salt of five bytes", auth(5, b"salts"), "malformed Authentication"),
         says("a request for a clear-text password with a salt", auth(3, b"salt"), "malformed Authentication"),
         says(
-            "an offer of mechanisms without an end",
+            "an offer of mechanisms without a terminator",
             auth(10, b"SCRAM-SHA-256\0"),
             "malformed Authentication",
         ),
@@ -73,7 +73,7 @@ fn a_body_that_contradicts_itself_is_rejected() {
             "malformed Authentication",
         ),
         says("an offer that is empty", auth(10, b"\0"), "no supported SASL mechanism"),
-        says("an offer without anything", auth(10, b""), "malformed Authentication"),
+        says("an offer with an empty body", auth(10, b""), "malformed Authentication"),
         says(
             "an offer of 7,000 mechanisms",
             auth(10, b"abc\0".repeat(7_000).into_iter().chain([0]).collect::<Vec<_>>()),
@@ -81,17 +81,17 @@ fn a_body_that_contradicts_itself_is_rejected() {
         ),
         says("a version with a count of -1", negotiate(3, 0, -1, ""), "malformed NegotiateProtocolVersion"),
         says(
-            "a version with the greatest count",
+            "a version with the largest count",
             negotiate(3, 0, i32::MAX, ""),
             "malformed NegotiateProtocolVersion",
         ),
         says(
-            "a version with a name too few",
+            "a version with one name fewer than its count",
             negotiate(3, 0, 2, "_pq_.a\0"),
             "malformed NegotiateProtocolVersion",
         ),
         says(
-            "a version with a name too many",
+            "a version with one name more than its count",
             negotiate(3, 0, 0, "_pq_.a\0"),
             "malformed NegotiateProtocolVersion",
         ),
@@ -101,11 +101,11 @@ fn a_body_that_contradicts_itself_is_rejected() {
             "malformed NegotiateProtocolVersion",
         ),
         says("half a version", message(b'v', b"\0\x03"), "malformed NegotiateProtocolVersion"),
-        says("an error without an end", message(b'E', b"SFATAL\0Mno\0"), "malformed ErrorResponse"),
+        says("an error without a terminator", message(b'E', b"SFATAL\0Mno\0"), "malformed ErrorResponse"),
         says("an error with half a field", message(b'E', b"SFATAL\0Mno"), "malformed ErrorResponse"),
         says("an error with bytes after its end", message(b'E', b"SFATAL\0\0x"), "malformed ErrorResponse"),
-        says("an error without anything", message(b'E', b""), "malformed ErrorResponse"),
-        says("a notice without an end", message(b'N', b"SNOTICE\0"), "malformed NoticeResponse"),
+        says("an error with an empty body", message(b'E', b""), "malformed ErrorResponse"),
+        says("a notice without a terminator", message(b'N', b"SNOTICE\0"), "malformed NoticeResponse"),
         settles("a parameter without a value", message(b'S', b"name\0"), "malformed ParameterStatus"),
         settles(
             "a parameter whose value has no end",
@@ -117,7 +117,7 @@ fn a_body_that_contradicts_itself_is_rejected() {
             message(b'S', b"name\0value\0x"),
             "malformed ParameterStatus",
         ),
-        settles("a key without a process", message(b'K', b"\0\0\0"), "malformed BackendKeyData"),
+        settles("a key without a process id", message(b'K', b"\0\0\0"), "malformed BackendKeyData"),
         settles("an empty key", message(b'K', b"\0\0\0\x07"), "a cancel key of 0 bytes"),
         settles("a key of three bytes", message(b'K', b"\0\0\0\x07abc"), "a cancel key of 3 bytes"),
         settles(
@@ -126,13 +126,13 @@ fn a_body_that_contradicts_itself_is_rejected() {
             "a cancel key of 8 bytes",
         ),
         settles("ReadyForQuery without a status", message(b'Z', b""), "malformed ReadyForQuery"),
-        settles("ReadyForQuery with two", message(b'Z', b"II"), "malformed ReadyForQuery"),
+        settles("ReadyForQuery with two statuses", message(b'Z', b"II"), "malformed ReadyForQuery"),
         settles(
             "a notification without a payload",
             message(b'A', b"\0\0\0\x07channel\0"),
             "malformed NotificationResponse",
         ),
-        settles("a notification without anything", message(b'A', b""), "malformed NotificationResponse"),
+        settles("a notification with an empty body", message(b'A', b""), "malformed NotificationResponse"),
     ]);
 }
 
@@ -174,19 +174,19 @@ fn a_message_is_accepted_up_to_its_limit_and_rejected_over_it() {
         ),
         settles("a notice of 1 MiB", then_ready(sized_notice(1 << 20)), SESSION).most(3 << 20),
         settles(
-            "a notice of 1 MiB and a byte",
+            "a notice of 1 MiB and one byte",
             sized_notice((1 << 20) + 1),
             "of 1048577 bytes is over the limit of 1048576",
         ),
         settles("an error of 1 MiB", sized_error(1 << 20), "xxxxxxxx").most(3 << 20),
         settles(
-            "an error of 1 MiB and a byte",
+            "an error of 1 MiB and one byte",
             sized_error((1 << 20) + 1),
             "of 1048577 bytes is over the limit of 1048576",
         ),
         settles("a notification of 1 MiB", then_ready(sized_notification(1 << 20)), SESSION).most(3 << 20),
         settles(
-            "a notification of 1 MiB and a byte",
+            "a notification of 1 MiB and one byte",
             sized_notification((1 << 20) + 1),
             "of 1048577 bytes is over the limit of 1048576",
         ),

@@ -367,7 +367,7 @@ fn invalid_versions_and_options_are_rejected() {
             "rejects a protocol option that was not sent",
         )),
         says("a message of a client", message(b'Q', b"select 1\0"), "the server sent"),
-        says("a message nobody knows", message(b'x', b""), "the server sent"),
+        says("an unknown message", message(b'x', b""), "the server sent"),
         says("a message with the code 0", message(0, b""), "the server sent"),
     ]);
 }

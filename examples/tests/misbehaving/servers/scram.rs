@@ -46,7 +46,7 @@ const LAST: &str = "bad SCRAM server-final-message, at byte";
 fn an_invalid_server_first_message_is_rejected() {
     check(&[
         first("the client's nonce alone", |message, ours| with(message, "r", nonce(ours)), NONCE),
-        first("a nonce of the server's alone", |message, _| with(message, "r", "another-nonce"), NONCE),
+        first("the server's nonce alone", |message, _| with(message, "r", "another-nonce"), NONCE),
         first(
             "the nonces in the wrong order",
             |message, ours| with(message, "r", &format!("server{}", nonce(ours))),
@@ -140,7 +140,7 @@ fn an_invalid_server_first_message_is_rejected() {
         )
         .hides("\x1b"),
         first(
-            "an error without an end",
+            "an error without a terminator",
             |_, _| format!("e={}", "x".repeat(20_000)),
             "the server refused the SCRAM exchange: xxxx",
         ),
@@ -196,8 +196,8 @@ fn iteration_counts_outside_of_the_limits_are_refused() {
 #[test]
 fn an_invalid_server_final_message_is_rejected() {
     check(&[
-        last("a good one", |message| message.into(), SESSION),
-        last("a good one with an extension", |message| format!("{message},x=y"), SESSION),
+        last("a valid message", |message| message.into(), SESSION),
+        last("a valid message with an extension", |message| format!("{message},x=y"), SESSION),
         last("a wrong signature", |_| format!("v={}=", "A".repeat(43)), "wrong server signature"),
         last(
             "a signature whose last byte is wrong",

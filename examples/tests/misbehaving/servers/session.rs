@@ -54,10 +54,10 @@ fn unexpected_messages_after_authentication_ok_have_the_expected_outcome() {
             message(b'C', b"SELECT 1\0"),
             "the server sent CommandComplete where ReadyForQuery was expected",
         ),
-        settles("a message nobody knows", message(b'x', b""), "where ReadyForQuery was expected"),
+        settles("an unknown message", message(b'x', b""), "where ReadyForQuery was expected"),
         settles("a message of a client", message(b'Q', b"select 1\0"), "where ReadyForQuery was expected"),
         settles("ReadyForQuery inside of a transaction", b"Z\0\0\0\x05T", SESSION),
-        settles("ReadyForQuery of a status nobody knows", b"Z\0\0\0\x05x", SESSION),
+        settles("ReadyForQuery with an unknown status", b"Z\0\0\0\x05x", SESSION),
         settles("two keys", [KEY, KEY, READY].concat(), SESSION),
         settles("bytes after ReadyForQuery", [READY, READY].concat(), SESSION),
         settles("a parameter without a name", [&parameter("", "x")[..], READY].concat(), SESSION),
@@ -88,7 +88,7 @@ fn a_flood_before_authentication_ok_is_rejected() {
             message(b'N', [b"Mx\0".repeat(6_000), vec![0]].concat()),
             FLOOD,
         ),
-        row("notices in the midst of SCRAM", inside(notice("beware")), FLOOD),
+        row("notices inside of SCRAM", inside(notice("beware")), FLOOD),
         floods(
             "notifications",
             b"",
@@ -107,7 +107,7 @@ fn a_flood_before_authentication_ok_is_rejected() {
             sasl(&["SCRAM-SHA-256"]),
             "the server sent AuthenticationSASL where AuthenticationSASLContinue was expected",
         ),
-        floods("headers without an end", b"", b"R\0\0\x75\x34".to_vec(), "not supported"),
+        floods("headers without a terminator", b"", b"R\0\0\x75\x34".to_vec(), "not supported"),
         row(
             "fifty notices and a good login",
             [vec![

@@ -24,10 +24,10 @@ fn another_protocol_on_the_port_is_reported() {
         row(
             "HTTP",
             answer(b"HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n"),
-            "does not speak PostgreSQL: its answer begins with \"HTTP/1.1 400 Bad Request\"",
+            "does not use the PostgreSQL protocol: its answer begins with \"HTTP/1.1 400 Bad Request\"",
         ),
         row(
-            "SSH, which speaks first",
+            "SSH, whose server sends first",
             vec![say(b"SSH-2.0-OpenSSH_9.6\r\n")],
             "its answer begins with \"SSH-2.0-OpenSSH_9.6\"",
         ),
@@ -38,7 +38,7 @@ fn another_protocol_on_the_port_is_reported() {
         ),
         row("Redis", answer(b"-ERR unknown command\r\n"), "its answer begins with \"-ERR unknown command\""),
         row(
-            "MySQL, which speaks first",
+            "MySQL, whose server sends first",
             vec![say(b"\x4a\0\0\0\x0a8.0.36\0"), Act::HalfClose],
             "the server sent",
         ),

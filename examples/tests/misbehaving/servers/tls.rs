@@ -206,7 +206,7 @@ fn invalid_certificates_versions_and_alpn_protocols_are_rejected() {
     check(&[
         verified("an expired certificate", &made.expired, "the certificate expired")
             .native("the certificate has expired"),
-        verified("a certificate of the future", &made.early, "the certificate is not valid yet"),
+        verified("a certificate that is not valid yet", &made.early, "the certificate is not valid yet"),
         verified(
             "a certificate for another name",
             &made.elsewhere,
@@ -252,7 +252,7 @@ fn invalid_certificates_versions_and_alpn_protocols_are_rejected() {
         row(
             "another protocol by ALPN after a request",
             upgraded(other_alpn()),
-            "does not speak PostgreSQL over TLS (ALPN)",
+            "does not support PostgreSQL over TLS (ALPN)",
         )
         .verifying()
         .native("no application protocol"),
@@ -271,7 +271,7 @@ fn invalid_certificates_versions_and_alpn_protocols_are_rejected() {
         direct(
             "another protocol by ALPN in direct TLS",
             vec![Act::Tls(other_alpn())],
-            "does not speak PostgreSQL over TLS (ALPN)",
+            "does not support PostgreSQL over TLS (ALPN)",
         ),
         direct(
             "a foreign authority in direct TLS",
@@ -318,13 +318,13 @@ fn unusual_logins_through_tls_have_the_expected_outcome() {
         )
         .verifying(),
         row(
-            "the end of the connection without that of TLS",
+            "the end of the connection without the end of TLS",
             inside(vec![Act::Packet, Act::Cut]),
             "during the login",
         )
         .verifying(),
         row(
-            "bytes in clear in the midst of TLS",
+            "bytes in clear inside of TLS",
             inside(vec![Act::Packet, Act::Beside(welcome())]),
             "during the login",
         )

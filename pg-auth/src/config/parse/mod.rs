@@ -1,8 +1,8 @@
 //! libpq's connection strings, in both forms: URIs and keywords.
 //!
 //! Reads every string that libpq 18 accepts, with the same result. Unlike libpq, also accepts an unencoded `=` in a value in the query of a
-//! URI. No error shows a value or a piece of the string: if an `@` in a password is not encoded, the rest of the password looks like a host
-//! or a parameter.
+//! URI. No error shows a value or a piece of the string, because it may be a part of a password: if an `@` in a password is not encoded,
+//! the text after the `@` is read as a host or a parameter.
 
 mod cursor;
 mod keywords;

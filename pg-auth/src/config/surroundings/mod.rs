@@ -224,8 +224,8 @@ impl Surroundings {
         Ok(())
     }
 
-    /// The default host. Tests which directory exists, not which directory has a socket: in `/tmp` any user can create a socket, and a
-    /// program must not connect to a stranger's socket while the server is down.
+    /// The default host. Tests which directory exists, not which directory has a socket: in `/tmp` any user can create a socket. While the
+    /// server is down, the program would otherwise connect to another user's socket.
     fn local(&self, port: u16) -> Host {
         match self.socket_dirs.iter().find(|dir| Path::new(dir).is_dir()) {
             Some(dir) => Host::new(*dir, port),
@@ -242,8 +242,8 @@ impl Surroundings {
         }
     }
 
-    /// Adds the certificate files that exist in the home directory. Adds the path of the key even if the key does not exist: a certificate
-    /// without a key is an error when TLS begins.
+    /// Adds the certificate files that exist in the home directory. If there is a client certificate, adds the path of its key even if the
+    /// key does not exist: a missing key is then an error when TLS begins, and not a login without the certificate.
     fn add_tls_files(&self, config: &mut Config) {
         let Some(home) = &self.home else { return };
         let file = |name: &str| home.join(TLS_DIR).join(name);

@@ -84,7 +84,7 @@ pub(super) fn find(text: &[u8], host: &Host, database: &str, user: &str) -> Opti
     found.next().map(unescaped).filter(|password| !password.is_empty())
 }
 
-/// The names that stand for this host in a password file. For a Unix-domain socket: its directory, and also `localhost` if the directory is
+/// The names of this host in a password file. For a Unix-domain socket: its directory, and also `localhost` if the directory is
 /// one of `SOCKET_DIRS`. For a host on the network: its name, or its address if it has no name.
 fn names(host: &Host) -> Vec<String> {
     match host {

@@ -1,7 +1,8 @@
 //! Measurements of decoding changes of logical replication: each contender reads every value of every inserted row, from pieces of 64 KB.
 //!
-//! No peer both reads messages and decodes pgoutput behind a public interface. So `pg_walstream` gets its messages in the way its own
-//! connection cuts them out of its buffer, and the values of `pgwire-replication` are read by the hand-written loop.
+//! No other library has public functions both for reading messages and for decoding pgoutput. For `pg_walstream`, this module cuts the
+//! messages out of a buffer in the same way as the library's connection does. For `pgwire-replication`, the hand-written loop reads the
+//! values.
 
 use anyhow::{Result, ensure};
 use bytes::BytesMut;

@@ -179,7 +179,7 @@ fn frames(options: &CopyOptions) -> Result<Frames> {
     let frames = Frames::fill(|number, out| {
         writer.clear();
         failure = failure.take().or(writer.row(&row(number)).err());
-        // The message is short enough; otherwise the frame would be missing and the sums would differ.
+        // An error is ignored here: the frame would then be missing, and the sums would differ.
         let _ = CopyData { data: Payload(writer.data()) }.encode(out);
     });
     failure.map_or(Ok(frames), |error| Err(error.into()))

@@ -360,8 +360,8 @@ fn pgwire_bind(count: usize) -> impl FnMut() -> Result<u64> {
     })
 }
 
-/// Returns an error if a string contains a NUL, which would end the string in the message. Ours and postgres-protocol also check for NUL;
-/// pgwire and pg_stream do not.
+/// Returns an error if a string contains a NUL, which would end the string in the message. pg-wire and postgres-protocol also check for
+/// NUL; pgwire and pg_stream do not.
 #[inline(always)]
 fn check_string(text: &[u8]) -> Result<()> {
     anyhow::ensure!(memchr::memchr(0, text).is_none(), "a string contains a NUL");

@@ -285,7 +285,7 @@ where
     Ok(rows)
 }
 
-/// Reads each row by its own call, as README's programs do.
+/// Reads each row with a separate call of `recv`, as the programs in the README do.
 fn ours_by_recv(frames: Frames, columns: Columns) -> Result<impl FnMut() -> Result<u64>> {
     let runtime = runtime()?;
     let mut conn = Connection::new(TokioIo(frames.endless()), Limits::BACKEND);

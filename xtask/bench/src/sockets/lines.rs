@@ -65,7 +65,7 @@ impl Ends {
         Ok(Self { tcp, unix, tls, servers, _replay: Some(replay) })
     }
 
-    /// The environment variables that tell a child process the addresses of the replay server.
+    /// The environment variables with the addresses of the replay server, for a child process.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let (At::Tcp(address), At::Unix(dir, _), At::Tcp(tls)) = (&self.tcp, &self.unix, &self.tls) else {
             return Vec::new();

@@ -71,7 +71,7 @@ impl Libpq {
 
     /// Sends the prepared statement with a value. Does not wait for the result.
     fn send_one(&self, value: &[u8; 4]) -> Result<()> {
-        // SAFETY: the connection is open, and each array has one element. The value has four bytes, and the array of lengths says four.
+        // SAFETY: the connection is open, and each array has one element. The value has four bytes, as the array of lengths declares.
         let sent = unsafe {
             PQsendQueryPrepared(
                 self.conn,
@@ -115,7 +115,7 @@ impl Outcome {
 
     /// Adds every value of the result to the sum.
     fn look(&self, touch: &mut Touch) {
-        // SAFETY: the numbers of rows and columns are those of the result.
+        // SAFETY: the numbers of rows and columns are the numbers of the result.
         unsafe {
             let (rows, columns) = (PQntuples(self.0), PQnfields(self.0));
             for row in 0..rows {
@@ -191,7 +191,7 @@ impl Client for Libpq {
         let outcome = unsafe { Outcome(PQexec(self.conn, sql.as_ptr())) };
         outcome.expect(ExecStatusType::PGRES_COPY_IN, self)?;
         for _ in 0..pieces.times {
-            // SAFETY: the pointer and the length are those of the slice.
+            // SAFETY: the pointer and the length belong to the slice.
             let put = unsafe {
                 PQputCopyData(self.conn, pieces.piece.as_ptr().cast(), pieces.piece.len() as c_int)
             };
