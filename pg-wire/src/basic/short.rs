@@ -133,7 +133,7 @@ pub(crate) fn find_nul(bytes: &[u8]) -> Option<usize> {
     after.map(|at| looked + at)
 }
 
-/// Whether any of the bytes is NUL. For this form of the loop, the compiler emits one vector comparison.
+/// Whether any of the bytes is NUL. The loop has this form because the compiler then emits one vector comparison for all bytes.
 #[inline(always)]
 fn has_nul<const N: usize>(bytes: &[u8; N]) -> bool {
     let mut nuls = 0u32;

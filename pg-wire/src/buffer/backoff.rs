@@ -17,8 +17,8 @@ const LONGEST: u8 = 63;
 pub(crate) struct Backoff {
     /// Number of counted waits that remain to be skipped before the next release.
     left: u8,
-    /// Value of `left` directly after the last release, halved by each later wait that is counted and has a small buffer. The next release
-    /// computes its own number of waits from this value.
+    /// Number of waits that the last release has set to be skipped. Each counted wait with a small buffer halves this number. The next
+    /// release doubles this number and adds one.
     skip: u8,
     /// Whether the buffer was used since the last counted wait.
     used: bool,

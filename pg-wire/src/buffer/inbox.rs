@@ -73,7 +73,7 @@ pub struct Inbox {
     waits: Backoff,
     /// Whether the last message before the buffer became empty was ReadyForQuery or Sync. After these messages, a connection can be idle.
     /// The value is computed from the last bytes of the buffer, because storing the code of each message would take time. A row may end
-    /// with the same bytes as such a message. This case is harmless: the buffer is only freed earlier.
+    /// with the same bytes as such a message. This case is harmless: the only effect is that the buffer is freed earlier.
     is_boundary: bool,
 }
 
@@ -275,7 +275,7 @@ impl Inbox {
         Frame { code, body }
     }
 
-    /// Removes the frame that [`head`](Self::head) has found from the inbox, and lends this frame until the next call on the inbox.
+    /// Removes from the inbox the frame that [`head`](Self::head) has found. Lends this frame until the next call on the inbox.
     #[inline]
     pub fn take(&mut self, head: Head) -> Frame<'_> {
         let Head(Header { code, body }) = head;
@@ -291,7 +291,7 @@ impl Inbox {
         Frame { code, body: self.buf.get(start..end).unwrap_or_else(empty) }
     }
 
-    /// Removes the frame that [`head`](Self::head) has found from the inbox, and returns an owned frame. A small frame is a copy. A large
+    /// Removes from the inbox the frame that [`head`](Self::head) has found, and returns an owned frame. A small frame is a copy. A large
     /// frame takes over the memory of the buffer, and the other buffered bytes are copied to a new buffer.
     pub fn take_owned(&mut self, head: Head) -> FrameBuf {
         let length = Header::LENGTH + head.0.body;
@@ -492,8 +492,8 @@ fn first_read(limits: &Limits) -> usize {
     FIRST_READ.min(limits.read_size.max(1))
 }
 
-/// Starts to skip the frame whose error is `error`, if the error is `TooLong` with `skipped`. The parameters are fields of an inbox instead
-/// of the inbox, because the caller may have borrowed the buffer of the inbox.
+/// Starts to skip the frame whose error is `error`, if the error is `TooLong` with `skipped`. The parameters are three fields of the inbox
+/// instead of the inbox itself, because the caller may have borrowed another field, the buffer.
 #[cold]
 fn skip_frame_of(error: &FrameError, start: &mut usize, end: usize, skip: &mut usize) {
     if let FrameErrorKind::TooLong { length, skipped: true, .. } = error.kind {

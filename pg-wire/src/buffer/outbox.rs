@@ -28,8 +28,8 @@ const MOST_ZEROED: usize = 64 * 1024;
 /// sends the [`pending`](Self::pending) bytes in any number of pieces, and reports the length of each piece to
 /// [`sent`](Self::sent).
 ///
-/// `put` never fails: the first message that cannot be encoded is remembered, and `commit` then returns its error and drops the batch, so
-/// that a part of a pipeline is never sent.
+/// `put` never fails. If a message cannot be encoded, `put` stores the first error of the batch. `commit` returns this error and drops the
+/// whole batch, so that a part of a pipeline is never sent.
 ///
 /// ```
 /// use pg_wire::{Outbox, frontend::{Query, Sync}};

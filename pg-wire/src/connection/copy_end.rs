@@ -85,8 +85,8 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Receives messages up to ReadyForQuery, as [`until_ready`](Self::until_ready) does. If the query string starts another COPY, this
-    /// method ends the other COPY, because the server would wait for data for ever. If the future is dropped, a call with the same `end`
-    /// continues to receive.
+    /// method ends the other COPY, because the server would otherwise wait for data for ever. If the future is dropped, a call with the
+    /// same `end` continues to receive.
     pub(super) async fn end_copy<E: From<Error>>(
         &mut self,
         end: &mut End<E>,

@@ -12,7 +12,8 @@ use crate::copy::{CopyError, CopyErrorKind, CopyReader, CopyRow};
 
 /// A running `COPY … TO STDOUT`. [`Connection::copy_out`] returns this type.
 ///
-/// If this value is dropped before the last row, [`until_ready`](Connection::until_ready) receives and drops the remaining rows.
+/// If this value is dropped before the last row, call [`until_ready`](Connection::until_ready), which receives and drops the remaining
+/// rows.
 #[derive(Debug)]
 pub struct CopyOut<'c, T: Transport> {
     conn: &'c mut Connection<T>,

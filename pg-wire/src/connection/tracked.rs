@@ -245,7 +245,7 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
                 Err(error) => return Err(error),
             }
         }
-        // Receives the notifications, notices and ParameterStatus that are buffered: the inbox of an idle connection is empty.
+        // Receives the notifications, notices and ParameterStatus that are buffered, because an idle connection must have an empty inbox.
         while let Some(frame) = self.conn.try_recv()? {
             received(&mut self.state, &mut self.observer, frame)?;
         }
