@@ -232,7 +232,7 @@ fn a_large_length_or_count_reserves_no_memory() {
         });
         assert!(info.bytes_max < 100_000, "{info:?}");
     }
-    // The count in each body is large, but the body contains no items.
+    // The count in each body is large, but the body contains no items. Decoding must not reserve memory for the count.
     let info = measure(|| {
         for (code, body) in [
             (b'T', &b"\xff\xff"[..]),

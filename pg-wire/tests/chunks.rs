@@ -138,7 +138,8 @@ proptest! {
             if index % lazy == 0 {
                 drain(&mut inbox, &mut seen);
             }
-            // Frames that the test has not taken stay in the buffer. A full buffer grows to twice its size.
+            // `most` is the largest number of bytes that were buffered at one time. The buffer may have twice the size that these bytes and
+            // two reads need, because a full buffer doubles its size.
             prop_assert!(inbox.capacity() <= 2 * (most + 2 * stream.limits.read_size), "{} for {most}", inbox.capacity());
         }
         drain(&mut inbox, &mut seen);
@@ -316,10 +317,11 @@ fn memory_for_a_large_frame_is_freed_even_if_the_buffer_is_never_empty() {
         }
         inbox.capacity()
     };
-    // Each row has 100 bytes, and reads of 10,000 bytes never end at the end of a row.
+    // Each row has 100 bytes. So a read of 10,000 bytes ends at the same offset inside a row as the read before.
     let row = frame(b'D', &[7; 95]);
     let mut seen = 0;
-    // After this call, the buffer always ends inside a row.
+    // The bytes of this call end after 60 bytes of a row. So each read of the later calls also ends inside a row, and the buffer is never
+    // empty.
     take(&[&frame(b'd', &vec![1; 5 << 20])[..], &row, &row[..60]].concat(), &mut seen);
     let mut capacity = 0;
     for _ in 0..3 {

@@ -85,7 +85,8 @@ fn one_task_that_only_writes_with_both_halves_deadlocks() {
         for query in queries(500) {
             to.query(query.as_str());
         }
-        // A half does not read while it writes. So a single task must not wait in `flush` while it owns both halves.
+        // This call never returns: a half does not read while it writes, and the server does not read until its answers are read. So a
+        // single task that owns both halves must not wait in `flush`.
         to.flush().await.expect("never reached");
         while from.recv().await.is_ok() {}
     };
@@ -179,7 +180,7 @@ fn flush_does_not_read_while_the_peer_reads() {
     let mut conn = Connection::new(Steps::reading([Read::Bytes(frame(b'Z', b"I"))]), Limits::BACKEND);
     block_on(conn.query("select 1").flush()).expect("the stream accepts everything");
     assert_eq!(conn.inbox().buffered(), 0);
-    // Checks that `flush` has not read: the last read is still in the script.
+    // Checks that `flush` has not read from the stream: the script still contains the last read.
     assert_eq!(conn.transport().reads.len(), 1);
 }
 
@@ -363,7 +364,7 @@ fn every_future_can_be_dropped_at_every_point() {
     }
 }
 
-// ---- Data of a COPY that is sent without a copy ----------------------------------------------------------------------
+// ---- send_copy_data --------------------------------------------------------------------------------------------------
 
 /// A stream with vectored writes, and the number of its writes.
 struct Vectored(Steps, usize);
@@ -511,7 +512,7 @@ fn data_after_a_rejected_message_or_after_a_failure_is_not_sent() {
 
 #[test]
 fn a_leaked_future_of_partly_sent_data_ends_the_direction() {
-    // Number of polls before the future is leaked. After one poll, a part of the data has been sent.
+    // `polls` is the number of polls before the future is leaked. After 0 polls no data has been sent, after 1 poll a part of the data.
     for polls in [0, 1] {
         let block = block();
         let mut conn = Connection::new(Steps::writing([Write::Take(7), Write::Wait]), Limits::BACKEND);
@@ -524,7 +525,7 @@ fn a_leaked_future_of_partly_sent_data_ends_the_direction() {
         assert!(!conn.is_quiet());
         let sent = conn.transport().wrote.len();
         for _ in 0..2 {
-            // If this message were sent, the server would read its SQL as data of the COPY.
+            // The Query must not be sent: the server would take the bytes of the Query for the rest of the CopyData.
             let error = block_on(conn.query("drop table t").flush()).expect_err("the message is cut short");
             assert!(matches!(error, Error::Poisoned(Fault::Leaked)) && error.is_fatal(), "{error:?}");
             let error = block_on(conn.send_copy_data(&block)).expect_err("the message is cut short");
@@ -540,7 +541,7 @@ fn a_leaked_future_of_partly_sent_data_ends_the_direction() {
 
 #[test]
 fn data_that_is_too_long_drops_its_batch() {
-    // The operating system allocates no memory for zeroed pages that are never accessed.
+    // These 2 GiB take almost no memory, because the operating system allocates no memory for zeroed pages that are never accessed.
     let data = vec![0; i32::MAX as usize - 3];
     let mut conn = Connection::new(Steps::writing([]), Limits::BACKEND);
     conn.query("copy t from stdin");
@@ -628,7 +629,7 @@ fn an_invalid_header_poisons_the_connection() {
                 assert!(matches!(conn.fill().await, Err(Error::Poisoned(Fault::Frame(_)))));
             }
             assert!(matches!(conn.read_fault(), Some(Fault::Frame(error)) if error.kind == kind));
-            // The sending direction can still be used.
+            // The invalid header has ended only the receiving direction. The sending direction can still be used.
             conn.terminate().flush().await.expect("the stream accepts everything");
             assert_eq!(conn.transport().wrote, frame(b'X', b""));
         });
@@ -667,7 +668,7 @@ fn until_ready_receives_all_messages_after_a_message_over_its_limit() {
         let mut conn = conn_of(input);
         let error = block_on(conn.until_ready(|_| Ok::<_, Error>(()))).expect_err("the first error");
         assert_eq!(matches!(error, Error::Server(_)), is_server, "{error:?}");
-        // The first ReadyForQuery has been received.
+        // The failed call has received the messages up to the first ReadyForQuery. So this call receives only the second ReadyForQuery.
         let status = block_on(conn.until_ready(|_| Ok::<_, Error>(()))).expect("no error");
         assert_eq!(status, pg_wire::TransactionStatus::InTransaction);
     }
@@ -719,9 +720,9 @@ fn a_write_error_is_reported_at_once_when_no_message_has_arrived() {
     }
 }
 
-/// A stream that fails each write. Each read returns up to 64 KiB.
+/// A stream that never ends: each read returns up to 64 KiB. Each write fails.
 struct Endless {
-    /// Bytes that the first reads return.
+    /// First bytes of the stream.
     head: Vec<u8>,
     /// Number of calls of `poll_read`.
     reads: usize,
@@ -750,7 +751,8 @@ impl Sink for Endless {
 
 #[test]
 fn reading_after_a_write_error_stops_at_the_read_ahead_limit_and_lets_other_tasks_run() {
-    // The announced message never ends. Its bytes are buffered if the message is within the limit, and skipped if it is over the limit.
+    // The header announces a message of 1 GiB. Case 1: the message is within the limit, so its bytes are buffered. Case 2: the message is
+    // over the limit, so its bytes are skipped.
     for (bulk, skipped) in [(Limits::BACKEND.bulk, false), (1 << 20, true)] {
         let limits = Limits::BACKEND.bulk(bulk).read_ahead(8 << 20);
         let endless = Endless { head: b"d\x3f\xff\xff\xff".to_vec(), reads: 0 };

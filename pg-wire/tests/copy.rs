@@ -482,7 +482,8 @@ proptest! {
             }
         }
         if let Err(error) = writer.finish() {
-            // A name in the header can also be equal to an empty NULL string.
+            // `finish` writes the header if no row has been written. An empty name in the header is an error if the NULL string is empty
+            // too.
             prop_assert!(matches!(error.kind(), CopyErrorKind::EmptyIsNull), "{}", error);
             return Ok(());
         }

@@ -238,7 +238,7 @@ fn keepalives_are_confirmed_on_request_only_between_transactions_that_are_flushe
     block_on(stream.next()).expect("received");
     assert_eq!(wrote(&stream), [status(0), status(210)]);
 
-    // Without pgoutput, the ends of transactions are unknown. So no keepalive after the first data is confirmed.
+    // Without pgoutput, the ends of transactions are unknown. So a keepalive that arrives after data is not confirmed.
     let messages = [keepalive(60, true), wal(100, b"other plugin"), keepalive(200, true), wal(201, b"")];
     let mut stream = start(messages.map(Read::Bytes)).confirm_keepalives(true);
     for expected in [Lsn(60), Lsn(60)] {
@@ -310,7 +310,8 @@ fn malformed_data_is_an_error_with_its_position_and_ends_the_stream() {
     let values = [TupleValue::Text(b"7")];
     let valid = Insert { xid: None, relation: 16_385, new: Tuple::from(&values) };
     valid.encode(&mut data).expect("valid");
-    // The stream does not read the values of a tuple. So only damage before the values, and a wrong number of values, are detected.
+    // The data is cut at `end`, before the values of the tuple. Damage inside the values would not be detected here, because the stream
+    // does not read the values.
     for end in 0..8 {
         let messages = [vec![begin(100), relation(), wal(96, &data[..end])], a_transaction()].concat();
         let mut stream = changes(messages);
@@ -323,7 +324,7 @@ fn malformed_data_is_an_error_with_its_position_and_ends_the_stream() {
         assert!(matches!(failure(&mut stream).kind, StreamErrorKind::Over), "no message is skipped");
         stream.set_flushed(Lsn(100)).expect_err("not received");
     }
-    // The header of XLogData is too short, so the data has no position.
+    // The header of XLogData is cut at `end`, so the position of the data is unknown.
     for end in 1..25 {
         let mut stream = changes([begin(100), frame(b'd', &wal(0, b"")[5..5 + end])]);
         let error = failure(&mut stream);

@@ -297,7 +297,8 @@ fn a_batch_that_does_not_fit_into_the_queue_stays_queued() {
         state.set_bounds(Bounds { runs: 1, ..Bounds::default() });
         let script = Script::says(&[PARSED.repeat(17), READY.to_vec()].concat());
         let mut conn = TrackedConnection::with_state(Connection::new(script, Limits::BACKEND), state);
-        // All these requests have the same kind, so the queue stores them as a single run.
+        // The queue has room for one run, which is a group of repeated requests. All these requests have the same kind, so they form one
+        // run.
         for _ in 0..17 {
             conn.parse(Statement::UNNAMED).query("select 1").finish();
         }

@@ -107,7 +107,7 @@ fn a_rollback_drops_the_changes_of_its_subtransaction_only() {
         note(10, b"5"),
         stop(),
         abort(10, 12),
-        // Rollbacks of unknown subtransactions and transactions, which no server sends.
+        // Two rollbacks that no server sends: of an unknown subtransaction, and of an unknown transaction.
         abort(10, 13),
         abort(99, 99),
     ] {

@@ -18,8 +18,8 @@ impl fmt::Debug for MessageCode {
 /// Size class of a message: the field of [`Limits`](crate::Limits) that bounds its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Size {
-    /// A message with rows, data, SQL, parameters, descriptions or error texts. A message over this limit is skipped, and the next message
-    /// can be read.
+    /// A message with rows, data, SQL, parameters, descriptions or error texts. When a message of this class is longer than its limit, the
+    /// inbox skips the message, and the next message can be read.
     Bulk,
     /// A message that belongs to no other size class.
     Control,

@@ -25,18 +25,19 @@ pub enum DecodeErrorKind {
     Trailing,
     /// A string has no terminating NUL.
     Unterminated,
-    /// A length is below -1.
+    /// A length is negative. The exception is -1 as the length of a value that may be NULL: this length means NULL.
     NegativeLength,
     /// A count or a length contradicts another field.
     Inconsistent,
     /// The frame has the code of another message.
     WrongCode,
-    /// A byte that selects the form of a field, or a Boolean, has an unknown value.
+    /// A byte has a value without a meaning. The byte is a Boolean, or selects the form of a field.
     UnknownForm {
         /// Value of the byte. No known form has this value.
         found: u8,
     },
-    /// The message is not valid after the messages before it.
+    /// The message is well-formed, but not valid at this point of the stream. For example, a replication stream ends a block that has not
+    /// begun.
     Misplaced,
 }
 
@@ -147,8 +148,9 @@ impl core::error::Error for EncodeError {}
 
 /// Error for an invalid frame header, or for a body over its limit.
 ///
-/// The error [`TooLong`](FrameErrorKind::TooLong) for a bulk message is recoverable: the frame is skipped as it arrives. After any other
-/// error the position of the next message is unknown, and the connection is poisoned: each later call that receives returns an error.
+/// The error [`TooLong`](FrameErrorKind::TooLong) for a bulk message is recoverable: the bytes of the frame are dropped as they arrive, and
+/// the next message can be read. After any other error the position of the next message is unknown, and the connection is poisoned: each
+/// later call that receives returns an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameError {
     /// The code in the header; 0 for a packet without a code.

@@ -70,8 +70,8 @@ fn halves<const N: usize>(to: &mut [u8], from: &[u8]) -> bool {
     !has_nul(&seen)
 }
 
-/// Copies `N` bytes in pieces of sixteen bytes. Returns, for each index, the smallest byte that `seen` or a piece has at that index. So the
-/// result contains a NUL if one of the copied bytes is NUL.
+/// Copies `N` bytes in pieces of sixteen bytes. Returns an array of sixteen bytes: at each index, the smallest byte that `seen` and the
+/// pieces have at this index. So the result contains a NUL if one of the copied bytes is NUL.
 ///
 /// The first four pieces are copied without a loop: the compiler would turn a loop into one copy of all bytes, and would then load each
 /// piece again for the comparison.
@@ -133,7 +133,7 @@ pub(crate) fn find_nul(bytes: &[u8]) -> Option<usize> {
     after.map(|at| looked + at)
 }
 
-/// Whether any of the bytes is NUL. For this form of the loop, the compiler emits one vector comparison.
+/// Whether any of the bytes is NUL. The loop has this form because the compiler then emits one vector comparison for all bytes.
 #[inline(always)]
 fn has_nul<const N: usize>(bytes: &[u8; N]) -> bool {
     let mut nuls = 0u32;
@@ -218,7 +218,8 @@ mod tests {
                 let mut bytes = vec![filler; length];
                 assert_eq!(find_nul(&bytes), None, "{length} times {filler}");
                 for at in (0..length).rev() {
-                    // Earlier turns of this loop have left NULs at some higher indices.
+                    // The loop runs from the last index to the first. Earlier rounds have left NULs at some higher indices, so `find_nul`
+                    // must return the lowest index.
                     bytes[at] = 0;
                     assert_eq!(find_nul(&bytes), Some(at), "{at} of {length} among {filler}");
                     if at % 3 == 0 {

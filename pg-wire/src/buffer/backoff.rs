@@ -1,6 +1,6 @@
 //! Decides how often a large buffer is freed.
 
-/// Maximum number of waits that are skipped between two releases of a buffer.
+/// Maximum number of counted waits that are skipped between two releases. A release frees the buffer; see [`Backoff`].
 const LONGEST: u8 = 63;
 
 /// Decides after which waits for the peer a connection frees a large buffer. A wait in the middle of a transfer should not free the buffer,
@@ -15,9 +15,10 @@ const LONGEST: u8 = 63;
 /// So a steady transfer allocates rarely, and a large buffer is freed after at most 64 counted waits.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Backoff {
-    /// Number of waits still to skip before the next release.
+    /// Number of counted waits that remain to be skipped before the next release.
     left: u8,
-    /// Number of waits to skip after the last release. Each counted wait with a small buffer halves this number.
+    /// Number of waits that the last release has set to be skipped. Each counted wait with a small buffer halves this number. The next
+    /// release doubles this number and adds one.
     skip: u8,
     /// Whether the buffer was used since the last counted wait.
     used: bool,
@@ -30,7 +31,8 @@ impl Backoff {
         self.used = true;
     }
 
-    /// Reports a wait. Returns whether the buffer must be freed. If `always` is true, the result is true for every large buffer.
+    /// Reports a wait. Returns whether the buffer must be freed. If `always` is true, every large buffer must be freed, and the rules for
+    /// counted waits do not apply.
     pub(crate) fn is_due(&mut self, is_large: bool, always: bool) -> bool {
         if always {
             return is_large;

@@ -3,7 +3,7 @@
 use crate::basic::code::MessageCode;
 use crate::basic::length::MAX_LENGTH;
 
-/// A frame header whose length is not checked yet.
+/// A received frame header. The length in the header may be invalid or over the limit: the caller has to check the length.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
     pub(crate) code: MessageCode,

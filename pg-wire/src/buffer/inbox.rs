@@ -16,8 +16,8 @@ use crate::codec::frame::{Frame, FrameBuf};
 /// Size of the first read in bytes. The size doubles each time a read fills its space, up to [`Limits::read_size`].
 const FIRST_READ: usize = 8 * 1024;
 
-/// Length in bytes of the largest buffer that an idle connection keeps: room for the first two reads (8 KiB and 16 KiB). So a connection
-/// that receives only results of less than 16 KiB keeps its buffer.
+/// Length in bytes of the largest buffer that an idle connection keeps: room for the first two reads (8 KiB and 16 KiB). If all results
+/// have less than 16 KiB, no result fills the second read. So the buffer never becomes larger, and the connection keeps the buffer.
 const IDLE: usize = 3 * FIRST_READ;
 
 /// Length in bytes of the smallest frame for which [`Inbox::take_owned`] returns the buffer itself instead of a copy of the frame. The
@@ -30,7 +30,8 @@ const HAND_OVER: usize = 256 * 1024;
 /// An inbox does no I/O: read into [`space`](Self::space), report the number of bytes to [`filled`](Self::filled), then call
 /// [`next`](Self::next) until it returns `None`. One allocation holds all messages. When too little space is left at the end of the buffer,
 /// the unfinished message moves to the front. For a large message the buffer grows as the bytes of the message arrive. An empty buffer
-/// shrinks to twice the read size. A buffer of more than eight times the read size also shrinks when it holds at most one read.
+/// shrinks to twice the read size, which is [`Limits::read_size`]. A buffer of more than eight times the read size also shrinks when at
+/// most one read is buffered.
 ///
 /// If a read finds no bytes, call [`waiting`](Self::waiting), which frees a large buffer of an idle connection.
 ///
@@ -52,16 +53,16 @@ pub struct Inbox {
     start: usize,
     /// Index after the last received byte.
     end: usize,
-    /// Index after the last byte that has been filled since the last wipe of the buffer.
+    /// Length of the part of the buffer that may contain bytes of messages. [`scrub`](Self::scrub) wipes only this part.
     used: usize,
     /// Number of bytes still to be received of a frame that is skipped because its body is over the limit.
     skip: usize,
     /// Size of the next read in bytes.
     read: usize,
-    /// Number of bytes of the longest read since a wait freed the buffer.
+    /// Number of bytes of the longest read since the last wait that freed the buffer.
     longest: usize,
-    /// Number of bytes of the longest read before a wait last freed the buffer. As soon as a read fills its space, the read size grows to
-    /// at least this number, so that a repeated large result needs few reallocations.
+    /// Value of `longest` at the last wait that freed the buffer. When a read fills its space, the read size grows to at least this value.
+    /// So a large result that is received repeatedly needs few reallocations.
     before: usize,
     /// Longest body in bytes that needs no check against `limits`: the stored result of [`Limits::unchecked`].
     unchecked: usize,
@@ -72,12 +73,12 @@ pub struct Inbox {
     waits: Backoff,
     /// Whether the last message before the buffer became empty was ReadyForQuery or Sync. After these messages, a connection can be idle.
     /// The value is computed from the last bytes of the buffer, because storing the code of each message would take time. A row may end
-    /// with the same bytes as such a message. This case is harmless: the buffer is only freed earlier.
+    /// with the same bytes as such a message. This case is harmless: the only effect is that the buffer is freed earlier.
     is_boundary: bool,
 }
 
-/// Proof that a whole frame is buffered. [`Inbox::head`] returns the proof; pass it to [`Inbox::take`] or [`Inbox::take_owned`] before any
-/// other call.
+/// Proof that a whole frame is buffered. [`Inbox::head`] returns the proof; pass the proof to [`Inbox::take`] or [`Inbox::take_owned`]
+/// before any other call on the inbox.
 #[derive(Debug)]
 pub struct Head(Header);
 
@@ -94,7 +95,7 @@ impl Head {
 }
 
 impl Inbox {
-    /// Creates an empty inbox. Allocates no memory yet.
+    /// Creates an empty inbox, without allocating memory.
     pub fn new(limits: Limits) -> Self {
         Self {
             buf: Vec::new(),
@@ -157,9 +158,8 @@ impl Inbox {
             self.buf.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        // At the full read size, the buffer has room for two reads: then the beginning of an unfinished message need not be moved before
-        // the next read. Below the full read size, the buffer has room for only one read, to save memory: most connections are idle most of
-        // the time.
+        // When the read size has grown to `read_size`, the buffer has room for two reads, so that the beginning of an unfinished message is
+        // moved less often. Before that, the buffer has room for only one read, to save memory: most connections are idle most of the time.
         let steady = if read < self.limits.read_size { read } else { 2 * read };
         let least = steady.max(self.end + read);
         if self.buf.len() < least {
@@ -234,7 +234,7 @@ impl Inbox {
         Ok((header.body <= rest.len()).then_some(Head(header)))
     }
 
-    /// Whether [`head`](Self::head) would return a frame or an error. Does not begin to skip a frame.
+    /// Whether [`head`](Self::head) would return a frame or an error. Unlike `head`, does not begin to skip a frame that is over its limit.
     #[cfg(feature = "std")]
     pub(crate) fn has_head(&self) -> bool {
         !matches!(self.whole(), Ok(None))
@@ -275,7 +275,7 @@ impl Inbox {
         Frame { code, body }
     }
 
-    /// Takes the frame that [`head`](Self::head) has found, and lends it.
+    /// Removes from the inbox the frame that [`head`](Self::head) has found. Lends this frame until the next call on the inbox.
     #[inline]
     pub fn take(&mut self, head: Head) -> Frame<'_> {
         let Head(Header { code, body }) = head;
@@ -291,8 +291,8 @@ impl Inbox {
         Frame { code, body: self.buf.get(start..end).unwrap_or_else(empty) }
     }
 
-    /// Takes the frame that [`head`](Self::head) has found, as an owned frame. Copies a small frame. For a large frame, hands over the
-    /// buffer, and copies the other buffered bytes.
+    /// Removes from the inbox the frame that [`head`](Self::head) has found, and returns an owned frame. A small frame is a copy. A large
+    /// frame takes over the memory of the buffer, and the other buffered bytes are copied to a new buffer.
     pub fn take_owned(&mut self, head: Head) -> FrameBuf {
         let length = Header::LENGTH + head.0.body;
         let beside = self.end.saturating_sub(length);
@@ -313,9 +313,9 @@ impl Inbox {
         FrameBuf { code: head.0.code, body }
     }
 
-    /// Call this function when a read has found no bytes, so that the connection waits, or when no read follows soon. If no bytes are
-    /// buffered, the connection may be idle. Then a buffer of more than 24 KiB is freed, and the next read is as small as the first read of
-    /// a new inbox.
+    /// Call this function when the connection has to wait because a read has found no bytes, or when no read follows soon. If no bytes are
+    /// buffered, the connection may be idle. In this case a buffer of more than 24 KiB is freed, and the next read is as small as the first
+    /// read of a new inbox.
     ///
     /// After ReadyForQuery and Sync, a connection can be idle, so every call frees a large buffer. After other messages, not every call
     /// frees the buffer. As long as each following message needs a large buffer again, fewer and fewer calls free the buffer, but at least
@@ -492,8 +492,8 @@ fn first_read(limits: &Limits) -> usize {
     FIRST_READ.min(limits.read_size.max(1))
 }
 
-/// Starts to skip the frame whose error is `error`, if the error is `TooLong` with `skipped`. The parameters are fields of an inbox instead
-/// of the inbox, because the caller may have borrowed the buffer of the inbox.
+/// Starts to skip the frame whose error is `error`, if the error is `TooLong` with `skipped`. The parameters are three fields of the inbox
+/// instead of the inbox itself, because the caller may have borrowed another field, the buffer.
 #[cold]
 fn skip_frame_of(error: &FrameError, start: &mut usize, end: usize, skip: &mut usize) {
     if let FrameErrorKind::TooLong { length, skipped: true, .. } = error.kind {

@@ -28,8 +28,8 @@ const MOST_ZEROED: usize = 64 * 1024;
 /// sends the [`pending`](Self::pending) bytes in any number of pieces, and reports the length of each piece to
 /// [`sent`](Self::sent).
 ///
-/// `put` never fails: the first message that cannot be encoded is remembered, and `commit` then returns its error and drops the batch, so
-/// that a part of a pipeline is never sent.
+/// `put` never fails. If a message cannot be encoded, `put` stores the first error of the batch. `commit` returns this error and drops the
+/// whole batch, so that a part of a pipeline is never sent.
 ///
 /// ```
 /// use pg_wire::{Outbox, frontend::{Query, Sync}};
@@ -41,8 +41,8 @@ const MOST_ZEROED: usize = 64 * 1024;
 /// assert_eq!(outbox.pending(), b"", "nothing of the batch is left");
 /// ```
 pub struct Outbox {
-    /// Memory for messages. When the buffer grows, the new memory is zeroed. So a field is written with a store instead of a call of
-    /// `Vec::extend`.
+    /// Memory for messages. New memory is zeroed when the buffer grows. So the room after the written bytes is initialised, and a field is
+    /// stored directly into this room, without a call of `Vec::extend`.
     buf: Vec<u8>,
     /// Index of the first byte that is not sent.
     sent: usize,
@@ -61,7 +61,8 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Creates an empty outbox. Allocates no memory yet. When the outbox becomes empty, it keeps a capacity of at most `retain` bytes.
+    /// Creates an empty outbox, without allocating memory. When all bytes have been sent or dropped, the outbox keeps a capacity of at most
+    /// `retain` bytes.
     pub fn new(retain: usize) -> Self {
         Self {
             buf: Vec::new(),
@@ -145,7 +146,8 @@ impl Outbox {
             self.tidy();
             return Err(error);
         }
-        // Under constant load the buffer may never be empty: reuse the room of sent bytes once half of the bytes are sent.
+        // Under constant load the buffer may never be empty. So the room of sent bytes is reused when more than half of the written bytes
+        // have been sent.
         if self.sent > self.retain && self.sent > self.end / 2 {
             self.compact();
         }

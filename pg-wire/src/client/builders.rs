@@ -43,8 +43,8 @@ impl<'c, 'm, P: PutMessage> ParseBuilder<'c, 'm, P> {
         Self { sql, ..self }
     }
 
-    /// Sets the types of the first parameters. The server chooses the type of each parameter that has type 0 or is not in the
-    /// list.
+    /// Sets the types of the parameters `$1`, `$2` and so on. The list may be shorter than the number of parameters. The server chooses the
+    /// type of each parameter that has type 0 or is not in the list.
     #[inline]
     pub fn param_types(self, types: &'m [Oid]) -> Self {
         Self { types, ..self }

@@ -107,7 +107,8 @@ pub trait PgProtocol: PutMessage {
         self.put_message(&Close { target: Target::Portal, name: portal.0.into() })
     }
 
-    /// Puts a [`Flush`] message, which requests the server's replies so far. This method does not send the message.
+    /// Puts a [`Flush`] message. The server answers a Flush by sending all replies that it has ready. This method does not send the
+    /// message: on a connection, call `flush` afterwards.
     #[inline]
     fn flush_msg(&mut self) -> Self::Chained<'_> {
         self.put_message(&Flush {})
@@ -134,7 +135,7 @@ pub trait PgProtocol: PutMessage {
     }
 
     /// Puts data of a COPY. See [`CopyData`]. For blocks of 64 KiB and more, use
-    /// [`Connection::send_copy_data`](crate::connection::Connection::send_copy_data), which does not copy the data.
+    /// [`Connection::send_copy_data`](crate::connection::Connection::send_copy_data), which copies only the first 1,024 bytes of a block.
     #[inline]
     fn copy_data(&mut self, data: &[u8]) -> Self::Chained<'_> {
         self.put_message(&CopyData { data: Payload(data) })
@@ -161,8 +162,8 @@ pub trait PgProtocol: PutMessage {
 
 impl<T: PutMessage> PgProtocol for T {}
 
-/// Placeholder for a message that cannot be sent: the name of the message and the reason. Putting the placeholder reports the
-/// error in the same way as for any other message.
+/// Placeholder for a message that cannot be sent. Holds the name of the message and the reason. Putting the placeholder always fails, and
+/// reports this name and this reason.
 struct Rejected(&'static str, EncodeErrorKind);
 
 impl Message for Rejected {
@@ -297,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_value_that_grows_while_it_is_written_is_rejected() {
-        /// A value that is longer each time it is read.
+        /// A value that grows: each call of `bound` returns one byte more than the call before.
         struct Growing(Cell<usize>);
         impl Bindable for Growing {
             fn bound(&self) -> Bound<'_> {
@@ -335,7 +336,8 @@ mod tests {
                 );
                 assert_eq!(out, b"");
                 let mut outbox = Outbox::new(1024);
-                // The Sync allocates room in the outbox, so the Bind takes the fast path first.
+                // The Sync allocates room in the outbox. So the outbox first tries the fast path for the Bind, which must detect the wrong
+                // count too.
                 outbox.sync().bind(Statement(""), Portal("")).finish(WrongCount(count, shown()));
                 assert_eq!(
                     outbox.commit().expect_err("two values are visited").kind,

@@ -41,7 +41,8 @@ pub trait Entry<'a>: Field<'a> + Copy {
     /// Whether the item begins with a zero byte, which would be read as the end of the list.
     fn is_end(&self) -> bool;
 
-    /// Writes the zero byte that ends the list, with a method of [`Writer`] that prints the byte in a trace as libpq does.
+    /// Writes the zero byte that ends the list. An implementation chooses the method of [`Writer`] that prints this byte in a trace in the
+    /// same way as libpq.
     fn end<P: Writer + ?Sized>(out: &mut P);
 }
 

@@ -9,8 +9,8 @@ use crate::codec::writer::Writer;
 ///
 /// The layout is `Byte1 code` (not for the packets before the session), `Int32 length` (of the length field and the body), body.
 pub trait Message {
-    /// Whether the length can be computed without a call for each value. If `true`, the writer computes the length before it
-    /// writes.
+    /// Whether the compiler can inline the computation of the whole length. For example, this is false for a Bind with a slice of
+    /// parameters, which needs a call for each parameter. If `true`, the writer computes the length before it writes.
     #[doc(hidden)]
     const MEASURED: bool = true;
 
@@ -53,7 +53,8 @@ pub enum Direction {
 ///
 /// - secrets, which are masked as in libpq's regression mode: `"SSSS"` and `'BBBB'`;
 /// - AuthenticationOk, whose name libpq does not print;
-/// - the salt of MD5, after which libpq prints an error about the length;
+/// - AuthenticationMD5Password: libpq does not read the salt, and prints an error about the length of the message; this trace prints no
+///   error;
 /// - strings that are not UTF-8: the trace has U+FFFD for invalid bytes.
 ///
 /// As in libpq, strings are not escaped: a newline or a quote in a query appears unchanged in the trace.

@@ -37,7 +37,7 @@ impl<'a> Field<'a> for EncodedParams<'a> {
 
 /// Parameters in one of two forms: Rust values ([`Params`]), which determine their own formats, or [`EncodedParams`].
 pub trait ParamList {
-    /// Whether the length can be computed in advance; see [`Message::MEASURED`](crate::Message::MEASURED).
+    /// Whether the compiler can inline the computation of the length; see [`Message::MEASURED`](crate::Message::MEASURED).
     #[doc(hidden)]
     const MEASURED: bool;
 

@@ -27,8 +27,8 @@ use crate::codec::writer::Writer;
 pub struct Values<'a>(Unread<'a, Option<&'a [u8]>>);
 
 impl<'a> Item<'a> for Option<&'a [u8]> {
-    /// Only the values of a DataRow can be malformed during iteration. For all other messages, decoding has already read all
-    /// values.
+    /// An error during iteration names the message DataRow, because only the values of a DataRow are first read by the iteration. For all
+    /// other messages, decoding reads all values.
     const LIST: &'static str = "DataRow";
 }
 

@@ -28,11 +28,11 @@ pub(super) struct Announced {
     pub(super) columns: usize,
 }
 
-/// State of receiving the end of a COPY. The caller stores this value outside the future, so that no error of the server is lost when the
-/// future is dropped.
+/// State of receiving the end of a COPY. The caller stores this value outside the future of [`Connection::end_copy`], so that no error of
+/// the server is lost when the future is dropped.
 pub(super) struct End<E> {
     outcome: Outcome<E>,
-    /// Number of rows in the first CommandComplete of a COPY.
+    /// Number of rows in the first CommandComplete of a COPY; `None` before this message has been received.
     rows: Option<u64>,
 }
 
@@ -65,8 +65,8 @@ impl<T: Transport> Connection<T> {
                 | MessageCode::COPY_OUT_RESPONSE
                 | MessageCode::COPY_BOTH_RESPONSE => {
                     match self.end_copy(&mut End::<Error>::new(), |_| Ok(())).await {
-                        // `Error::Copy` means only that no number of rows was received, because the statement may be another command than
-                        // COPY.
+                        // `Error::Copy` is no failure here: no CommandComplete with a number of rows was received, because the statement
+                        // may be another command than COPY.
                         Ok(_) | Err(Error::Copy(_)) => {}
                         Err(error) => return Err(error),
                     }
@@ -84,8 +84,9 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Receives messages up to ReadyForQuery, as [`until_ready`](Self::until_ready) does. If the query string starts another COPY, ends
-    /// that COPY: otherwise the server would wait for its data for ever. If the future is dropped, a call with the same `end` continues.
+    /// Receives messages up to ReadyForQuery, as [`until_ready`](Self::until_ready) does. If the query string starts another COPY, this
+    /// method ends the other COPY, because the server would otherwise wait for data for ever. If the future is dropped, a call with the
+    /// same `end` continues to receive.
     pub(super) async fn end_copy<E: From<Error>>(
         &mut self,
         end: &mut End<E>,
@@ -98,7 +99,7 @@ impl<T: Transport> Connection<T> {
             let ended = outcome.take(received, &mut |frame| {
                 if frame.code == MessageCode::COMMAND_COMPLETE && rows.is_none() {
                     let complete = frame.decode::<CommandComplete<'_>>().map_err(Error::from)?;
-                    // Ignores the results of other commands in the query string.
+                    // The query string may contain other commands, whose results are ignored.
                     if complete.command().as_bytes() == b"COPY" {
                         *rows = complete.rows();
                     }
@@ -120,9 +121,10 @@ impl<T: Transport> Connection<T> {
                 _ => continue,
             };
             match self.flush().await {
-                // After `InboxFull`, `recv` continues to send.
+                // `InboxFull` is no failure here: `recv` in the next round of the loop makes room, and continues to send.
                 Ok(()) | Err(Error::InboxFull) => {}
-                // Stores the error of sending, because the server's last messages can still be received.
+                // A failed write does not prevent receiving: the last messages of the server are received first. The next call that sends
+                // returns the stored error.
                 Err(error) => self.outgoing.keep(error),
             }
         }

@@ -25,14 +25,13 @@ const LONGEST_REASON: usize = 10_000 - 4 - 1;
 
 /// A running `COPY … FROM STDIN`. [`Connection::copy_in`] returns this type.
 ///
-/// If this value is dropped before [`finish`](Self::finish) or [`fail`](Self::fail), a CopyFail is queued. The next
-/// [`until_ready`](Connection::until_ready) after a flush then returns the server's error 57014. After this call, the connection can be
-/// used again.
+/// If this value is dropped before [`finish`](Self::finish) or [`fail`](Self::fail), a CopyFail is queued. To use the connection again,
+/// call [`flush`](Connection::flush), and then [`until_ready`](Connection::until_ready), which returns the server's error 57014.
 #[derive(Debug)]
 pub struct CopyIn<'c, T: Transport> {
     conn: &'c mut Connection<T>,
     writer: CopyWriter,
-    /// Number of bytes in the buffer of `writer` that are in the outbox already.
+    /// Number of bytes at the beginning of the buffer of `writer` that have been passed to [`Connection::send_copy_data`].
     queued: usize,
     phase: Phase,
     /// State of receiving the end of the COPY.
@@ -162,7 +161,8 @@ impl<T: Transport> CopyIn<'_, T> {
     /// Ends the COPY with an error: the server drops all rows of the COPY. The server's error contains `reason`, at most the first 9,995
     /// bytes, with spaces instead of NUL characters.
     ///
-    /// If the future is dropped, the CopyFail is queued, as when the value is dropped.
+    /// If the future is dropped, a CopyFail is queued: call [`flush`](Connection::flush) and [`until_ready`](Connection::until_ready), as
+    /// after dropping a `CopyIn`.
     ///
     /// # Errors
     /// [`Server`](Error::Server) when the server has failed for another reason, and the errors of [`recv`](Connection::recv) and
@@ -194,7 +194,8 @@ impl<T: Transport> CopyIn<'_, T> {
             && !data.is_empty()
         {
             let data = data.get(..LARGEST).unwrap_or(data);
-            // `send_copy_data` queues the data at once. So the data counts as queued even if this future is dropped.
+            // Counted before the `await`: after the call of `send_copy_data`, the connection sends the whole data even if this future is
+            // dropped.
             self.queued += data.len();
             match self.conn.send_copy_data(data).await {
                 Ok(()) => {}
@@ -204,7 +205,7 @@ impl<T: Transport> CopyIn<'_, T> {
         }
         self.writer.clear();
         self.queued = 0;
-        // A dropped future may have left bytes that are queued and not sent.
+        // Sends bytes that are queued and not sent, because an earlier future was dropped.
         if self.conn.is_sending() { self.flush_queued().await } else { Ok(()) }
     }
 
@@ -253,7 +254,7 @@ impl<T: Transport> CopyIn<'_, T> {
         self.conn.recv().await.map(drop)
     }
 
-    /// Sends the queued end of the data, and receives messages up to ReadyForQuery.
+    /// Sends the queued CopyDone or CopyFail, and receives messages up to ReadyForQuery.
     async fn end(&mut self) -> Result<CopyComplete, Error> {
         self.phase = Phase::Ending;
         self.writer.clear();
@@ -267,7 +268,8 @@ impl<T: Transport> CopyIn<'_, T> {
         ended
     }
 
-    /// Receives messages up to ReadyForQuery, and returns the error of the server.
+    /// Receives messages up to ReadyForQuery if necessary. Always returns an error: the error of the server, or [`CopyErrorKind::Ended`] if
+    /// the server has sent no error.
     #[cold]
     #[inline(never)]
     async fn ended(&mut self) -> Result<(), Error> {

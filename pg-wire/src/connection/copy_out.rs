@@ -12,7 +12,8 @@ use crate::copy::{CopyError, CopyErrorKind, CopyReader, CopyRow};
 
 /// A running `COPY … TO STDOUT`. [`Connection::copy_out`] returns this type.
 ///
-/// If this value is dropped before the last row, [`until_ready`](Connection::until_ready) receives and drops the remaining rows.
+/// If this value is dropped before the last row, call [`until_ready`](Connection::until_ready), which receives and drops the remaining
+/// rows.
 #[derive(Debug)]
 pub struct CopyOut<'c, T: Transport> {
     conn: &'c mut Connection<T>,
@@ -26,7 +27,7 @@ pub struct CopyOut<'c, T: Transport> {
     phase: Phase,
     /// State of receiving the end of the COPY after an error.
     end: End<Error>,
-    /// The error of a row or of a message, until ReadyForQuery has been received.
+    /// The error of a row or of a message. Stored until ReadyForQuery has been received, and then returned.
     error: Option<Error>,
 }
 
@@ -51,8 +52,9 @@ impl<T: Transport> Connection<T> {
     ///
     /// If the future is dropped after it was polled, the statement is sent and its replies are outstanding. Then queue
     /// [`copy_fail`](crate::PgProtocol::copy_fail), call [`flush`](Self::flush), and receive the replies with
-    /// [`until_ready`](Self::until_ready). The CopyFail is needed only if the statement is a `COPY … FROM STDIN`, because its server would
-    /// wait for data for ever. After any other statement, the server ignores the CopyFail. If the future was never polled, nothing is sent.
+    /// [`until_ready`](Self::until_ready). The CopyFail is needed only if the statement is by mistake a `COPY … FROM STDIN`: without the
+    /// CopyFail, the server would wait for data for ever. After any other statement, the server ignores the CopyFail. If the future was
+    /// never polled, nothing is sent.
     ///
     /// ```
     /// use pg_wire::{Connection, Error, Limits, copy::{CopyOptions, CopyReader}, testing::Script};
@@ -108,7 +110,8 @@ impl<T: Transport> CopyOut<'_, T> {
     ///
     /// # Errors
     /// The first error of the server, of a row ([`Copy`](Error::Copy)) or of `each`. The remaining rows are then received and dropped, and
-    /// the connection is ready for the next request. The errors of [`recv`](Connection::recv) end the call at once.
+    /// the connection is ready for the next request. After a fatal error of [`recv`](Connection::recv), the call returns at once, and the
+    /// remaining rows are not received.
     pub async fn for_each<E: From<Error>>(
         mut self,
         mut each: impl FnMut(CopyRow<'_>) -> Result<(), E>,
@@ -134,7 +137,8 @@ impl<T: Transport> CopyOut<'_, T> {
             return Err(failure.unwrap_or_else(|| Error::from(CopyError::new(CopyErrorKind::Ended)).into()));
         }
         if *is_done && failure.is_none() {
-            // A future of `row` that was dropped has already received CopyDone. So the last row is read here.
+            // CopyDone has been received by a future of `row` that was dropped before it returned the last row. So the last row is read
+            // here.
             failure = match reader.finish() {
                 Ok(Some(row)) => each(row).err(),
                 Ok(None) => None,
@@ -264,7 +268,7 @@ impl<T: Transport> CopyOut<'_, T> {
         }
         let end = loop {
             match self.conn.end_copy(&mut self.end, |_| Ok(())).await {
-                // Another message is over its limit. The message is skipped, and receiving continues.
+                // A message during the end of the COPY is over its limit. The message is skipped, and receiving continues.
                 Err(Error::Frame(error)) if !error.is_fatal() => {}
                 end => break end,
             }

@@ -8,7 +8,7 @@ use crate::copy::CopyError;
 use crate::message::backend::ServerError;
 use crate::session::{Over, QueueFull, Unexpected, Waiting};
 
-/// An error of a connection. [`is_fatal`](Self::is_fatal) returns whether the connection can still be used.
+/// An error of a connection. [`is_fatal`](Self::is_fatal) returns false if the connection can still be used after the error.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -44,7 +44,7 @@ pub enum Error {
     Over(Over),
     /// Too many requests wait for their replies. Recoverable: no part of the batch has been sent, and the batch stays queued.
     QueueFull(QueueFull),
-    /// An earlier fatal error has ended this direction of the connection.
+    /// An earlier fatal error has ended the direction of the connection that the call needs: receiving or sending.
     Poisoned(Fault),
 }
 
@@ -64,8 +64,8 @@ pub enum Fault {
 }
 
 impl Error {
-    /// Whether the error has ended the direction in which it happened. After an error that is not fatal, the connection can still
-    /// be used.
+    /// Whether the error has ended a direction of the connection: receiving or sending. After an error that is not fatal, the connection
+    /// can still be used.
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::Io(_) | Self::Closed { .. } | Self::Poisoned(_) | Self::Unexpected(_) | Self::Over(_) => {

@@ -15,8 +15,9 @@ use crate::connection::whole::Connection;
 /// writes would send the header in a separate packet.
 const COPIED: usize = 1024;
 
-/// The future of [`Connection::send_copy_data`]. The call of `send_copy_data` has already queued the data. So dropping the future copies
-/// the unsent part into the outbox.
+/// The future of [`Connection::send_copy_data`]. After the call of `send_copy_data`, the whole data must be sent, even if the caller drops
+/// this future. The future only borrows the data. So dropping the future copies the unsent part of the data into the outbox, and the next
+/// flush sends this part.
 struct SendCopyData<'c, 'd, T: Transport> {
     conn: &'c mut Connection<T>,
     /// The part of the data that is neither sent nor in the outbox.
@@ -27,12 +28,12 @@ struct SendCopyData<'c, 'd, T: Transport> {
 
 impl<T: Transport> Connection<T> {
     /// Sends data of a COPY after all queued messages. Unlike [`copy_data`](crate::PgProtocol::copy_data), this method copies only the
-    /// first 1,024 bytes of the data into the buffer. If the future is dropped, the unsent part is copied too. Use this method for blocks
-    /// of 64 KiB and more. Queue smaller pieces with `copy_data`, and flush when they add up to 64 KiB.
+    /// first 1,024 bytes of the data into the outbox. Use this method for blocks of 64 KiB and more. Queue smaller pieces with `copy_data`,
+    /// and flush when they add up to 64 KiB.
     ///
-    /// The call itself queues the data, and awaiting the future sends the data. If the future is dropped at any point, the unsent
-    /// part is copied, and the next [`flush`](Self::flush) sends this part: never repeat the call for the same data. (Leaking the
-    /// future with `mem::forget` loses the rest of the message, and ends the direction with [`Fault::Leaked`].)
+    /// Awaiting the future sends the data. The future may be dropped at any point: the drop copies the unsent part of the data into the
+    /// outbox, and the next [`flush`](Self::flush) sends this part. So never repeat the call for the same data. (Leaking the future with
+    /// `mem::forget` loses the rest of the message, and ends the sending direction with [`Fault::Leaked`].)
     ///
     /// ```
     /// use pg_wire::{Connection, Limits, PgProtocol, testing::Script};
@@ -62,7 +63,7 @@ impl<T: Transport> Connection<T> {
 /// Puts the header and the first bytes of the data into the outbox, and returns the rest of the data.
 fn begin<'d>(outgoing: &mut Outgoing, data: &'d [u8]) -> Result<&'d [u8], EncodeError> {
     if outgoing.fault.is_some() {
-        // The direction has ended: polling the future returns the error.
+        // The sending direction has ended, so no data is put. Polling the future returns the error.
         return Ok(&[]);
     }
     let outbox = &mut outgoing.outbox;

@@ -59,13 +59,14 @@ pub struct TrackedConnection<T, O = ()> {
 }
 
 impl<T: Transport> TrackedConnection<T> {
-    /// Tracks an idle connection: the login has ended with ReadyForQuery, and no message has been sent since then.
+    /// Tracks a connection. Precondition: the session is idle, because the ReadyForQuery of the login has been received, and no message has
+    /// been sent since then.
     pub fn new(conn: Connection<T>) -> Self {
         Self::with_state(conn, SessionState::new())
     }
 
-    /// Tracks a connection whose session has the state `state`. Precondition: every message that a flush of the connection has begun to
-    /// send has been passed to `state`. Messages that are only queued are passed to `state` later, by [`flush`](Self::flush).
+    /// Tracks a connection whose session has the state `state`. Precondition: every sent or partly sent message has been passed to `state`.
+    /// Messages that are queued, and that no flush has begun to send, are passed to `state` by the next [`flush`](Self::flush).
     pub fn with_state(conn: Connection<T>, state: SessionState) -> Self {
         Self { conn, state, observer: () }
     }
@@ -99,7 +100,7 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
         Ok(outbox.commit()?)
     }
 
-    /// Sends data of a COPY after all queued messages, without copying the data. See [`Connection::send_copy_data`].
+    /// Sends data of a COPY after all queued messages. See [`Connection::send_copy_data`].
     ///
     /// # Errors
     /// The errors of `Connection::send_copy_data`, and [`QueueFull`](Error::QueueFull) as in [`flush`](Self::flush). After
@@ -238,13 +239,13 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
                 }
             };
             match self.flush().await {
-                // `InboxFull`: the server does not read until its own messages are received. A later step receives them, and continues to
-                // send meanwhile.
+                // `InboxFull`: the server does not read until its own messages are received. A later round of the loop receives these
+                // messages, and continues to send.
                 Ok(()) | Err(Error::InboxFull) => {}
                 Err(error) => return Err(error),
             }
         }
-        // Receive buffered notifications, notices and ParameterStatus.
+        // Receives the notifications, notices and ParameterStatus that are buffered, because an idle connection must have an empty inbox.
         while let Some(frame) = self.conn.try_recv()? {
             received(&mut self.state, &mut self.observer, frame)?;
         }

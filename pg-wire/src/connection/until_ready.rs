@@ -16,8 +16,7 @@ impl<T: Transport> Connection<T> {
     /// error of the server or of `each`, the remaining messages up to ReadyForQuery are received and dropped. Then the first error is
     /// returned, and the connection is ready for the next request.
     ///
-    /// If the future is dropped, the next call continues with the next message. An error that the dropped future has already
-    /// received is not returned again.
+    /// If the future is dropped, the next call continues with the next message. An error that the dropped future had received is lost.
     ///
     /// During a `COPY … FROM STDIN`, ReadyForQuery arrives only after the client has ended the COPY. So queue the data and
     /// [`copy_done`](crate::PgProtocol::copy_done) before this call; otherwise this call waits for ever. A

@@ -21,8 +21,8 @@ use crate::encode::messages::Messages;
 /// [`put`](Self::put), for a server), sent by [`flush`](Self::flush), and received by [`recv`](Self::recv).
 ///
 /// All progress is stored in the connection and none in the futures. So each future may be dropped at any point; then call the same method
-/// again. The exception is [`send_copy_data`](Self::send_copy_data), whose call already queues the data: after dropping this future, call
-/// `flush` instead.
+/// again. The exception is [`send_copy_data`](Self::send_copy_data): after dropping its future, do not repeat the call. Call `flush`
+/// instead, which sends the rest of the data.
 ///
 /// # Memory of an idle connection
 ///
@@ -70,7 +70,8 @@ pub struct Connection<T> {
 }
 
 impl<T: Transport> Connection<T> {
-    /// Creates a connection over a stream whose next bytes are messages, for a client or a server. Reads and writes nothing yet.
+    /// Creates a connection over a stream, without reading or writing. Both a client and a server can use the connection. Precondition: the
+    /// negotiation of encryption is finished, so that the next bytes of the stream are a message.
     pub fn new(transport: T, limits: Limits) -> Self {
         let (incoming, outgoing) = (Incoming::new(limits), Outgoing::new(limits.write_retain));
         Self { transport, incoming, outgoing }
@@ -130,11 +131,13 @@ impl<T: Transport> Connection<T> {
                 Poll::Ready(Ok(())) => {}
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(Error::Poisoned(fault @ Fault::Frame(_)))) => {
-                    // The peer does not read until its messages are received, but after an invalid header no message can be received.
+                    // Returns the error instead of waiting for ever: the peer may not read until its own messages are received, and after
+                    // an invalid header no message can be received.
                     return Poll::Ready(Err(Error::Poisoned(fault)));
                 }
                 Poll::Ready(Err(error)) => {
-                    // The receiving direction has ended: `recv` returns the error after the messages that are buffered.
+                    // The peer sends nothing more, but may still read. So the call keeps the error for `recv`, and waits until the stream
+                    // accepts more bytes.
                     incoming.keep(error);
                     return Poll::Pending;
                 }
@@ -158,7 +161,8 @@ impl<T: Transport> Connection<T> {
         Recv(Some(self))
     }
 
-    /// Receives the next message as an owned frame, as [`recv`](Self::recv) does, at the cost of one copy.
+    /// Receives the next message, as [`recv`](Self::recv) does, and returns an owned frame. [`Inbox::take_owned`] explains when the bytes
+    /// are copied.
     ///
     /// # Errors
     /// The errors of `recv`.
@@ -176,8 +180,8 @@ impl<T: Transport> Connection<T> {
         self.incoming.next()
     }
 
-    /// Waits until a whole message is buffered, which [`try_recv`](Self::try_recv) then lends. Continues to send meanwhile, as
-    /// [`recv`](Self::recv) does. Use this method in `select!`, together with other futures.
+    /// Waits until a whole message is buffered. After this call, [`try_recv`](Self::try_recv) lends the message. While this method waits,
+    /// it continues to send, as [`recv`](Self::recv) does. Use this method in `select!`, together with other futures.
     ///
     /// # Errors
     /// The errors of [`recv`](Self::recv).

@@ -20,7 +20,7 @@ pub(crate) struct Fill<'a> {
     field: &'a mut [u8; 4],
     /// Number of bytes from the length field to the end of the slice, without the field itself.
     room: usize,
-    /// The part of the slice that is not written yet; empty after a field that did not fit.
+    /// The part of the slice after the last written field. Set to the empty slice when a field does not fit.
     rest: &'a mut [u8],
     refused: bool,
 }
@@ -56,8 +56,9 @@ impl<'a> Fill<'a> {
     /// Writes parameters whose formats and lengths the compiler knows: first the format codes, then the values.
     #[inline(always)]
     fn known_params<T: Params>(&mut self, params: &T) {
-        // Writes one code for each parameter first. If a single code is enough, the next field overwrites these codes. Every
-        // message that fits has room for the codes, because each value takes more bytes than its code.
+        // First writes one code for each parameter. If all parameters have the same format, the message needs at most one code, and the
+        // fields that follow overwrite the other codes. Every message that fits has room for one code for each parameter, because each
+        // value takes at least four bytes and its code two bytes.
         let Ok(count) = u16::try_from(params.count()) else { return self.fail() };
         let rest = core::mem::take(&mut self.rest);
         let Some(room) = rest.get_mut(2..2 + 2 * usize::from(count)) else { return self.fail() };
@@ -69,8 +70,8 @@ impl<'a> Fill<'a> {
         params.each(&mut ParamValues(self));
     }
 
-    /// Writes the number of format codes, the codes, and the number of parameters. If each parameter has its own code, skips the codes,
-    /// because [`CodePlaces`] has already written them.
+    /// Writes the number of format codes, the codes, and the number of parameters. Precondition: [`CodePlaces`] has written one code for
+    /// each parameter. If the message needs these codes, this method skips their bytes; otherwise this method writes a shorter list.
     #[inline(always)]
     fn format_list(&mut self, formats: Formats, count: u16) {
         match formats.in_common() {

@@ -90,7 +90,7 @@ pub trait Bindable {
     }
 }
 
-/// A value that is not sent in a form of the parameter's type.
+/// Error: a value is not sent in a form of the parameter's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongType {
     /// Name of the Rust type.

@@ -138,7 +138,7 @@ fixed!(1 One, 2 Two, 4 Four, 8 Eight, 16 Sixteen);
 pub struct Written(u64);
 
 impl Written {
-    /// Initial value of a sum: no bytes and no format.
+    /// Start value for [`add_formats`](Self::add_formats): no bytes and no format.
     pub(crate) const NONE: Self = Self(0);
 
     /// Result for a value that does not fit into the buffer, or is longer than any message may be. The length in this result exceeds the

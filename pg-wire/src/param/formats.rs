@@ -4,13 +4,14 @@ use crate::basic::enums::FormatCode;
 
 /// The formats that occur among parameters: none, text, binary, or both. A NULL has no format.
 ///
-/// One bit stands for text and one for binary, so that the formats of two parameters combine with one OR. With two `bool`s, the compiler
-/// emits a jump table for each test of a format.
+/// One bit stands for text and one for binary, so that the formats of two parameters combine with one OR. A struct of two `bool`s would be
+/// slower, because the compiler would emit a jump table for each test of a format.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Formats(pub(crate) u32);
 
 const TEXT: u32 = 1;
-/// Bit that stands for the binary format. The upper half of this number is the format code on the wire, in little-endian order.
+/// Bit that stands for the binary format. In little-endian order, the upper two bytes of this number are 0 and 1, which are the bytes of
+/// the format code on the wire.
 const BINARY: u32 = 1 << 24;
 
 impl Formats {
@@ -36,8 +37,8 @@ impl Formats {
         ((self.0 >> 16) as u16).to_le_bytes()
     }
 
-    /// Returns the only entry of the shortest list of format codes: the binary code if all parameters are binary. Returns `None` if all
-    /// parameters are text: the list is then empty.
+    /// Returns the code of binary if all parameters except NULLs are binary: the message needs this code once. Returns `None` if no
+    /// parameter is binary: the message needs no format code.
     ///
     /// # Errors
     /// [`Mixed`] when each parameter needs its own code.
