@@ -259,7 +259,9 @@ pub(super) fn stop_in(dir: &Path) {
 /// The process id in the first line of a pid file.
 fn first_number(text: &str) -> Option<Pid> {
     // In single-user mode, `postgres` writes its process id with a minus sign.
-    let number: i32 = text.lines().next()?.trim().parse().ok()?;
+    // Pgpool-II writes a zero byte after the number.
+    let line = text.lines().next()?.trim_end_matches('\0');
+    let number: i32 = line.trim().parse().ok()?;
     Pid::from_raw(number.checked_abs()?)
 }
 
@@ -280,6 +282,7 @@ mod tests {
         let number = |text| first_number(text).map(|pid| pid.as_raw_nonzero().get());
         assert_eq!(number("41\n/tmp/data\n"), Some(41));
         assert_eq!(number("-41\n"), Some(41));
+        assert_eq!(number("41\0"), Some(41));
         assert_eq!(number("0\n"), None);
         assert_eq!(number(""), None);
     }

@@ -134,7 +134,7 @@ impl Servers {
             // PGlite needs no other server. It starts while the other servers are set up.
             let pglite = pglite.map(|prepared| {
                 scope.spawn(move || {
-                    Daemon::start(Pglite::create(&prepared, home).context("cannot set up PGlite")?)
+                    Daemon::start(Pglite::create(prepared, home).context("cannot set up PGlite")?)
                 })
             });
             let create = |(major, binaries): (Major, Binaries)| {

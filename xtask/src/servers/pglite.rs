@@ -4,11 +4,14 @@
 //! | --- | --- |
 //! | `PGLITE_ADDR` | IPv4 address and port, for TCP without TLS |
 //! | `PGLITE_URL` | connection string for the role `postgres`, which needs no password, and the database `postgres` |
+//! | `PGLITE_DIR` | directory of `node_modules`, and of `data`, an empty database: for a test that has to start a PGlite of its own |
 //!
 //! PGlite has one session, which all clients use one after the other: prepared statements, temporary tables and settings of a client
-//! exist until another client removes them, for example with `DISCARD ALL`. The socket server accepts one connection at a time. A second
-//! client gets the text `Too many connections`, which is not a message of the protocol, and has to try again. Tests that use PGlite are
-//! in the group `pglite` of `xtask/nextest.toml`, and take turns within their program.
+//! exist until another client removes them, for example with `DISCARD ALL`. The socket server accepts one connection at a time, and
+//! closes a second connection at once, even for a moment after the first client has disconnected. So a client has to try again. Tests
+//! that use PGlite are in the group `pglite` of `xtask/nextest.toml`, and only one test of each program uses PGlite.
+//!
+//! `COPY … FROM STDIN` stops the socket server: it never answers again. Only a PGlite of one test may get this statement.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -56,6 +59,8 @@ const WITH_PID_FILE: &str = "echo $$ > \"$0\" && exec \"$@\"";
 #[derive(Debug)]
 pub(super) struct Pglite {
     dir: PathBuf,
+    /// The directory of the packages and the empty database.
+    prepared: PathBuf,
 }
 
 impl Pglite {
@@ -80,12 +85,12 @@ impl Pglite {
     }
 
     /// Copies the empty database to a directory in `home`. `prepared` is the result of [`Self::prepare`].
-    pub(super) fn create(prepared: &Path, home: &Path) -> Result<Self> {
+    pub(super) fn create(prepared: PathBuf, home: &Path) -> Result<Self> {
         let dir = home.join("pglite");
         fs::create_dir(&dir)?;
         process::succeed(Command::new("cp").arg("-R").arg(prepared.join("data")).arg(dir.join("data")))?;
         symlink(prepared.join("node_modules"), dir.join("node_modules"))?;
-        Ok(Self { dir })
+        Ok(Self { dir, prepared })
     }
 }
 
@@ -123,6 +128,7 @@ impl Daemon<Pglite> {
         let address = self.address();
         vec![
             ("PGLITE_ADDR".into(), address.to_string()),
+            ("PGLITE_DIR".into(), self.of().prepared.display().to_string()),
             ("PGLITE_URL".into(), format!("postgres://postgres@{address}/postgres?sslmode=disable")),
         ]
     }
