@@ -3,33 +3,15 @@
 #[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use support::{Server, finish};
+use support::{Listening, Server, finish};
 
-/// A running proxy that hides the column `secret`. Dropping the value kills the process.
-struct Proxy(Child, SocketAddr);
-
-impl Proxy {
-    fn start(server: &Server) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_masking_proxy"));
-        command.args(["127.0.0.1:0", &server.address.to_string(), "secret"]).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the proxy starts");
-        let mut line = String::new();
-        let stderr = child.stderr.take().expect("standard error is piped");
-        BufReader::new(stderr).read_line(&mut line).expect("the proxy reports its address");
-        let address = line.trim_end().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
-        let address = address.parse().expect("an address");
-        Self(child, address)
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let _ = (self.0.kill(), self.0.wait());
-    }
+/// Starts a proxy that hides the column `secret`.
+fn proxy(server: &Server) -> Listening {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_masking_proxy"));
+    Listening::start(command.args(["127.0.0.1:0", &server.address.to_string(), "secret"]))
 }
 
 /// Returns a command that runs a client program of the server's version.
@@ -61,17 +43,17 @@ fn psql_psycopg_asyncpg_and_pgbench_see_everything_but_the_hidden_column() {
                    insert into masked select i, 'secret ' || i, i from generate_series(0, 4) i; \
                    grant all on masked to public";
         done(client(&server, "psql", server.address).env("PGUSER", "admin").args(["-Xqc", sql]));
-        let proxy = Proxy::start(&server);
-        let psql = |sql: &str| done(client(&server, "psql", proxy.1).args(["-XAtqc", sql]));
+        let proxy = proxy(&server);
+        let psql = |sql: &str| done(client(&server, "psql", proxy.address).args(["-XAtqc", sql]));
         assert_eq!(psql("select * from masked where n = 3"), "3|***|3\n");
         assert_eq!(psql("select 1; select secret, n from masked where n = 3; select 2"), "1\n***|3\n2\n");
         // With an alias the column is shown, because the proxy compares only names in the result.
         assert_eq!(psql("select secret as shown from masked where n = 3"), "secret 3\n");
-        let copied = finish(client(&server, "psql", proxy.1).args(["-Xqc", "copy masked to stdout"]));
+        let copied = finish(client(&server, "psql", proxy.address).args(["-Xqc", "copy masked to stdout"]));
         assert_eq!((copied.code, copied.stdout.as_str()), (Some(2), ""), "{}", copied.stderr);
 
         let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/masking.py");
-        let port = proxy.1.port().to_string();
+        let port = proxy.address.port().to_string();
         assert_eq!(done(Command::new(&python).args([program, "127.0.0.1", &port])), "masked\n");
 
         let script = tempfile::NamedTempFile::new().expect("a file");
@@ -81,7 +63,7 @@ fn psql_psycopg_asyncpg_and_pgbench_see_everything_but_the_hidden_column() {
                     select n, secret from masked where n = :n \\gset\n\
                     select 1 / (case when :secret = '***' and :hidden = 8 then 1 else 0 end);\n";
         std::fs::write(script.path(), text).expect("a file");
-        let mut pgbench = client(&server, "pgbench", proxy.1);
+        let mut pgbench = client(&server, "pgbench", proxy.address);
         pgbench.args(["-n", "-M", "prepared", "-c", "8", "-t", "200", "-f"]).arg(script.path());
         let report = done(&mut pgbench);
         assert!(report.contains("transactions actually processed: 1600/1600"), "{report}");

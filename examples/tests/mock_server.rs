@@ -9,8 +9,7 @@ mod support;
 #[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts")]
 mod wire;
 
-use std::io::{BufRead, BufReader, Lines};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::Command;
 
 use pg_auth::AuthError;
 use pg_stream_tokio::{Config, Connection, PgProtocol, TokioIo, cancel, connect};
@@ -21,39 +20,30 @@ use pg_wire::{
     Direction, Limits, SqlState,
     codec::{Secret, SecretText},
 };
-use support::{Ended, finish};
+use support::{Ended, Listening, finish};
 use tokio::net::TcpStream;
 
 /// The rows that every SELECT returns, as psql prints them with `-A -t`.
 const ROWS: &str = "Earth|1\nMars|2\nPlanet Nine|\n";
 
 /// A running `mock_server`. Dropping this value kills the process.
-struct Mock {
-    child: Child,
-    port: u16,
-    /// Lines that the process of the mock server writes to standard error.
-    says: Lines<BufReader<ChildStderr>>,
-}
+struct Mock(Listening);
 
 impl Mock {
     fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mock_server"));
-        let mut child = command
-            .args(["--listen", "127.0.0.1:0"])
-            .args(arguments)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let mut says = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-        let line = says.next().expect("the line with the address").expect("the output is UTF-8");
-        let port = line.strip_prefix("listening on 127.0.0.1:").expect("an address").parse();
-        Self { child, port: port.expect("a port"), says }
+        Self(Listening::start(command.args(["--listen", "127.0.0.1:0"]).args(arguments)))
+    }
+
+    fn port(&self) -> u16 {
+        self.0.address.port()
     }
 
     /// Runs this SQL by psql 15 and by psql 18, and checks that both programs print the same text.
     #[track_caller]
     fn psql(&self, user: &str, password: &str, sql: &str) -> Ended {
-        let conninfo = format!("host=127.0.0.1 port={} user={user} dbname=any gssencmode=disable", self.port);
+        let conninfo =
+            format!("host=127.0.0.1 port={} user={user} dbname=any gssencmode=disable", self.port());
         let [old, new] = ["PG15_CLIENT_BIN", "PG18_CLIENT_BIN"].map(|name| {
             let bin =
                 std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`"));
@@ -74,23 +64,16 @@ impl Mock {
     }
 
     fn config(&self, more: &str) -> Config {
-        let url = format!("postgres://mock:secret@127.0.0.1:{}/any?sslmode=disable{more}", self.port);
+        let url = format!("postgres://mock:secret@127.0.0.1:{}/any?sslmode=disable{more}", self.port());
         url.parse().expect("a connection string")
     }
 
     /// Plays the client's part of this transcript, and checks the answers of the server.
     async fn play(&self, transcript: &str) {
         let transcript: Transcript = transcript.parse().unwrap_or_else(|error| panic!("{error}"));
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.expect("the server listens");
+        let stream = TcpStream::connect(("127.0.0.1", self.port())).await.expect("the server listens");
         let mut conn = Connection::new(TokioIo(stream), Limits::BACKEND);
         transcript.play(Direction::Frontend, &mut conn).await.unwrap_or_else(|error| panic!("{error}"));
-    }
-}
-
-impl Drop for Mock {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -168,7 +151,7 @@ async fn a_wrong_password_and_an_unknown_user_get_the_same_error() {
     let mock = Mock::start(&[]);
     let mut told = Vec::new();
     for (user, password) in [("mock", "wrong"), ("nobody", "secret")] {
-        let url = format!("postgres://{user}:{password}@127.0.0.1:{}/any?sslmode=disable", mock.port);
+        let url = format!("postgres://{user}:{password}@127.0.0.1:{}/any?sslmode=disable", mock.port());
         let error = connect(&url.parse().expect("a connection string")).await.expect_err("wrong credentials");
         let server = error.server_error().expect("the server rejects the login");
         assert_eq!(server.sqlstate(), Some(SqlState::INVALID_PASSWORD));
@@ -232,12 +215,12 @@ fn an_unknown_user_has_a_salt_and_iterations_like_a_real_user() {
     let mut salts = Vec::new();
     for _ in 0..40 {
         let mock = Mock::start(&[]);
-        let (real, nobody) = (server_first(mock.port, "mock"), server_first(mock.port, "nobody"));
+        let (real, nobody) = (server_first(mock.port(), "mock"), server_first(mock.port(), "nobody"));
         // The salt has 16 bytes, which are 24 letters of base64. With the preceding `s=`, these are 26 characters.
         assert_eq!((real.0.len(), &*real.1), (26, "i=4096"));
         assert_eq!((nobody.0.len(), &nobody.1), (real.0.len(), &real.1));
         assert_ne!(real.0, nobody.0);
-        assert_eq!(nobody, server_first(mock.port, "nobody"), "the salt of an unknown user stays the same");
+        assert_eq!(nobody, server_first(mock.port(), "nobody"), "the salt of an unknown user stays the same");
         salts.push(real.0);
     }
     salts.sort();
@@ -252,11 +235,11 @@ fn no_password_is_left_in_memory_however_the_login_ended() {
     let mock = Mock::start(&["--auth", "cleartext", "--password", "something else"]);
     let message = wire::bytes(&PasswordMessage { password: SecretText(secret.as_str().into()) });
     let descriptors = || {
-        std::fs::read_dir(format!("/proc/{}/fd", mock.child.id())).expect("the program is running").count()
+        std::fs::read_dir(format!("/proc/{}/fd", mock.0.child.id())).expect("the program is running").count()
     };
     let before = descriptors();
     let ask = || {
-        let mut client = wire::Client::new(([127, 0, 0, 1], mock.port).into());
+        let mut client = wire::Client::new(([127, 0, 0, 1], mock.port()).into());
         client.say(&wire::startup_with(&[("user", "mock")]));
         client.hear().expect("a request for the password");
         client
@@ -264,7 +247,7 @@ fn no_password_is_left_in_memory_however_the_login_ended() {
     let mut half = ask();
     half.say(&message[..message.len() - 2]);
     let beginning = &secret.as_bytes()[..13];
-    process::until("the search finds half a password", || process::remembers(mock.child.id(), beginning));
+    process::until("the search finds half a password", || process::remembers(mock.0.child.id(), beginning));
     drop(half);
     for end in 18..=message.len() {
         let mut client = ask();
@@ -276,7 +259,7 @@ fn no_password_is_left_in_memory_however_the_login_ended() {
         }
     }
     process::until("all connections are closed", || descriptors() == before);
-    assert!(!process::remembers(mock.child.id(), beginning));
+    assert!(!process::remembers(mock.0.child.id(), beginning));
 }
 
 #[tokio::test]
@@ -345,7 +328,7 @@ async fn unsupported_messages_are_errors_and_the_session_goes_on() {
 
 #[tokio::test]
 async fn a_cancel_request_ends_only_the_statement_with_its_key() {
-    let mut mock = Mock::start(&[]);
+    let mock = Mock::start(&[]);
     let (mut conn, session) = mock.client("").await;
     let config = mock.config("");
     let target = session.cancel_target().expect("the server gives a key");
@@ -380,7 +363,7 @@ async fn a_cancel_request_ends_only_the_statement_with_its_key() {
     conn.query("select 1").flush().await.expect("the server is connected");
     examples::until_ready(&mut conn, |_| Ok(())).await.expect("the session goes on");
 
-    let mut said = || mock.says.next().expect("a line on standard error").expect("UTF-8");
+    let said = || mock.0.said.recv_timeout(support::PATIENCE).expect("a line on standard error");
     assert_eq!(said(), format!("cancel request for {}", key.pid()));
     assert_eq!(said(), format!("cancel request for {}, but no session has this key", key.pid()));
     assert_eq!(said(), format!("cancel request for {}", key.pid()));
@@ -410,7 +393,7 @@ fn psql_logs_in_over_tls_and_binds_scram_to_the_channel() {
         (18, &format!("{verified} sslnegotiation=direct")),
         (18, "sslmode=disable channel_binding=prefer"),
     ] {
-        let conninfo = format!("host=localhost port={} user=mock dbname=any {settings}", mock.port);
+        let conninfo = format!("host=localhost port={} user=mock dbname=any {settings}", mock.port());
         let mut psql = Command::new(variable(&format!("PG{version}_PSQL")));
         psql.args(["-XwAt", "-c", "select 1", "-d", &conninfo]).env("PGPASSWORD", "secret");
         let expected = Ended { code: Some(0), stdout: ROWS.into(), stderr: String::new() };

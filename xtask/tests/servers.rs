@@ -151,8 +151,8 @@ impl Serving {
         let servers = [15, 18].map(|major| Found::from(&variables, major)).into();
         let addresses = variables.iter().filter(|(name, _)| name.ends_with("_ADDR"));
         let addresses: Vec<SocketAddr> = addresses.map(|(_, value)| value.parse().expect(value)).collect();
-        // The six processes are a server of each version, a spare server of each version, the KDC and PgBouncer.
-        assert_eq!(addresses.len(), 6, "{variables:?}");
+        // The eight servers are a PostgreSQL of each version, a spare of each version, the KDC, PgBouncer, Pgpool-II and PGlite.
+        assert_eq!(addresses.len(), 8, "{variables:?}");
         assert!(addresses.iter().all(listens));
         Self { child, servers, addresses }
     }

@@ -8,7 +8,7 @@ use std::thread;
 
 use tempfile::TempDir;
 
-use crate::cluster::{Cluster, Programs, done, until};
+use crate::cluster::{Cluster, Programs, until};
 use crate::process::{Running, command, parse, wait_until_in};
 use crate::resuming::ids;
 use crate::support::finish;
@@ -155,26 +155,8 @@ fn each_acknowledged_row_is_written_exactly_once_when_a_standby_replaces_the_pri
     primary.sql("create table t (id bigint primary key)");
     primary.sql("create publication p for table t");
     primary.make_slot("standby");
-    let directory = programs.directory();
-    let data = directory.path().join("data");
-    done(
-        primary
-            .client("pg_basebackup")
-            .args(["-X", "stream", "-c", "fast", "--no-sync", "-R", "-D"])
-            .arg(&data),
-    );
-    programs.hand_over(&data);
-    let upstream = format!(
-        "primary_conninfo=host=127.0.0.1 port={} user=admin dbname=postgres application_name=standby",
-        primary.port
-    );
-    let of_standby = [
-        "primary_slot_name=standby",
-        "hot_standby_feedback=on",
-        "sync_replication_slots=on",
-        upstream.as_str(),
-    ];
-    let standby = Cluster::start_with(&programs, directory, &[&SETTINGS[..], &of_standby].concat());
+    let of_standby = ["primary_slot_name=standby", "hot_standby_feedback=on", "sync_replication_slots=on"];
+    let standby = primary.standby(&[&SETTINGS[..], &of_standby].concat());
     for name in ["synchronous_standby_names", "synchronized_standby_slots"] {
         primary.sql(&format!("alter system set {name} = 'standby'"));
     }
@@ -193,7 +175,7 @@ fn each_acknowledged_row_is_written_exactly_once_when_a_standby_replaces_the_pri
         });
         client.wait_for(50);
         primary.stop_immediately();
-        standby.sql("select pg_promote()");
+        standby.promote();
         client.wait_for(50);
     });
     following.finish(&standby, &acknowledged);

@@ -1,9 +1,8 @@
 //! Test set-up: a server, a `pg-pooler` in front of it, and sessions through the pooler.
 
 use std::error::Error;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use pg_auth::SslMode;
@@ -11,13 +10,13 @@ use pg_stream_tokio::{Config, ConnectError, Connection, Host, Session, connect};
 use pg_wire::backend::{Backend, ServerError};
 use pg_wire::{PgProtocol, SqlState, TransactionStatus};
 
-use crate::support::{PATIENCE, Server};
+use crate::support::{Listening, PATIENCE, Server};
 
 /// A server and a pooler in front of it. Dropping the value kills the pooler.
 pub(crate) struct Lab {
     pub(crate) server: Server,
     pub(crate) address: SocketAddr,
-    child: Child,
+    pooler: Listening,
     _users: tempfile::NamedTempFile,
 }
 
@@ -37,13 +36,8 @@ impl Lab {
         std::fs::write(users.path(), verifiers.join("\n")).expect("a file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_pg-pooler"));
         command.args(["--listen", "127.0.0.1:0", "--upstream", &server.address.to_string()]).arg("--users");
-        command.arg(users.path()).args(arguments).stdin(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the pooler starts");
-        let mut line = String::new();
-        let stderr = child.stderr.take().expect("standard error is piped");
-        BufReader::new(stderr).read_line(&mut line).expect("the pooler reports its address");
-        let address = line.trim_end().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
-        Self { server, address: address.parse().expect("an address"), child, _users: users }
+        let pooler = Listening::start(command.arg(users.path()).args(arguments));
+        Self { server, address: pooler.address, pooler, _users: users }
     }
 
     /// Opens a session through the pooler.
@@ -70,8 +64,8 @@ impl Lab {
 
     /// Returns the resident memory of the pooler in bytes.
     pub(crate) fn memory(&self) -> u64 {
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the pooler runs");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pooler.child.id()))
+            .expect("the pooler runs");
         let line =
             status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the pooler has memory");
         1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
@@ -87,12 +81,6 @@ impl Lab {
         command.env("PGPORT", self.address.port().to_string()).env("PGSSLMODE", "disable");
         command.env("PGUSER", "scram").env("PGPASSWORD", "scram-secret").env("PGDATABASE", "test");
         command
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        let _ = (self.child.kill(), self.child.wait());
     }
 }
 

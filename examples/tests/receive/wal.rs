@@ -339,16 +339,7 @@ fn slots_are_created_and_dropped() {
 fn the_stream_follows_a_standby_to_its_new_timeline() {
     for programs in Programs::both() {
         let primary = Cluster::new(&programs, 1);
-        let directory = programs.directory();
-        let data = directory.path().join("data");
-        done(
-            primary
-                .client("pg_basebackup")
-                .args(["-X", "stream", "-c", "fast", "--no-sync", "-R", "-D"])
-                .arg(&data),
-        );
-        programs.hand_over(&data);
-        let mut standby = Cluster::start(&programs, directory);
+        let mut standby = primary.standby(&[]);
         let (our_files, their_files) = make_pair(&standby);
         let receivers = [ours(&standby, &our_files, "ours"), theirs(&standby, &their_files, "theirs")];
         let receivers = receivers.map(|mut command| Running::start(&mut command));
@@ -372,8 +363,7 @@ fn the_stream_follows_a_standby_to_its_new_timeline() {
         done(theirs(&standby, &late[1], "late_theirs").args(["--endpos", &middle]));
         let names = assert_same(&late[0], &late[1]);
         assert!(names.len() >= 3 && names.iter().all(|name| name.starts_with("00000001")), "{names:?}");
-        standby.sql("select pg_promote()");
-        until("the standby is promoted", || standby.sql("select pg_is_in_recovery()") == "f");
+        standby.promote();
         standby.write_wal(2500);
         let end = end_position(&standby);
         done(ours(&standby, &late[0], "late_ours").args(["--endpos", &end]));

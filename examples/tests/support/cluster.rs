@@ -120,7 +120,7 @@ impl Cluster {
     }
 
     /// Starts a server as [`Cluster::start`] does, with further settings.
-    pub(crate) fn start_with(programs: &Programs, directory: tempfile::TempDir, settings: &[&str]) -> Self {
+    fn start_with(programs: &Programs, directory: tempfile::TempDir, settings: &[&str]) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let port = free.expect("a free port").port();
         let settings: Vec<String> = settings.iter().copied().map(String::from).collect();
@@ -128,6 +128,27 @@ impl Cluster {
         let mut cluster = Self { programs: programs.clone(), port, directory, settings, child };
         cluster.wait_until_ready();
         cluster
+    }
+
+    /// Starts a standby with these further settings: a second server with a copy of this server's files, which receives the WAL of this
+    /// server. The name of the standby for `synchronous_standby_names` is `standby`.
+    pub(crate) fn standby(&self, settings: &[&str]) -> Self {
+        let directory = self.programs.directory();
+        let data = directory.path().join("data");
+        let mut backup = self.client("pg_basebackup");
+        done(backup.args(["-X", "stream", "-c", "fast", "--no-sync", "-R", "-D"]).arg(&data));
+        self.programs.hand_over(&data);
+        let upstream = format!(
+            "primary_conninfo=host=127.0.0.1 port={} user=admin dbname=postgres application_name=standby",
+            self.port
+        );
+        Self::start_with(&self.programs, directory, &[&[upstream.as_str()], settings].concat())
+    }
+
+    /// Makes this standby a primary, and waits until the server accepts changes.
+    pub(crate) fn promote(&self) {
+        self.sql("select pg_promote()");
+        until("the standby is promoted", || self.sql("select pg_is_in_recovery()") == "f");
     }
 
     fn wait_until_ready(&mut self) {

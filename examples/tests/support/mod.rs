@@ -1,5 +1,6 @@
 //! Helpers for the tests of programs: the addresses of the servers, and functions that run a program to its end.
 
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -45,6 +46,38 @@ impl Server {
     pub(crate) fn by_socket(&self) -> String {
         let (dir, port) = (self.socket_dir.replace('/', "%2F"), self.address.port());
         format!("postgres://scram:scram-secret@{dir}:{port}/test")
+    }
+}
+
+/// A running program that listens on a free port. Dropping this value kills the program.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) child: Child,
+    /// The address that the program listens on.
+    pub(crate) address: SocketAddr,
+    /// Lines that the program writes to standard error after the line with the address.
+    pub(crate) said: mpsc::Receiver<String>,
+}
+
+impl Listening {
+    /// Starts the program, and waits for its line `listening on ADDRESS` on standard error.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let mut child = child.expect("the program starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let line = lines.next().expect("the line with the address").expect("the program writes UTF-8");
+        let address = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
+        let (send, said) = mpsc::channel();
+        // The lines are read all the time: a full pipe would stop the program.
+        thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| send.send(line)));
+        Self { child, address: address.parse().expect("an address"), said }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -138,7 +138,7 @@ impl Serve for Cluster {
 
 /// The StartupMessage with which the role `trust` logs in: length, protocol 3.0, `user` and `database`. Written by hand, because xtask must
 /// not depend on the crates that it tests.
-const STARTUP: &[u8] = b"\0\0\0\x26\0\x03\0\0user\0trust\0database\0postgres\0\0";
+pub(super) const STARTUP: &[u8] = b"\0\0\0\x26\0\x03\0\0user\0trust\0database\0postgres\0\0";
 
 /// Settings that are added to the `postgresql.conf` that `initdb` makes.
 ///

@@ -49,12 +49,27 @@ pub(super) const KDC: Kind = Kind { pid_file: "krb5kdc.pid", argument: "krb5kdc.
 pub(super) const PGBOUNCER: Kind =
     Kind { pid_file: "pgbouncer.pid", argument: "pgbouncer.ini", signal: Signal::TERM };
 
-const KINDS: [Kind; 3] = [POSTGRES, KDC, PGBOUNCER];
+/// The pooler `pgpool`. SIGINT is its fast shutdown: SIGTERM would wait until the clients disconnect.
+pub(super) const PGPOOL: Kind = Kind { pid_file: "pgpool.pid", argument: "pgpool.conf", signal: Signal::INT };
+
+/// Node.js with the socket server of PGlite, which closes its connections and its database.
+pub(super) const PGLITE: Kind = Kind {
+    pid_file: "pglite.pid",
+    argument: "node_modules/@electric-sql/pglite-socket/dist/scripts/server.js",
+    signal: Signal::TERM,
+};
+
+const KINDS: [Kind; 5] = [POSTGRES, KDC, PGBOUNCER, PGPOOL, PGLITE];
 
 impl Kind {
     /// The path of the pid file, relative to the daemon's directory.
     pub(super) fn pid_file(&self) -> &'static str {
         self.pid_file
+    }
+
+    /// The path, relative to the daemon's directory, that must be an argument of the daemon's command line.
+    pub(super) fn argument(&self) -> &'static str {
+        self.argument
     }
 
     /// The signals that stop a daemon of this kind, in order. The next signal is sent if the daemon has not ended after [`GRACE`].
@@ -113,7 +128,8 @@ impl<S: Serve> Daemon<S> {
         while !self.of.answers(self.port) {
             interrupt::check()?;
             if let Err(error) = self.check() {
-                let taken = self.last_words().contains("Address already in use");
+                // Node.js writes the words in lower case.
+                let taken = self.last_words().to_ascii_lowercase().contains("address already in use");
                 if !taken || self.tries == TRIES {
                     return Err(error);
                 }
@@ -243,7 +259,9 @@ pub(super) fn stop_in(dir: &Path) {
 /// The process id in the first line of a pid file.
 fn first_number(text: &str) -> Option<Pid> {
     // In single-user mode, `postgres` writes its process id with a minus sign.
-    let number: i32 = text.lines().next()?.trim().parse().ok()?;
+    // Pgpool-II writes a zero byte after the number.
+    let line = text.lines().next()?.trim_end_matches('\0');
+    let number: i32 = line.trim().parse().ok()?;
     Pid::from_raw(number.checked_abs()?)
 }
 
@@ -264,6 +282,7 @@ mod tests {
         let number = |text| first_number(text).map(|pid| pid.as_raw_nonzero().get());
         assert_eq!(number("41\n/tmp/data\n"), Some(41));
         assert_eq!(number("-41\n"), Some(41));
+        assert_eq!(number("41\0"), Some(41));
         assert_eq!(number("0\n"), None);
         assert_eq!(number(""), None);
     }

@@ -20,6 +20,8 @@
 //! | `PG_KRB5_…` | [`kdc`] |
 //! | `PG_OAUTH_…` | [`oauth`] |
 //! | `PGBOUNCER_…` | [`pooler`] |
+//! | `PGPOOL_…` | [`pgpool`] |
+//! | `PGLITE_…` | [`pglite`] |
 //!
 //! [`crate::clients`] has the client programs. [`hba`] has the roles and their authentication methods on each kind of link.
 
@@ -32,7 +34,10 @@ mod fetch;
 mod hba;
 mod home;
 mod kdc;
+mod npm;
 mod oauth;
+mod pglite;
+mod pgpool;
 mod pooler;
 mod user;
 
@@ -53,6 +58,8 @@ use debian::Programs;
 pub(crate) use debian::install;
 use home::Home;
 use kdc::Kdc;
+use pglite::Pglite;
+use pgpool::Pgpool;
 use pooler::Pooler;
 use user::User;
 
@@ -61,6 +68,8 @@ use user::User;
 pub(crate) struct Servers {
     // Fields are dropped in this order: first the daemons that use other daemons, then the used daemons, at last the directory.
     pooler: Option<Daemon<Pooler>>,
+    pgpool: Option<Daemon<Pgpool>>,
+    pglite: Option<Daemon<Pglite>>,
     servers: Vec<Daemon<Cluster>>,
     spares: Vec<Daemon<Cluster>>,
     kdc: Option<Daemon<Kdc>>,
@@ -79,8 +88,8 @@ impl Servers {
         Self::launch(majors, None)
     }
 
-    /// Starts everything that tests need: both versions of PostgreSQL, a KDC for 15, an OAuth validator in 18, and PgBouncer in
-    /// front of 15.
+    /// Starts everything that tests need: both versions of PostgreSQL, a KDC for 15, an OAuth validator in 18, PgBouncer and Pgpool-II
+    /// in front of 15, and PGlite.
     ///
     /// `headers` is the directory of the server headers of PostgreSQL 18.
     pub(crate) fn start_for_tests(headers: &Path) -> Result<Self> {
@@ -109,15 +118,23 @@ impl Servers {
         let reachable = |programs: Programs| programs.within_reach(&user, home.path());
         let kerberos = for_tests.map(|_| reachable(Kdc::programs()?)).transpose()?;
         let pgbouncer = for_tests.map(|_| reachable(Pooler::programs()?)).transpose()?;
+        let pgpool = for_tests.map(|_| reachable(Pgpool::programs()?)).transpose()?;
+        let pglite = for_tests.map(|_| Pglite::prepare()).transpose()?;
 
         let certificates = Certificates::below(home.path());
-        let (made, kdc, clusters) = thread::scope(|scope| {
+        let (made, kdc, pglite, clusters) = thread::scope(|scope| {
             let (home, user, certificates) = (home.path(), &user, &certificates);
             // All threads are started before the first thread is joined, so they run at the same time.
             let made = scope.spawn(move || certificates.create(user).context("cannot make the certificates"));
             let kdc = kerberos.map(|programs| {
                 scope.spawn(move || {
                     Kdc::create(programs, user, home).context("cannot make the Kerberos realm")
+                })
+            });
+            // PGlite needs no other server. It starts while the other servers are set up.
+            let pglite = pglite.map(|prepared| {
+                scope.spawn(move || {
+                    Daemon::start(Pglite::create(prepared, home).context("cannot set up PGlite")?)
                 })
             });
             let create = |(major, binaries): (Major, Binaries)| {
@@ -134,12 +151,19 @@ impl Servers {
                 })
             };
             let clusters: Vec<_> = found.into_iter().map(create).collect();
-            (joined(made), kdc.map(joined), clusters.into_iter().map(joined).collect::<Vec<_>>())
+            (
+                joined(made),
+                kdc.map(joined),
+                pglite.map(joined),
+                clusters.into_iter().map(joined).collect::<Vec<_>>(),
+            )
         });
         made?;
 
         let mut servers = Self {
             pooler: None,
+            pgpool: None,
+            pglite: pglite.transpose()?,
             servers: Vec::new(),
             spares: Vec::new(),
             kdc: None,
@@ -157,10 +181,15 @@ impl Servers {
             kdc.get_tickets()?;
         }
         servers.servers.iter_mut().chain(&mut servers.spares).try_for_each(Daemon::wait_until_ready)?;
-        if let (Some(programs), Some(server)) = (pgbouncer, servers.servers.first()) {
-            let pooler = Pooler::create(programs, server, &servers.certificates, servers._home.path())?;
-            servers.pooler.insert(Daemon::start(pooler)?).wait_until_ready()?;
+        let home = servers._home.path();
+        if let (Some(pgbouncer), Some(pgpool), Some(server)) = (pgbouncer, pgpool, servers.servers.first()) {
+            let pooler = Pooler::create(pgbouncer, server, &servers.certificates, home)?;
+            let pooler = servers.pooler.insert(Daemon::start(pooler)?);
+            let pgpool = servers.pgpool.insert(Daemon::start(Pgpool::create(pgpool, server, home)?)?);
+            pooler.wait_until_ready()?;
+            pgpool.wait_until_ready()?;
         }
+        servers.pglite.iter_mut().try_for_each(Daemon::wait_until_ready)?;
         Ok(servers)
     }
 
@@ -175,6 +204,8 @@ impl Servers {
         let mut all = self.certificates.environment();
         all.extend(self.kdc.iter().flat_map(Daemon::<Kdc>::environment));
         all.extend(self.pooler.iter().flat_map(Daemon::<Pooler>::environment));
+        all.extend(self.pgpool.iter().flat_map(Daemon::<Pgpool>::environment));
+        all.extend(self.pglite.iter().flat_map(Daemon::<Pglite>::environment));
         if self.kdc.is_some() {
             all.extend(oauth::environment());
         }
@@ -204,7 +235,9 @@ impl Servers {
     pub(crate) fn check(&mut self) -> Result<()> {
         self.servers.iter_mut().chain(&mut self.spares).try_for_each(Daemon::check)?;
         self.kdc.iter_mut().try_for_each(Daemon::check)?;
-        self.pooler.iter_mut().try_for_each(Daemon::check)
+        self.pooler.iter_mut().try_for_each(Daemon::check)?;
+        self.pgpool.iter_mut().try_for_each(Daemon::check)?;
+        self.pglite.iter_mut().try_for_each(Daemon::check)
     }
 }
 
@@ -212,6 +245,8 @@ impl Drop for Servers {
     fn drop(&mut self) {
         // Send the signal to all daemons first, so that they stop at the same time. Later, dropping a field waits for its daemon.
         self.pooler.iter_mut().for_each(Daemon::ask_to_stop);
+        self.pgpool.iter_mut().for_each(Daemon::ask_to_stop);
+        self.pglite.iter_mut().for_each(Daemon::ask_to_stop);
         self.servers.iter_mut().chain(&mut self.spares).for_each(Daemon::ask_to_stop);
         self.kdc.iter_mut().for_each(Daemon::ask_to_stop);
     }
