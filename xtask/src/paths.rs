@@ -1,8 +1,11 @@
 //! Paths in the work tree.
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use anyhow::{Context, Result};
 
 /// The root directory of the workspace.
 pub(crate) fn root() -> &'static Path {
@@ -19,6 +22,25 @@ pub(crate) fn target() -> PathBuf {
 /// The cache directory of xtask, which may be deleted at any time.
 pub(crate) fn cache() -> PathBuf {
     target().join("xtask")
+}
+
+/// A directory in the cache directory. If the directory does not exist, `make` makes its content.
+///
+/// `make` gets a temporary directory, and returns the path of the finished directory in the temporary directory. The last step renames
+/// the finished directory, so an interrupted run leaves no incomplete directory.
+pub(crate) fn cached(name: &str, make: impl FnOnce(&Path) -> Result<PathBuf>) -> Result<PathBuf> {
+    let goal = cache().join(name);
+    if goal.exists() {
+        return Ok(goal);
+    }
+    fs::create_dir_all(cache())?;
+    let temporary = tempfile::Builder::new().prefix("fetch-").tempdir_in(cache())?;
+    let made = make(temporary.path())?;
+    match fs::rename(made, &goal) {
+        // The rename failed because another xtask has made the directory in the meantime.
+        Err(_) if goal.exists() => Ok(goal),
+        renamed => renamed.with_context(|| format!("cannot make {}", goal.display())).map(|()| goal),
+    }
 }
 
 /// A command with the same `cargo` program that runs xtask, in the root directory of the workspace.

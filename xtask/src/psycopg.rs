@@ -18,10 +18,7 @@ const DIRECTORY: &str = "psycopg-3.3.9-asyncpg-0.32.0";
 
 /// The environment variable with the path of a Python that has psycopg and asyncpg. The first call installs both libraries.
 pub(crate) fn environment() -> Result<(String, String)> {
-    let environment = paths::cache().join(DIRECTORY);
-    if !environment.exists() {
-        make(&environment)?;
-    }
+    let environment = paths::cached(DIRECTORY, make)?;
     Ok(("PSYCOPG_PYTHON".into(), python_in(&environment).display().to_string()))
 }
 
@@ -45,29 +42,21 @@ pub(crate) fn libpq() -> Result<PathBuf> {
     bail!("no libpq was found in the psycopg package in {DIRECTORY}; delete the directory and try again")
 }
 
-/// Makes a Python environment with both libraries in the directory `goal`.
-///
-/// The environment is made in a temporary directory that is renamed at the end, so an interrupted run leaves no incomplete environment.
-fn make(goal: &Path) -> Result<()> {
+/// Makes a Python environment with both libraries in a temporary directory. Returns the directory of the environment.
+fn make(temporary: &Path) -> Result<PathBuf> {
     // Checks both modules: without Debian's package python3-venv, the module `venv` exists, but the module `ensurepip`, which installs pip,
     // does not.
     if process::read(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_err() {
         install("python3-venv").context("python3 with venv and pip, which psycopg needs, is missing")?;
     }
     eprintln!("xtask: downloading Python packages ({})", PACKAGES.join(", "));
-    fs::create_dir_all(paths::cache())?;
-    let temporary = tempfile::Builder::new().prefix("fetch-").tempdir_in(paths::cache())?;
-    let environment = temporary.path().join("environment");
+    let environment = temporary.join("environment");
     process::read(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
     let mut pip = Command::new(python_in(&environment));
     pip.args(["-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-deps"]);
     process::read(pip.args(["--only-binary", ":all:"]).args(PACKAGES))
         .context("pip cannot download psycopg and asyncpg")?;
-    match fs::rename(&environment, goal) {
-        // The rename failed because another xtask has made the directory in the meantime.
-        Err(_) if goal.exists() => Ok(()),
-        renamed => renamed.with_context(|| format!("cannot make {}", goal.display())),
-    }
+    Ok(environment)
 }
 
 /// The Python program of an environment. Python finds packages by its own path, so the program also works after `rename`.

@@ -25,13 +25,12 @@ impl Programs {
         if programs.iter().all(|program| installed(program).is_some()) {
             return Ok(Self { root: None });
         }
-        let root = paths::cache().join(directory);
-        if !root.exists() {
+        let root = paths::cached(directory, |temporary| {
             let list = packages.join(" ");
-            unpack(packages, &root).with_context(|| {
+            unpack(packages, temporary).with_context(|| {
                 format!("install them with `sudo apt-get update && sudo apt-get install -y {list}`")
-            })?;
-        }
+            })
+        })?;
         let found = Self { root: Some(root) };
         for program in programs {
             found.path(program).with_context(|| {
@@ -90,10 +89,8 @@ fn installed(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).chain(system).map(|bin| bin.join(program)).find(|path| path.is_file())
 }
 
-/// Downloads the packages and their missing dependencies, and unpacks all of them to the directory `goal`.
-///
-/// The last step renames a temporary directory, so an interrupted run leaves no incomplete directory.
-fn unpack(packages: &[&str], goal: &Path) -> Result<()> {
+/// Downloads the packages and their missing dependencies, and unpacks all of them. Returns the directory of the unpacked files.
+fn unpack(packages: &[&str], temporary: &Path) -> Result<PathBuf> {
     if process::read(Command::new("apt-get").arg("--version")).is_err() {
         bail!(
             "the packages {} are missing, and apt-get, which downloads them, is missing too",
@@ -101,9 +98,7 @@ fn unpack(packages: &[&str], goal: &Path) -> Result<()> {
         );
     }
     eprintln!("xtask: downloading {}", packages.join(", "));
-    fs::create_dir_all(paths::cache())?;
-    let temporary = tempfile::Builder::new().prefix("fetch-").tempdir_in(paths::cache())?;
-    let (archives, root) = (temporary.path().join("archives"), temporary.path().join("root"));
+    let (archives, root) = (temporary.join("archives"), temporary.join("root"));
     fs::create_dir_all(archives.join("partial"))?;
     let download = || {
         let mut apt_get = Command::new("apt-get");
@@ -129,11 +124,7 @@ fn unpack(packages: &[&str], goal: &Path) -> Result<()> {
         }
     }
     open_to_all(&root)?;
-    match fs::rename(&root, goal) {
-        // The rename failed because another xtask has made the directory in the meantime.
-        Err(_) if goal.exists() => Ok(()),
-        renamed => renamed.with_context(|| format!("cannot make {}", goal.display())),
-    }
+    Ok(root)
 }
 
 /// Installs Debian packages. Without root or apt-get, returns an error that contains the command for installing the packages.

