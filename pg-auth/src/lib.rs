@@ -18,6 +18,8 @@
 //! value, for the caller to run elsewhere ([`scram::Derivation`], [`gss::GssJob`]). Secrets are wiped when they are dropped, and never
 //! printed. All input is checked before it is accepted.
 
+// On docs.rs, the documentation names the feature that an item needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // Any input from a peer may be hostile: no input may cause a panic.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 

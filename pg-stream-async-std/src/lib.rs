@@ -34,6 +34,8 @@
 //!
 //! A connection string contains all settings: `ConnectionBuilder::from(url.parse::<Config>()?).dial().await?`.
 
+// On docs.rs, the documentation names the feature that an item needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // Received bytes may be hostile. These lints help to keep them from causing a panic.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 

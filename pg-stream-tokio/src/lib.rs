@@ -37,6 +37,8 @@
 //!
 //! With a connection string, one call connects and logs in: `ConnectionBuilder::from(url.parse::<Config>()?).dial().await?`.
 
+// On docs.rs, the documentation names the feature that an item needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // Received bytes may be hostile. These lints help to keep them from causing a panic.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 

@@ -62,6 +62,8 @@
 //!
 //! See also the [chapter on the protocol](https://www.postgresql.org/docs/current/protocol.html) in PostgreSQL's manual.
 
+// On docs.rs, the documentation names the feature that an item needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(feature = "std"), no_std)]
 // Received bytes may be hostile, and must not cause a panic. These lints find code that could panic.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]

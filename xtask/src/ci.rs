@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::{lint, needs, paths, process, test};
+use crate::{lint, needs, paths, process, release, supply, test};
 
 /// Runs every step, and stops at the first step that fails.
 pub(crate) fn run() -> Result<ExitCode> {
@@ -24,6 +24,8 @@ pub(crate) fn run() -> Result<ExitCode> {
         let mut docs = cargo("doc --workspace --no-deps --all-features");
         process::succeed(docs.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
+    step("dependencies", || supply::check(false))?;
+    step("packages", release::check_files)?;
     step("feature combinations", features::run)?;
     step("other targets", targets::run)?;
     // The tests are the last step, so that the line with the number of passed and failed tests is the last line of the output.

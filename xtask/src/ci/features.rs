@@ -1,9 +1,8 @@
 //! Checks every library crate with the sets of features that a user may choose.
 
-use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use anyhow::{Result, bail};
 
-use crate::{paths, process};
+use crate::{packages, paths, process};
 
 /// A crate with at most this many features is checked with every set of features: each further feature would double the number of sets. A
 /// crate with more features is checked with fewer sets.
@@ -12,10 +11,9 @@ const ALL_SETS: usize = 3;
 /// Lints every library crate with each set of features. Warnings are errors, for example the warning about a function that is unused
 /// without a feature.
 pub(super) fn run() -> Result<()> {
-    let metadata = process::read(&mut paths::cargo(["metadata", "--no-deps", "--format-version", "1"]))?;
-    for library in libraries(&metadata)? {
+    for library in packages::published()?.iter().filter(|package| package.has_library()) {
         without_tls(&library.name)?;
-        for set in sets(&library.features) {
+        for set in sets(&library.features()) {
             let set = set.join(",");
             eprintln!("{} --no-default-features --features '{set}'", library.name);
             let clippy = [
@@ -59,35 +57,6 @@ fn tls_packages(tree: &str) -> Vec<&str> {
     found
 }
 
-/// A published package that contains a library: its name and its features.
-#[derive(Debug, PartialEq, Eq)]
-struct Library {
-    name: String,
-    features: Vec<String>,
-}
-
-/// The workspace's published packages with a library, from `cargo metadata`.
-fn libraries(metadata: &str) -> Result<Vec<Library>> {
-    let metadata: Value = serde_json::from_str(metadata).context("the output of `cargo metadata`")?;
-    let packages = metadata["packages"].as_array().context("`cargo metadata` lists no packages")?;
-    let is_library = |package: &&Value| {
-        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-        let has_library =
-            list(&package["targets"]).iter().any(|target| list(&target["kind"]).contains(&"lib".into()));
-        // In the output of `cargo metadata`, a package with `publish = false` has an empty list of registries.
-        has_library && package["publish"].as_array().is_none_or(|registries| !registries.is_empty())
-    };
-    let read = |package: &Value| {
-        let features = package["features"].as_object().context("a package without a table of features")?;
-        Ok(Library {
-            name: package["name"].as_str().context("a package without a name")?.to_owned(),
-            // `default` is left out, because it is only a name for a set of other features.
-            features: features.keys().filter(|feature| *feature != "default").cloned().collect(),
-        })
-    };
-    packages.iter().filter(is_library).map(read).collect()
-}
-
 /// The sets of features to check. For at most [`ALL_SETS`] features: every set. For more features: the empty set, each feature alone, and
 /// all features.
 fn sets(features: &[String]) -> Vec<Vec<&str>> {
@@ -105,7 +74,7 @@ fn sets(features: &[String]) -> Vec<Vec<&str>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Library, libraries, sets, tls_packages};
+    use super::{sets, tls_packages};
 
     fn names(line: &str) -> Vec<String> {
         line.split_whitespace().map(String::from).collect()
@@ -134,16 +103,5 @@ mod tests {
             bytes v1.12.1\nopenssl-sys v0.9.1\n\nasync-native-tls v0.5.0\nstringprep v0.1.5\n";
         assert_eq!(tls_packages(tree), ["async-native-tls", "openssl-sys", "ring", "tokio-rustls"]);
         assert_eq!(tls_packages("pg-wire v0.1.0 (/pg-wire)\nbytes v1.12.1\nsubtle v2.6.1\n"), [""; 0]);
-    }
-
-    #[test]
-    fn programs_and_unpublished_packages_are_not_libraries() {
-        let metadata = r#"{"packages": [
-            {"name": "wire", "publish": null, "targets": [{"kind": ["lib"]}], "features": {"default": ["std"], "std": []}},
-            {"name": "tool", "publish": null, "targets": [{"kind": ["bin"]}], "features": {}},
-            {"name": "inner", "publish": [], "targets": [{"kind": ["lib"]}], "features": {}}
-        ]}"#;
-        let wire = Library { name: "wire".into(), features: names("std") };
-        assert_eq!(libraries(metadata).expect("well-formed"), [wire]);
     }
 }

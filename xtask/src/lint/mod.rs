@@ -9,7 +9,7 @@
 //! | the files of a crate do not import each other in a cycle | `imports/cycles.rs` |
 //! | the code of an adapter contains no names of messages, SQLSTATEs or authentication methods | `adapters.rs` |
 //! | a source file has at most 600 lines without tests | `size.rs` |
-//! | a program in the README is a copy of its file | `readme.rs` |
+//! | a program in a README is a copy of its file | `readme.rs` |
 //!
 //! `cargo xtask lint --arrows` prints the imports of each crate. The rules parse Rust code; they do not search its text.
 
@@ -97,8 +97,14 @@ fn findings() -> Result<Vec<Finding>> {
     for folder in OTHERS {
         findings.extend(size::check(&read_folder(root, folder)?));
     }
-    let readme = fs::read_to_string(root.join("README.md")).context("README.md")?;
-    findings.extend(readme::check(&readme, |file| fs::read_to_string(root.join(file)).ok()));
+    let read = |file: &str| fs::read_to_string(root.join(file)).ok();
+    for path in readme::READMES {
+        let readme = read(path).with_context(|| format!("{path} is missing"))?;
+        findings.extend(readme::check_programs(path, &readme, read));
+        if path == "README.md" {
+            findings.extend(readme::check_table(&readme, read));
+        }
+    }
     findings.sort();
     Ok(findings)
 }

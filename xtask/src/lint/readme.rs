@@ -1,28 +1,37 @@
-//! Rule: each program in the README is a copy of a file that is compiled and run.
+//! Rule: each program in a README is a copy of a file that is compiled and run.
 
 use crate::lint::finding::Finding;
 
-/// Reports each Rust program in `readme` that differs from its file, and each program in the README's table that does not exist. A comment
-/// above each Rust program names the program's file. `read` returns the content of a file of the workspace.
-pub(super) fn check(readme: &str, read: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
+/// The README files: that of the project, and those of the published packages.
+pub(super) const READMES: [&str; 6] = [
+    "README.md",
+    "pg-wire/README.md",
+    "pg-wire/derive/README.md",
+    "pg-auth/README.md",
+    "pg-stream-tokio/README.md",
+    "pg-stream-async-std/README.md",
+];
+
+/// Reports each Rust program in the README `path` with the content `readme` that differs from its file. A comment above each Rust program
+/// names the program's file. `read` returns the content of a file of the workspace.
+pub(super) fn check_programs(
+    path: &str,
+    readme: &str,
+    read: impl Fn(&str) -> Option<String>,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     let lines: Vec<&str> = readme.lines().collect();
     for (number, _) in lines.iter().enumerate().filter(|(_, line)| **line == "```rust") {
         let above = number.checked_sub(1).and_then(|at| lines.get(at)).copied().unwrap_or_default();
         let Some(file) = above.strip_prefix("<!-- ").and_then(|file| file.strip_suffix(" -->")) else {
             let remedy = "write `<!-- examples/src/bin/NAME.rs -->` in the line above, with the path of the program's file";
-            findings.push(Finding::new(
-                "README.md",
-                number + 1,
-                "a program without the name of its file",
-                remedy,
-            ));
+            findings.push(Finding::new(path, number + 1, "a program without the name of its file", remedy));
             continue;
         };
         let Some(expected) = read(file).map(|source| shown(file, &source)) else {
             let wrong = format!("{file} does not exist");
             findings.push(Finding::new(
-                "README.md",
+                path,
                 number,
                 wrong,
                 "write the path of the file that the program is copied from",
@@ -46,11 +55,10 @@ pub(super) fn check(readme: &str, read: impl Fn(&str) -> Option<String>) -> Vec<
                 (Some(_), Some(line)) => format!("the program differs from {file}, which has `{line}` here"),
             };
             let line = given.map_or(number + 1, |(_, line)| line);
-            findings.push(Finding::new("README.md", line, wrong, format!("copy {file} again")));
+            findings.push(Finding::new(path, line, wrong, format!("copy {file} again")));
             break;
         }
     }
-    findings.extend(unknown_programs(&lines, read));
     findings
 }
 
@@ -65,13 +73,14 @@ fn programs<'a>(lines: &[&'a str]) -> Vec<(&'a str, usize)> {
     programs.collect()
 }
 
-/// Reports each program in the README's table that does not exist.
-fn unknown_programs(lines: &[&str], read: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
+/// Reports each program in the table of the project's README that does not exist.
+pub(super) fn check_table(readme: &str, read: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
+    let lines: Vec<&str> = readme.lines().collect();
     let exists = |name: &str| {
         let bin = "examples/src/bin";
         read(&format!("{bin}/{name}.rs")).is_some() || read(&format!("{bin}/{name}/main.rs")).is_some()
     };
-    let programs = programs(lines);
+    let programs = programs(&lines);
     if programs.is_empty() {
         let remedy = "keep a table with the heading `| program | shows |`, with each program in backquotes";
         return vec![Finding::new("README.md", 1, "no table of the example programs was found", remedy)];
@@ -86,21 +95,35 @@ fn unknown_programs(lines: &[&str], read: impl Fn(&str) -> Option<String>) -> Ve
         .collect()
 }
 
-/// The part of a file that the README must show. For a `lib.rs`: the first example in the crate's documentation, without its hidden
-/// lines. For any other file: the whole file.
+/// The part of a file that a README must show. For an example program: the whole file. For a `lib.rs`: the first example in the
+/// documentation of the crate. For another file of a library: the first example in the documentation of an item. Hidden lines of an example
+/// are left out.
 fn shown(file: &str, source: &str) -> String {
-    if !file.ends_with("lib.rs") {
-        return source.to_owned();
-    }
-    let docs = source.lines().filter_map(|line| line.strip_prefix("//!"));
+    let comment = match file {
+        program if program.starts_with("examples/") => return source.to_owned(),
+        library if library.ends_with("lib.rs") => "//!",
+        _ => "///",
+    };
+    let docs = source.lines().filter_map(|line| line.trim_start().strip_prefix(comment));
     let docs = docs.map(|line| line.strip_prefix(' ').unwrap_or(line));
-    let example = docs.skip_while(|line| *line != "```").skip(1).take_while(|line| *line != "```");
-    example.filter(|line| !line.starts_with("# ")).map(|line| format!("{line}\n")).collect()
+    // The word after the fence that began the block of the current line.
+    let mut block = None;
+    let mut example = String::new();
+    for line in docs {
+        match (line.strip_prefix("```"), block) {
+            (Some(word), None) => block = Some(word),
+            (Some(_), Some("" | "no_run")) => break,
+            (Some(_), Some(_)) => block = None,
+            (None, Some("" | "no_run")) if !line.starts_with("# ") => example.extend([line, "\n"]),
+            (None, _) => {}
+        }
+    }
+    example
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{check, programs};
+    use super::{READMES, check_programs, check_table, programs, shown};
     use crate::paths::root;
     use std::fs;
 
@@ -119,14 +142,20 @@ mod tests {
 
     /// The line and the text of each finding.
     fn findings(readme: &str) -> Vec<(usize, String)> {
-        check(readme, read).into_iter().map(|finding| (finding.line, finding.wrong)).collect()
+        let findings = check_programs("README.md", readme, read).into_iter().chain(check_table(readme, read));
+        findings.map(|finding| (finding.line, finding.wrong)).collect()
     }
 
     #[test]
-    fn the_readme_of_the_project_passes_and_lists_at_least_eight_programs() {
+    fn the_readmes_pass_and_that_of_the_project_lists_at_least_eight_programs() {
         let read = |file: &str| fs::read_to_string(root().join(file)).ok();
+        for path in READMES {
+            let readme = read(path).expect("a README");
+            assert_eq!(check_programs(path, &readme, read), []);
+            assert!(readme.contains("```rust\n"), "{path} shows a program");
+        }
         let readme = read("README.md").expect("a README");
-        assert_eq!(check(&readme, read), []);
+        assert_eq!(check_table(&readme, read), []);
         assert!(readme.matches("```rust\n").count() >= 2, "the README shows at least two programs");
         let lines: Vec<&str> = readme.lines().collect();
         assert!(programs(&lines).len() >= 8, "{:?}", programs(&lines));
@@ -177,5 +206,14 @@ mod tests {
         let table = TABLE.replace("two", "three");
         assert_eq!(findings(&table), [(3, "the program `three` does not exist in examples/src/bin".into())]);
         assert_eq!(findings("no table"), [(1, "no table of the example programs was found".into())]);
+    }
+
+    #[test]
+    fn the_example_of_a_library_is_the_first_in_its_documentation_without_hidden_lines() {
+        let source = "//! A module.\n//!\n//! ```\n//! a();\n//! ```\n\n/// A type.\n/// ```text\n/// x\n/// ```\n///\n\
+            /// ```no_run\n/// b();\n/// # c();\n/// #[d]\n/// ```\n";
+        assert_eq!(shown("pg-wire/src/lib.rs", source), "a();\n");
+        assert_eq!(shown("pg-wire/src/value/mod.rs", source), "b();\n#[d]\n");
+        assert_eq!(shown("examples/src/bin/one.rs", source), source);
     }
 }

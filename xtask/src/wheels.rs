@@ -1,0 +1,29 @@
+//! Downloads Python wheels that contain programs.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::{paths, process, psycopg};
+
+/// The directory `name` in the cache directory, with the files of wheels. `requirements` is the text of a requirements file, with a version
+/// and the expected hashes of each wheel: a changed wheel is rejected.
+pub(crate) fn unpacked(name: &str, requirements: &str) -> Result<PathBuf> {
+    // The environment with pip is made first: the directories of the cache are made one after the other.
+    let (_, python) = psycopg::environment()?;
+    paths::cached(name, |temporary| {
+        eprintln!("xtask: downloading {name}");
+        let (wanted, unpacked) = (temporary.join("wanted.txt"), temporary.join("unpacked"));
+        fs::write(&wanted, requirements)?;
+        let mut pip = Command::new(&python);
+        pip.args(["-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-deps"]);
+        pip.args(["--only-binary", ":all:", "--require-hashes", "--target"])
+            .arg(&unpacked)
+            .arg("-r")
+            .arg(&wanted);
+        process::read(&mut pip).with_context(|| format!("pip cannot download {name}"))?;
+        Ok(unpacked)
+    })
+}
