@@ -7,7 +7,7 @@ use core::fmt;
 use super::error::CopyErrorKind;
 use super::options::{CopyOptions, RowFormat};
 
-/// Action for a byte inside a field.
+/// Action of the writer for one byte of a value.
 mod action {
     /// Copies the byte.
     pub(super) const COPY: u8 = 0;
@@ -15,10 +15,10 @@ mod action {
     pub(super) const NUL: u8 = 0xff;
     /// In CSV format: copies the byte, and the field must be quoted.
     pub(super) const QUOTE: u8 = 0xfe;
-    // In text format, every other value is the ASCII character that follows the backslash.
+    // Any other action exists only in text format: the writer writes a backslash and then the action itself, which is an ASCII character.
 }
 
-/// The options in the form that the writer needs for each field.
+/// The options of the text or CSV format, converted so that the writer can look up the action for a byte.
 #[derive(Clone, Debug)]
 pub(super) struct Dialect {
     pub(super) is_csv: bool,
@@ -88,7 +88,7 @@ pub struct TextField<'w> {
     start: usize,
     is_null: bool,
     has_nul: bool,
-    /// In CSV format: false if the value may contain bytes that need quotes.
+    /// In CSV format: false if the value may contain bytes that need quotes. `end` then searches the value for such bytes.
     is_checked: bool,
 }
 
@@ -124,7 +124,7 @@ impl<'w> TextField<'w> {
     #[inline]
     pub(super) fn put(&mut self, text: &[u8]) {
         if self.dialect.is_csv {
-            // `end` searches the whole field for bytes that need quotes.
+            // The text is copied without a search, because `end` searches the whole field for bytes that need quotes.
             self.is_checked = false;
             self.out.extend_from_slice(text);
             return;
@@ -178,7 +178,8 @@ impl<'w> TextField<'w> {
         if has_nul {
             return Err(CopyErrorKind::Nul);
         }
-        // A server before version 18 reads an unquoted line `\.` as the end of the data.
+        // A value `\.` that is alone in its row is quoted, because a server before version 18 reads an unquoted line `\.` as the end of the
+        // data.
         if is_quoted || is_alone && value == b"\\." {
             let Dialect { quote, escape, .. } = *dialect;
             let is_escaped = |byte: u8| byte == quote || byte == escape;

@@ -65,7 +65,7 @@ enum Mode {
     Return,
     /// Inside quotes.
     Quoted,
-    /// Inside quotes, after an escape that is not the quote.
+    /// Inside quotes, after the escape character. Only used if the escape character differs from the quote.
     Escape,
     /// After a quote, which either ends the quoted part or is the first of two quotes.
     Closed,
@@ -242,7 +242,8 @@ impl Lines {
         Ok(Found::Row(consumed))
     }
 
-    /// Processes the byte at `at`, whose class is not `OTHER` or which follows a special byte. Moves `at` after the processed bytes.
+    /// Processes the byte at `at`. Either the class of this byte is not `OTHER`, or the mode is not `Plain`. Moves `at` after the processed
+    /// bytes.
     #[inline(never)]
     fn special(
         &mut self,
@@ -376,7 +377,8 @@ impl Lines {
             } else {
                 unescape_text(bytes, out);
             }
-            // Without escapes, the fields are not longer than the row, and the length of the row fits into 32 bits.
+            // The casts do not truncate: without escapes, all fields together are not longer than the row, and the length of the row fits
+            // into 32 bits.
             *field = Field { start: start as u32, end: out.len() as u32, kind: Kind::Unescaped };
         }
     }

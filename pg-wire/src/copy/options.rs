@@ -279,7 +279,7 @@ impl fmt::Display for Sql<'_> {
                 }
                 f.write_str(if names.is_empty() { "" } else { ")" })
             }
-            // The server accepts FORCE_QUOTE only in `COPY … TO`.
+            // `COPY … FROM` gets no FORCE_QUOTE, because the server accepts this option only in `COPY … TO`.
             _ => Ok(()),
         }
     }

@@ -63,7 +63,7 @@ enum Format {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Before a row. The buffers may still hold the previous row.
+    /// Before a row. The buffers may contain the previous row, which the caller may have borrowed.
     Between,
     /// Inside a row.
     Inside,
@@ -73,7 +73,7 @@ enum State {
     Failed,
 }
 
-/// Progress with the current row.
+/// Result of a search for the end of the current row.
 enum Step {
     /// The row has ended. The number is the length in bytes of the part of the row that lies in the input.
     Row(usize),
@@ -133,8 +133,8 @@ impl CopyReader {
         Self { columns: Some(columns), ..self }
     }
 
-    /// Sets the types of the columns, in order. The default is 0, which means an unknown type: then only the length of a binary value is
-    /// checked.
+    /// Sets the types of the columns, in order. A column without a type has the unknown type 0. For an unknown type, only the length of a
+    /// binary value is checked.
     pub fn types(mut self, types: &[Oid]) -> Self {
         self.shape.types = types.into();
         self
@@ -268,7 +268,8 @@ impl CopyReader {
         }
     }
 
-    /// Checks the number of columns and the format that the server has announced.
+    /// Compares the number of columns and the format that the server has announced with the settings of the reader. Stores the number of
+    /// columns.
     #[cfg(feature = "std")]
     pub(crate) fn expect(&mut self, columns: usize, format: FormatCode) -> Result<(), CopyErrorKind> {
         if format != self.shape.format {
@@ -286,8 +287,8 @@ impl CopyReader {
     /// last row without a line end.
     ///
     /// # Errors
-    /// [`CopyErrorKind::Truncated`] in binary format when the trailer is missing, [`CopyErrorKind::UnterminatedQuote`] in CSV format, and
-    /// the errors of [`row`](Self::row).
+    /// [`CopyErrorKind::Truncated`] when the trailer of the binary format is missing, [`CopyErrorKind::UnterminatedQuote`] when CSV data
+    /// ends inside quotes, and the errors of [`row`](Self::row).
     pub fn finish(&mut self) -> Result<Option<CopyRow<'_>>, CopyError> {
         match self.state {
             State::Failed => return Err(self.fail(CopyErrorKind::AfterError, None)),
@@ -359,7 +360,7 @@ impl CopyReader {
         loop {
             let is_stored = !self.partial.is_empty();
             match read {
-                // All stored bytes belong to the row.
+                // If bytes are stored, the stored bytes are the whole row, so no byte of `input` belongs to the row.
                 Read::Row(consumed) => return Ok(Step::Row(if is_stored { 0 } else { consumed })),
                 Read::Skip(_) if is_stored => self.partial.clear(),
                 Read::Skip(count) => *input = input.get(count..).unwrap_or_default(),

@@ -155,8 +155,8 @@ pub trait FromCopyRow<'r>: Sized {
     fn from_copy_row(row: &CopyRow<'r>) -> Result<Self, CopyError>;
 
     /// Fast path: reads the row in binary format at the beginning of `bytes`, and returns the row and the bytes after the row. `columns` is
-    /// the number of columns, `types` are their types. The result is `None` if the row is not complete, or if `from_copy_row` has to read
-    /// the row. Implementations need not provide this method.
+    /// the number of columns, `types` are their types. Returns `None` if the row is not complete or not valid, or if a value has no fast
+    /// path. The caller then reads the row with `from_copy_row`. Implementations need not provide this method.
     #[doc(hidden)]
     #[inline(always)]
     fn from_tuple(bytes: &'r [u8], columns: usize, types: &[Oid]) -> Option<(Self, &'r [u8])> {

@@ -139,7 +139,8 @@ impl Tuples {
             let length = i32::from_be_bytes(*length);
             let field = match usize::try_from(length) {
                 Ok(length) => {
-                    // With a `usize` of 32 bits, the sum of the two lengths can overflow. A saturated sum is over every limit.
+                    // With a `usize` of 32 bits, the sum can overflow. A saturated sum is longer than every slice, so the row is never
+                    // complete.
                     let end = start.saturating_add(length);
                     if end > limit {
                         return Err(CopyErrorKind::RowTooLong { limit });

@@ -96,7 +96,7 @@ fn write_integer(is_negative: bool, magnitude: u64, field: &mut TextField<'_>) {
         0..=9 => place(&[b'0' + rest as u8]),
         _ => place(PAIRS.get(rest as usize).unwrap_or(&[0; 2])),
     }
-    // The byte before the first digit is still `-`.
+    // `text` was filled with `-`, so the byte before the first digit is the sign of a negative number.
     field.put_plain(text.get(end - usize::from(is_negative)..).unwrap_or_default());
 }
 
@@ -148,7 +148,7 @@ macro_rules! float {
                 } else if self.is_infinite() {
                     field.put_plain(if *self > 0.0 { b"Infinity" } else { b"-Infinity" });
                 } else if magnitude == 0.0 || (1e-4..$largest).contains(&magnitude) {
-                    // A number in this range has at most 17 digits, a sign, a point and five zeros.
+                    // The text fits into `short`: a number in this range has at most 17 digits, a sign, a point and five zeros.
                     let _ = write!(short, "{self}");
                     field.put_plain(short.text());
                 } else {

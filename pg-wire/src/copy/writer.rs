@@ -243,13 +243,14 @@ impl CopyWriter {
         self.reserve(size.length);
         match self.row_fast(row) {
             true => None,
-            // The values have changed between the calls of `Bindable::bound`, or their number differs from `CopyValues::count`.
+            // The buffer is large enough, so the values have changed between two calls of `Bindable::bound`, or their number differs from
+            // `CopyValues::count`.
             false => Some((CopyErrorKind::Count { fields: size.index, columns: count }, None)),
         }
     }
 
-    /// Makes the unused part of the buffer at least `length` bytes long. Each call that enlarges the buffer doubles the buffer, so that the
-    /// unused bytes are not set to zero again for each row.
+    /// Makes the unused part of the buffer at least `length` bytes long. A call that enlarges the buffer at least doubles the buffer. So
+    /// few calls enlarge the buffer and set the new bytes to zero.
     fn reserve(&mut self, length: usize) {
         let needed = self.written.saturating_add(length);
         if needed > self.bytes.len() {
@@ -266,7 +267,8 @@ impl CopyWriter {
         }
     }
 
-    /// Checks the number of columns and the format that the server has announced.
+    /// Compares the number of columns and the format that the server has announced with the settings of the writer. Stores the number of
+    /// columns.
     #[cfg(feature = "std")]
     pub(crate) fn expect(&mut self, columns: usize, is_binary: bool) -> Result<(), CopyErrorKind> {
         if is_binary != self.dialect.is_none() {

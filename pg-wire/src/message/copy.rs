@@ -4,8 +4,8 @@ use crate::codec::field::Payload;
 use crate::message::table::message;
 
 message! {
-    /// Contains a piece of the data of a COPY. The boundaries of the pieces have no meaning, except in replication, where each piece is one
-    /// message.
+    /// Contains a piece of the data of a COPY. The boundaries of the pieces have no meaning, except in replication, where each piece is
+    /// exactly one replication message.
     ///
     /// `d`, length, bytes data.
     ///

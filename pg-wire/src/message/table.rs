@@ -44,7 +44,7 @@ macro_rules! message {
 pub(crate) enum Path {
     /// Inlined, for the few kinds of messages that are received very often.
     Hot,
-    /// Out of line, for all other messages. A loop over hot messages then does not construct the enum of all messages.
+    /// Out of line, for all other messages, so that a loop over hot messages does not construct the enum of all messages.
     Cold,
 }
 

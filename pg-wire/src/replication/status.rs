@@ -170,8 +170,8 @@ impl StandbyStatus {
                 self.in_transaction = true;
                 return;
             }
-            // The end of a block does not change `last_end`: until the end of the transaction is confirmed, the server sends all blocks
-            // again.
+            // The end of a block does not change `last_end`: if the stream is started again before the end of the transaction is confirmed,
+            // the server sends all blocks of the transaction again.
             Change::StreamStop(_) => {
                 self.in_transaction = false;
                 return;

@@ -216,7 +216,7 @@ impl<'a> Rewrite<'a> {
     /// Splits the part of the body after the names. Returns `None` if the message has no values.
     fn parts(&self) -> Result<Option<Parts<'a>>, DecodeError> {
         let mut body = Reader::new(self.name(), self.frame.body);
-        // The names are read again, so that the offset in an error counts from the beginning of the body.
+        // The reader begins at the whole body and skips the names, so that the offset in an error counts from the beginning of the body.
         body.bytes(self.frame.body.len() - self.rest.len())?;
         let start = body;
         match self.kind {
@@ -256,7 +256,7 @@ impl Replaced<'_> {
     fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         let Self { parts, values } = *self;
         out.unprinted(parts.before);
-        // `with_values` has checked the list: no read below fails.
+        // `with_values` has checked the list, so no read below fails, and the results are ignored.
         let mut list = Reader::new("", parts.values);
         let mut unchanged = list;
         let _ = list.u16();

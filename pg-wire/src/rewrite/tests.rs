@@ -178,7 +178,7 @@ fn a_value_that_the_frame_does_not_have_is_an_error() {
 #[test]
 fn a_code_means_another_message_in_the_other_direction() {
     // The client and the server use these codes for different messages: `D` is Describe or DataRow, `C` is Close or CommandComplete, `E` is
-    // Execute or ErrorResponse.
+    // Execute or ErrorResponse. `Rewrite::backend` must find no names in the messages of the server.
     for bytes in [&b"C\0\0\0\x0dSELECT 1\0"[..], b"E\0\0\0\x0cSERROR\0\0"] {
         let rewrite = Rewrite::backend(frame(bytes));
         assert_eq!((rewrite.portal(), rewrite.statement(), renamed(rewrite)), (None, None, bytes.to_vec()));

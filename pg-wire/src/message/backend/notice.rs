@@ -228,7 +228,7 @@ impl ErrorFields<'_> {
     fn fmt_fields(&self, f: &mut fmt::Formatter<'_>, select: impl Fn(u8) -> bool) -> fmt::Result {
         for field in self.iter().filter(|field| select(field.code)) {
             let name = match field.code {
-                // Severity, SQLSTATE and message.
+                // Severity, SQLSTATE and message are parts of the first line.
                 b'S' | b'V' | b'C' | b'M' => continue,
                 b'D' => "DETAIL",
                 b'H' => "HINT",

@@ -75,7 +75,7 @@ fn write_code<P: Writer + ?Sized>(code: ProtocolVersion, out: &mut P) {
 
 /// Begins a session.
 ///
-/// Length, Int32 version, (String, String) for each of parameters, Byte1 0. PostgreSQL accepts at most 10,000 bytes.
+/// Length, Int32 version, (String, String) for each of parameters, Byte1 0. PostgreSQL accepts at most 10,000 bytes after the length.
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-STARTUPMESSAGE)
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -46,7 +46,7 @@ pub enum Snapshot {
 }
 
 impl<'a> CreateReplicationSlot<'a, PhysicalSlot> {
-    /// Creates a slot for physical replication.
+    /// Creates the command for a slot for physical replication.
     pub const fn physical(slot: &'a str) -> Self {
         Self { slot, temporary: false, kind: PhysicalSlot { reserve_wal: false } }
     }
@@ -65,7 +65,7 @@ impl<'a> CreateReplicationSlot<'a, PhysicalSlot> {
 }
 
 impl<'a> CreateReplicationSlot<'a, LogicalSlot<'a>> {
-    /// Creates a slot for logical replication with the output plugin `plugin`, such as `pgoutput`.
+    /// Creates the command for a slot for logical replication with the output plugin `plugin`, such as `pgoutput`.
     pub const fn logical(slot: &'a str, plugin: &'a str) -> Self {
         let kind = LogicalSlot { plugin, snapshot: None, two_phase: false, failover: false };
         Self { slot, temporary: false, kind }

@@ -1,4 +1,4 @@
-//! Receiving of a replication stream: the code that the whole stream and its reader half share.
+//! Receiving of a replication stream. A stream that is not split, and the reader half of a split stream, share this code.
 
 use core::future::poll_fn;
 use core::task::{Context, Poll};
@@ -18,10 +18,10 @@ use crate::replication::stream::XLogData;
 /// Number of messages that one poll may process. Then the future yields, so that other tasks can run.
 const TURNS: u32 = 256;
 
-/// Access to the positions of a stream. The driver of a whole stream also sends the status updates. In a split stream, the sending half
-/// sends the status updates.
+/// Access to the positions of a stream. If the stream is not split, the driver also sends the status updates. In a split stream, the
+/// sending half sends the status updates.
 pub(super) trait Driver {
-    /// Calls `action` with the positions, to read or to change them.
+    /// Calls `action` with the positions, which `action` may read or change.
     fn with<R>(&mut self, action: impl FnOnce(&mut StandbyStatus) -> R) -> R;
 
     /// Begins to send a status update if an update is due.
@@ -141,8 +141,8 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
                 return Err(StreamErrorKind::Gap { expected, found: wal.start });
             }
             let item = payload.decode(wal)?;
-            // `payload` is called outside of `with`, which may lock the positions: otherwise a slow store would delay the status updates of
-            // the sending half.
+            // `payload` was called before `with`, not inside: `with` may lock the positions, and a slow store inside `with` would delay the
+            // status updates of the sending half.
             driver.with(|status| status.received_change(&wal, P::change(&item)));
             Ok(item)
         });

@@ -26,7 +26,7 @@ impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
     /// Data that arrives before the ReadyForQuery is dropped. The dropped data is not confirmed, so the server sends it again when the
     /// stream is resumed.
     ///
-    /// After `next` has returned an error of the server that is not fatal, `finish` still returns the connection.
+    /// If `next` has returned an error of the server that is not fatal, `finish` succeeds and returns the connection.
     ///
     /// # Errors
     /// Errors of the server and of the connection.

@@ -11,7 +11,7 @@ use crate::replication::stream::{PrimaryKeepalive, PrimaryMessage};
 
 /// A received message of a replication stream.
 pub(super) enum Received {
-    /// XLogData, which is still in the buffer.
+    /// XLogData. The caller takes the data from the buffer of the connection.
     Data(Head),
     Keepalive(PrimaryKeepalive),
     /// The server has sent CopyDone.

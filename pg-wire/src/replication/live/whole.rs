@@ -115,7 +115,7 @@ impl<T, C, P> ReplicationStream<T, C, P> {
         &self.core.driver.status
     }
 
-    /// Returns the positions of the stream for changes: to declare written and applied positions, or to set the interval.
+    /// Returns mutable access to the positions of the stream, to declare written and applied positions, or to set the interval.
     pub fn status_mut(&mut self) -> &mut StandbyStatus {
         &mut self.core.driver.status
     }
@@ -167,7 +167,7 @@ impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
                 }
                 core.driver.send_due(&mut core.conn, cx);
                 match core.conn.poll_flush(cx) {
-                    // An earlier update is now sent completely, so the next turn sends the requested update.
+                    // An earlier update is now sent completely, so the next turn of the loop sends the requested update.
                     Poll::Ready(Ok(())) if core.driver.status.has_report() && can_send(&core.conn) => {}
                     Poll::Ready(Err(Error::InboxFull)) => return Poll::Ready(Ok(())),
                     other => return other,

@@ -84,7 +84,7 @@ pub trait Store {
     /// When the bytes cannot be read.
     fn read(&mut self, xid: u32, offset: u64, space: &mut [u8]) -> Result<(), Self::Error>;
 
-    /// Removes the transaction `xid` from the store. The store may have no bytes of this transaction.
+    /// Removes the transaction `xid` from the store. It is no error if the store has no bytes of this transaction.
     ///
     /// # Errors
     /// When the transaction cannot be removed.
