@@ -1,4 +1,4 @@
-//! The queue of requests without replies. Repeated requests are stored as runs.
+//! The queue of requests that have received no reply. Repeated requests are stored as runs.
 
 use alloc::collections::VecDeque;
 

@@ -120,7 +120,7 @@ pub enum NotIdle {
     Unsent,
     /// Messages are buffered that the caller has not received, such as notifications.
     Unread,
-    /// A direction of the connection has ended.
+    /// The connection cannot receive or cannot send any more: it has failed, or the server has closed it.
     Closed,
     /// A transaction block is open, or has failed and is not yet ended.
     Transaction(TransactionStatus),

@@ -55,10 +55,10 @@ pub struct SessionState {
 /// Bounds on the memory of a [`SessionState`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Maximum number of runs in the queue of requests. A run takes 24 bytes. A run holds up to 16 different requests, or any number of
-    /// repetitions of up to 16 requests.
+    /// Maximum number of runs in the queue of requests. A run takes 24 bytes. A run holds 16 requests in any order, or any number of
+    /// repetitions of a pattern of up to 16 requests.
     ///
-    /// Default 2,048: at least 16,384 requests in any order.
+    /// Default 2,048: at least 32,000 requests in any order.
     pub runs: usize,
     /// Maximum number of bytes of all reported parameters together. Each parameter counts as its name, its value and 64 bytes.
     ///
@@ -125,7 +125,7 @@ impl SessionState {
     #[inline(never)]
     fn sent_other(&mut self, frame: Frame<'_>) -> Result<Option<u64>, QueueFull> {
         match (frame.code, Request::of(frame)) {
-            // The server does not read any message after Terminate.
+            // The server reads no message after the end of the session, so the message gets no number.
             _ if self.over.is_some() => Ok(None),
             (MessageCode::TERMINATE, _) => {
                 self.over = Some(Over::Terminated);
@@ -152,7 +152,8 @@ impl SessionState {
         }
     }
 
-    /// Whether [`sent`](Self::sent) will accept any next `messages` messages. If the result is false, the messages may still fit.
+    /// Whether [`sent`](Self::sent) is certain to accept the next `messages` messages of any kind. If the result is false, `sent` may
+    /// accept or reject these messages.
     pub fn has_room_for(&self, messages: usize) -> bool {
         // Each message adds at most one run.
         self.track.runs().saturating_add(messages) <= self.bounds.runs
@@ -371,8 +372,9 @@ impl SessionState {
     /// Whether only one state of the server is possible.
     ///
     /// A COPY from the client ignores Sync. If such a COPY fails after a Sync was sent, only the server knows whether it read the Sync
-    /// before or after the error. Before the error, the Sync was ignored and has no ReadyForQuery. Both cases are followed until a reply
-    /// fits only one of the cases. An empty Query shows which case is true; [`next_step`](Self::next_step) returns when to send this Query.
+    /// before or after the error. A Sync read before the error was ignored, and no ReadyForQuery answers this Sync. A Sync read after the
+    /// error is answered by ReadyForQuery. Both cases are followed until a reply fits only one of the cases. An empty Query shows which
+    /// case is true; [`next_step`](Self::next_step) returns when to send this Query.
     pub fn is_certain(&self) -> bool {
         self.others.is_empty()
     }

@@ -14,11 +14,13 @@ pub(super) struct Track {
     /// The request that has received some but not all of its replies, and its number.
     current: Option<(Request, u64)>,
     phase: Phase,
-    /// Requests without any reply. The server does not ignore the first request of the queue.
+    /// Requests that have received no reply. If `current` is `None`, the server replies to the first request of the queue, because
+    /// [`settle`](Self::settle) drops the requests that the server ignores.
     queue: Queue,
     /// Number of the first request in the queue. If the queue is empty, the number of the next request to be sent.
     front: u64,
-    /// A later message makes the server send its replies to all requests with numbers below this number.
+    /// The server sends all replies to the requests with numbers below this number, and needs no further message for this: the client has
+    /// sent a Flush after these requests, or the last of these requests ends with ReadyForQuery.
     flushed: u64,
     /// Whether the server discards every message up to the next Sync. If so, the queue is empty.
     skipping: bool,
@@ -243,7 +245,8 @@ impl Track {
         self.settle();
     }
 
-    /// Returns a message that does not change the state, even if the message arrives repeatedly, and the request to which it belongs.
+    /// Returns the code of a message that does not change the state, even if the message arrives repeatedly. Also returns the request to
+    /// which the message belongs, and its number.
     pub(super) fn repeatable(&self) -> Option<(MessageCode, u64, Request)> {
         let (request, number) = self.current?;
         match self.phase {

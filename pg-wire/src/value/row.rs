@@ -47,8 +47,8 @@ pub trait FromRow<'a>: Sized {
     /// The error of `fields`.
     fn read<F: Fields<'a>>(fields: &mut F) -> Result<Self, F::Error>;
 
-    /// Checks that the Rust types of the members can read the types of the columns, for [`Columns::prepare`]. Without this method, a
-    /// mismatch is found in the first row.
+    /// Checks that the Rust types of the members can read the types of the columns, for [`Columns::prepare`]. If an implementation does not
+    /// provide this method, a mismatch is reported only for the first row.
     ///
     /// # Errors
     /// The error of `types`.

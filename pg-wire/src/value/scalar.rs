@@ -8,7 +8,7 @@ use crate::basic::enums::FormatCode;
 use crate::basic::oid;
 use crate::basic::oid::Oid;
 
-/// Returns whether the values of a column are text. The column must have one of the given types.
+/// Returns whether the values of a column are text. Returns an error if the column has none of the given types.
 ///
 /// Two other types are also accepted: 0, if the type is not known, and `unknown`, the type of a literal without a cast. The values of the
 /// type `unknown` are text in both formats.
@@ -23,7 +23,8 @@ fn is_text(column: Column, types: &[Oid], wanted: &'static str) -> Result<bool, 
     }
 }
 
-/// Returns the bytes of a value, and whether the bytes are text. The column must have one of the given types; see [`is_text`].
+/// Returns the bytes of a value, and whether the bytes are text. Returns an error if the column has none of the given types; see
+/// [`is_text`].
 fn of<'a>(
     value: Option<&'a [u8]>,
     column: Column,
@@ -42,12 +43,13 @@ fn utf8(bytes: &[u8]) -> Result<&str, Mismatch> {
 const NUMBERS: &[Oid] =
     &[oid::INT4, oid::INT8, oid::INT2, oid::OID, oid::XID, oid::CID, oid::XID8, oid::PG_LSN];
 
-/// Returns the PostgreSQL types that an integer type of Rust can read, as the list for a column of type `type_oid`.
+/// Returns a list of PostgreSQL types that are read as integers. If columns of the type `type_oid` are read as integers, the list contains
+/// `type_oid`.
 fn integers_like(type_oid: Oid) -> &'static [Oid] {
     if oid::OBJECTS.contains(&type_oid) { oid::OBJECTS } else { NUMBERS }
 }
 
-/// Fast path: reads an integer of at most 18 digits, which every `i64` can represent. Returns `None` for any other text.
+/// Fast path: reads an integer of at most 18 digits, so that the result cannot overflow. Returns `None` for any other text.
 #[inline(always)]
 fn short_integer(text: &[u8]) -> Option<i64> {
     let (is_negative, digits) = match text {
@@ -107,7 +109,7 @@ fn text_integer(bytes: &[u8], type_oid: Oid, wanted: &'static str) -> Result<i12
     }
     text.parse().map_err(|error: core::num::ParseIntError| match error.kind() {
         PosOverflow | NegOverflow => Mismatch::Range { wanted },
-        // The text can be the name of an object instead of a number.
+        // The text can be the name of an object instead of a number. Such a text is not malformed.
         _ if oid::OBJECTS.contains(&type_oid) => Mismatch::Type { wanted },
         _ => Mismatch::Malformed,
     })
@@ -242,7 +244,7 @@ impl<'a> FromValue<'a> for &'a str {
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         let bytes = value.ok_or(Mismatch::Null)?;
         match (column.format, column.type_oid) {
-            // Every type has a text form.
+            // The type is not checked, because every type has a text form.
             (FormatCode::Text, _) => utf8(bytes),
             (FormatCode::Binary, oid::JSONB | oid::JSONPATH) => match bytes {
                 [VERSION, text @ ..] => utf8(text),
@@ -560,7 +562,7 @@ mod tests {
         reads(oid::CID, b"\0\0\0\x7b", "123", 123);
         reads(oid::XID8, &u64::MAX.to_be_bytes(), "18446744073709551615", u64::MAX);
         reads(oid::PG_LSN, b"\0\0\0\x16\xb3\x74\xd8\x48", "16/B374D848", 0x16_b374_d848);
-        // If no such object exists, PostgreSQL writes its oid as text.
+        // PostgreSQL writes a `regclass` in text format as a number if no table has this oid.
         reads(oid::REGCLASS, b"\0\0\x04\xeb", "1259", 1259);
         let lsn = |text: &[u8]| i64::from_value(Some(text), column(oid::PG_LSN, FormatCode::Text));
         assert_eq!(lsn(b"0/0").expect("a position"), 0);

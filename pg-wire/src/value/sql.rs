@@ -24,7 +24,7 @@ use crate::param::bound::Bound;
 /// | chrono, jiff, time | all |
 /// | rust_decimal | `Decimal`; a number outside its range is an error |
 ///
-/// Two kinds of values are an error, because many `FromSql` would read them as a different value:
+/// Two kinds of values are an error, because many implementations of `FromSql` would read them as a different value:
 /// - `infinity` and `-infinity` of dates and timestamps. [`Date`](postgres_types::Date) and [`Timestamp`](postgres_types::Timestamp) can
 ///   represent both values, and read them without an error.
 /// - `24:00:00`, a valid `time` that no Rust type for a time of day can represent.
@@ -32,8 +32,8 @@ use crate::param::bound::Bound;
 /// For a type of your own, implement [`FromValue`] instead of `FromSql` in two cases:
 ///
 /// - The type can represent infinity or `24:00:00`.
-/// - The `FromSql` of the type reserves memory for a count that is in the bytes, and reads a PostgreSQL type that the table does not use.
-///   The bytes of such a PostgreSQL type are not checked.
+/// - The `FromSql` of the type reserves memory for a count that is in the bytes, and reads a PostgreSQL type that no type in the table
+///   reads. The bytes of such a PostgreSQL type are not checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sql<T>(pub T);
 
@@ -67,7 +67,7 @@ impl<'a, T: FromSql<'a>> FromValue<'a> for Sql<T> {
     }
 }
 
-/// Returns the type of a column that a `T` can read.
+/// Returns the type of a column. Returns an error if the type is not built into PostgreSQL, or if a `T` cannot read the column.
 fn known_type<'a, T: FromSql<'a>>(column: Column) -> Result<Type, Mismatch> {
     let Some(known) = Type::from_oid(column.type_oid) else {
         return Err(Mismatch::Type { wanted: "of a type built into PostgreSQL: use Sql::read" });

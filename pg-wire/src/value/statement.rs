@@ -73,8 +73,8 @@ impl StatementDescription {
         &self.parameters
     }
 
-    /// Returns the columns for rows in these formats, the result formats of a Bind: an empty list for text, one format for all columns, or
-    /// one format for each column.
+    /// Returns the columns for rows in the given formats. Pass the result formats of the Bind: an empty list for text, one format for all
+    /// columns, or one format for each column.
     ///
     /// # Errors
     /// [`RowError::FormatCount`] when the number of formats is wrong.

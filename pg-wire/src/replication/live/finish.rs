@@ -26,7 +26,7 @@ impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
     /// Data that arrives before the ReadyForQuery is dropped. The dropped data is not confirmed, so the server sends it again when the
     /// stream is resumed.
     ///
-    /// If `next` has returned an error of the server that is not fatal, `finish` succeeds and returns the connection.
+    /// `finish` returns the connection even after `next` has returned an error of the server, if this error is not fatal.
     ///
     /// # Errors
     /// Errors of the server and of the connection.
