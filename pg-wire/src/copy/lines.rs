@@ -154,9 +154,10 @@ impl Lines {
         Ok(())
     }
 
-    /// Fast path: finds the fields of the row at the beginning of `bytes`. The row must be complete, have `fields.len()` fields, end with
-    /// `\n`, and have neither escapes nor quotes. Returns the length of the row, including the line end. If the result is `None`, the
-    /// content of `fields` is undefined, and [`scan`](Self::scan) must read the row from its beginning.
+    /// Fast path: finds the fields of the row at the beginning of `bytes`. Returns the length of the row, including the line end. Returns
+    /// `None` if the row is not complete, does not have `fields.len()` fields, does not end with `\n`, or has escapes or quotes. Also
+    /// returns `None` for the first line, whose line end is unknown, and for CSV data with an end marker. After `None`, the content of
+    /// `fields` is undefined, and [`scan`](Self::scan) must read the row from its beginning.
     #[inline(always)]
     pub(super) fn scan_fast(&self, bytes: &[u8], fields: &mut [Field]) -> Option<usize> {
         if self.line_end != LineEnd::Newline || self.has_csv_end_marker {

@@ -72,9 +72,9 @@ impl Tuples {
         matches!(self.stage, Stage::Count | Stage::Field)
     }
 
-    /// Fast path: reads the row at the beginning of `bytes`. The row must be complete and have `fields.len()` fields. Returns the length of
-    /// the row. If the result is `None`, the content of `fields` is undefined, and [`read`](Self::read) must read the row from its
-    /// beginning.
+    /// Fast path: reads the row at the beginning of `bytes`. Returns the length of the row. Returns `None` if the row is not complete, does
+    /// not have `fields.len()` fields, or is malformed. After `None`, the content of `fields` is undefined, and [`read`](Self::read) must
+    /// read the row from its beginning.
     #[inline(always)]
     pub(super) fn read_fast(&self, bytes: &[u8], fields: &mut [Field]) -> Option<usize> {
         let count = bytes.first_chunk()?;

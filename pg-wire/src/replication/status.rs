@@ -92,8 +92,9 @@ impl StandbyStatus {
         }
     }
 
-    /// Sets the longest time between two updates, at least a millisecond. Choose at most a third of the server's `wal_sender_timeout`. With
-    /// an interval of zero, an update is due only after the server requests an answer, or after the caller calls [`report`](Self::report).
+    /// Sets the longest time between two updates. Choose at most a third of the server's `wal_sender_timeout`. A positive interval below
+    /// one millisecond is raised to one millisecond. With an interval of zero, an update is due only after the server requests an answer,
+    /// or after the caller calls [`report`](Self::report).
     pub fn interval(mut self, interval: Duration) -> Self {
         self.set_interval(interval);
         self
@@ -101,7 +102,7 @@ impl StandbyStatus {
 
     /// Sets the longest time between two updates, as [`interval`](Self::interval) does.
     pub fn set_interval(&mut self, interval: Duration) {
-        // With a shorter interval, the client would spend all of its time on sending updates.
+        // An interval below one millisecond is raised, because otherwise the client would spend all of its time on sending updates.
         let least = if interval.is_zero() { Duration::ZERO } else { Duration::from_millis(1) };
         self.interval = interval.max(least);
     }

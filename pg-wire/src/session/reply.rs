@@ -19,7 +19,8 @@ pub struct Reply {
     /// Whether this message is the last reply to the request.
     pub last: bool,
     /// Whether the message certainly belongs to this request. After a COPY has failed, it can be unknown whether the server ignored a Sync.
-    /// If the message is possible in both cases, `certain` is false; see [`SessionState::is_certain`](super::SessionState::is_certain).
+    /// If the message can arrive whether or not the Sync was ignored, `certain` is false; see
+    /// [`SessionState::is_certain`](super::SessionState::is_certain).
     pub certain: bool,
 }
 

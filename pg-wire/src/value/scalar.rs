@@ -231,7 +231,7 @@ const TEXTS: &[Oid] = &[
     oid::XML,
     oid::CSTRING,
     oid::REFCURSOR,
-    // A value of type `void` has no bytes.
+    // A value of type `void` has no bytes, so it is read as an empty string.
     oid::VOID,
 ];
 

@@ -84,7 +84,8 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
         let mut turns = 0;
         let head = loop {
             if self.payload.is_replaying() {
-                // While data of the store is returned, the connection does not receive. So sending has to continue here.
+                // Receiving a message also sends buffered bytes and status updates. Data of the store is returned without receiving, so
+                // both are sent here.
                 poll_fn(|cx| {
                     self.keep_sending(cx);
                     Poll::Ready(())

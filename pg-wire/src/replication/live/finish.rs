@@ -64,7 +64,7 @@ pub(super) async fn drain<T: Transport, P, D: Driver>(
 async fn receive<T: Transport>(conn: &mut Connection<T>, reply: &mut Reply) -> Result<(), StreamErrorKind> {
     loop {
         let frame = conn.recv().await?;
-        // If the copy ends in the middle of a transaction, the server sends CopyData even after its CopyDone.
+        // CopyData is dropped. If the copy ends in the middle of a transaction, the server sends CopyData even after its CopyDone.
         if frame.code != MessageCode::COPY_DATA && reply.note(&frame.backend()?)? {
             return Ok(());
         }

@@ -128,7 +128,7 @@ impl fmt::Display for Table {
 /// The tables and types that the server has described in a stream of changes so far. A new description replaces the older one.
 ///
 /// A description inside a block of a streamed transaction is valid only for this transaction until the transaction is committed or
-/// prepared. The server describes the tables again in each streamed transaction.
+/// prepared. After that, the description is valid for all changes. The server describes the tables again in each streamed transaction.
 #[derive(Clone, Debug, Default)]
 pub struct Relations {
     tables: BTreeMap<Oid, Table>,
