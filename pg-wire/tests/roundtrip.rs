@@ -75,7 +75,7 @@ fn encoded(message: &impl Message) -> Bytes {
     );
 
     let mut after = b"before".to_vec();
-    // The method is called with the name of its trait, to test the trait that `PgProtocol` uses.
+    // The call names the trait, because other traits also have methods on a `Vec`. `PgProtocol` sends messages through this trait.
     let chained = PutMessage::put_message(&mut after, message).expect("valid");
     PutMessage::put_message(chained, message).expect("valid");
     assert_eq!(after, [b"before", &whole[..], &whole[..]].concat());

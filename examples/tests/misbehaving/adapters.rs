@@ -25,9 +25,10 @@ pub(crate) enum Adapter {
     AsyncStd,
 }
 
-/// The outcome of a call, and the peak of the memory that the calling thread has allocated, in bytes.
+/// The outcome of a call, and the largest number of bytes that the calling thread had allocated at one time.
 ///
-/// The memory of other threads is not included: these threads derive keys and read certificate files.
+/// The memory of other threads is not included. Other threads only derive keys and read certificate files, so their memory does not depend
+/// on the messages of the peer.
 pub(crate) struct Outcome<T> {
     pub(crate) result: Result<T, ConnectError>,
     pub(crate) bytes: u64,

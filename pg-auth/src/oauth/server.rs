@@ -47,7 +47,8 @@ impl fmt::Debug for OAuthLogin {
     }
 }
 
-/// The pending validation of a client's token. The caller runs it where waiting is allowed: the validator may ask the issuer.
+/// The pending validation of a client's token. The caller runs the validation where waiting is allowed, because the validator may send
+/// a request to the issuer.
 pub struct TokenCheck {
     token: Token,
     validator: Validator,

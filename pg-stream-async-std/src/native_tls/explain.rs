@@ -30,8 +30,9 @@ pub(super) fn explained(error: native_tls::Error, name: Option<&str>) -> io::Err
     io::Error::other(Explained { sentence, error })
 }
 
-/// Finds the cause by phrases in the text of the library, because the library reports the cause in no other way. The phrases are from
-/// OpenSSL. A text without any of these phrases is returned unchanged.
+/// Returns a sentence with the cause of a failed handshake. `text` is the error message of `native-tls`, and `name` is the name that the
+/// peer's certificate must have. Phrases in the message tell the cause, because `native-tls` reports the cause in no other way. The phrases
+/// are those of OpenSSL. A message without any of these phrases is returned unchanged.
 fn sentence(text: &str, name: Option<&str>) -> String {
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
     // Alerts are checked first, because the library adds the result of the certificate check to every error, even to an alert of the peer.

@@ -93,7 +93,7 @@ fn by_psql(settings: &str) -> Outcome {
     })
 }
 
-/// Logs in by this crate. Returns the role and the version of TLS, or the error.
+/// Logs in with this crate. Returns the role and the version of TLS, or the error.
 async fn by_ours(settings: &str) -> Outcome {
     let config: Config = settings.parse().expect("a connection string");
     match connect(&config).await {

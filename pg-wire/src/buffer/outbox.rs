@@ -201,7 +201,7 @@ impl Outbox {
     }
 
     /// Sets whether memory is wiped before it is freed, when the buffer grows, shrinks or is dropped. Use this setting while messages with
-    /// passwords and keys are put, and call [`scrub`](Self::scrub) afterwards.
+    /// passwords and keys are written, and then call [`scrub`](Self::scrub), which wipes the copies in the buffer.
     pub fn set_wiping(&mut self, wiping: bool) {
         self.wiping = wiping;
     }

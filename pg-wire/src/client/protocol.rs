@@ -28,11 +28,11 @@ use crate::message::frontend::{Close, CopyFail, Describe, Execute, Flush, Query,
 /// # Ok::<_, pg_wire::EncodeError>(())
 /// ```
 ///
-/// On a connection each call returns the connection, so the next call can be chained. `flush` returns the first error. See
-/// [`Connection`](crate::connection::Connection).
+/// On a connection each call returns the connection, so that the next call can be chained. An error is stored, and the method `flush` of
+/// the connection, which sends the messages, returns the first error. See [`Connection`](crate::connection::Connection).
 ///
-/// The caller decides where a batch ends: only methods with `sync` or `flush` in their name put a Sync or a Flush. Names of
-/// statements have the type [`Statement`], names of portals the type [`Portal`].
+/// The caller decides where a batch ends: of the methods of this trait, only those with `sync` or `flush` in their name write a Sync or a
+/// Flush message. Names of statements have the type [`Statement`], names of portals the type [`Portal`].
 pub trait PgProtocol: PutMessage {
     /// Runs statements with the simple query protocol. The server ends its replies with one ReadyForQuery; no [`sync`](Self::sync) is
     /// needed.

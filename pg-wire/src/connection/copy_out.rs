@@ -251,7 +251,8 @@ impl<T: Transport> CopyOut<'_, T> {
         self.reader.rows()
     }
 
-    /// Changes to the phase in which the remaining rows are dropped. The data is dropped too, so `row` reads no further row.
+    /// Enters the phase in which the remaining rows are dropped. Drops the data that was received and not read, so that `row` returns no
+    /// further row.
     #[cold]
     fn begin_failing(&mut self) {
         self.phase = Phase::Failing;

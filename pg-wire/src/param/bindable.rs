@@ -90,12 +90,12 @@ pub trait Bindable {
     }
 }
 
-/// Error: a value is not sent in a form of the parameter's type.
+/// Error: the bytes of a value are those of another PostgreSQL type than the type of the parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongType {
     /// Name of the Rust type.
     pub rust_type: &'static str,
-    /// The PostgreSQL type in whose form the Rust type is sent.
+    /// The PostgreSQL type as which values of the Rust type are encoded.
     pub sent_as: Oid,
 }
 

@@ -1,4 +1,4 @@
-//! The state of a session, for any program that sees all of its messages.
+//! The state of a session. Any program that sees all messages of the session can track the state, for example a client or a proxy.
 
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;

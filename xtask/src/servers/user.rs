@@ -15,7 +15,7 @@ use crate::process;
 pub(crate) enum User {
     /// The user that runs xtask.
     Ourselves,
-    /// Another user, because xtask is run by root.
+    /// Another user than the user that runs xtask: root runs xtask, and PostgreSQL refuses to run as root.
     Other {
         /// The id of this user.
         uid: u32,

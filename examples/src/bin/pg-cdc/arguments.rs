@@ -95,7 +95,7 @@ struct Arguments {
     /// File that records the position up to which the output is complete; without --state, the end of the output is the record
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Position to start at; no effect if the recorded position or the position of the slot is later
+    /// Position to start at; no effect if the position in the file of --state, or the position of the slot, is later
     #[arg(long, value_name = "LSN")]
     start: Option<Lsn>,
     /// Stops before the first transaction that commits at this position or later; now is the end of the WAL after connecting

@@ -29,7 +29,7 @@ fn line(count: usize, how: &str, ours: Box<dyn FnMut() -> Result<u64>>) -> Line 
         .with(Who::Peer("pg_stream"), pg_stream::bind(count))
 }
 
-// Inlined, like a call that a user writes directly in a function.
+// Inlined, so that no additional function call is measured: in a program, this chain of calls is part of a larger function.
 #[inline(always)]
 fn bind(out: &mut Outbox, params: &[&dyn Bindable]) {
     out.bind(Statement("s1"), Portal::UNNAMED).result_formats(&[FormatCode::Binary]).execute_and_sync(params);
