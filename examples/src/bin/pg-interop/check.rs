@@ -60,7 +60,7 @@ pub(crate) enum Need {
 pub(crate) const SQL: Need = Need::Has(Feature::Sql);
 /// SQL, and a session of the server that belongs to the client until the client disconnects.
 pub(crate) const SESSION: Need = Need::Has(Feature::Session);
-/// SQL, and named statements that last longer than a transaction.
+/// Prepared statements that last longer than a transaction.
 pub(crate) const PREPARED: Need = Need::Has(Feature::Prepared);
 /// The client's connection ends when the session of the server ends.
 pub(crate) const DIRECT: Need = Need::Has(Feature::Direct);
@@ -72,7 +72,7 @@ pub(crate) enum Feature {
     Sql,
     /// A session of the server that belongs to the client from its login to its end. Transaction poolers lack this
     Session,
-    /// Prepared statements with a name, which last until they are closed
+    /// Prepared statements that last longer than a transaction
     Prepared,
     /// Nothing in between that keeps a connection to the server when the client leaves, or the reverse
     Direct,

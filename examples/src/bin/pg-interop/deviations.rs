@@ -62,7 +62,6 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     Deviation::new(PGBOUNCER, "a database that does not exist is rejected", PGBOUNCER_SQLSTATE),
     Deviation::new(PGBOUNCER, "a wrong password is rejected with SQLSTATE 28P01", PGBOUNCER_SQLSTATE),
     Deviation::new(PGBOUNCER, "an invalid value of a parameter is rejected after the login", "PgBouncer sets the parameter before the first query, and not during the login"),
-    Deviation::new(BY_TRANSACTION, "the unnamed statement is available after Sync", "the next request may use another session of the server, which has no such statement"),
     Deviation::new(PGBOUNCER, "another message during COPY FROM STDIN ends the COPY with SQLSTATE 08P01", PGBOUNCER_SECOND_ERROR),
     Deviation::new(BY_SESSION, "RESET reports the value of the start-up message", "PgBouncer sets the parameters of the start-up message by SET, so RESET restores the server's value"),
     Deviation::new(BY_SESSION, "DISCARD ALL resets parameters and prepared statements", "PgBouncer sets the parameters of the start-up message by SET, so DISCARD ALL restores the server's value"),

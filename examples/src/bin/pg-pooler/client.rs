@@ -150,7 +150,9 @@ impl Client {
             Poll::Pending => {}
         }
         let forwarded = self.requests(&mut inbox, server);
-        if inbox.buffered() == 0 {
+        // After an error no other client may get the inbox: the inbox may skip the rest of a message of this client, and would then drop
+        // messages of the other client.
+        if forwarded.is_ok() && inbox.buffered() == 0 {
             SPARE.set(Some(inbox));
         } else {
             self.inbox = Some(inbox);

@@ -1,7 +1,7 @@
 //! Bind: parameters and format codes.
 
 use super::{EXTENDED, FORMATS};
-use crate::check::{Check, Checked, SQL};
+use crate::check::{Check, Checked, PREPARED, SQL};
 use crate::message::{Value, bind, bind_with, execute, parse, raw, sync};
 use crate::target::Target;
 
@@ -22,9 +22,12 @@ pub(super) const CHECKS: &[Check] = &[
             t.talk([([bind("", "interop_none", &[]), sync()].concat(), &["ErrorResponse ERROR 26000", IDLE])])
         },
     ),
-    Check::new("Bind without an unnamed statement is rejected with SQLSTATE 26000", EXTENDED, &[], |t| {
-        t.talk([([bind("", "", &[]), sync()].concat(), &["ErrorResponse ERROR 26000", IDLE])])
-    }),
+    Check::new(
+        "Bind without an unnamed statement is rejected with SQLSTATE 26000",
+        EXTENDED,
+        &[PREPARED],
+        |t| t.talk([([bind("", "", &[]), sync()].concat(), &["ErrorResponse ERROR 26000", IDLE])]),
+    ),
     Check::new("a parameter and a value may have the text format", FORMATS, &[SQL], |t| {
         row(t, "select $1::int4", &[], &[Some(b" 7 ")], &[], "DataRow 1 1 '7'")
     }),

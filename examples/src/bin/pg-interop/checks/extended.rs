@@ -75,7 +75,7 @@ pub(super) const CHECKS: &[Check] = &[
             ),
         ])
     }),
-    Check::new("the unnamed statement is available after Sync", EXTENDED, &[SQL], |t| {
+    Check::new("the unnamed statement is available after Sync", EXTENDED, &[SQL, PREPARED], |t| {
         t.talk([
             ([parse("", "select 7"), sync()].concat(), &["ParseComplete", IDLE]),
             (
@@ -84,7 +84,7 @@ pub(super) const CHECKS: &[Check] = &[
             ),
         ])
     }),
-    Check::new("a failed Parse leaves no unnamed statement", EXTENDED, &[SQL], |t| {
+    Check::new("a failed Parse leaves no unnamed statement", EXTENDED, &[SQL, PREPARED], |t| {
         t.talk([
             ([parse("", "select 7"), sync()].concat(), &["ParseComplete", IDLE]),
             ([parse("", "selekt"), sync()].concat(), &["ErrorResponse ERROR 42601", IDLE]),
