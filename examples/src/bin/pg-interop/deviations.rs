@@ -43,6 +43,8 @@ const PGBOUNCER_SECOND_ERROR: &str =
     "PgBouncer sends a second FATAL error (\"server conn crashed?\") after the server's FATAL error";
 const PGBOUNCER_AT_ONCE: &str = "PgBouncer ends the session as soon as it reads the last message, and drops the replies to earlier messages";
 
+const PGBOUNCER_STALLS: &str =
+    "observed on a busy machine: PgBouncer stopped in the middle of a message of 16 MB for at least a minute";
 const PGBOUNCER_PIECES: &str =
     "PgBouncer rejects a first packet if only a part of its header is there when PgBouncer reads";
 const POOLER_FATAL: &str =
@@ -81,4 +83,8 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     Deviation::new(POOLER, "Parse without the NUL of the query is rejected with SQLSTATE 08P01", POOLER_FATAL),
     Deviation::new(POOLER, "messages before an invalid header are answered", "pg-pooler ends the session as soon as it reads the header, and drops the replies to earlier messages"),
     Deviation::new(POOLER, "a query before a half-close is answered", "pg-pooler takes a half-close for a client that has disconnected"),
+    Deviation::new(PGBOUNCER, "a parameter of 16 MB arrives", PGBOUNCER_STALLS).by_timing(),
+    Deviation::new(PGBOUNCER, "a value of 16 MB is sent", PGBOUNCER_STALLS).by_timing(),
+    Deviation::new(PGBOUNCER, "a query of 16 MB is run", PGBOUNCER_STALLS).by_timing(),
+    Deviation::new(PGBOUNCER, "COPY FROM STDIN of 16 MB in one CopyData", PGBOUNCER_STALLS).by_timing(),
 ];
