@@ -277,6 +277,9 @@ async fn an_unknown_version_and_unknown_options_are_negotiated() {
         B ParameterStatus "standard_conforming_strings" "on"
         B ParameterStatus "integer_datetimes" "on"
         B ParameterStatus "DateStyle" "ISO, MDY"
+        B ParameterStatus "IntervalStyle" "postgres"
+        B ParameterStatus "TimeZone" "UTC"
+        B ParameterStatus "application_name" ""
         B BackendKeyData 1 'BBBB'
         B ReadyForQuery I
         F Terminate

@@ -8,6 +8,8 @@ mod kill;
 mod lab;
 #[path = "pooler/load.rs"]
 mod load;
+#[path = "pooler/misbehaving.rs"]
+mod misbehaving;
 #[path = "pooler/sessions.rs"]
 mod sessions;
 #[path = "pooler/statements.rs"]

@@ -67,6 +67,14 @@
 //! advisories were not checked; with `--require-advisories` this is a failure. When a version in a manifest is too old, `supply` prints the
 //! message of cargo or of the compiler: raise the version in the manifest.
 //!
+//! # Interop
+//!
+//! `cargo xtask interop --against URL` checks whether a server speaks the protocol as PostgreSQL's manual says. Without a URL, the servers
+//! of the tests are checked: PostgreSQL, PgBouncer, Pgpool-II, `mock_server`, `pg-proxy` and `pg-pooler`. `--list` prints the checks with their
+//! links, `--only TEXT` selects checks. The program is `examples/src/bin/pg-interop`: a check is a row in a file in `checks`, a server is
+//! a row in `servers.rs`, and `deviations.rs` has the known differences, each with its reason. The test `examples/tests/interop.rs` fails
+//! if a server differs without an entry, or no longer differs from an entry.
+//!
 //! # Releases
 //!
 //! `cargo xtask release` prints the steps of a release, with the packages in the order in which they are published. All packages have one
@@ -78,6 +86,7 @@ mod bench;
 mod ci;
 mod clients;
 mod demo;
+mod interop;
 mod interrupt;
 mod lint;
 mod needs;
@@ -143,6 +152,15 @@ enum Word {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Check the protocol of a server, or of all servers of the tests, as in `cargo xtask interop --against postgres://…`
+    Interop {
+        /// Connection string of the server; default: all servers of the tests
+        #[arg(long, value_name = "URL")]
+        against: Option<String>,
+        /// Further options, which `cargo xtask interop -- --help` lists, such as --list, --only TEXT and --format markdown
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// Run the demo program with the server of DATABASE_URL, or with a PostgreSQL server started for the demo
     Demo,
     /// Start the servers of the tests, print their addresses, and stop them at Ctrl-C
@@ -197,6 +215,7 @@ fn run(word: Word) -> anyhow::Result<ExitCode> {
         Word::Supply { require_advisories } => supply::run(require_advisories),
         Word::Release { dry_run } => release::run(dry_run),
         Word::Bench { options } => bench::run(&options),
+        Word::Interop { against, options } => interop::run(against.as_deref(), &options),
         Word::Demo => demo::run(),
         Word::Serve => serve::run(),
         Word::With { command } => with::run(&command),

@@ -169,6 +169,8 @@ impl Mock {
         let session = Registered { mock: self, key: self.fresh_key(login.startup.version())? };
         let cancelled = Arc::new(Notify::new());
         self.sessions().push(Running { key: session.key.clone(), cancelled: Arc::clone(&cancelled) });
+        let application_name = login.startup.message().get("application_name").unwrap_or_default();
+        let application_name = application_name.to_string_lossy();
         let parameters = [
             ("server_version", "18.0"),
             ("server_encoding", "UTF8"),
@@ -176,6 +178,9 @@ impl Mock {
             ("standard_conforming_strings", "on"),
             ("integer_datetimes", "on"),
             ("DateStyle", "ISO, MDY"),
+            ("IntervalStyle", "postgres"),
+            ("TimeZone", "UTC"),
+            ("application_name", &application_name),
         ];
         welcome(parameters, Some(&session.key), conn.outbox_mut());
         conn.flush().await?;

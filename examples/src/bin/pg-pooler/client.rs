@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use pg_auth::accept::fatal;
 use pg_stream_tokio::TokioIo;
+use pg_wire::session::Step;
 use pg_wire::{Inbox, Limits, MessageCode, Outbox, Sink, Source};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -125,9 +126,11 @@ impl Client {
             if server.is_idle() {
                 return Poll::Ready(Ok(()));
             }
-            // The client has sent Terminate, and the server has replied to all earlier requests. After this error, `settle` rolls back an
-            // open transaction.
-            if self.has_left && server.session.state.oldest().is_none() {
+            // The client has sent Terminate. The server has replied to all earlier requests, or waits for COPY data that will not arrive.
+            // After this error, `settle` ends a COPY and rolls back an open transaction.
+            let state = &server.session.state;
+            let waits_for_data = matches!(state.next_step(), Ok(Some(Step::CopyFail)));
+            if self.has_left && (state.oldest().is_none() || waits_for_data) {
                 return Poll::Ready(Err(Failure::Gone));
             }
             if !progress {
@@ -147,7 +150,9 @@ impl Client {
             Poll::Pending => {}
         }
         let forwarded = self.requests(&mut inbox, server);
-        if inbox.buffered() == 0 {
+        // After an error no other client may get the inbox: the inbox may skip the rest of a message of this client, and would then drop
+        // messages of the other client.
+        if forwarded.is_ok() && inbox.buffered() == 0 {
             SPARE.set(Some(inbox));
         } else {
             self.inbox = Some(inbox);
@@ -211,6 +216,13 @@ impl Client {
         unnamed.clear();
         unnamed.extend_from_slice(body);
         (self.seat.key.pid(), self.versions)
+    }
+
+    /// Removes an unnamed statement that the server has rejected, unless the client has prepared another unnamed statement since.
+    pub(crate) fn forget_unnamed(&mut self, unnamed: Unnamed) {
+        if unnamed == (self.seat.key.pid(), self.versions) {
+            self.unnamed = None;
+        }
     }
 
     /// Identity and Parse body of the client's unnamed statement, if the client has one.

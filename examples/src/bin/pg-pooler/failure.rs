@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use pg_stream_tokio::{ConnectError, ConnectErrorKind};
+use pg_wire::backend::{ErrorResponse, ServerError};
 use pg_wire::{DecodeError, SqlState};
 
 /// The reason why a client's session ends.
@@ -16,10 +18,12 @@ pub(crate) enum Failure {
     ServerLost,
     /// No server connection became free within this time.
     NoServer(Duration),
-    /// The server could not be reached, or rejected the login.
+    /// The server could not be reached, or the login failed without an error of the server.
     Unreachable(String),
-    /// The client's settings could not be set on the server connection.
-    Settings,
+    /// The server rejected the login, with this SQLSTATE.
+    Rejected(SqlState, String),
+    /// The server rejected the client's settings, with this SQLSTATE.
+    Settings(SqlState, String),
     /// The start-up message asks for something that the pooler does not support.
     Unsupported(String),
     /// The client broke the protocol.
@@ -27,12 +31,32 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Creates the failure of a login.
+    pub(crate) fn login(error: &ConnectError) -> Self {
+        let response = match error.kind() {
+            ConnectErrorKind::Auth(error) => error.server_error().map(ServerError::fields),
+            _ => None,
+        };
+        match response.and_then(|fields| Some((fields.sqlstate()?, fields.message()?))) {
+            Some((state, message)) => Self::Rejected(state, message.to_string_lossy().into_owned()),
+            None => Self::Unreachable(error.to_string()),
+        }
+    }
+
+    /// Creates the failure of the query that sets the client's settings.
+    pub(crate) fn settings(error: &ErrorResponse<'_>) -> Self {
+        let state = error.fields.sqlstate().unwrap_or(SqlState::CONNECTION_FAILURE);
+        let message = error.fields.message().unwrap_or_default().to_string_lossy().into_owned();
+        Self::Settings(state, message)
+    }
+
     /// Returns the SQLSTATE of the error that the pooler sends to the client. Returns `None` if no error is to be sent: the client has
     /// disconnected, or has already received the error of the server.
     pub(crate) fn sqlstate(&self) -> Option<SqlState> {
         Some(match self {
             Self::Gone | Self::ServerEnded => return None,
-            Self::ServerLost | Self::Settings => SqlState::CONNECTION_FAILURE,
+            Self::ServerLost => SqlState::CONNECTION_FAILURE,
+            Self::Rejected(state, _) | Self::Settings(state, _) => *state,
             Self::NoServer(_) => SqlState::TOO_MANY_CONNECTIONS,
             Self::Unreachable(_) => SqlState::SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION,
             Self::Unsupported(_) => SqlState::FEATURE_NOT_SUPPORTED,
@@ -58,7 +82,7 @@ impl fmt::Display for Failure {
                 write!(f, "no server connection became free within {} s", limit.as_secs())
             }
             Self::Unreachable(error) => write!(f, "cannot connect to the server: {error}"),
-            Self::Settings => f.write_str("the server rejected the settings of the session"),
+            Self::Rejected(_, message) | Self::Settings(_, message) => f.write_str(message),
             Self::Unsupported(what) | Self::Protocol(what) => f.write_str(what),
         }
     }

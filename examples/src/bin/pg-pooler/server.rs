@@ -52,7 +52,7 @@ pub(crate) async fn dial(pool: &Pool, pooler: &Pooler) -> Result<Server, Failure
     let builder = ConnectionBuilder::from(config).auth(AuthenticationMode::ScramKeys(keys));
     let builder = builder.limits(Limits::BACKEND.read_size(READ_SIZE));
     let login = builder.connect(stream).await;
-    let (conn, start) = login.map_err(|error| Failure::Unreachable(error.to_string()))?;
+    let (conn, start) = login.map_err(|error| Failure::login(&error))?;
     let mut state = SessionState::new();
     for (name, value) in start.parameters.iter() {
         state.set_parameter(name.into(), value.into());

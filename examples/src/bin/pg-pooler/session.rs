@@ -215,6 +215,10 @@ impl Session {
                 self.barrier = self.changes_names();
                 self.forward_unchanged(frame, None)
             }
+            // The login is over. The server would end its session.
+            MessageCode::AUTHENTICATION_RESPONSE => {
+                Err(Failure::Protocol("a response to an authentication request was not expected".into()))
+            }
             code if Frontend::CODES.contains(&code) => self.forward_unchanged(frame, None),
             code => Err(Failure::Protocol(format!("unknown message {code:?}"))),
         }
@@ -368,11 +372,14 @@ impl Session {
         };
         let has_failed = frame.code == MessageCode::ERROR_RESPONSE;
         let forward = match &mut fix.kind {
-            Kind::Settings if has_failed => return Err(Failure::Settings),
+            Kind::Settings if has_failed => return Err(Failure::settings(&frame.decode()?)),
             Kind::Settings => Forward::Not,
             Kind::Reject(state, text) if has_failed => Forward::Error(*state, std::mem::take(text)),
             Kind::Reject(..) => Forward::Unchanged,
             _ if has_failed => {
+                if let (Kind::Unnamed(owner, true), Some(client)) = (&fix.kind, client.as_deref_mut()) {
+                    client.forget_unnamed(*owner);
+                }
                 self.not_executed(fix, client);
                 return Ok(Forward::Unchanged);
             }

@@ -1,0 +1,195 @@
+//! A server under test: opens connections and sessions for checks.
+
+use std::io;
+use std::time::Duration;
+
+use pg_auth::config::AuthMethod;
+use pg_auth::runtime::Runtime as _;
+use pg_auth::scram::KeyCache;
+use pg_auth::{Config, ConnectError, Host, SslMode};
+use pg_stream_tokio::{Connection, Socket, Tokio, connect};
+use pg_wire::Limits;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::check::{Check, Checked, Feature, Method, Need, Problem, failed};
+use crate::client::Client;
+
+/// A feature that a server lacks, and the statement of its documentation.
+pub(crate) type Lack = (Feature, &'static str);
+
+/// A server under test.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) config: Config,
+    lacks: Vec<Lack>,
+    patience: Duration,
+    runtime: Runtime,
+    /// Whether the server admits the user only with TLS.
+    needs_tls: bool,
+    auth_method: AuthMethod,
+    server_version: String,
+}
+
+impl Target {
+    /// Logs in once, to learn the server's version and its requirements.
+    pub(crate) fn new(config: Config, lacks: Vec<Lack>, patience: Duration) -> Result<Self, ConnectError> {
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(io_error)?;
+        let sslmode = match config.sslmode {
+            // Without TLS, checks can compare the messages of the login.
+            SslMode::Prefer => SslMode::Allow,
+            other => other,
+        };
+        let config = config.sslmode(sslmode).connect_timeout(patience).scram_cache(&KeyCache::default());
+        let (conn, session) = runtime.block_on(connect(&config))?;
+        drop(conn);
+        Ok(Self {
+            needs_tls: session.tls.is_some(),
+            auth_method: session.auth_method,
+            server_version: session.parameters.get("server_version").unwrap_or_default().into(),
+            config,
+            lacks,
+            patience,
+            runtime,
+        })
+    }
+
+    /// The same server, for another thread, with another time limit.
+    pub(crate) fn with_patience(&self, patience: Duration) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let Self { config, lacks, server_version, .. } = self;
+        let (config, lacks, server_version) = (config.clone(), lacks.clone(), server_version.clone());
+        Ok(Self { config, lacks, server_version, runtime, patience, ..*self })
+    }
+
+    /// A text for the heading of the result: version and address.
+    pub(crate) fn description(&self) -> String {
+        let hosts: Vec<String> = self.config.hosts.iter().map(Host::to_string).collect();
+        let tls = if self.needs_tls { ", TLS" } else { "" };
+        format!("server_version {} at {}{tls}", self.server_version, hosts.join(", "))
+    }
+
+    /// The major version that the server reports; 0 if it reports none.
+    pub(crate) fn major(&self) -> u32 {
+        let digits = self.server_version.split(|c: char| !c.is_ascii_digit()).next();
+        digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    }
+
+    /// Runs a check whose preconditions are fulfilled.
+    pub(crate) fn run(&self, check: &Check) -> Checked {
+        check.needs.iter().try_for_each(|need| self.meets(*need))?;
+        (check.run)(self)
+    }
+
+    fn meets(&self, need: Need) -> Checked {
+        let major = self.major();
+        let unmet = match need {
+            Need::Has(feature) => {
+                return match self.lacks.iter().find(|(lacked, _)| *lacked == feature) {
+                    Some((_, reason)) => Err(Problem::NotSupported((*reason).into())),
+                    None => Ok(()),
+                };
+            }
+            Need::Since(version) if major < version => format!("needs PostgreSQL {version}"),
+            Need::Before(version) if major >= version => format!("needs a version before {version}"),
+            Need::Clear if self.needs_tls => "needs a user who may log in without TLS".into(),
+            Need::Method(Method::Scram) if self.auth_method != AuthMethod::ScramSha256 => {
+                "needs a user who authenticates with SCRAM-SHA-256".into()
+            }
+            Need::Method(Method::Password) if self.auth_method == AuthMethod::None => {
+                "needs a user who authenticates with a password".into()
+            }
+            _ => return Ok(()),
+        };
+        Err(Problem::NotChecked(unmet))
+    }
+
+    /// Runs a future; `None` if the time limit is over first.
+    pub(crate) fn within<F: Future>(&self, future: F) -> Option<F::Output> {
+        self.runtime.block_on(async { tokio::time::timeout(self.patience, future).await.ok() })
+    }
+
+    /// Opens a connection on which nothing has been sent.
+    pub(crate) fn connection(&self) -> Checked<Client<'_>> {
+        let dialled = self.within(self.dial());
+        match dialled.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(socket) => Ok(Client::new(self, Connection::new(socket, Limits::BACKEND), None)),
+            Err(error) => failed(format!("the server cannot be reached: {error}")),
+        }
+    }
+
+    async fn dial(&self) -> io::Result<Socket> {
+        let Some(host) = self.config.hosts.first() else { return Err(io::Error::other("no host is given")) };
+        match host {
+            Host::Tcp { host: name, address, port, .. } => {
+                let address = match address {
+                    Some(address) => (*address, *port).into(),
+                    None => {
+                        let found = Tokio.resolve(name, *port).await?;
+                        let first = found.into_iter().next();
+                        first.ok_or_else(|| io::Error::other("the name has no address"))?
+                    }
+                };
+                Ok(Socket::Tcp(Tokio.dial_tcp(address, &self.config).await?))
+            }
+            host => match host.socket_path() {
+                Some(path) => Ok(Socket::Unix(Tokio.dial_unix(&path, &self.config).await?)),
+                None => Err(io::Error::other("this kind of address is not supported")),
+            },
+        }
+    }
+
+    /// Opens a session.
+    pub(crate) fn session(&self) -> Checked<Client<'_>> {
+        self.session_with(&self.config)
+    }
+
+    /// Opens a session with other settings.
+    pub(crate) fn session_with(&self, config: &Config) -> Checked<Client<'_>> {
+        if self.needs_tls {
+            return match self.within(connect(config)) {
+                Some(Ok((conn, session))) => Ok(Client::new(self, conn, Some(session))),
+                Some(Err(error)) => failed(error),
+                None => failed("the login took longer than the time limit"),
+            };
+        }
+        let client = self.login(config)?;
+        client.session()?;
+        Ok(client)
+    }
+
+    /// Logs in without TLS, and keeps the messages of the server. The server may reject the login.
+    pub(crate) fn login(&self, config: &Config) -> Checked<Client<'_>> {
+        self.connection()?.log_in(config)
+    }
+
+    /// Opens a session, exchanges messages, and ends the session. Each step is the bytes that are sent and the expected lines.
+    pub(crate) fn talk<const N: usize>(&self, steps: [(Vec<u8>, &[&str]); N]) -> Checked {
+        let mut client = self.session()?;
+        for (bytes, expected) in steps {
+            client.exchange(&bytes, expected)?;
+        }
+        client.finish()
+    }
+
+    /// Opens a session, and ends the session by bytes after which the server closes the connection.
+    pub(crate) fn last_words(&self, bytes: &[u8], expected: &[&str]) -> Checked {
+        let mut client = self.session()?;
+        client.exchange(bytes, expected)?;
+        client.expect_end()
+    }
+
+    /// The session's own value of a query with one row and one column.
+    pub(crate) fn value(&self, client: &mut Client<'_>, sql: &str) -> Checked<String> {
+        client.exchange(&crate::message::query(sql), &["RowDescription 1 *"])?;
+        let row = client.reply()?;
+        client.expect(&["CommandComplete *", "ReadyForQuery *"])?;
+        match &row.values()[..] {
+            [Some(value)] => Ok(String::from_utf8_lossy(value).into_owned()),
+            _ => failed(format!("one value was expected from {sql}; received {}", row.shown())),
+        }
+    }
+}
+
+fn io_error(error: io::Error) -> ConnectError {
+    pg_stream_tokio::ConnectErrorKind::Unreachable(error).into()
+}
