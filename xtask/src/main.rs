@@ -126,7 +126,7 @@ enum Word {
         #[arg(last = true)]
         cargo: Vec<String>,
     },
-    /// Run every check of a change: format, lints, the project's own rules, docs, feature combinations, other targets, tests
+    /// Run every check of a change: format, lints, the project's own rules, docs, dependencies, packages, feature combinations, other targets, tests
     Ci,
     /// Check the project's own rules: messages, imports, adapters, sizes, README
     Lint {
@@ -140,7 +140,7 @@ enum Word {
         #[arg(long)]
         require_advisories: bool,
     },
-    /// Print the steps of a release
+    /// Print the steps of a release; with --dry-run, check whether all packages can be published
     Release {
         /// Check whether all packages can be published, and publish nothing
         #[arg(long)]

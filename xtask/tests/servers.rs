@@ -1,4 +1,5 @@
 //! Tests of the test servers: the login of each role, and the removal of all processes and files after xtask has ended in any way.
+#![cfg(target_os = "linux")]
 
 use std::collections::HashMap;
 use std::fs::{self, File, Permissions};

@@ -22,7 +22,7 @@ pub(super) fn run(required: bool) -> Result<()> {
         return Ok(());
     }
     let mut deny = DENY.command()?;
-    process::succeed(deny.args(["--config", CONFIG, "check", "--disable-fetch", "advisories"]))?;
+    process::succeed(deny.args(["--config", CONFIG, "check", "advisories"]))?;
     for lock in lock_files()? {
         let mut audit = AUDIT.command()?;
         audit.args(["--quiet", "--file", &lock]);

@@ -56,11 +56,13 @@ fn update(path: &Path, content: &str) -> Result<()> {
     fs::write(path, content).with_context(|| path.display().to_string())
 }
 
-/// Makes a symbolic link, if the link does not exist yet.
+/// Makes a symbolic link, or changes its target.
 fn link(target: &Path, link: &Path) -> Result<()> {
     if fs::read_link(link).is_ok_and(|existing| existing == target) {
         return Ok(());
     }
+    // The link of another work tree, if the target directory is a copy.
+    let _ = fs::remove_file(link);
     std::os::unix::fs::symlink(target, link).with_context(|| link.display().to_string())
 }
 
