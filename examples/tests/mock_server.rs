@@ -366,10 +366,9 @@ async fn a_cancel_request_ends_only_the_statement_with_its_key() {
     conn.query("select 1").flush().await.expect("the server is connected");
     examples::until_ready(&mut conn, |_| Ok(())).await.expect("the session goes on");
 
-    let said = || mock.0.said.recv_timeout(support::PATIENCE).expect("a line on standard error");
-    assert_eq!(said(), format!("cancel request for {}", key.pid()));
-    assert_eq!(said(), format!("cancel request for {}, but no session has this key", key.pid()));
-    assert_eq!(said(), format!("cancel request for {}", key.pid()));
+    assert_eq!(mock.0.next_line(), format!("cancel request for {}", key.pid()));
+    assert_eq!(mock.0.next_line(), format!("cancel request for {}, but no session has this key", key.pid()));
+    assert_eq!(mock.0.next_line(), format!("cancel request for {}", key.pid()));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -55,8 +55,8 @@ pub(crate) struct Listening {
     pub(crate) child: Child,
     /// The address that the program listens on.
     pub(crate) address: SocketAddr,
-    /// Lines that the program writes to standard error after the line with the address.
-    pub(crate) said: mpsc::Receiver<String>,
+    /// Lines that the program has written to standard error after the line with the address.
+    said: Mutex<mpsc::Receiver<String>>,
 }
 
 impl Listening {
@@ -70,7 +70,13 @@ impl Listening {
         let (send, said) = mpsc::channel();
         // The lines are read all the time: a full pipe would stop the program.
         thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| send.send(line)));
-        Self { child, address: address.parse().expect("an address"), said }
+        Self { child, address: address.parse().expect("an address"), said: said.into() }
+    }
+
+    /// Waits for the next line that the program writes to standard error.
+    #[track_caller]
+    pub(crate) fn next_line(&self) -> String {
+        self.said.lock().expect("no panic").recv_timeout(PATIENCE).expect("a line on standard error")
     }
 }
 

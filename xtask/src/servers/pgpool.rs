@@ -16,6 +16,10 @@
 //! | others | rejected by Pgpool-II itself |
 //!
 //! At most [`SESSIONS`] sessions are open at a time. A further client waits until a session ends.
+//!
+//! While Pgpool-II writes to PostgreSQL, it does not read PostgreSQL's replies. If a client sends so many statements in one batch that
+//! the buffers of both sockets are full, Pgpool-II and PostgreSQL wait for each other without end. The buffers of a Unix socket are full
+//! after about 150 small statements. So Pgpool-II connects to PostgreSQL by TCP, whose buffers hold more.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -69,11 +73,11 @@ impl Pgpool {
         user.own(&dir)?;
         fs::write(dir.join("pool_hba.conf"), HBA)?;
         fs::write(dir.join("pool_passwd"), PASSWORDS)?;
-        let (here, port) = (dir.display(), server.address().port());
+        let here = dir.display();
         let settings = format!(
             "backend_clustering_mode = 'streaming_replication'
 backend_hostname0 = '{}'
-backend_port0 = {port}
+backend_port0 = {}
 # The server remains in use, even if a test ends its processes.
 backend_flag0 = 'ALWAYS_PRIMARY|DISALLOW_TO_FAILOVER'
 failover_on_backend_error = off
@@ -96,7 +100,8 @@ enable_shared_relcache = off
 memqcache_total_size = '1MB'
 memqcache_max_num_cache = 100
 ",
-            server.of().dir.display(),
+            server.address().ip(),
+            server.address().port(),
             Self::KIND.pid_file()
         );
         Ok(Self { programs, user, dir, settings })
