@@ -15,7 +15,8 @@ use crate::codec::message::Direction;
 use crate::connection::{Connection, Error, Transport};
 use crate::message::frontend::Initial;
 use text::{Act, read_line, tokens};
-use wire::Decoder;
+
+pub(in crate::testing) use wire::Decoder;
 
 /// A conversation of a client and a server, as text in the format of a trace.
 ///
