@@ -6,7 +6,7 @@ use std::io;
 
 use crate::connection::{Sink, Source};
 use crate::replication::Clock;
-use crate::testing::faults::{FaultInjector, FaultStep};
+use crate::testing::faults::injector::{FaultInjector, FaultStep};
 use crate::testing::{End, TestClock};
 
 /// An end of a [`duplex`](crate::testing::duplex) stream that sends bytes with the faults of a table.

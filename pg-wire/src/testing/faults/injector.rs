@@ -7,8 +7,8 @@ use core::time::Duration;
 
 use crate::basic::code::MessageCode;
 use crate::codec::message::Direction;
+use crate::testing::faults::fault::{Action, Copies, Fault, Lie, Place, Which};
 use crate::testing::faults::message::{Unit, count_in, is_named_by_body, name_in_body, next_unit};
-use crate::testing::faults::{Action, Copies, Fault, Lie, Place, Which};
 
 /// Largest message that an injector holds until the message is complete, in bytes. A fault at a longer message is not applied.
 const MOST_HELD: usize = 16 << 20;

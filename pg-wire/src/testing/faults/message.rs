@@ -6,7 +6,7 @@ use core::ops::Range;
 use crate::basic::code::MessageCode;
 use crate::codec::message::Direction;
 use crate::message::frontend::Initial;
-use crate::testing::faults::Which;
+use crate::testing::faults::fault::Which;
 use crate::testing::transcript::Decoder;
 
 /// The first byte of a TLS handshake. No packet begins with this byte: as the first byte of a length it would mean 369 MB.

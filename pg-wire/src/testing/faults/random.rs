@@ -5,7 +5,8 @@ use core::time::Duration;
 use alloc::vec::Vec;
 
 use crate::codec::message::Direction;
-use crate::testing::faults::{Action, Copies, Fault, FaultKind, FaultTable, Lie, Place, Which};
+use crate::testing::faults::fault::{Action, Copies, Fault, FaultKind, Lie, Place, Which};
+use crate::testing::faults::table::FaultTable;
 
 impl FaultTable {
     /// Creates a table with `count` random faults of the given kinds. The same arguments give the same table.

@@ -10,8 +10,9 @@ use core::time::Duration;
 
 use crate::basic::code::MessageCode;
 use crate::codec::message::Direction;
+use crate::testing::faults::fault::{Action, Copies, Fault, FaultKind, Lie, Place, Which};
 use crate::testing::faults::message::{has_count, named};
-use crate::testing::faults::{Action, Copies, Fault, FaultKind, FaultTable, Lie, Place, Which};
+use crate::testing::faults::table::FaultTable;
 
 /// The text of a [`FaultTable`] is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,11 +98,7 @@ fn parse_action(text: &str, place: &Place) -> Result<Action, String> {
     };
     let mut words = text.split_whitespace();
     let (word, argument) = (words.next().unwrap_or_default(), words.next());
-    let kind = FaultKind::ALL.into_iter().find(|kind| kind.as_str() == word);
-    let kind = kind.ok_or_else(|| {
-        let known = FaultKind::ALL.map(FaultKind::as_str).join(", ");
-        format!("there is no action {word:?}; expected one of: {known}")
-    })?;
+    let kind: FaultKind = word.parse()?;
     if let Some(word) = words.next() {
         return Err(format!("the word {word:?} is not expected"));
     }
@@ -176,6 +173,18 @@ fn side(sender: Direction) -> &'static str {
     match sender {
         Direction::Frontend => "client",
         Direction::Backend => "server",
+    }
+}
+
+impl FromStr for FaultKind {
+    type Err = String;
+
+    /// Parses the word for a kind. The error is a text with the known words.
+    fn from_str(word: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word).ok_or_else(|| {
+            let known = Self::ALL.map(Self::as_str).join(", ");
+            format!("there is no action {word:?}; expected one of: {known}")
+        })
     }
 }
 
