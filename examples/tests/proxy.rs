@@ -4,6 +4,8 @@
 mod bouncer;
 #[path = "proxy/clients.rs"]
 mod clients;
+#[path = "proxy/faults.rs"]
+mod faults;
 #[path = "proxy/load.rs"]
 mod load;
 #[path = "proxy/malformed.rs"]
@@ -15,6 +17,8 @@ mod peers;
 #[path = "proxy/process.rs"]
 #[allow(dead_code, reason = "shared with the tests of hostile clients, which use other parts of it")]
 mod process;
+#[path = "proxy/recording.rs"]
+mod recording;
 #[path = "proxy/starting.rs"]
 mod starting;
 #[path = "proxy/stopping.rs"]

@@ -20,7 +20,7 @@
 //! - [`replication`]: the messages, changes and commands of replication and of base backups, and a live replication stream.
 //! - [`session`]: the state of a session, without I/O: which request a reply answers, and which replies are outstanding.
 //! - [`oid`]: the object ids of PostgreSQL's types. [`error`](mod@error): the kinds of errors.
-//! - `testing` (feature): streams in memory, and a test peer that follows a transcript.
+//! - `testing` (feature): streams in memory, a test peer that follows a transcript, and faults of a network or a peer.
 //!
 //! For proxies and for authors of messages:
 //!

@@ -53,6 +53,14 @@
 //! name_of_the_test`. Without such arguments, and if cargo-nextest is installed, nextest runs the tests, and `cargo test --doc` runs
 //! the examples in the documentation.
 //!
+//! # Chaos
+//!
+//! `cargo xtask chaos` starts servers of its own and the program `pg-chaos`: clients of both adapters execute transactions through
+//! `pg-proxy`, while the proxies inject faults of a network, sessions and proxies are killed, and the servers are restarted. At the end,
+//! every acknowledged transaction must be in the database, once, and no client may hang. `--seconds N` sets the duration, and `--seed S`
+//! repeats the random choices of an earlier run. The times of the events also depend on the machine, so a failure may need several runs.
+//! `cargo xtask ci` runs the chaos for half a minute.
+//!
 //! # Benchmarks
 //!
 //! `cargo xtask bench --quick --only micro` counts instructions; other programs on the machine do not change this number. Run the
@@ -83,6 +91,7 @@
 //! the same checks without compiling. After a release, `cargo xtask supply` compares the interfaces with the newest tag `v*`.
 
 mod bench;
+mod chaos;
 mod ci;
 mod clients;
 mod demo;
@@ -126,7 +135,8 @@ enum Word {
         #[arg(last = true)]
         cargo: Vec<String>,
     },
-    /// Run every check of a change: format, lints, the project's own rules, docs, dependencies, packages, feature combinations, other targets, tests
+    /// Run every check of a change: format, lints, the project's own rules, docs, dependencies, packages, feature combinations, other
+    /// targets, chaos, tests
     Ci,
     /// Check the project's own rules: messages, imports, adapters, sizes, README
     Lint {
@@ -160,6 +170,18 @@ enum Word {
         /// Further options, which `cargo xtask interop -- --help` lists, such as --list, --only TEXT and --format markdown
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
+    },
+    /// Let clients work on servers through proxies while connections, proxies and servers fail, and check that no transaction is lost
+    Chaos {
+        /// Duration of the chaos in minutes
+        #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+        minutes: Option<u64>,
+        /// Duration of the chaos in seconds; without a duration, the chaos takes five minutes
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+        seconds: Option<u64>,
+        /// Seed of the random choices; each run prints its seed
+        #[arg(long, value_name = "S")]
+        seed: Option<u64>,
     },
     /// Run the demo program with the server of DATABASE_URL, or with a PostgreSQL server started for the demo
     Demo,
@@ -216,6 +238,9 @@ fn run(word: Word) -> anyhow::Result<ExitCode> {
         Word::Release { dry_run } => release::run(dry_run),
         Word::Bench { options } => bench::run(&options),
         Word::Interop { against, options } => interop::run(against.as_deref(), &options),
+        Word::Chaos { minutes, seconds, seed } => {
+            chaos::run(seconds.unwrap_or_else(|| 60 * minutes.unwrap_or(5)), seed)
+        }
         Word::Demo => demo::run(),
         Word::Serve => serve::run(),
         Word::With { command } => with::run(&command),

@@ -1,11 +1,15 @@
 //! A server without a database, as a test double. After the login, every SELECT returns the same rows.
 //!
 //! `cargo run -p examples --bin mock_server`, then `psql "host=127.0.0.1 port=5433 user=mock password=secret"`
+//!
+//! With `--replay FILE` the server plays a recording of `pg-proxy --record` instead.
 
 use std::error::Error;
+use std::fmt;
+use std::fs;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,8 +26,9 @@ use pg_wire::backend::{
     NoticeResponse, ReadyForQuery, RowDescription,
 };
 use pg_wire::frontend::{Frontend, ProtocolVersion};
+use pg_wire::testing::{Transcript, TranscriptError};
 use pg_wire::{
-    SqlState, TransactionStatus, Transport,
+    Direction, SqlState, TransactionStatus, Transport,
     client::PutMessage,
     codec::{List, Values},
     oid,
@@ -56,6 +61,10 @@ struct Arguments {
     /// File with the private key of the certificate, in PEM; other users must not be able to read the file
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// After the login, play the server's side of this transcript, such as a recording of pg-proxy --record. The login of the
+    /// transcript is not played: the server performs its own login, and reports the parameters in the transcript
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -81,7 +90,37 @@ struct Mock {
     /// same salt at each login.
     secret: Nonce,
     next_pid: AtomicI32,
+    /// The recording that every session plays, or `None`.
+    replay: Option<Replay>,
     sessions: Mutex<Vec<Running>>,
+}
+
+/// The server's side of a recorded conversation.
+struct Replay {
+    parameters: Vec<(String, String)>,
+    session: Transcript,
+}
+
+impl Replay {
+    fn read(file: &Path) -> Result<Self, Box<dyn Error>> {
+        let in_file = |error: &dyn fmt::Display| format!("{}: {error}", file.display());
+        let text = fs::read_to_string(file).map_err(|error| in_file(&error))?;
+        let transcript: Transcript = text.parse().map_err(|error| in_file(&error))?;
+        let (login, session) = transcript.split_login();
+        session.bytes(Direction::Backend).map_err(|error| in_file(&error))?;
+        Ok(Self { parameters: login.parameters(), session })
+    }
+
+    /// Plays the session. A client that sends something different gets an error with the difference.
+    async fn play(&self, conn: &mut Connection<impl Transport>) -> Result<(), TranscriptError> {
+        let played = self.session.play(Direction::Backend, conn).await;
+        if let Err(error) = &played {
+            fatal(SqlState::PROTOCOL_VIOLATION, &error.to_string(), conn.outbox_mut());
+            // An error is ignored: the client may have disconnected, and `error` is returned.
+            let _ = conn.close().await;
+        }
+        played
+    }
 }
 
 /// A running session, whose statement a client can cancel with a cancel request.
@@ -94,7 +133,7 @@ struct Running {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let Arguments { listen, auth, user, password, tls_cert, tls_key } = Arguments::parse();
+    let Arguments { listen, auth, user, password, tls_cert, tls_key, replay } = Arguments::parse();
     let listener = TcpListener::bind(listen).await?;
     let password = Password::from(password.as_str());
     let tls = match tls_cert.zip(tls_key) {
@@ -109,6 +148,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         password,
         secret: Nonce::random()?,
         next_pid: AtomicI32::new(1),
+        replay: replay.as_deref().map(Replay::read).transpose()?,
         sessions: Mutex::default(),
     });
     eprintln!("listening on {}", listener.local_addr()?);
@@ -182,6 +222,11 @@ impl Mock {
             ("TimeZone", "UTC"),
             ("application_name", &application_name),
         ];
+        if let Some(replay) = &self.replay {
+            let parameters = replay.parameters.iter().map(|(name, value)| (&**name, &**value));
+            welcome(parameters, Some(&session.key), conn.outbox_mut());
+            return replay.play(&mut conn).await.map_err(Into::into);
+        }
         welcome(parameters, Some(&session.key), conn.outbox_mut());
         conn.flush().await?;
         converse(&mut conn, &cancelled).await.map_err(Into::into)

@@ -32,12 +32,29 @@ struct Pipe {
     ended: bool,
     /// Whether the reading end has been dropped.
     broken: bool,
+    /// Whether the stream has been reset.
+    reset: bool,
     reader: Option<Waker>,
+}
+
+impl End {
+    /// Resets the stream, like TCP's RST: bytes that are not read yet are lost, and later operations on both ends fail with
+    /// [`ConnectionReset`](io::ErrorKind::ConnectionReset).
+    pub fn reset(&mut self) {
+        for pipe in [&self.reads, &self.writes] {
+            let mut pipe = lock(pipe);
+            pipe.reset = true;
+            wake(pipe);
+        }
+    }
 }
 
 impl Source for End {
     fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut pipe = lock(&self.reads);
+        if pipe.reset {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         if pipe.bytes.is_empty() && !pipe.ended {
             pipe.reader = Some(cx.waker().clone());
             return Poll::Pending;
@@ -49,6 +66,9 @@ impl Source for End {
 impl Sink for End {
     fn poll_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut pipe = lock(&self.writes);
+        if pipe.reset {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         if pipe.broken || pipe.ended {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }

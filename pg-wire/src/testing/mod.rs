@@ -1,7 +1,9 @@
-//! Helpers for examples and tests: streams in memory, a peer that follows a transcript, a small executor, and a clock.
+//! Helpers for examples and tests: streams in memory, a peer that follows a transcript, faults of a network or a peer, a small executor,
+//! and a clock.
 
 mod clock;
 mod duplex;
+mod faults;
 mod transcript;
 
 use alloc::collections::VecDeque;
@@ -17,6 +19,7 @@ use crate::connection::{Sink, Source};
 
 pub use clock::TestClock;
 pub use duplex::{End, duplex};
+pub use faults::{Fault, FaultInjector, FaultKind, FaultStep, FaultTable, FaultTableError, FaultyEnd};
 pub use transcript::{Transcript, TranscriptError, TranscriptErrorKind};
 
 /// A stream in memory. The simulated peer sends given bytes, and records all bytes that it receives.

@@ -145,6 +145,30 @@ impl<S: Serve> Daemon<S> {
         Ok(())
     }
 
+    /// Stops the program with this signal, and starts it again on the same port. Waits until the program is ready.
+    pub(super) fn restart(&mut self, signal: Signal) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        if !self.ended() {
+            self.signal(signal);
+        }
+        // A new process may fail at first, because another process has the port, or because processes of the old server still run.
+        loop {
+            if self.ended() {
+                self.child = spawn_on(&self.of, self.port)?;
+            }
+            while !self.ended() {
+                interrupt::check()?;
+                if Instant::now() > deadline {
+                    bail!("{} does not restart; its log ends:\n{}", self.of.name(), self.last_words());
+                }
+                thread::sleep(process::TICK);
+                if self.of.answers(self.port) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
     /// Returns an error if the daemon has ended.
     pub(super) fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {
@@ -207,12 +231,16 @@ impl<S: Serve> Drop for Daemon<S> {
 /// Starts the program on a free port.
 fn spawn(of: &impl Serve) -> Result<(u16, Child)> {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+    Ok((port, spawn_on(of, port)?))
+}
+
+/// Starts the program on this port.
+fn spawn_on(of: &impl Serve, port: u16) -> Result<Child> {
     let log = File::create(of.log())?;
     let mut command = of.command(port)?;
     // The daemon gets its own process group, so that Ctrl-C reaches only xtask. xtask then stops the daemon.
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
-    let child = command.spawn().with_context(|| format!("cannot start {}", of.name()))?;
-    Ok((port, child))
+    command.spawn().with_context(|| format!("cannot start {}", of.name()))
 }
 
 /// Whether a server accepts a login. `startup` is a complete StartupMessage of a role that needs no password.

@@ -22,7 +22,7 @@
 use std::fmt::Write as _;
 
 /// The superuser that `initdb` makes.
-pub(super) const ADMIN: &str = "admin";
+pub(crate) const ADMIN: &str = "admin";
 
 /// A role: its password, and its authentication method in `pg_hba.conf` for each kind of connection (Unix socket, TLS, TCP without TLS).
 ///

@@ -48,6 +48,7 @@ use std::process::ExitCode;
 use std::thread::{self, ScopedJoinHandle};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
 
 use binaries::Binaries;
 pub(crate) use binaries::{Major, V15, V18};
@@ -56,12 +57,22 @@ use cluster::{Cluster, Special};
 use daemon::Daemon;
 use debian::Programs;
 pub(crate) use debian::install;
+pub(crate) use hba::ADMIN;
 use home::Home;
 use kdc::Kdc;
 use pglite::Pglite;
 use pgpool::Pgpool;
 use pooler::Pooler;
 use user::User;
+
+/// The kind of a shutdown, as in `pg_ctl stop -m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shutdown {
+    /// Ends all sessions and writes a checkpoint.
+    Fast,
+    /// Ends all processes at once, as in a crash.
+    Immediate,
+}
 
 /// Running servers. Dropping this value stops the servers and removes their files.
 #[derive(Debug)]
@@ -229,6 +240,20 @@ impl Servers {
     /// The address and port of the first server.
     pub(crate) fn address(&self) -> Result<SocketAddr> {
         Ok(self.servers.first().context("no server was started")?.address())
+    }
+
+    /// The addresses of all servers, in the order of their versions.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.servers.iter().map(Daemon::address)
+    }
+
+    /// Shuts the server with this number (from 0) down, and starts the server again on the same port.
+    pub(crate) fn restart(&mut self, server: usize, how: Shutdown) -> Result<()> {
+        let server = self.servers.get_mut(server).context("there is no server with this number")?;
+        server.restart(match how {
+            Shutdown::Fast => Signal::INT,
+            Shutdown::Immediate => Signal::QUIT,
+        })
     }
 
     /// Returns an error if one of the daemons has ended by itself.

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 
 use pg_auth::SslMode;
+use pg_wire::testing::{FaultKind, FaultTable};
 
 use crate::address::Address;
+use crate::faults::Plan;
 
 /// A man in the middle between PostgreSQL clients and a server
 ///
@@ -41,6 +43,13 @@ TLS: with --tls terminate and --upstream-tls, channel binding detects the proxy,
 channel_binding=disable, unless the proxy has the server's own certificate. For clients in clear, SCRAM-SHA-256-PLUS is removed from \
 the server's offer.
 
+Faults: SPEC has the form SENDER:PLACE:ACTION. SENDER is client or server, PLACE is message#3, DataRow#3 (or another name of the \
+trace), DataRow#* (every one) or byte#1000, and ACTION is cut, reset, half-close, stall, delay 50ms, split 3, corrupt 2, duplicate, swap, \
+flood 1000, length -1 or count +1. Most actions may end with @K: after K bytes of the message. Examples: server:DataRow#3:cut@5, \
+client:byte#1000:stall, server:message#*:split 1. Each injected fault is reported on standard error. The trace shows the messages \
+before the faults. A stall ends when its sender closes. A Unix-domain socket is closed instead of reset. Encrypted sessions have \
+faults at bytes only.
+
 While the server cannot be reached, the proxy declines requests for encryption and answers the start-up message with the reason.
 
 Ctrl-C or SIGTERM ends all connections and prints a summary. Every client that is not in the middle of a message is sent FATAL 57P01. \
@@ -61,8 +70,12 @@ pub(crate) struct Arguments {
     /// connection has its own file, and %d stands for its number. Only the user who runs pg-proxy can read the files
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<String>,
+    /// Record each conversation as a transcript, which mock_server --replay and the module pg_wire::testing can play. Secrets are masked
+    /// as in a trace. The first connection is written to FILE, connection number N to FILE.N; or %d in the name stands for the number
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<String>,
     /// Pass messages on without decoding them, once the client is authenticated
-    #[arg(long, conflicts_with_all = ["trace", "check"])]
+    #[arg(long, conflicts_with_all = ["trace", "check", "record"])]
     pub(crate) raw: bool,
     /// When stopped, exit with status 1 if the bytes of any message changed when it was encoded again, or if a message of a server was not
     /// a reply to a request of the client
@@ -95,6 +108,23 @@ pub(crate) struct Arguments {
     /// than half of all connections
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) opening_limit: u32,
+    /// Inject this fault into every connection; may be given several times, and several faults may be separated by commas. See below
+    #[arg(long, value_name = "SPEC")]
+    pub(crate) fault: Vec<FaultTable>,
+    /// Inject random faults: the mean number of faults of a connection, which may be less than 1
+    #[arg(long, value_name = "R", value_parser = rate)]
+    pub(crate) fault_rate: Option<f64>,
+    /// Seed of the random faults: with the same seed, connection number N has the same faults
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) fault_seed: u64,
+    /// Kinds of the random faults, separated by commas
+    #[arg(
+        long,
+        value_name = "KINDS",
+        value_delimiter = ',',
+        default_value = "cut,reset,half-close,stall,delay,split"
+    )]
+    pub(crate) fault_kinds: Vec<FaultKind>,
     /// Time without traffic on a TCP connection before keepalive probes are sent; default: the system's setting
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=32767))]
     pub(crate) keepalive_idle: Option<u64>,
@@ -109,7 +139,21 @@ impl Arguments {
         if self.upstream_tls != SslMode::Disable && matches!(self.upstream, Address::Unix(_)) {
             return Err("--upstream-tls needs a server that is reached by TCP");
         }
+        if self.faults().is_some() && (self.upstream_tls != SslMode::Disable || self.tls == Tls::Terminate) {
+            return Err(
+                "--fault and --fault-rate need --tls passthrough or --tls refuse, without --upstream-tls",
+            );
+        }
         Ok(())
+    }
+
+    /// Returns the faults to inject; `None` if there are none.
+    pub(crate) fn faults(&self) -> Option<Plan> {
+        let mut table = FaultTable::default();
+        self.fault.iter().cloned().for_each(|faults| table.append(faults));
+        let rate = self.fault_rate.unwrap_or_default();
+        let any = rate > 0.0 || !table.faults().is_empty();
+        any.then(|| Plan { table, seed: self.fault_seed, rate, kinds: self.fault_kinds.clone() })
     }
 }
 
@@ -129,5 +173,13 @@ fn octal(text: &str) -> Result<u32, &'static str> {
     match u32::from_str_radix(text, 8) {
         Ok(mode) if mode <= 0o777 => Ok(mode),
         _ => Err("a mode is an octal number up to 0777"),
+    }
+}
+
+/// Parses a mean number of faults.
+fn rate(text: &str) -> Result<f64, &'static str> {
+    match text.parse() {
+        Ok(rate @ 0.0..=1000.0) => Ok(rate),
+        _ => Err("a rate is a number from 0 to 1000"),
     }
 }

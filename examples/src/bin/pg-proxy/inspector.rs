@@ -87,6 +87,11 @@ impl<'c> Inspector<'c> {
         self.context.trace.flush();
     }
 
+    /// Records that the sender has closed its stream.
+    pub(crate) fn closed(&self) {
+        self.context.trace.record().closed(self.direction);
+    }
+
     /// Decodes a message, writes it to the trace and encodes it again. Returns whether it could be decoded.
     #[inline(always)]
     fn frame(&mut self, frame: Frame<'_>) -> bool {

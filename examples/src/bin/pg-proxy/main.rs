@@ -4,16 +4,19 @@
 //!
 //! A separate task serves each connection, in two phases ([`session`]). The first phase is the [`opening`], from the client's first
 //! packet to AuthenticationOk; [`openings`] limits the number of connections in this phase. In the second phase each direction is an
-//! independent [`pump`] with an [`inspector`]. A signal ends both phases, through [`stop`].
+//! independent [`pump`] with an [`inspector`]. A signal ends both phases, through [`stop`]. [`faults`] injects faults between the sockets
+//! and both phases.
 
 mod address;
 mod arguments;
 mod failure;
+mod faults;
 mod inspector;
 mod listener;
 mod opening;
 mod openings;
 mod pump;
+mod record;
 mod serve;
 mod session;
 mod stop;

@@ -252,6 +252,10 @@ impl<'c> Opening<'c> {
         loop {
             tokio::select! {
                 socket = &mut dial => {
+                    let socket = socket.and_then(|socket| match &self.context.faults {
+                        Some(relays) => relays.server(socket),
+                        None => Ok(socket),
+                    });
                     return Ok(socket.map(|socket| unauthenticated(socket, SERVER)));
                 }
                 heard = hear(&mut self.client, &mut self.client_sends), if self.client_sends

@@ -73,6 +73,9 @@ impl Pump {
                 Err(_) => return Err(Failure::Gone(from)),
             }
         }
+        if let Some(inspector) = &inspector {
+            inspector.closed();
+        }
         // Passes on the first part of a message. The rest of the message will never arrive.
         let rest = self.inbox.peek();
         self.between_messages = rest.is_empty();

@@ -18,10 +18,12 @@ use zeroize::Zeroizing;
 use crate::address::{Address, Connection};
 use crate::arguments::{Arguments, Tls};
 use crate::failure::{Failure, Party};
+use crate::faults::{self, Plan, Relays};
 use crate::inspector::Inspector;
 use crate::opening::{Opened, Opening};
 use crate::openings::Place;
 use crate::pump::{Passing, Pump, Reader, Writer};
+use crate::record::{Record, Recordings};
 use crate::say;
 use crate::stop::Stop;
 use crate::tally::Tally;
@@ -49,6 +51,9 @@ pub(crate) struct Proxy {
     check: bool,
     opening_timeout: Duration,
     trace: Destination,
+    recordings: Recordings,
+    /// Faults to inject; `None` if no fault was asked for.
+    faults: Option<Plan>,
 }
 
 /// State of one connection.
@@ -58,6 +63,8 @@ pub(crate) struct Context {
     /// The model with which the messages of the session are compared; `None` without `--check`.
     watch: Option<Watch>,
     number: u64,
+    /// The relays that inject faults; `None` without faults.
+    pub(crate) faults: Option<Relays>,
 }
 
 /// A client whose connection is about to be closed.
@@ -75,6 +82,8 @@ impl Proxy {
             acceptor: tls::acceptor(&arguments)?,
             upstream_tls: Upstream::new(arguments.upstream_tls, root, &arguments.upstream),
             trace: Destination::open(arguments.trace.as_deref())?,
+            faults: arguments.faults(),
+            recordings: Recordings::open(arguments.record)?,
             listen: arguments.listen,
             upstream: arguments.upstream,
             tls: arguments.tls,
@@ -87,24 +96,35 @@ impl Proxy {
         })
     }
 
-    /// Maximum number of file descriptors of one connection: the client's socket, the server's socket, and the connection's trace file.
+    /// Maximum number of file descriptors of one connection: the client's socket, the server's socket, the connection's trace file, its
+    /// recording, and the descriptors of its relays.
     pub(crate) fn descriptors_each(&self) -> u64 {
         let trace = u64::from(matches!(self.trace, Destination::PerConnection(_)));
-        self.listen.descriptors() + self.upstream.descriptors() + trace
+        let record = u64::from(self.recordings.is_on());
+        let relays = if self.faults.is_some() { faults::DESCRIPTORS } else { 0 };
+        self.listen.descriptors() + self.upstream.descriptors() + trace + record + relays
     }
 }
 
 impl Context {
     fn new(proxy: Arc<Proxy>) -> Self {
         let number = proxy.tally.connection();
-        let (trace, failure) = match proxy.trace.connection(number) {
+        let (record, unrecorded) = match proxy.recordings.connection(number) {
+            Ok(record) => (record, None),
+            Err(error) => (Record::NONE, Some(error)),
+        };
+        let (trace, failure) = match proxy.trace.connection(number, record) {
             Ok(trace) => (trace, None),
             Err(error) => (Trace::NONE, Some(error)),
         };
         let watch = proxy.check.then(Watch::new);
-        let context = Self { proxy, trace, watch, number };
+        let faults = proxy.faults.as_ref().map(|plan| plan.connection(number));
+        let context = Self { proxy, trace, watch, number, faults };
         if let Some(error) = failure {
             context.say(format_args!("cannot write its trace: {error}"));
+        }
+        if let Some(error) = unrecorded {
+            context.say(format_args!("cannot write its recording: {error}"));
         }
         context
     }
@@ -135,8 +155,18 @@ impl Context {
 /// Each phase is boxed, so that a connection needs memory only for its current phase and not for the largest phase.
 pub(crate) async fn run(proxy: Arc<Proxy>, client: ClientStream, place: Place) {
     let context = Arc::new(Context::new(proxy));
-    let (result, client) = match Box::pin(open(&context, client, place)).await {
-        Open::Session(sides) => Box::pin(session(&context, *sides)).await,
+    let Some(relays) = &context.faults else { return serve(&context, client, place).await };
+    match relays.client(client) {
+        Ok(client) => serve(&context, client, place).await,
+        Err(error) => context.say(format_args!("cannot inject faults: {error}")),
+    }
+    relays.finish().await;
+}
+
+/// Serves one client as [`run`] does, over a stream that may be the stream of a relay.
+async fn serve(context: &Arc<Context>, client: ClientStream, place: Place) {
+    let (result, client) = match Box::pin(open(context, client, place)).await {
+        Open::Session(sides) => Box::pin(session(context, *sides)).await,
         Open::Over(result, client) => (result, Some(client)),
         Open::Gone(failure) => (Err(failure), None),
     };
@@ -221,6 +251,7 @@ async fn session(context: &Arc<Context>, sides: Sides) -> (Result<(), Failure>, 
     let Sides { client, server, opaque } = sides;
     if opaque || context.proxy.raw {
         context.tally().not_decoded();
+        context.trace.record().opaque();
     }
     let (mut up, mut down) = pumps(client, server);
     let forth = async {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pg_wire::{DecodeError, Direction, Message};
 use rustix::fs::{Access, access};
 
+use crate::record::Record;
 use crate::say;
 
 /// Mode of a trace file: only the owner may read it, because it contains SQL and rows.
@@ -20,16 +21,23 @@ pub(crate) enum Destination {
     /// No trace is written.
     Nowhere,
     /// The lines of all connections go to the same file or to standard output.
-    One(Trace),
+    One(Lines),
     /// Each connection has its own file. The string is the name of the files, in which `%d` stands for the number of the connection.
     PerConnection(String),
 }
 
-/// The destination of the trace lines of one connection. Each direction of the connection holds a clone.
+/// The destination of the trace lines of one connection, and its recording. Each direction of the connection holds a clone.
 #[derive(Clone)]
-pub(crate) struct Trace(Option<Arc<Mutex<Output>>>);
+pub(crate) struct Trace {
+    lines: Lines,
+    record: Record,
+}
 
-/// The writer of a trace, or `None` after a write has failed.
+/// A shared writer of lines. It writes nothing if there is no destination, or after a write has failed.
+#[derive(Clone)]
+pub(crate) struct Lines(Option<Arc<Mutex<Output>>>);
+
+/// The writer of lines, or `None` after a write has failed.
 type Output = Option<BufWriter<Box<dyn Write + Send>>>;
 
 impl Destination {
@@ -40,35 +48,44 @@ impl Destination {
     pub(crate) fn open(name: Option<&str>) -> io::Result<Self> {
         Ok(match name {
             None => Self::Nowhere,
-            Some("-") => Self::One(Trace::to(io::stdout())),
+            Some("-") => Self::One(Lines::to(io::stdout())),
             Some(name) if name.contains("%d") => {
-                check_directory(&name.replace("%d", "1")).map_err(|error| cannot_write(name, &error))?;
+                check_directory(name)?;
                 Self::PerConnection(name.into())
             }
-            Some(name) => Self::One(Trace::create(name)?),
+            Some(name) => Self::One(create(name)?),
         })
     }
 
-    /// Returns the trace for the connection with this number. Creates its file if each connection has its own.
-    pub(crate) fn connection(&self, number: u64) -> io::Result<Trace> {
-        match self {
-            Self::Nowhere => Ok(Trace::NONE),
-            Self::One(trace) => Ok(trace.clone()),
-            Self::PerConnection(name) => Trace::create(&name.replace("%d", &number.to_string())),
-        }
+    /// Returns the trace for the connection with this number, with its recording. Creates its file if each connection has its own.
+    pub(crate) fn connection(&self, number: u64, record: Record) -> io::Result<Trace> {
+        let lines = match self {
+            Self::Nowhere => Lines::NONE,
+            Self::One(lines) => lines.clone(),
+            Self::PerConnection(name) => create(&name.replace("%d", &number.to_string()))?,
+        };
+        Ok(Trace { lines, record })
     }
 }
 
-/// Checks that files can be created in the directory of this file.
-fn check_directory(name: &str) -> io::Result<()> {
-    let directory = match Path::new(name).parent() {
+/// Checks that files with this name can be created. The name may contain `%d`.
+pub(crate) fn check_directory(name: &str) -> io::Result<()> {
+    let file = name.replace("%d", "1");
+    let directory = match Path::new(&file).parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    if !fs::metadata(directory)?.is_dir() {
-        return Err(io::ErrorKind::NotADirectory.into());
-    }
-    Ok(access(directory, Access::WRITE_OK | Access::EXEC_OK)?)
+    let checked = match fs::metadata(directory) {
+        Ok(found) if !found.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
+        Ok(_) => access(directory, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from),
+        Err(error) => Err(error),
+    };
+    checked.map_err(|error| cannot_write(name, &error))
+}
+
+/// Creates a file for lines, which only its owner can read.
+pub(crate) fn create(name: &str) -> io::Result<Lines> {
+    private_file(name).map(Lines::to).map_err(|error| cannot_write(name, &error))
 }
 
 /// Opens a file that only its owner can read. An existing file is emptied; if it is a regular file, its mode is changed as well.
@@ -85,21 +102,14 @@ fn cannot_write(name: &str, error: &io::Error) -> io::Error {
 }
 
 impl Trace {
-    /// A trace that writes nothing.
-    pub(crate) const NONE: Self = Self(None);
-
-    fn create(name: &str) -> io::Result<Self> {
-        private_file(name).map(Self::to).map_err(|error| cannot_write(name, &error))
-    }
-
-    fn to(output: impl Write + Send + 'static) -> Self {
-        Self(Some(Arc::new(Mutex::new(Some(BufWriter::new(Box::new(output)))))))
-    }
+    /// A trace that writes nothing and records nothing.
+    pub(crate) const NONE: Self = Self { lines: Lines::NONE, record: Record::NONE };
 
     /// Writes the line of a message.
     #[inline]
     pub(crate) fn message<M: Message + ?Sized>(&self, direction: Direction, message: &M) {
-        self.write(|output| writeln!(output, "{}", message.trace(direction)));
+        self.lines.write(|output| writeln!(output, "{}", message.trace(direction)));
+        self.record.message(direction, message);
     }
 
     /// Writes the line of a message that cannot be decoded: the value of its length field and the reason. The body is not written, because
@@ -109,22 +119,39 @@ impl Trace {
             Direction::Frontend => 'F',
             Direction::Backend => 'B',
         };
-        self.write(|output| writeln!(output, "{letter}\t{length}\t{error}"));
+        self.lines.write(|output| writeln!(output, "{letter}\t{length}\t{error}"));
+        self.record.malformed(direction, length, error);
     }
 
     /// Writes the line for the server's one-byte answer to a request for encryption.
     pub(crate) fn answer(&self, name: &str, answer: u8) {
-        self.write(|output| writeln!(output, "B\t1\t{name}\t {}", answer.escape_ascii()));
+        self.lines.write(|output| writeln!(output, "B\t1\t{name}\t {}", answer.escape_ascii()));
+        self.record.answer(name, answer);
     }
 
-    /// Writes the buffered lines to their destination.
+    /// Returns the recording of the connection.
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Writes the buffered lines to their destinations.
     pub(crate) fn flush(&self) {
-        self.write(|output| output.flush());
+        self.lines.write(|output| output.flush());
+        self.record.flush();
+    }
+}
+
+impl Lines {
+    /// No destination.
+    pub(crate) const NONE: Self = Self(None);
+
+    fn to(output: impl Write + Send + 'static) -> Self {
+        Self(Some(Arc::new(Mutex::new(Some(BufWriter::new(Box::new(output)))))))
     }
 
-    /// Writes lines if the connection has a trace. Only the check is inlined, because most connections have no trace.
+    /// Writes lines if there is a destination. Only the check is inlined, because most connections have no trace.
     #[inline(always)]
-    fn write(&self, line: impl FnOnce(&mut BufWriter<Box<dyn Write + Send>>) -> io::Result<()>) {
+    pub(crate) fn write(&self, line: impl FnOnce(&mut BufWriter<Box<dyn Write + Send>>) -> io::Result<()>) {
         if let Some(shared) = &self.0 {
             Self::write_to(shared, line);
         }
@@ -138,7 +165,7 @@ impl Trace {
     ) {
         let mut output: MutexGuard<'_, Output> = shared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Err(error)) = output.as_mut().map(line) {
-            say(format_args!("pg-proxy: the trace ends here: {error}"));
+            say(format_args!("pg-proxy: the trace or the recording ends here: {error}"));
             // The writer is dropped, because later writes would fail as well.
             *output = None;
         }

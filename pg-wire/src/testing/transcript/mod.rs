@@ -11,11 +11,13 @@ use core::fmt;
 use core::str::FromStr;
 
 use crate::buffer::inbox::Inbox;
-use crate::codec::message::Direction;
+use crate::codec::message::{Decode, Direction};
 use crate::connection::{Connection, Error, Transport};
+use crate::message::backend::{ParameterStatus, ReadyForQuery};
 use crate::message::frontend::Initial;
-use text::{Act, read_line, tokens};
-use wire::Decoder;
+use text::{Act, Token, read_line, tokens};
+
+pub(in crate::testing) use wire::Decoder;
 
 /// A conversation of a client and a server, as text in the format of a trace.
 ///
@@ -154,6 +156,46 @@ impl Transcript {
             }
         };
         self.lines.iter().map(bytes).collect()
+    }
+
+    /// Splits the transcript after the server's first ReadyForQuery, into the login and the session. Without a ReadyForQuery, all lines
+    /// are the login.
+    ///
+    /// A recording masks the secrets of a login, so its login cannot be played. A test double performs a login of its own, and plays the
+    /// session.
+    ///
+    /// ```
+    /// use pg_wire::{Direction, testing::Transcript};
+    ///
+    /// let recording = "B ParameterStatus \"server_version\" \"18.0\"\nB ReadyForQuery I\nF Query \"select 1\"";
+    /// let (login, session) = recording.parse::<Transcript>()?.split_login();
+    /// assert_eq!(login.parameters(), [("server_version".into(), "18.0".into())]);
+    /// assert_eq!(session.bytes(Direction::Frontend)?, b"Q\0\0\0\x0dselect 1\0");
+    /// # Ok::<_, pg_wire::testing::TranscriptError>(())
+    /// ```
+    pub fn split_login(mut self) -> (Self, Self) {
+        let is_ready = |line: &Line| {
+            line.sender == Direction::Backend
+                && matches!(&line.act, Act::Message { name, .. } if name == ReadyForQuery::NAME)
+        };
+        let end = self.lines.iter().position(is_ready).map_or(self.lines.len(), |at| at + 1);
+        let session = Self { lines: self.lines.split_off(end) };
+        (self, session)
+    }
+
+    /// Returns the names and values of all ParameterStatus messages of the server, in order.
+    pub fn parameters(&self) -> Vec<(String, String)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let parameter = |line: &Line| match &line.act {
+            Act::Message { name, fields, .. } if name == ParameterStatus::NAME => match &fields[..] {
+                [Token::Quoted { bytes: name, .. }, Token::Quoted { bytes: value, .. }] => {
+                    Some((text(name), text(value)))
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        self.lines.iter().filter(|line| line.sender == Direction::Backend).filter_map(parameter).collect()
     }
 
     /// Sends the messages of `role`, and checks that the peer sends the other messages of the transcript.

@@ -24,7 +24,7 @@ use crate::testing::transcript::text::{ANY_NUMBER, Token, letter};
 
 /// Selects the decoder for the body of a message.
 #[derive(Clone, Copy)]
-pub(super) enum Decoder {
+pub(in crate::testing) enum Decoder {
     /// A message with a code.
     Frame(Direction, MessageCode),
     /// One of the four messages that share the code of AuthenticationResponse. The name of the message selects the function.
@@ -35,7 +35,7 @@ pub(super) enum Decoder {
 
 impl Decoder {
     /// Returns the decoder of the message that has this name in a trace.
-    pub(super) fn named(sender: Direction, name: &str) -> Option<Self> {
+    pub(in crate::testing) fn named(sender: Direction, name: &str) -> Option<Self> {
         fn response<'a, M: Decode<'a>>(body: &'a [u8]) -> Result<Decoded, DecodeError> {
             M::decode(body).map(|message| Decoded::new(Direction::Frontend, &message))
         }
@@ -78,7 +78,7 @@ impl Decoder {
     }
 
     /// Returns the code of the message; `None` for a packet.
-    pub(super) fn code(self) -> Option<MessageCode> {
+    pub(in crate::testing) fn code(self) -> Option<MessageCode> {
         match self {
             Self::Frame(_, code) => Some(code),
             Self::Response(_) => Some(MessageCode::AUTHENTICATION_RESPONSE),
@@ -87,7 +87,7 @@ impl Decoder {
     }
 
     /// Decodes the body of a message.
-    pub(super) fn decode(self, body: &[u8]) -> Result<Decoded, DecodeError> {
+    pub(in crate::testing) fn decode(self, body: &[u8]) -> Result<Decoded, DecodeError> {
         match self {
             Self::Response(decode) => decode(body),
             Self::Packet => Initial::decode(body).map(|packet| Decoded::new(Direction::Frontend, &packet)),
@@ -204,8 +204,8 @@ fn is_unterminated_at(error: &DecodeError, offset: usize) -> bool {
 }
 
 /// A decoded message: its name, and its fields with secrets in clear.
-pub(super) struct Decoded {
-    name: String,
+pub(in crate::testing) struct Decoded {
+    pub(in crate::testing) name: String,
     fields: Vec<Field>,
     /// Trace of the message, with secrets masked.
     pub(super) trace: String,

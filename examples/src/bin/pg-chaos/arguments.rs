@@ -1,0 +1,75 @@
+//! Options of the command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+
+use crate::Adapter;
+use crate::proxies::PER_SERVER;
+
+/// Clients on real servers behind proxies that fail: is every acknowledged transaction in the database, once?
+///
+/// Faults of a network are injected: cuts, resets, half-closes, stalls, delays and pieces. Bytes are never changed, because then no client
+/// could promise that a transaction is executed exactly once.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pg-chaos",
+    version,
+    after_long_help = "\
+The program creates the tables chaos_rows and chaos_fence in the database postgres of each server. With --restarts it writes lines \
+such as \"restart 0 fast\" to standard output: the program that has started pg-chaos has to restart the server number 0, which is the \
+first --server, by a fast or an immediate shutdown. cargo xtask chaos does this.
+
+Exit status: 0 if every acknowledged transaction is in its table once, no client hangs, and the program's memory and file descriptors \
+are back near the start; otherwise 1."
+)]
+pub(crate) struct Arguments {
+    /// Address of a server; may be given several times. The user needs no password, and is a superuser
+    #[arg(long, value_name = "ADDR", required = true)]
+    pub(crate) server: Vec<SocketAddr>,
+    /// Name of the user
+    #[arg(long, default_value = "postgres")]
+    pub(crate) user: String,
+    /// The program pg-proxy
+    #[arg(long, value_name = "FILE")]
+    pub(crate) proxy: PathBuf,
+    /// Duration of the chaos
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seconds: u64,
+    /// Seed of all random choices: the faults of each connection, the kills and the restarts. The times of the events also depend on the
+    /// machine. Default: a seed from the clock
+    #[arg(long, value_name = "N", default_value_t = clock())]
+    pub(crate) seed: u64,
+    /// Number of clients of each adapter at each proxy; each server has two proxies
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) clients: u32,
+    /// Mean number of faults of a connection
+    #[arg(long, value_name = "R", default_value_t = 0.7)]
+    pub(crate) fault_rate: f64,
+    /// Ask for restarts of the servers
+    #[arg(long)]
+    pub(crate) restarts: bool,
+    /// Commit without waiting for the disk: an immediate shutdown then loses acknowledged transactions, and this program has to fail
+    #[arg(long, hide = true)]
+    pub(crate) asynchronous_commit: bool,
+}
+
+impl Arguments {
+    /// Number of clients of each server.
+    pub(crate) fn clients_of_a_server(&self) -> i32 {
+        i32::try_from(self.clients).unwrap_or(i32::MAX) * (PER_SERVER * Adapter::ALL.len()) as i32
+    }
+
+    /// Returns the number of a client, which is unique at its server.
+    pub(crate) fn id(&self, proxy: usize, number: u32, adapter: usize) -> i32 {
+        i32::try_from(number).unwrap_or(i32::MAX) * (PER_SERVER * Adapter::ALL.len()) as i32
+            + (proxy * Adapter::ALL.len() + adapter) as i32
+    }
+}
+
+fn clock() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.as_micros() as u64 % 1_000_000_000
+}

@@ -1,0 +1,38 @@
+//! The look-up of a transaction whose outcome is unclear.
+//!
+//! When a connection is lost, the server may still execute the last messages of the client later: they may be in a buffer of a proxy or of
+//! the server. So a look-up alone proves nothing. Each client has a row in the table `chaos_fence` with an epoch. Each transaction first
+//! locks this row and fails if the epoch is not the client's current epoch. A look-up first increments the epoch, which waits for a
+//! transaction that holds the lock. So after the look-up, no earlier transaction of the client can commit.
+
+use crate::Result;
+use crate::direct::Database;
+
+/// Creates the tables, with a fence for each client. The rows have no unique constraint, which would hide duplicates.
+pub(crate) async fn prepare(database: &Database, clients: i32) -> Result<()> {
+    let sql = format!(
+        "DROP TABLE IF EXISTS chaos_rows, chaos_fence;
+         CREATE TABLE chaos_rows (client int NOT NULL, key bigint NOT NULL, row int NOT NULL, body text NOT NULL);
+         CREATE INDEX ON chaos_rows (client, key);
+         CREATE TABLE chaos_fence (client int PRIMARY KEY, epoch bigint NOT NULL);
+         INSERT INTO chaos_fence SELECT g, 0 FROM generate_series(0, {clients} - 1) g;"
+    );
+    database.sql(&sql).await.map(drop)
+}
+
+/// Returns the statement with which each transaction begins. It fails (division by zero) if the client has a later epoch.
+pub(crate) fn hold(client: i32, epoch: i64) -> String {
+    format!(
+        "SELECT 1 / count(*) FROM (SELECT 1 FROM chaos_fence WHERE client = {client} AND epoch = {epoch} FOR UPDATE) AS held"
+    )
+}
+
+/// Returns the statement that increments the epoch, and returns the new epoch.
+pub(crate) fn advance(client: i32) -> String {
+    format!("UPDATE chaos_fence SET epoch = epoch + 1 WHERE client = {client} RETURNING epoch")
+}
+
+/// Returns the statement that counts the rows of a transaction.
+pub(crate) fn look_up(client: i32, key: i64) -> String {
+    format!("SELECT count(*) FROM chaos_rows WHERE client = {client} AND key = {key}")
+}

@@ -1,0 +1,264 @@
+//! Injects faults into a connection, between the sockets and the session.
+//!
+//! A session with faults has no socket of its own. Each side of the session is one end of a pair of Unix-domain sockets, and a relay at
+//! the other end copies the bytes between the pair and the real socket:
+//!
+//! ```text
+//! client ⇄ relay ⇄ session ⇄ relay ⇄ server
+//! ```
+//!
+//! The relay of the client adds the faults of the server's bytes, and the relay of the server adds the faults of the client's bytes. So
+//! the session, the trace and the comparison see the bytes before the faults, and the peers see the bytes after the faults.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pg_stream_tokio::TokioIo;
+use pg_wire::Direction;
+use pg_wire::testing::{FaultInjector, FaultKind, FaultStep, FaultTable};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::address::Socket;
+use crate::say;
+use crate::tls::ClientStream;
+
+/// Size of one read, in bytes.
+const READ: usize = 64 * 1024;
+
+/// Number of messages of each side among which the places of random faults are chosen.
+const RANDOM_MESSAGES: u64 = 200;
+
+/// Longest time that a peer may take to read its last bytes and to close its connection.
+const PARTING: Duration = Duration::from_secs(2);
+
+/// Number of file descriptors that the relays of one connection need: two pairs of sockets, and a second descriptor for each of the two
+/// sockets.
+pub(crate) const DESCRIPTORS: u64 = 6;
+
+/// The faults of all connections.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Faults of every connection.
+    pub(crate) table: FaultTable,
+    pub(crate) seed: u64,
+    /// Mean number of random faults of a connection.
+    pub(crate) rate: f64,
+    /// Kinds of the random faults.
+    pub(crate) kinds: Vec<FaultKind>,
+}
+
+/// The relays of one connection.
+#[derive(Debug)]
+pub(crate) struct Relays {
+    table: FaultTable,
+    number: u64,
+    end: Arc<watch::Sender<End>>,
+    running: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// State of a connection, in the order of precedence: a later state is never replaced by an earlier state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum End {
+    /// The session is running.
+    Running,
+    /// The session has ended. Bytes that it has sent are still passed on.
+    Session,
+    /// Both connections have to be closed.
+    Cut,
+    /// Both connections have to be reset.
+    Reset,
+}
+
+impl Plan {
+    /// Returns the faults of the connection with this number.
+    fn table(&self, number: u64) -> FaultTable {
+        // The number of random faults differs by at most one between connections, and its mean is the rate.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+        let before = |number: u64| (number as f64 * self.rate) as usize;
+        let count = before(number) - before(number - 1);
+        let seed = self.seed.wrapping_mul(1 << 32).wrapping_add(number);
+        let mut table = self.table.clone();
+        table.append(FaultTable::random(seed, &self.kinds, count, RANDOM_MESSAGES));
+        table
+    }
+
+    /// Prepares the relays of the connection with this number.
+    pub(crate) fn connection(&self, number: u64) -> Relays {
+        let end = Arc::new(watch::Sender::new(End::Running));
+        Relays { table: self.table(number), number, end, running: Mutex::default() }
+    }
+}
+
+impl Relays {
+    /// Starts the relay of the client. Returns the stream that the session uses instead of the client's stream.
+    pub(crate) fn client(&self, client: ClientStream) -> io::Result<ClientStream> {
+        let inner = match client {
+            ClientStream::Tcp(TokioIo(stream)) => {
+                let handle = SockRef::from(&stream).try_clone()?;
+                self.start(Direction::Backend, stream, Some(handle))
+            }
+            ClientStream::Unix(TokioIo(stream)) => self.start(Direction::Backend, stream, None),
+            ClientStream::Tls(never) => match never {},
+        };
+        inner?.try_into().map(TokioIo).map(ClientStream::Unix)
+    }
+
+    /// Starts the relay of the server. Returns the stream that the session uses instead of the server's stream.
+    pub(crate) fn server(&self, server: Socket) -> io::Result<Socket> {
+        let inner = match server {
+            Socket::Tcp(TokioIo(stream)) => {
+                let handle = SockRef::from(&stream).try_clone()?;
+                self.start(Direction::Frontend, stream, Some(handle))
+            }
+            Socket::Unix(TokioIo(stream)) => self.start(Direction::Frontend, stream, None),
+            // The arguments of the command line exclude this case.
+            Socket::Tls(_) => Err(io::Error::other("faults cannot be injected under TLS")),
+        };
+        inner?.try_into().map(TokioIo).map(Socket::Unix)
+    }
+
+    /// Starts the relay that adds the faults of `sender` to the bytes that are sent to `socket`. `handle` is a second descriptor of a TCP
+    /// socket.
+    fn start(
+        &self,
+        sender: Direction,
+        socket: impl AsyncRead + AsyncWrite + Send + 'static,
+        handle: Option<socket2::Socket>,
+    ) -> io::Result<UnixStream> {
+        let (session, inner) = UnixStream::pair()?;
+        let (end, number) = (Arc::clone(&self.end), self.number);
+        let injector = self.table.injector(sender);
+        let relay = async move {
+            let last = relay(socket, inner, Outward { injector, number, end: &end }).await;
+            if last == End::Reset
+                && let Some(handle) = handle
+            {
+                // With this option, the close of the last descriptor, which is `handle`, sends RST instead of FIN.
+                let _ = handle.set_linger(Some(Duration::ZERO));
+            }
+        };
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).push(tokio::spawn(relay));
+        Ok(session)
+    }
+
+    /// Waits until the relays have passed on the last bytes of the session. Call this after the session has ended.
+    pub(crate) async fn finish(&self) {
+        advance(&self.end, End::Session);
+        let running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
+        for relay in running {
+            let _ = relay.await;
+        }
+    }
+}
+
+/// Sets the state of a connection, unless the connection has a later state.
+fn advance(end: &watch::Sender<End>, to: End) {
+    end.send_if_modified(|end| {
+        let later = to > *end;
+        *end = to.max(*end);
+        later
+    });
+}
+
+/// Copies bytes between a socket and the session, until both directions or the connection have ended. Returns the state at the end. All
+/// descriptors of the socket except `handle` are closed when this function returns.
+async fn relay(socket: impl AsyncRead + AsyncWrite, inner: UnixStream, outward: Outward<'_>) -> End {
+    let mut states = outward.end.subscribe();
+    let (mut from, mut to) = tokio::io::split(socket);
+    let (mut from_session, mut to_session) = inner.into_split();
+    let copied = async {
+        tokio::join!(
+            async {
+                // A failure is the end of a connection, which the session learns by the end of the stream.
+                let _ = tokio::io::copy(&mut from, &mut to_session).await;
+                let _ = to_session.shutdown().await;
+            },
+            async {
+                let _ = outward.run(&mut from_session, &mut to).await;
+            },
+        );
+    };
+    let over = async {
+        let is_over = states.wait_for(|end| *end != End::Running).await.map_or(End::Cut, |end| *end);
+        if is_over == End::Session {
+            // The relay goes on until its last bytes are sent, or until a fault ends the connection.
+            let _ = timeout(PARTING, states.wait_for(|end| *end > End::Session)).await;
+        }
+    };
+    tokio::select! {
+        () = copied => {}
+        () = over => {}
+    }
+    drop((from_session, to_session));
+    let last = *states.borrow();
+    if last == End::Cut {
+        let parting = async {
+            let _ = to.shutdown().await;
+            // A socket that is closed with unread bytes is reset. So all bytes are read.
+            let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
+        };
+        let _ = timeout(PARTING, parting).await;
+    }
+    last
+}
+
+/// The direction from the session to a peer, with faults.
+struct Outward<'e> {
+    injector: FaultInjector,
+    number: u64,
+    end: &'e watch::Sender<End>,
+}
+
+impl Outward<'_> {
+    /// Passes bytes on until the session closes this direction, or a fault ends the connection.
+    async fn run(
+        mut self,
+        session: &mut (impl AsyncRead + Unpin),
+        peer: &mut (impl AsyncWrite + Unpin),
+    ) -> io::Result<()> {
+        let mut space = vec![0; READ];
+        let mut stalled = false;
+        loop {
+            let count = session.read(&mut space).await?;
+            match count {
+                0 => self.injector.finish(),
+                count => self.injector.push(space.get(..count).unwrap_or_default()),
+            }
+            for fault in self.injector.take_applied() {
+                say(format_args!("connection {}: fault {fault}", self.number));
+            }
+            while let Some(step) = self.injector.next_step() {
+                match step {
+                    FaultStep::Send(bytes) => {
+                        peer.write_all(&bytes).await?;
+                        peer.flush().await?;
+                        // Another task may read these bytes before the next piece is sent.
+                        tokio::task::yield_now().await;
+                    }
+                    FaultStep::Pause(time) => sleep(time).await,
+                    FaultStep::HalfClose => peer.shutdown().await?,
+                    FaultStep::Stall => stalled = true,
+                    FaultStep::Close => advance(self.end, End::Cut),
+                    FaultStep::Reset => advance(self.end, End::Reset),
+                    // A step of a later version of the library cannot be performed.
+                    _ => advance(self.end, End::Cut),
+                }
+            }
+            if count == 0 {
+                if stalled {
+                    // The sender has closed its connection, which nobody would learn otherwise.
+                    advance(self.end, End::Cut);
+                } else if !self.injector.has_ended() {
+                    peer.shutdown().await?;
+                }
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Faults: their kinds, places and actions.
+
+use alloc::string::String;
+use core::time::Duration;
+
+use crate::basic::code::MessageCode;
+use crate::codec::message::Direction;
+
+/// One fault of a [`FaultTable`](super::FaultTable). Its text is accepted by the parser of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub(super) sender: Direction,
+    pub(super) place: Place,
+    pub(super) action: Action,
+}
+
+/// Kind of a [`Fault`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// The end of both directions.
+    Cut,
+    /// A reset of both directions.
+    Reset,
+    /// The end of one direction.
+    HalfClose,
+    /// No further byte in one direction.
+    Stall,
+    /// A pause.
+    Delay,
+    /// A message in pieces.
+    Split,
+    /// Inverted bytes.
+    Corrupt,
+    /// A message sent twice.
+    Duplicate,
+    /// Two messages in the wrong order.
+    Swap,
+    /// A message sent many times.
+    Flood,
+    /// A wrong length.
+    Length,
+    /// A wrong count.
+    Count,
+}
+
+/// Place of a fault in the bytes of one direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A message. The number counts from 1; `None` stands for every message.
+    Message(Which, Option<u64>),
+    /// After this number of bytes.
+    Byte(u64),
+}
+
+/// Selects messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    Any,
+    Code(MessageCode),
+    /// A name, and the code of the messages with this name. Packets before the session have no code.
+    Named(String, Option<MessageCode>),
+}
+
+/// Action of a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    Cut { at: usize },
+    Reset { at: usize },
+    HalfClose { at: usize },
+    Stall { at: usize },
+    Delay { time: Duration, at: usize },
+    Corrupt { bytes: usize, at: usize },
+    Split { size: usize },
+    Duplicate,
+    Swap,
+    Flood(Copies),
+    Length(Lie),
+    Count(Lie),
+}
+
+/// Number of copies in a flood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Copies {
+    Number(u64),
+    /// Copies until 1 GiB have been sent.
+    Endless,
+}
+
+/// A wrong number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lie {
+    /// This number.
+    To(i64),
+    /// The right number plus this number.
+    By(i64),
+}
+
+impl Fault {
+    /// Returns the kind of the fault.
+    pub fn kind(&self) -> FaultKind {
+        self.action.kind()
+    }
+
+    /// Returns the side whose bytes have the fault.
+    pub fn sender(&self) -> Direction {
+        self.sender
+    }
+}
+
+impl Action {
+    pub(super) fn kind(&self) -> FaultKind {
+        match self {
+            Self::Cut { .. } => FaultKind::Cut,
+            Self::Reset { .. } => FaultKind::Reset,
+            Self::HalfClose { .. } => FaultKind::HalfClose,
+            Self::Stall { .. } => FaultKind::Stall,
+            Self::Delay { .. } => FaultKind::Delay,
+            Self::Corrupt { .. } => FaultKind::Corrupt,
+            Self::Split { .. } => FaultKind::Split,
+            Self::Duplicate => FaultKind::Duplicate,
+            Self::Swap => FaultKind::Swap,
+            Self::Flood(_) => FaultKind::Flood,
+            Self::Length(_) => FaultKind::Length,
+            Self::Count(_) => FaultKind::Count,
+        }
+    }
+}
+
+impl FaultKind {
+    /// All kinds.
+    pub const ALL: [Self; 12] = [
+        Self::Cut,
+        Self::Reset,
+        Self::HalfClose,
+        Self::Stall,
+        Self::Delay,
+        Self::Split,
+        Self::Corrupt,
+        Self::Duplicate,
+        Self::Swap,
+        Self::Flood,
+        Self::Length,
+        Self::Count,
+    ];
+
+    /// The kinds that occur between correct programs: a network or a crash can cause them, and no byte that arrives is wrong.
+    pub const NETWORK: [Self; 6] =
+        [Self::Cut, Self::Reset, Self::HalfClose, Self::Stall, Self::Delay, Self::Split];
+
+    /// Returns the word for the kind in the text of a fault.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cut => "cut",
+            Self::Reset => "reset",
+            Self::HalfClose => "half-close",
+            Self::Stall => "stall",
+            Self::Delay => "delay",
+            Self::Split => "split",
+            Self::Corrupt => "corrupt",
+            Self::Duplicate => "duplicate",
+            Self::Swap => "swap",
+            Self::Flood => "flood",
+            Self::Length => "length",
+            Self::Count => "count",
+        }
+    }
+
+    /// Whether a fault of this kind needs a message, and cannot be at a byte.
+    pub(super) fn needs_message(self) -> bool {
+        matches!(self, Self::Duplicate | Self::Swap | Self::Flood | Self::Length | Self::Count)
+    }
+}
