@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::{lint, needs, paths, process, test};
+use crate::{fuzz, lint, needs, paths, process, test};
 
 /// Runs every step, and stops at the first step that fails.
 pub(crate) fn run() -> Result<ExitCode> {
@@ -26,6 +26,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     })?;
     step("feature combinations", features::run)?;
     step("other targets", targets::run)?;
+    step("fuzz targets", fuzz::check)?;
     // The tests are the last step, so that the line with the number of passed and failed tests is the last line of the output.
     heading("tests");
     test::run(&[])
