@@ -27,7 +27,16 @@ pub fn copy_rows(data: &[u8]) {
     let Ok(mut whole) = reader() else { return };
     let (rows, error) = read(&mut whole, [data]);
     let (in_pieces, other) = read(&mut reader().expect("the options are valid"), data.chunks(piece));
-    assert_eq!((&rows, shown(&error)), (&in_pieces, shown(&other)));
+    let is_too_long = |error: &Option<CopyError>| {
+        error.as_ref().is_some_and(|error| matches!(error.kind(), CopyErrorKind::RowTooLong { .. }))
+    };
+    assert_eq!(rows, in_pieces);
+    // A row can have two faults. In pieces, the limit can be exceeded before the other fault is read.
+    if is_too_long(&error) == is_too_long(&other) {
+        assert_eq!(shown(&error), shown(&other));
+    } else {
+        assert!(error.is_some() && is_too_long(&other), "{error:?} {other:?}");
+    }
     assert_eq!(whole.rows(), rows.len() as u64);
     if let (Some(limit), true) = (limit, options.format() == RowFormat::Binary) {
         assert!(rows.iter().flatten().flatten().all(|field| field.len() <= limit));

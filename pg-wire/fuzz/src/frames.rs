@@ -25,7 +25,8 @@ pub fn frames(data: &[u8]) {
 
     let mut whole = Inbox::new(limits);
     whole.extend(stream);
-    let expected = receive(&mut whole, 0);
+    let mut expected = Vec::new();
+    receive(&mut whole, 0, &mut expected);
 
     let mut extended = Inbox::new(limits);
     let mut filled = Inbox::new(limits);
@@ -34,7 +35,7 @@ pub fn frames(data: &[u8]) {
     for piece in cut(stream, &pieces) {
         extended.extend(piece);
         largest = largest.max(extended.buffered());
-        seen.extend(receive(&mut extended, settings >> 2));
+        receive(&mut extended, settings >> 2, &mut seen);
         let mut rest = piece;
         while !rest.is_empty() {
             let space = filled.space();
@@ -44,7 +45,7 @@ pub fn frames(data: &[u8]) {
             filled.filled(count);
             rest = &rest[count..];
             largest = largest.max(filled.buffered());
-            seen_filled.extend(receive(&mut filled, settings >> 4));
+            receive(&mut filled, settings >> 4, &mut seen_filled);
         }
         for inbox in [&extended, &filled] {
             let most = 2 * (largest + 2 * limits.read_size);
@@ -69,9 +70,8 @@ fn is_final(received: &Received) -> bool {
     matches!(received, Err(error) if !matches!(error.kind, FrameErrorKind::TooLong { skipped: true, .. }))
 }
 
-/// Receives all messages in the inbox. `by` selects the method of the inbox.
-fn receive(inbox: &mut Inbox, by: u8) -> Vec<Received> {
-    let mut seen: Vec<Received> = Vec::new();
+/// Receives all messages in the inbox, up to a final error. `by` selects the method of the inbox.
+fn receive(inbox: &mut Inbox, by: u8, seen: &mut Vec<Received>) {
     while !seen.last().is_some_and(is_final) {
         match by & 3 {
             0 => match inbox.next() {
@@ -104,7 +104,6 @@ fn receive(inbox: &mut Inbox, by: u8) -> Vec<Received> {
             },
         }
     }
-    seen
 }
 
 /// Cuts the bytes into pieces. The list of lengths is repeated.

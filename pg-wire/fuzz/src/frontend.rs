@@ -46,10 +46,10 @@ fn packet(body: &[u8]) {
     assert_eq!(out, [&length.to_be_bytes(), body].concat());
     let _ = format!("{packet:?} {}", packet.trace(Direction::Frontend));
     if let Initial::Startup(startup) = packet {
-        for (name, value) in startup.parameters.iter() {
-            let first = startup.parameters.iter().find(|(other, _)| *other == name).map(|(_, value)| value);
+        for (name, _) in startup.parameters.iter() {
+            let last = startup.parameters.iter().filter(|(other, _)| *other == name).last();
             if let Ok(name) = str::from_utf8(name.as_bytes()) {
-                assert_eq!(startup.get(name), first.or(Some(value)));
+                assert_eq!(startup.get(name), last.map(|(_, value)| value));
             }
         }
     }

@@ -1,3 +1,4 @@
+use pg_wire::backend::Backend;
 use pg_wire::frontend::Initial;
 use pg_wire::testing::{Script, Transcript, block_on};
 use pg_wire::{Connection, Direction, Frame, Inbox, Limits, Message};
@@ -66,7 +67,11 @@ fn traces(mut stream: &[u8], sender: Direction) -> Vec<(String, Vec<u8>)> {
         let frame = Frame { code, body };
         let trace = match sender {
             Direction::Frontend => frame.frontend().map(|message| message.trace(sender).to_string()),
-            Direction::Backend => frame.backend().map(|message| message.trace(sender).to_string()),
+            // The values of a DataRow are read later. The trace of malformed values is not the whole message.
+            Direction::Backend => frame.backend().and_then(|message| match message {
+                Backend::DataRow(row) => row.values.validate().map(|()| message.trace(sender).to_string()),
+                _ => Ok(message.trace(sender).to_string()),
+            }),
         };
         if let Ok(trace) = trace {
             push(trace, bytes);

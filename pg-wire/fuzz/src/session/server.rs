@@ -78,6 +78,10 @@ pub(super) struct Sent {
 }
 
 impl Sent {
+    pub(super) fn is_error(&self) -> bool {
+        self.code == b'E'
+    }
+
     pub(super) fn frame(&self) -> Frame<'_> {
         let body: &[u8] = match (self.code, self.is_fatal) {
             (b'Z', _) => std::slice::from_ref(&self.status),
