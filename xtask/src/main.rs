@@ -61,6 +61,19 @@
 //! repeats the random choices of an earlier run. The times of the events also depend on the machine, so a failure may need several runs.
 //! `cargo xtask ci` runs the chaos for half a minute.
 //!
+//! # Fuzzing
+//!
+//! A fuzz target is a function that takes any bytes and panics if a crate breaks a rule. `pg-wire/fuzz` and `pg-auth/fuzz` have the targets;
+//! `cargo xtask fuzz --list` prints their names. `cargo xtask fuzz --minutes 5` runs all targets with inputs that libFuzzer generates, and
+//! `cargo xtask fuzz frames --minutes 5` runs one target. The command installs cargo-fuzz and a nightly compiler if they are missing. If a
+//! target fails, the command prints the path of the input, and the command that repeats the failure. Each failure that is mended gets a
+//! test in the crate's own tests.
+//!
+//! Each target has a corpus, a small set of inputs, in `fuzz/corpus`. `cargo test --manifest-path pg-wire/fuzz/Cargo.toml` calls the targets
+//! with their corpora, without libFuzzer and with any compiler. New inputs are kept in `target/fuzz`. `cargo xtask fuzz --minimize` makes
+//! the corpora again: from the seeds, which `xtask/src/fuzz/seeds.rs` makes from literals in the tests, and from the new inputs. The
+//! corpora together have at most 300 kB.
+//!
 //! # Benchmarks
 //!
 //! `cargo xtask bench --quick --only micro` counts instructions; other programs on the machine do not change this number. Run the
@@ -95,6 +108,7 @@ mod chaos;
 mod ci;
 mod clients;
 mod demo;
+mod fuzz;
 mod interop;
 mod interrupt;
 mod lint;
@@ -136,7 +150,7 @@ enum Word {
         cargo: Vec<String>,
     },
     /// Run every check of a change: format, lints, the project's own rules, docs, dependencies, packages, feature combinations, other
-    /// targets, chaos, tests
+    /// targets, fuzz targets, chaos, tests
     Ci,
     /// Check the project's own rules: messages, imports, adapters, sizes, README
     Lint {
@@ -156,6 +170,8 @@ enum Word {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Run the fuzz targets with generated inputs, as in `cargo xtask fuzz frames --minutes 5`
+    Fuzz(fuzz::Options),
     /// Compare the speed with other libraries and hand-written loops, as in `cargo xtask bench --quick --only micro`
     Bench {
         /// Options of the benchmark, which `cargo xtask bench -- --help` lists
@@ -236,6 +252,7 @@ fn run(word: Word) -> anyhow::Result<ExitCode> {
         Word::Lint { arrows } => lint::run(arrows),
         Word::Supply { require_advisories } => supply::run(require_advisories),
         Word::Release { dry_run } => release::run(dry_run),
+        Word::Fuzz(options) => fuzz::run(&options),
         Word::Bench { options } => bench::run(&options),
         Word::Interop { against, options } => interop::run(against.as_deref(), &options),
         Word::Chaos { minutes, seconds, seed } => {

@@ -8,7 +8,6 @@ mod surroundings;
 mod values;
 
 use std::collections::BTreeMap;
-#[cfg(unix)]
 use std::fs;
 
 use fastrand::Rng;
@@ -49,6 +48,27 @@ fn libpq_15_reads_generated_strings_as_we_do() {
     compare("PG15_LIBPQ", values::before_18);
 }
 
+/// The inputs of the fuzz target `config`, which are chosen so that they reach all code of the parser.
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn libpq_reads_the_corpus_of_the_fuzz_target_as_we_do() {
+    let strings = corpus();
+    assert!(!strings.is_empty(), "the corpus is empty");
+    let libraries: [(_, Extra); 2] = [("PG18_LIBPQ", values::since_18), ("PG15_LIBPQ", values::before_18)];
+    for (library, extra) in libraries {
+        let tally = Tally::of(library, &strings, extra);
+        println!("{library}, {} strings: {:#?}", strings.len(), tally.counts);
+        tally.assert_equal(library);
+    }
+}
+
+/// Returns the connection strings in the corpus. libpq takes a string up to its first NUL, so strings with a NUL are left out.
+fn corpus() -> Vec<String> {
+    let files = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/config")).expect("a corpus");
+    let inputs = files.map(|file| fs::read(file.expect("an input").path()).expect("an input can be read"));
+    inputs.filter_map(|input| String::from_utf8(input).ok()).filter(|string| !string.contains('\0')).collect()
+}
+
 /// `Surroundings` and libpq must find the same values in the environment, the service file and the password file.
 #[cfg(unix)]
 #[test]
@@ -74,16 +94,15 @@ fn seed() -> u64 {
     std::env::var("SEED").map_or(18, |seed| seed.parse().expect("a number"))
 }
 
-fn compare(library: &str, extra: fn(&str, &Answer) -> Option<&'static str>) {
+fn compare(library: &str, extra: Extra) {
     let seed = seed();
     let mut rng = Rng::with_seed(seed);
     let strings: Vec<_> = (0..STRINGS).map(|_| generate::string(&mut rng)).collect();
-    let mut tally = Tally::default();
-    for (string, theirs) in strings.iter().zip(libpq::ask(library, &strings)) {
-        tally.add(string, &ours(string), &theirs, extra);
-    }
-    tally.finish(seed, STRINGS);
+    Tally::of(library, &strings, extra).finish(seed, STRINGS);
 }
+
+/// Returns the reason for a difference from one version of libpq; `None` if the difference is not deliberate.
+type Extra = fn(&str, &Answer) -> Option<&'static str>;
 
 /// The results of the comparison with libpq: the number of equal results, the number of each deliberate difference, and the list of all
 /// other differences.
@@ -94,13 +113,16 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(
-        &mut self,
-        string: &str,
-        ours: &Result<Config, ConfigError>,
-        theirs: &Answer,
-        extra: fn(&str, &Answer) -> Option<&'static str>,
-    ) {
+    /// Compares how libpq and this library parse each string.
+    fn of(library: &str, strings: &[String], extra: Extra) -> Self {
+        let mut tally = Self::default();
+        for (string, theirs) in strings.iter().zip(libpq::ask(library, strings)) {
+            tally.add(string, &ours(string), &theirs, extra);
+        }
+        tally
+    }
+
+    fn add(&mut self, string: &str, ours: &Result<Config, ConfigError>, theirs: &Answer, extra: Extra) {
         let what = match values::compare(ours, theirs) {
             Differences::None if ours.is_ok() => "accepted by both",
             Differences::None => "refused by both",
@@ -117,12 +139,18 @@ impl Tally {
     }
 
     fn finish(self, seed: u64, strings: usize) {
-        let Self { counts, wrong } = self;
-        println!("seed {seed}, {strings} strings: {counts:#?}");
-        assert!(wrong.is_empty(), "seed {seed}, {} are read differently:\n{}", wrong.len(), wrong.join("\n"));
+        println!("seed {seed}, {strings} strings: {:#?}", self.counts);
+        self.assert_equal(&format!("seed {seed}"));
+        let Self { counts, .. } = self;
         // Enough strings must be accepted and enough refused: with only invalid strings the test would find nothing.
         assert!(counts["accepted by both"] > strings / 5, "{counts:#?}");
         assert!(counts["refused by both"] > strings / 5, "{counts:#?}");
+    }
+
+    /// Fails if there is a difference that is not deliberate.
+    fn assert_equal(&self, source: &str) {
+        let wrong = &self.wrong;
+        assert!(wrong.is_empty(), "{source}, {} are read differently:\n{}", wrong.len(), wrong.join("\n"));
     }
 }
 

@@ -38,7 +38,8 @@ const LAYERED: [&str; 4] = ["pg-wire/src", "pg-auth/src", "pg-stream-tokio/src",
 const ADAPTERS: [&str; 2] = ["pg-stream-tokio/src", "pg-stream-async-std/src"];
 
 /// Folders with the source code of programs.
-const OTHERS: [&str; 3] = ["examples/src", "xtask/src", "xtask/bench/src"];
+const OTHERS: [&str; 5] =
+    ["examples/src", "xtask/src", "xtask/bench/src", "pg-wire/fuzz/src", "pg-auth/fuzz/src"];
 
 /// The folder with all messages.
 const MESSAGES: &str = "pg-wire/src/message/";

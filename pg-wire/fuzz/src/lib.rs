@@ -1,0 +1,28 @@
+//! The fuzz targets of pg-wire.
+//!
+//! Each target is a function that takes any bytes, and panics if the crate breaks a rule. `cargo xtask fuzz` calls the targets with inputs
+//! that libFuzzer generates. The tests of this crate call each target with the inputs in `corpus`.
+//!
+//! To add a target: write its function in a file of the same name, and add the target to `fuzz_targets`, `Cargo.toml` and
+//! `tests/corpus.rs`. For seeds, add a row to `xtask/src/fuzz/seeds.rs`.
+
+mod backend;
+mod copy_rows;
+mod frames;
+mod frontend;
+mod input;
+mod pgoutput;
+mod rewrite;
+mod session;
+mod transcript;
+mod values;
+
+pub use backend::backend;
+pub use copy_rows::copy_rows;
+pub use frames::frames;
+pub use frontend::frontend;
+pub use pgoutput::pgoutput;
+pub use rewrite::rewrite;
+pub use session::session;
+pub use transcript::transcript;
+pub use values::values;

@@ -1,0 +1,69 @@
+use pg_wire::rewrite::Rewrite;
+use pg_wire::{Direction, Encode, Frame, Message, MessageCode, Text};
+
+use crate::input::Input;
+
+/// Replaces the names and a value of an arbitrary frame. Checks that the new frame has the new names and values, and is otherwise the same.
+pub fn rewrite(data: &[u8]) {
+    let mut input = Input::new(data);
+    let settings = input.byte();
+    let (index, length) = (usize::from(input.byte()), usize::from(input.byte()));
+    let value = input.bytes(length);
+    let new = (settings & 2 == 0).then_some(value);
+    let frame = Frame { code: MessageCode(input.byte()), body: input.rest() };
+
+    if settings & 1 == 0 {
+        let Ok(original) = Rewrite::frontend(frame) else { return };
+        check_values(original, frame, index, new, |frame| {
+            Rewrite::frontend(frame).expect("the names are unchanged")
+        });
+        let name = Text::from("new name");
+        let mut out = Vec::new();
+        original.with_statement(name).with_portal(name).encode(&mut out).expect("the names have no NUL");
+        let renamed = Rewrite::frontend(Frame { code: frame.code, body: &out[5..] }).expect("a valid frame");
+        assert_eq!(renamed.statement(), original.statement().map(|_| name));
+        assert_eq!(renamed.portal(), original.portal().map(|_| name));
+        // The message is valid for the receiver exactly if the original message is.
+        assert_eq!(
+            Frame { code: frame.code, body: &out[5..] }.frontend().is_ok(),
+            frame.frontend().is_ok(),
+            "{original:?}"
+        );
+        let (statement, portal) = (original.statement(), original.portal());
+        let back =
+            renamed.with_statement(statement.unwrap_or_default()).with_portal(portal.unwrap_or_default());
+        assert_unchanged(&back, frame);
+    } else {
+        check_values(Rewrite::backend(frame), frame, index, new, |frame| Rewrite::backend(frame));
+    }
+}
+
+/// Replaces the value at `index`, and checks all values of the new frame.
+fn check_values<'a>(
+    original: Rewrite<'a>,
+    frame: Frame<'a>,
+    index: usize,
+    new: Option<&[u8]>,
+    read: impl Fn(Frame<'_>) -> Rewrite<'_>,
+) {
+    let _ = format!("{original:?} {}", original.trace(Direction::Frontend));
+    assert_unchanged(&original, frame);
+    let before = original.values().ok().flatten().map(|values| values.iter().collect::<Result<Vec<_>, _>>());
+    let replaced = [(index, new)];
+    let Ok(rewritten) = original.with_values(&replaced) else { return };
+    let mut before = before.expect("the frame has values").expect("the values are well-formed");
+    let mut out = Vec::new();
+    rewritten.encode(&mut out).expect("the frame is short");
+    before[index] = new;
+    let after = read(Frame { code: frame.code, body: &out[5..] });
+    let values = after.values().expect("the values are well-formed").expect("the frame has values");
+    assert_eq!(values.iter().collect::<Result<Vec<_>, _>>(), Ok(before));
+}
+
+/// Checks that the frame is forwarded unchanged.
+fn assert_unchanged(rewrite: &Rewrite<'_>, frame: Frame<'_>) {
+    let (mut out, mut expected) = (Vec::new(), Vec::new());
+    rewrite.encode(&mut out).expect("the frame is short");
+    frame.encode(&mut expected).expect("the frame is short");
+    assert_eq!(out, expected);
+}

@@ -1,0 +1,338 @@
+//! `cargo xtask fuzz`: runs the fuzz targets of pg-wire and pg-auth with inputs that libFuzzer generates.
+//!
+//! The targets are in `pg-wire/fuzz` and `pg-auth/fuzz`, which are separate workspaces. New inputs are kept in `target/fuzz`, and reused by
+//! the next run.
+
+mod seeds;
+mod tools;
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, ExitStatus};
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{paths, process};
+
+/// The crates with fuzz targets.
+const CRATES: [&str; 2] = ["pg-wire/fuzz", "pg-auth/fuzz"];
+
+/// Number of targets that run at the same time.
+const AT_ONCE: usize = 2;
+
+/// Maximum length of a generated input in bytes. Long enough for several messages, and short enough for thousands of inputs a second.
+const LONGEST_INPUT: usize = 4096;
+
+/// Time for each target in `ci`.
+const SHORT: Duration = Duration::from_secs(20);
+
+/// The options of the command line.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The target to run; without a target, all targets run
+    target: Option<String>,
+    /// Minutes for each target
+    #[arg(long, default_value_t = 1)]
+    minutes: u64,
+    /// Seconds for each target, instead of minutes
+    #[arg(long, conflicts_with = "minutes")]
+    seconds: Option<u64>,
+    /// List the targets instead
+    #[arg(long)]
+    list: bool,
+    /// Run the target once with the input in this file, for example to repeat a crash
+    #[arg(long, value_name = "FILE", requires = "target")]
+    input: Option<PathBuf>,
+    /// Replace the corpora in the work tree by the smallest set of seeds and found inputs that reaches the same code
+    #[arg(long, conflicts_with = "input")]
+    minimize: bool,
+}
+
+/// Runs the targets, or does what `options` selects instead.
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let targets = selected(options.target.as_deref())?;
+    if options.list {
+        for target in &targets {
+            println!("{}\t{}", target.name, target.package);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    build(&targets)?;
+    if let (Some(input), [target]) = (&options.input, &targets[..]) {
+        let input = std::env::current_dir()?.join(input);
+        return process::hand_over(target.program()?.arg("-timeout=5").arg(input));
+    }
+    if options.minimize {
+        return minimize(&targets);
+    }
+    let duration = options.seconds.unwrap_or(60 * options.minutes);
+    fuzz(&targets, Duration::from_secs(duration))
+}
+
+/// The step of `ci`: replays the corpora without libFuzzer, then runs each target for a short time.
+pub(crate) fn check() -> Result<()> {
+    for package in CRATES {
+        let manifest = Path::new(package).join("Cargo.toml");
+        let mut replay = paths::cargo(["test", "--quiet", "--locked", "--manifest-path"]);
+        process::succeed(replay.arg(manifest).arg("--target-dir").arg(directory()))?;
+    }
+    let targets = selected(None)?;
+    build(&targets)?;
+    if fuzz(&targets, SHORT)? != ExitCode::SUCCESS {
+        bail!("a fuzz target failed");
+    }
+    Ok(())
+}
+
+/// A fuzz target: a function of one of the crates.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Target {
+    name: String,
+    /// The directory of the crate.
+    package: &'static str,
+}
+
+impl Target {
+    /// The directory with the inputs in the work tree.
+    fn corpus(&self) -> PathBuf {
+        paths::root().join(self.package).join("corpus").join(&self.name)
+    }
+
+    /// A directory of this target for the files of libFuzzer, such as found inputs. Creates the directory.
+    fn directory(&self, kind: &str) -> Result<PathBuf> {
+        let directory = directory().join(kind).join(&self.name);
+        fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
+        Ok(directory)
+    }
+
+    /// The program of this target, with the options for every run.
+    fn program(&self) -> Result<Command> {
+        let program = directory().join(tools::host()?).join("release").join(&self.name);
+        let mut command = Command::new(program);
+        // The address sanitizer keeps freed memory, by default up to 256 MB, which libFuzzer counts as used memory.
+        command.env("ASAN_OPTIONS", "quarantine_size_mb=16:detect_leaks=0").current_dir(paths::root());
+        Ok(command)
+    }
+}
+
+/// The directory of all files that are built, found and logged.
+fn directory() -> PathBuf {
+    paths::target().join("fuzz")
+}
+
+/// All targets, or the target with this name.
+fn selected(name: Option<&str>) -> Result<Vec<Target>> {
+    let mut targets = Vec::new();
+    for package in CRATES {
+        let folder = paths::root().join(package).join("fuzz_targets");
+        for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let file = entry?.path();
+            if let Some(name) = file.file_stem().and_then(|name| name.to_str()) {
+                targets.push(Target { name: name.to_owned(), package });
+            }
+        }
+    }
+    targets.sort();
+    let Some(name) = name else { return Ok(targets) };
+    match targets.iter().find(|target| target.name == name) {
+        Some(target) => Ok(vec![target.clone()]),
+        None => {
+            let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
+            bail!("there is no fuzz target \"{name}\"; the targets are {}", names.join(", "))
+        }
+    }
+}
+
+/// Builds the programs of the targets.
+fn build(targets: &[Target]) -> Result<()> {
+    tools::install()?;
+    for package in CRATES {
+        let names: Vec<&str> = targets
+            .iter()
+            .filter(|target| target.package == package)
+            .map(|target| target.name.as_str())
+            .collect();
+        if names.is_empty() {
+            continue;
+        }
+        let mut build = tools::cargo_fuzz();
+        build
+            .args(["build", "--features", "libfuzzer", "--fuzz-dir", package, "--target-dir"])
+            .arg(directory());
+        if let ([name], true) = (&names[..], targets.len() == 1) {
+            build.arg(name);
+        }
+        process::succeed(&mut build)?;
+    }
+    Ok(())
+}
+
+/// Runs each target for `duration`, two at a time. Prints one line for each target.
+fn fuzz(targets: &[Target], duration: Duration) -> Result<ExitCode> {
+    let waiting: Mutex<VecDeque<&Target>> = Mutex::new(targets.iter().collect());
+    let next = || waiting.lock().ok()?.pop_front();
+    let work = || {
+        let mut failed = 0;
+        while let Some(target) = next() {
+            let log = target.directory("log")?.join("log");
+            let status = fuzz_one(target, duration, &log)?;
+            let text = fs::read(&log).with_context(|| log.display().to_string())?;
+            let report = report(target, status, &String::from_utf8_lossy(&text));
+            println!("{report}");
+            failed += usize::from(!status.success());
+        }
+        anyhow::Ok(failed)
+    };
+    let results: Vec<Result<usize>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|_| bail!("a thread panicked")))
+            .collect()
+    });
+    let failed: usize = results.into_iter().sum::<Result<usize>>()?;
+    println!("fuzz: {} targets, {failed} failed", targets.len());
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs one target. libFuzzer writes its output to the file `log`, and new inputs to a directory in `target`.
+fn fuzz_one(target: &Target, duration: Duration, log: &Path) -> Result<ExitStatus> {
+    let output = File::create(log).with_context(|| log.display().to_string())?;
+    let mut prefix = target.directory("crashes")?.into_os_string();
+    prefix.push("/");
+    let mut artifacts = std::ffi::OsString::from("-artifact_prefix=");
+    artifacts.push(prefix);
+    let found = target.directory("found")?;
+    let mut run = target.program()?;
+    run.arg(format!("-max_total_time={}", duration.as_secs()))
+        .args(["-rss_limit_mb=512", "-timeout=5", "-print_final_stats=1"])
+        .arg(format!("-max_len={LONGEST_INPUT}"))
+        .arg(artifacts)
+        // libFuzzer writes new inputs to the first directory.
+        .arg(found);
+    if target.corpus().is_dir() {
+        run.arg(target.corpus());
+    }
+    run.stderr(output.try_clone()?).stdout(output);
+    process::run(&mut run)
+}
+
+/// The result of a run for the user, from the output of libFuzzer.
+fn report(target: &Target, status: ExitStatus, log: &str) -> String {
+    let Target { name, .. } = target;
+    let number = |label: &str| {
+        let line = log.lines().find_map(|line| line.strip_prefix(label))?;
+        line.trim_start_matches(':').trim().parse::<u64>().ok()
+    };
+    if status.success() {
+        let runs = number("stat::number_of_executed_units").unwrap_or_default();
+        let new = number("stat::new_units_added").unwrap_or_default();
+        return format!("{name}: {runs} inputs, {new} of them reach new code");
+    }
+    // The message of a panic is a few lines after the line with the place of the panic.
+    let panic = log.lines().skip_while(|line| !line.contains("panicked at")).take(4);
+    let mut report = format!("{name}: FAILED ({status})\n");
+    for line in panic.filter(|line| !line.starts_with("note:") && !line.starts_with("==")) {
+        report += &format!("    {line}\n");
+    }
+    let written = log.lines().find_map(|line| line.split_once("Test unit written to "));
+    match written {
+        Some((_, input)) => {
+            report += &format!("    input: {input}\n    repeat: cargo xtask fuzz {name} --input {input}");
+        }
+        None => {
+            report += &format!("    no input was written; the last lines of the output:\n{}", last_lines(log))
+        }
+    }
+    report
+}
+
+fn last_lines(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(10)..].join("\n")
+}
+
+/// Replaces each corpus in the work tree by a small set of inputs: of the seeds, the found inputs, and the corpus itself.
+fn minimize(targets: &[Target]) -> Result<ExitCode> {
+    let mut all = 0;
+    for target in targets {
+        let (seeds, found) = (target.directory("seeds")?, target.directory("found")?);
+        seeds::write(&target.name, &seeds)?;
+        let new = target.directory("minimized")?;
+        fs::remove_dir_all(&new)?;
+        fs::create_dir_all(&new)?;
+        let mut merge = target.program()?;
+        merge.args(["-set_cover_merge=1", "-rss_limit_mb=512", "-timeout=5"]);
+        merge.arg(format!("-max_len={LONGEST_INPUT}")).args([&new, &seeds, &found]);
+        if target.corpus().is_dir() {
+            merge.arg(target.corpus());
+        }
+        let log = File::create(target.directory("log")?.join("merge"))?;
+        process::succeed(merge.stderr(log.try_clone()?).stdout(log))?;
+        let (mut inputs, mut bytes) = (0, 0);
+        let corpus = target.corpus();
+        if corpus.is_dir() {
+            fs::remove_dir_all(&corpus)?;
+        }
+        fs::create_dir_all(&corpus)?;
+        for entry in fs::read_dir(&new)? {
+            let file = entry?;
+            bytes += fs::copy(file.path(), corpus.join(file.file_name()))?;
+            inputs += 1;
+        }
+        println!("{}: {inputs} inputs, {bytes} bytes", target.name);
+        all += bytes;
+    }
+    println!("corpora: {all} bytes");
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+
+    use super::{Target, report, selected};
+
+    fn target() -> Target {
+        Target { name: "frames".into(), package: "pg-wire/fuzz" }
+    }
+
+    #[test]
+    fn every_target_is_listed_once_and_an_unknown_name_is_an_error() {
+        let all = selected(None).expect("the targets");
+        let mut names: Vec<&str> = all.iter().map(|target| target.name.as_str()).collect();
+        names.dedup();
+        assert_eq!(names.len(), all.len());
+        assert_eq!(selected(Some("frames")).expect("a target"), [target()]);
+        let error = selected(Some("frame")).expect_err("no target").to_string();
+        assert!(error.contains("\"frame\"; the targets are backend, "), "{error}");
+    }
+
+    #[test]
+    fn the_report_of_a_crash_has_the_input_and_the_command_that_repeats_the_crash() {
+        let log = "INFO: Seed: 1\n\
+            thread '<unnamed>' panicked at src/frames.rs:7:9:\n\
+            assertion failed\n\
+            ==1== ERROR: libFuzzer: deadly signal\n\
+            artifact_prefix='t/'; Test unit written to t/crash-1\n";
+        assert_eq!(
+            report(&target(), ExitStatus::from_raw(77 << 8), log),
+            "frames: FAILED (exit status: 77)\n    \
+            thread '<unnamed>' panicked at src/frames.rs:7:9:\n    assertion failed\n    \
+            artifact_prefix='t/'; Test unit written to t/crash-1\n    \
+            input: t/crash-1\n    repeat: cargo xtask fuzz frames --input t/crash-1"
+        );
+    }
+
+    #[test]
+    fn the_report_of_a_success_has_the_number_of_inputs() {
+        let log = "stat::number_of_executed_units: 123\nstat::new_units_added:          4\n";
+        let report = report(&target(), ExitStatus::from_raw(0), log);
+        assert_eq!(report, "frames: 123 inputs, 4 of them reach new code");
+    }
+}
