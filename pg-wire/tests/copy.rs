@@ -314,6 +314,22 @@ fn a_field_without_escapes_is_lent_from_the_input() {
 // ---- Errors ---------------------------------------------------------------------------------------------------------
 
 #[test]
+fn the_error_of_a_line_over_the_limit_is_the_same_in_pieces() {
+    for data in [&b"a\tb\tc\n"[..], b"a\tb\tc"] {
+        for piece in 1..data.len() {
+            let error =
+                read(reader(&CopyOptions::text()).limit(3), data, piece).expect_err("the row is too long");
+            assert_eq!(
+                error.to_string(),
+                "COPY row 1: the row is longer than the limit of 3 bytes",
+                "{piece}"
+            );
+            assert_eq!(error.column(), None);
+        }
+    }
+}
+
+#[test]
 fn errors_name_the_row_and_the_column() {
     let text = CopyOptions::text;
     let errors: [(CopyReader, &[u8], &str); 16] = [

@@ -466,7 +466,8 @@ impl CopyReader {
     #[cold]
     fn fail_at_field(&mut self, kind: CopyErrorKind) -> CopyError {
         let is_in_row = match &self.format {
-            Format::Lines(_) => true,
+            // For a line that is too long, the field that was being read depends on the lengths of the pieces.
+            Format::Lines(_) => !matches!(kind, CopyErrorKind::RowTooLong { .. }),
             Format::Tuples(tuples) => tuples.is_in_rows(),
         };
         let column = if is_in_row && self.state == State::Inside { Some(self.fields.len()) } else { None };
