@@ -279,7 +279,7 @@ async fn an_unknown_version_and_unknown_options_are_negotiated() {
         B ParameterStatus "DateStyle" "ISO, MDY"
         B ParameterStatus "IntervalStyle" "postgres"
         B ParameterStatus "TimeZone" "UTC"
-        B ParameterStatus "application_name" ""
+        B ParameterStatus "application_name" "x"
         B BackendKeyData 1 'BBBB'
         B ReadyForQuery I
         F Terminate
@@ -294,6 +294,9 @@ async fn unsupported_messages_are_errors_and_the_session_goes_on() {
     let transcript = r#"
         F StartupMessage 3 0 "user" "anybody"
         B AuthenticationOk
+        B ParameterStatus *
+        B ParameterStatus *
+        B ParameterStatus *
         B ParameterStatus *
         B ParameterStatus *
         B ParameterStatus *

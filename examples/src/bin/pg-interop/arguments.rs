@@ -39,14 +39,14 @@ pub(crate) struct Arguments {
     /// Print the passed checks too
     #[arg(long)]
     pub(crate) verbose: bool,
-    /// Longest time to wait for one message
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    patience: u64,
+    /// Longest time to wait for one message; default: 10, or 60 without a URL, because then all servers share the machine
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    patience: Option<u64>,
 }
 
 impl Arguments {
     pub(crate) fn patience(&self) -> Duration {
-        Duration::from_secs(self.patience)
+        Duration::from_secs(self.patience.unwrap_or(if self.url.is_some() { 10 } else { 60 }))
     }
 
     /// Whether `--only` selects this check.

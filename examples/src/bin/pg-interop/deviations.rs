@@ -1,43 +1,32 @@
 //! Known differences between the servers and PostgreSQL's manual, each with its reason.
 
-/// A check that some servers do not pass.
+/// Checks that some servers do not pass, all for the same reason.
 #[derive(Debug)]
 pub(crate) struct Deviation {
     /// The names of the servers in `servers.rs`.
     pub(crate) servers: &'static [&'static str],
-    /// The name of the check.
-    pub(crate) check: &'static str,
     pub(crate) reason: &'static str,
-    /// Whether the outcome depends on timing, for example on the number of packets in which bytes arrive. Then the check may pass.
+    /// Whether the outcome depends on timing, for example on the number of packets in which bytes arrive. Then a check may pass.
     pub(crate) by_timing: bool,
-}
-
-impl Deviation {
-    const fn new(servers: &'static [&'static str], check: &'static str, reason: &'static str) -> Self {
-        Self { servers, check, reason, by_timing: false }
-    }
-
-    /// A deviation that is not observed in every run.
-    const fn by_timing(self) -> Self {
-        Self { by_timing: true, ..self }
-    }
+    /// The names of the checks.
+    pub(crate) checks: &'static [&'static str],
 }
 
 /// The known deviation of a server from a check.
 pub(crate) fn find(server: &str, check: &str) -> Option<&'static Deviation> {
-    DEVIATIONS.iter().find(|known| known.check == check && known.servers.contains(&server))
+    DEVIATIONS.iter().find(|known| known.servers.contains(&server) && known.checks.contains(&check))
 }
 
 const PGBOUNCER: &[&str] = &["PgBouncer by session", "PgBouncer by transaction"];
 const BY_SESSION: &[&str] = &["PgBouncer by session"];
 const BY_TRANSACTION: &[&str] = &["PgBouncer by transaction"];
+const PGPOOL: &[&str] = &["Pgpool-II"];
 const MOCK: &[&str] = &["mock_server"];
 const POOLER: &[&str] = &["pg-pooler"];
 /// PostgreSQL 18, and the programs in front of it.
 const POSTGRES_18: &[&str] = &["PostgreSQL 18", "pg-proxy", "pg-pooler"];
 
-const PGBOUNCER_VERSION: &str =
-    "PgBouncer before 1.24 rejects every version but 3.0, and every protocol option";
+const PGBOUNCER_VERSION: &str = "PgBouncer 1.18 rejects every version but 3.0, and every protocol option";
 const PGBOUNCER_SQLSTATE: &str = "PgBouncer sends its own errors with SQLSTATE 08P01";
 const PGBOUNCER_SECOND_ERROR: &str =
     "PgBouncer sends a second FATAL error (\"server conn crashed?\") after the server's FATAL error";
@@ -47,44 +36,286 @@ const PGBOUNCER_STALLS: &str =
     "observed on a busy machine: PgBouncer stopped in the middle of a message of 16 MB for at least a minute";
 const PGBOUNCER_PIECES: &str =
     "PgBouncer rejects a first packet if only a part of its header is there when PgBouncer reads";
+const PGPOOL_SECOND_ERROR: &str = "Pgpool-II sends a second error with SQLSTATE XX000 after the FATAL error";
 const POOLER_FATAL: &str =
     "pg-pooler decodes Parse, and ends the session of a client that sends a malformed Parse";
 
 pub(crate) const DEVIATIONS: &[Deviation] = &[
-    Deviation::new(&["PostgreSQL 15", "PostgreSQL 18", "PgBouncer by session", "pg-proxy", "pg-pooler"], "Close of a statement closes its portals", "PostgreSQL keeps the portals of a closed statement, against its manual"),
-    Deviation::new(POSTGRES_18, "a Query without Sync before it is answered in order", "PostgreSQL 18 answers the next query by an error with SQLSTATE XX000 (unexpected state STARTED)"),
-    Deviation::new(PGBOUNCER, "version 3.2 is negotiated down to 3.0", PGBOUNCER_VERSION),
-    Deviation::new(PGBOUNCER, "version 3.9999 is negotiated down to the server's newest version", PGBOUNCER_VERSION),
-    Deviation::new(PGBOUNCER, "an unknown protocol option is listed, and the session continues", PGBOUNCER_VERSION),
-    Deviation::new(PGBOUNCER, "all unknown protocol options are listed", PGBOUNCER_VERSION),
-    Deviation::new(PGBOUNCER, "an unknown version and an unknown option are answered by one message", PGBOUNCER_VERSION),
-    Deviation::new(PGBOUNCER, "a start-up message in pieces of one byte is accepted", PGBOUNCER_PIECES).by_timing(),
-    Deviation::new(PGBOUNCER, "the first packet may arrive in pieces of one byte", PGBOUNCER_PIECES).by_timing(),
-    Deviation::new(PGBOUNCER, "an unknown parameter is rejected after the login", PGBOUNCER_SQLSTATE),
-    Deviation::new(PGBOUNCER, "a database that does not exist is rejected", PGBOUNCER_SQLSTATE),
-    Deviation::new(PGBOUNCER, "a wrong password is rejected with SQLSTATE 28P01", PGBOUNCER_SQLSTATE),
-    Deviation::new(PGBOUNCER, "an invalid value of a parameter is rejected after the login", "PgBouncer sets the parameter before the first query, and not during the login"),
-    Deviation::new(PGBOUNCER, "another message during COPY FROM STDIN ends the COPY with SQLSTATE 08P01", PGBOUNCER_SECOND_ERROR),
-    Deviation::new(BY_SESSION, "RESET reports the value of the start-up message", "PgBouncer sets the parameters of the start-up message by SET, so RESET restores the server's value"),
-    Deviation::new(BY_SESSION, "DISCARD ALL resets parameters and prepared statements", "PgBouncer sets the parameters of the start-up message by SET, so DISCARD ALL restores the server's value"),
-    Deviation::new(PGBOUNCER, "a message with the code NUL ends the session with SQLSTATE 08P01", "PgBouncer takes the message for a packet without a code, and waits for its end"),
-    Deviation::new(BY_TRANSACTION, "a query in pieces of one byte is answered", "PgBouncer does not continue to read a message whose header arrives in pieces, if no transaction is open").by_timing(),
-    Deviation::new(PGBOUNCER, "messages before an invalid header are answered", PGBOUNCER_AT_ONCE),
-    Deviation::new(PGBOUNCER, "messages before Terminate are answered", PGBOUNCER_AT_ONCE),
-    Deviation::new(PGBOUNCER, "Terminate is accepted after an error before Sync", PGBOUNCER_AT_ONCE),
-    Deviation::new(PGBOUNCER, "a query before a half-close is answered", PGBOUNCER_AT_ONCE),
-    Deviation::new(PGBOUNCER, "pg_terminate_backend of the own session ends the session with SQLSTATE 57P01", PGBOUNCER_SECOND_ERROR),
-    Deviation::new(BY_SESSION, "pg_terminate_backend of an idle session ends the session with SQLSTATE 57P01", PGBOUNCER_SECOND_ERROR),
-    Deviation::new(PGBOUNCER, "pg_terminate_backend of a session in a pipeline ends the session with SQLSTATE 57P01", PGBOUNCER_SECOND_ERROR),
-    Deviation::new(PGBOUNCER, "idle_in_transaction_session_timeout ends the session with SQLSTATE 25P03", PGBOUNCER_SECOND_ERROR),
-    Deviation::new(MOCK, "an unknown parameter is rejected after the login", "a test double accepts every parameter"),
-    Deviation::new(POOLER, "Parse with a count larger than the list is rejected with SQLSTATE 08P01", POOLER_FATAL),
-    Deviation::new(POOLER, "Parse with bytes after the list is rejected with SQLSTATE 08P01", POOLER_FATAL),
-    Deviation::new(POOLER, "Parse without the NUL of the query is rejected with SQLSTATE 08P01", POOLER_FATAL),
-    Deviation::new(POOLER, "messages before an invalid header are answered", "pg-pooler ends the session as soon as it reads the header, and drops the replies to earlier messages"),
-    Deviation::new(POOLER, "a query before a half-close is answered", "pg-pooler takes a half-close for a client that has disconnected"),
-    Deviation::new(PGBOUNCER, "a parameter of 16 MB arrives", PGBOUNCER_STALLS).by_timing(),
-    Deviation::new(PGBOUNCER, "a value of 16 MB is sent", PGBOUNCER_STALLS).by_timing(),
-    Deviation::new(PGBOUNCER, "a query of 16 MB is run", PGBOUNCER_STALLS).by_timing(),
-    Deviation::new(PGBOUNCER, "COPY FROM STDIN of 16 MB in one CopyData", PGBOUNCER_STALLS).by_timing(),
+    Deviation {
+        servers: &[
+            "PostgreSQL 15",
+            "PostgreSQL 18",
+            "PgBouncer by session",
+            "Pgpool-II",
+            "pg-proxy",
+            "pg-pooler",
+        ],
+        reason: "PostgreSQL keeps the portals of a closed statement, against its manual",
+        by_timing: false,
+        checks: &["Close of a statement closes its portals"],
+    },
+    Deviation {
+        servers: POSTGRES_18,
+        reason: "PostgreSQL 18 answers the next query by an error with SQLSTATE XX000 (unexpected state STARTED)",
+        by_timing: false,
+        checks: &["a Query without Sync before it is answered in order"],
+    },
+    Deviation {
+        servers: PGBOUNCER,
+        reason: PGBOUNCER_VERSION,
+        by_timing: false,
+        checks: &[
+            "version 3.2 is negotiated down to 3.0",
+            "version 3.9999 is negotiated down to the server's newest version",
+            "an unknown protocol option is listed, and the session continues",
+            "all unknown protocol options are listed",
+            "an unknown version and an unknown option are answered by one message",
+        ],
+    },
+    Deviation {
+        servers: PGBOUNCER,
+        reason: PGBOUNCER_PIECES,
+        by_timing: true,
+        checks: &[
+            "a start-up message in pieces of one byte is accepted",
+            "the first packet may arrive in pieces of one byte",
+        ],
+    },
+    Deviation {
+        servers: PGBOUNCER,
+        reason: PGBOUNCER_SQLSTATE,
+        by_timing: false,
+        checks: &[
+            "an unknown parameter is rejected after the login",
+            "a database that does not exist is rejected",
+            "a wrong password is rejected with SQLSTATE 28P01",
+        ],
+    },
+    Deviation {
+        servers: PGBOUNCER,
+        reason: "PgBouncer sets the parameter before the first query, and not during the login",
+        by_timing: false,
+        checks: &["an invalid value of a parameter is rejected after the login"],
+    },
+    Deviation {
+        servers: PGBOUNCER,
+        reason: PGBOUNCER_SECOND_ERROR,
+        by_timing: false,
+        checks: &[
+            "another message during COPY FROM STDIN ends the COPY with SQLSTATE 08P01",
+            "pg_terminate_backend of the own session ends the session with SQLSTATE 57P01",
+            "pg_terminate_backend of a session in a pipeline ends the session with SQLSTATE 57P01",
+            "idle_in_transaction_session_timeout ends the session with SQLSTATE 25P03",
+        ],
+    },
+    Deviation {
+        servers: BY_SESSION,
+        reason: "PgBouncer sets the parameters of the start-up message by SET, so RESET restores the server's value",
+        by_timing: false,
+        checks: &["RESET reports the value of the start-up message"],
+    },
+    Deviation {
+        servers: BY_SESSION,
+        reason: "PgBouncer sets the parameters of the start-up message by SET, so DISCARD ALL restores the server's value",
+        by_timing: false,
+        checks: &["DISCARD ALL resets parameters and prepared statements"],
+    },
+    Deviation {
+        servers: PGBOUNCER,
+        reason: "PgBouncer takes the message for a packet without a code, and waits for its end",
+        by_timing: false,
+        checks: &["a message with the code NUL ends the session with SQLSTATE 08P01"],
+    },
+    Deviation {
+        servers: BY_TRANSACTION,
+        reason: "PgBouncer does not continue to read a message whose header arrives in pieces, if no transaction is open",
+        by_timing: true,
+        checks: &["a query in pieces of one byte is answered"],
+    },
+    Deviation {
+        servers: PGBOUNCER,
+        reason: PGBOUNCER_AT_ONCE,
+        by_timing: false,
+        checks: &[
+            "messages before an invalid header are answered",
+            "messages before Terminate are answered",
+            "Terminate is accepted after an error before Sync",
+            "a query before a half-close is answered",
+        ],
+    },
+    Deviation {
+        servers: BY_SESSION,
+        reason: PGBOUNCER_SECOND_ERROR,
+        by_timing: false,
+        checks: &["pg_terminate_backend of an idle session ends the session with SQLSTATE 57P01"],
+    },
+    Deviation {
+        servers: MOCK,
+        reason: "a test double accepts every parameter",
+        by_timing: false,
+        checks: &["an unknown parameter is rejected after the login"],
+    },
+    Deviation {
+        servers: POOLER,
+        reason: POOLER_FATAL,
+        by_timing: false,
+        checks: &[
+            "Parse with a count larger than the list is rejected with SQLSTATE 08P01",
+            "Parse with bytes after the list is rejected with SQLSTATE 08P01",
+            "Parse without the NUL of the query is rejected with SQLSTATE 08P01",
+        ],
+    },
+    Deviation {
+        servers: POOLER,
+        reason: "pg-pooler ends the session as soon as it reads the header, and drops the replies to earlier messages",
+        by_timing: false,
+        checks: &["messages before an invalid header are answered"],
+    },
+    Deviation {
+        servers: POOLER,
+        reason: "pg-pooler takes a half-close for a client that has disconnected",
+        by_timing: false,
+        checks: &["a query before a half-close is answered"],
+    },
+    Deviation {
+        servers: PGBOUNCER,
+        reason: PGBOUNCER_STALLS,
+        by_timing: true,
+        checks: &[
+            "a parameter of 16 MB arrives",
+            "a value of 16 MB is sent",
+            "a query of 16 MB is run",
+            "COPY FROM STDIN of 16 MB in one CopyData",
+        ],
+    },
+    Deviation {
+        servers: PGPOOL,
+        reason: "Pgpool-II passes the start-up message on, but cannot take the NegotiateProtocolVersion of the server",
+        by_timing: false,
+        checks: &[
+            "version 3.2 is negotiated down to 3.0",
+            "version 3.9999 is negotiated down to the server's newest version",
+            "an unknown protocol option is listed, and the session continues",
+            "all unknown protocol options are listed",
+            "an unknown version and an unknown option are answered by one message",
+        ],
+    },
+    Deviation {
+        servers: PGPOOL,
+        reason: "Pgpool-II closes the connection without an error",
+        by_timing: false,
+        checks: &[
+            "version 4.0 is rejected with a FATAL error",
+            "a start-up message without the terminator is rejected",
+        ],
+    },
+    Deviation {
+        servers: PGPOOL,
+        reason: "Pgpool-II sends its own errors with SQLSTATE XX000, and some of them with the severity ERROR although the session ends",
+        by_timing: false,
+        checks: &[
+            "a start-up message with a name without a value is rejected",
+            "a wrong password is rejected with SQLSTATE 28P01",
+            "a query in place of the password ends the connection",
+            "a password message without NUL ends the connection",
+            "a password message of 1 GB ends the connection",
+            "an unknown SASL mechanism is rejected with SQLSTATE 08P01",
+            "SCRAM without the attribute r is rejected with SQLSTATE 08P01",
+            "a SASL message with a wrong length ends the connection",
+            "an unknown mandatory extension of SCRAM is rejected",
+            "a SCRAM proof for another nonce is rejected",
+            "a message with an unknown code ends the session with SQLSTATE 08P01",
+            "a message with the code NUL ends the session with SQLSTATE 08P01",
+            "a message of the server ends the session with SQLSTATE 08P01",
+            "a password message in the session ends the session with SQLSTATE 08P01",
+            "a length of 0 ends the session",
+            "a length of 3 ends the session",
+            "a negative length ends the session",
+            "messages before an invalid header are answered",
+            "pg_terminate_backend of an idle session ends the session with SQLSTATE 57P01",
+        ],
+    },
+    Deviation {
+        servers: PGPOOL,
+        reason: PGPOOL_SECOND_ERROR,
+        by_timing: true,
+        checks: &["a first packet of length 7 ends the connection"],
+    },
+    Deviation {
+        servers: PGPOOL,
+        reason: PGPOOL_SECOND_ERROR,
+        by_timing: false,
+        checks: &[
+            "a start-up message without a user is rejected",
+            "an unknown parameter is rejected after the login",
+            "an invalid value of a parameter is rejected after the login",
+            "a database that does not exist is rejected",
+            "another message during COPY FROM STDIN ends the COPY with SQLSTATE 08P01",
+            "pg_terminate_backend of the own session ends the session with SQLSTATE 57P01",
+            "pg_terminate_backend of a session in a pipeline ends the session with SQLSTATE 57P01",
+        ],
+    },
+    Deviation {
+        servers: PGPOOL,
+        reason: "Pgpool-II looks up statements and portals itself, and ends the session with SQLSTATE XX000 if it does not know the name",
+        by_timing: false,
+        checks: &[
+            "Close of a statement is answered by CloseComplete, and destroys the statement",
+            "Close of the unnamed statement destroys the statement",
+            "Close of neither a statement nor a portal is rejected with SQLSTATE 08P01",
+            "Bind of a statement that does not exist is rejected with SQLSTATE 26000",
+            "Bind without an unnamed statement is rejected with SQLSTATE 26000",
+            "Describe of a statement that does not exist is rejected with SQLSTATE 26000",
+            "Describe of a portal that does not exist is rejected with SQLSTATE 34000",
+            "Describe of neither a statement nor a portal is rejected with SQLSTATE 08P01",
+            "Execute of a portal that does not exist is rejected with SQLSTATE 34000",
+            "Close of a portal destroys the portal",
+            "a cursor of DECLARE can be executed as a portal",
+            "after an error all messages up to Sync are discarded",
+            "DISCARD ALL resets parameters and prepared statements",
+        ],
+    },
+    Deviation {
+        servers: PGPOOL,
+        reason: "Pgpool-II itself answers a query in a transaction that it takes for failed",
+        by_timing: false,
+        checks: &[
+            "a failed transaction answers an empty query",
+            "COMMIT in a query divides the query into transactions",
+            "COMMIT between Bind and Execute destroys the portal",
+        ],
+    },
+    Deviation {
+        servers: PGPOOL,
+        reason: "Pgpool-II does not answer: it waits for a reply of the server that does not arrive",
+        by_timing: false,
+        checks: &[
+            "Flush makes the server send its replies before Sync",
+            "after an error a Query before Sync is discarded",
+            "after an error a FunctionCall before Sync is discarded",
+            "Terminate is accepted after an error before Sync",
+            "a Sync with a body is rejected with SQLSTATE 08P01",
+            "Flush and Sync are ignored during COPY FROM STDIN",
+            "CopyData after the server's error is ignored",
+        ],
+    },
+    Deviation {
+        servers: PGPOOL,
+        reason: "Pgpool-II does not know COPY in the extended protocol: it does not answer, or closes the connection",
+        by_timing: false,
+        checks: &[
+            "COPY TO STDOUT in the extended protocol",
+            "COPY FROM STDIN in the extended protocol ends with Sync",
+            "Sync before the data of COPY FROM STDIN in the extended protocol is ignored",
+        ],
+    },
+    Deviation {
+        servers: PGPOOL,
+        reason: "Pgpool-II waits for the whole message",
+        by_timing: false,
+        checks: &[
+            "a Sync of 1 MB ends the session at its header",
+            "an Execute of 1 MB ends the session at its header",
+        ],
+    },
 ];

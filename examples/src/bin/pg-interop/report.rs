@@ -78,6 +78,9 @@ impl Report {
     pub(crate) fn of(arguments: &Arguments, target: &Target, known: Option<&str>) -> io::Result<Self> {
         let all = AREAS.iter().flat_map(|area| area.checks.iter().map(move |check| (area, check)));
         let selected: Vec<_> = all.filter(|(area, check)| arguments.selects(area, check)).collect();
+        if selected.is_empty() {
+            return Err(io::Error::other("no area and no name of a check contains the text of --only"));
+        }
         let next = AtomicUsize::new(0);
         let work = || {
             let target = target.with_patience(arguments.patience())?;
@@ -173,7 +176,7 @@ mod tests {
     use crate::check::Problem;
     use crate::deviations::Deviation;
 
-    const KNOWN: Deviation = Deviation { servers: &["s"], check: "c", reason: "why", by_timing: false };
+    const KNOWN: Deviation = Deviation { servers: &["s"], reason: "why", by_timing: false, checks: &["c"] };
 
     #[test]
     fn a_known_deviation_is_no_failure() {

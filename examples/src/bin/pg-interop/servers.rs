@@ -57,7 +57,7 @@ impl Server {
     /// Finds all servers in the environment, and starts the programs of this folder.
     pub(crate) fn all() -> Fallible<Vec<Self>> {
         let (old, new) = (variable("PG15_ADDR")?, variable("PG18_ADDR")?);
-        let bouncer = variable("PGBOUNCER_ADDR")?;
+        let (bouncer, pgpool) = (variable("PGBOUNCER_ADDR")?, variable("PGPOOL_ADDR")?);
         let scram = |address: &str, database: &str| {
             format!("postgres://scram:scram-secret@{address}/{database}?sslmode=disable")
         };
@@ -66,30 +66,22 @@ impl Server {
         let users = users(&new)?;
         let path = users.path().to_str().ok_or("the path of the file of users is not UTF-8")?;
         let pooler = Process::start("pg-pooler", &["--upstream", &new, "--users", path])?;
+        let mock_url = format!("postgres://mock:secret@{}/mock?sslmode=disable", mock.address);
+        let (proxy_url, pooler_url) = (scram(&proxy.address, "test"), scram(&pooler.address, "test"));
         Ok(vec![
             Self::new("PostgreSQL 15", scram(&old, "test"), &[]),
             Self::new("PostgreSQL 18", scram(&new, "test"), &[]),
             Self::new("PgBouncer by session", scram(&bouncer, "session"), &[POOLED]),
+            Self::new("Pgpool-II", scram(&pgpool, "test"), &[POOLED]),
             Self::new("PgBouncer by transaction", scram(&bouncer, "transaction"), TRANSACTION_UNPREPARED),
+            Self { _process: Some(mock), ..Self::new("mock_server", mock_url, MOCK) },
+            Self { _process: Some(proxy), ..Self::new("pg-proxy", proxy_url, &[]) },
             Self {
-                _process: None,
-                ..Self::new(
-                    "mock_server",
-                    format!("postgres://mock:secret@{}/mock?sslmode=disable", mock.address),
-                    MOCK,
-                )
-            }
-            .run_by(mock),
-            Self::new("pg-proxy", scram(&proxy.address, "test"), &[]).run_by(proxy),
-            Self {
+                _process: Some(pooler),
                 _file: Some(users),
-                ..Self::new("pg-pooler", scram(&pooler.address, "test"), TRANSACTION).run_by(pooler)
+                ..Self::new("pg-pooler", pooler_url, TRANSACTION)
             },
         ])
-    }
-
-    fn run_by(self, process: Process) -> Self {
-        Self { _process: Some(process), ..self }
     }
 }
 
