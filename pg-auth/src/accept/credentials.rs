@@ -68,6 +68,7 @@ pub enum StoredPassword {
     Plain(Password),
     /// The password, hashed with MD5.
     Md5(md5::Verifier),
-    /// A SCRAM verifier. To check a password against the verifier, the machine hands out a derivation first.
+    /// A SCRAM verifier. The check of a password needs keys that are derived from the password, so the machine returns
+    /// [`AcceptStep::Derive`](super::AcceptStep::Derive) before the check.
     Scram(Verifier),
 }

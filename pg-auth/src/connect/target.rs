@@ -41,7 +41,7 @@ pub(super) async fn judge<T: Transport>(
     if restricted != writable_wanted {
         return Ok(Verdict::Wanted);
     }
-    // A lost Terminate has no effect: the server ends the session anyway when the socket is closed.
+    // An error of this flush is ignored: without a Terminate, the server ends the session when the socket is closed.
     let _ = conn.terminate().flush().await;
     Ok(Verdict::Other)
 }
