@@ -80,14 +80,15 @@ impl TryFrom<tokio::net::UnixStream> for UnixStream {
 }
 
 /// Registers a file descriptor with the runtime.
-// The function is deprecated for types that may change or close their descriptor later. The types of the standard library do not.
+// `AsyncFd::with_interest` is deprecated, because it accepts types whose file descriptor may change or be closed later. The types of the
+// standard library keep their descriptor.
 #[allow(deprecated)]
 fn watched<T: std::os::fd::AsRawFd>(socket: T, interest: Interest) -> io::Result<AsyncFd<T>> {
     AsyncFd::with_interest(socket, interest)
 }
 
-/// Whether a call that moved `count` of `most` bytes has emptied or filled the socket. A short count proves this only with edge-triggered
-/// events (epoll).
+/// Returns whether a read has emptied the socket, or a write has filled the socket. `count` is the number of bytes that the call moved,
+/// `most` the number that it could have moved. `count < most` proves this only with edge-triggered events (epoll).
 fn is_done(count: usize, most: usize) -> bool {
     cfg!(any(target_os = "linux", target_os = "android")) && 0 < count && count < most
 }

@@ -90,8 +90,7 @@ impl<'c> Machine<'c> {
         }
     }
 
-    /// Takes steps until the state machine waits for bytes or has ended. Fails after four steps: the machine would repeat a step without
-    /// end.
+    /// Takes steps until the state machine waits for bytes or has ended. Fails if more than four steps are necessary.
     fn turn(&mut self) {
         for _ in 0..4 {
             match self.handshake.step(&mut self.inbox, &mut self.outbox) {
