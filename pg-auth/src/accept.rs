@@ -43,9 +43,9 @@ const TLS_HANDSHAKE: u8 = 0x16;
 
 /// The server's connection phase as a state machine: each step decides the next action, without I/O and without waiting.
 ///
-/// Pass the connection's two buffers to each [`step`](Self::step), send the bytes in the outbox, and perform the action that the
-/// returned [`AcceptStep`] names. If a step fails, the outbox may contain an error message for the client: send this message, then close
-/// the connection. [`accept`](crate::connect::accept) is a loop that does this.
+/// Run the machine in a loop: pass the connection's two buffers to [`step`](Self::step), send the bytes in the outbox, and perform the
+/// action that the returned [`AcceptStep`] names. If a step fails, the outbox may contain an error message for the client: send this
+/// message, then close the connection. [`accept`](crate::connect::accept) contains this loop.
 ///
 /// The machine answers as PostgreSQL 18 does. Without TLS, it declines the first SSLRequest and the first GSSENCRequest, and rejects a
 /// second request of the same kind. Over TLS, it rejects every SSLRequest and every GSSENCRequest. If a client asks for a version newer

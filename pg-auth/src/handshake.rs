@@ -36,8 +36,9 @@ const MOST_GSS_TOKENS: usize = 16;
 
 /// The client's connection phase as a state machine: each step decides the next action, without I/O and without waiting.
 ///
-/// Pass the connection's two buffers to each [`step`](Self::step), send the bytes in the outbox, and do what the returned [`Step`] asks
-/// for. [`connect`](crate::connect::connect) is such a loop; write your own loop if your I/O differs.
+/// Run the machine in a loop: pass the connection's two buffers to [`step`](Self::step), send the bytes in the outbox, and perform the
+/// action that the returned [`Step`] names. [`connect`](crate::connect::connect) contains this loop; write your own loop if your I/O
+/// differs.
 ///
 /// Separate code begins TLS before the machine starts, so that bytes received in clear cannot be mistaken for bytes received through TLS.
 ///

@@ -221,8 +221,8 @@ impl CancelKey {
 
     /// The cancel request, to be sent on a separate connection.
     ///
-    /// The server does not answer the request. It signals the session's process, then closes the separate connection. Wait until the server
-    /// has closed this connection; otherwise the request may cancel the next statement of the session.
+    /// The server does not answer the request. The server signals the session's process, and closes the separate connection afterwards.
+    /// Wait until the server has closed the separate connection; otherwise the request may cancel the next statement of the session.
     pub fn request(&self) -> CancelRequest<'_> {
         CancelRequest { pid: self.pid, key: Secret(&self.key) }
     }

@@ -1,8 +1,8 @@
 //! A live connection with the PostgreSQL wire protocol, over Tokio.
 //!
 //! Is this the crate you want? Yes, if your program runs on Tokio and needs the protocol itself: you decide which messages are sent and
-//! when, and every received message is lent from the connection's own buffer. This crate is no ORM and no pool. It starts no background
-//! task, and sends only messages that you have written.
+//! when, and every received message is lent from the connection's own buffer. This crate is no ORM and no pool. A connection starts no
+//! background task, and sends only messages that you have written.
 //!
 //! The protocol is in two other crates, which this crate re-exports: messages and buffers in [`pg_wire`], the connection phase in
 //! [`pg_auth`]. This crate adds dialling (TCP, Unix-domain sockets), connections over your own streams, cancel requests, and a

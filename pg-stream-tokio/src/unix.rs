@@ -358,7 +358,8 @@ mod tests {
         let ran = Arc::new(AtomicBool::new(false));
         let runs = ran.clone();
         let other = tokio::spawn(async move { runs.store(true, SeqCst) });
-        // 200 bytes fit into every socket, but 200 writes exceed the budget that Tokio gives to a task.
+        // 200 bytes fit into every socket, so no write waits for the peer. But 200 writes exceed the budget that Tokio gives to a task, so
+        // Tokio must run the other task meanwhile.
         for _ in 0..200 {
             ours.write_all(b"x").await.expect("the peer is connected");
         }

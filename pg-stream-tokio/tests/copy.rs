@@ -389,7 +389,8 @@ fn a_copy_that_is_given_up_leaves_the_connection_ready() {
         assert_eq!(error.sqlstate(), Some(SqlState::QUERY_CANCELED));
         assert_eq!(run(&mut conn, "select count(*) from keys").await, ["2"]);
 
-        // A statement that is no COPY, a COPY in the other direction, another format, another number of columns, and an invalid statement.
+        // `copy_in` rejects each of these statements: no COPY, a COPY in the other direction, an empty statement, and a COPY in another
+        // format.
         for (sql, message) in [
             ("select 1", "COPY: the statement caused no CopyInResponse"),
             ("copy keys to stdout", "COPY: the statement caused no CopyInResponse"),

@@ -35,7 +35,8 @@ fn every_method_logs_in_over_every_stream() {
         for (role, password, method) in ROLES {
             let mut config = Config::new(role).database("test");
             config.password = password.map(Into::into);
-            // A password may be sent in clear text over a Unix-domain socket. Over TCP it may be sent only with sslmode=disable.
+            // A password may be sent in clear text over a Unix-domain socket. Over TCP without TLS, a password may be sent in clear text
+            // only with sslmode=disable.
             let plain = config.clone().sslmode(SslMode::Disable);
 
             let (conn, session) = get_in(&plain.clone().host(server.tcp())).await;

@@ -56,7 +56,7 @@ pub enum CertificateUser {
     Same,
     /// A certificate with this common name, which the caller has looked up in a user name map.
     CommonName(String),
-    /// Any verified certificate. The caller has already checked that the certificate belongs to the user.
+    /// Any verified certificate. Precondition: the caller has checked that the certificate belongs to the user.
     Any,
 }
 

@@ -96,8 +96,8 @@ impl Verifier {
         self.iterations
     }
 
-    /// Makes the job that derives the keys of a password, which a client has sent in clear text. The job uses this verifier's salt and
-    /// iteration count; pass its result to [`matches`](Self::matches).
+    /// Makes the job that derives keys from `password`, which a client has sent in clear text. The job uses this verifier's salt and
+    /// iteration count. Pass the result of the job to [`matches`](Self::matches).
     pub fn derivation(&self, password: &Password) -> Derivation {
         Derivation::new(password, self.salt.clone(), self.iterations)
     }

@@ -9,7 +9,7 @@ use pg_wire::codec::Secret;
 
 use crate::support::*;
 
-/// The messages of the example in RFC 7677, but without the user's name. They were computed by Python's `hashlib` and `hmac`.
+/// The messages of the example in RFC 7677, but without the user's name; computed by Python's `hashlib` and `hmac`.
 const CLIENT_FIRST: &str = "n,,n=,r=rOprNGfwEbeRWgbNEkqO";
 const SERVER_FIRST: &str =
     "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";

@@ -27,7 +27,7 @@ pub(crate) enum Method {
     Canned(VecDeque<Vec<u8>>),
 }
 
-/// A minimal correct server. It sends only the messages that the manual requires.
+/// A minimal correct server, which sends only the messages that the manual requires.
 #[derive(Debug)]
 pub(crate) struct Server {
     method: Method,
