@@ -43,20 +43,20 @@ const TLS_HANDSHAKE: u8 = 0x16;
 
 /// The server's connection phase as a state machine: each step decides the next action, without I/O and without waiting.
 ///
-/// Pass the connection's two buffers to each [`step`](Self::step), send the bytes in the outbox, and perform the action that the
-/// returned [`AcceptStep`] names. If a step fails, the outbox may contain an error message for the client: send this message, then close
-/// the connection. [`accept`](crate::connect::accept) is a loop that does this.
+/// Run the machine in a loop: pass the connection's two buffers to [`step`](Self::step), send the bytes in the outbox, and perform the
+/// action that the returned [`AcceptStep`] names. If a step fails, the outbox may contain an error message for the client: send this
+/// message, then close the connection. [`accept`](crate::connect::accept) contains this loop.
 ///
-/// The machine answers as PostgreSQL 18 does. The first SSLRequest and the first GSSENCRequest are declined. Further requests for
-/// encryption, and all such requests over TLS, are rejected. If a client asks for a version newer than 3.2 or for unknown `_pq_.` options,
-/// the machine sends NegotiateProtocolVersion.
+/// The machine answers as PostgreSQL 18 does. Without TLS, it declines the first SSLRequest and the first GSSENCRequest, and rejects a
+/// second request of the same kind. Over TLS, it rejects every SSLRequest and every GSSENCRequest. If a client asks for a version newer
+/// than 3.2 or for unknown `_pq_.` options, the machine sends NegotiateProtocolVersion.
 ///
 /// The machine bounds the memory that a client can make it use, and wipes secrets:
 /// - It limits what the inbox accepts: 10,004 bytes for the first packet, 30,000 bytes for the body of a password message, 1,020 bytes for
-///   the body of a SCRAM message, 65,531 bytes for the body of a message with a bearer token or a GSSAPI token. At its end the machine
-///   restores the earlier limits.
-/// - Until its end, both buffers wipe the memory that they release. After an error, the buffers wipe their remaining memory when they are
-///   dropped.
+///   the body of a SCRAM message, 65,531 bytes for the body of a message with a bearer token or a GSSAPI token. When the machine ends, it
+///   restores the limits that the inbox had before the first step.
+/// - While the machine runs, both buffers wipe the memory that they release. After an error or a cancel request, the buffers also wipe
+///   their remaining memory when they are dropped.
 ///
 /// The machine has no time limit: the caller must set a time limit.
 ///
@@ -127,7 +127,7 @@ pub struct Login {
     pub principal: Option<String>,
 }
 
-/// The kind of authentication. It determines the error text for a rejected user.
+/// The kind of authentication, which determines the error text for a rejected user.
 #[derive(Clone, Copy, Debug)]
 enum Method {
     Trust,
@@ -148,8 +148,8 @@ enum State {
     Checking(Verifier, Password),
     /// The key has been derived. The `bool` is true if the password is right.
     Checked(bool),
-    /// The list of SASL mechanisms has been sent; the client's choice is expected. If the client has chosen a mechanism without sending
-    /// data (`chosen`), the client's first SCRAM message is expected.
+    /// The list of SASL mechanisms has been sent; the client's choice is expected. `chosen` is set if the client has chosen a mechanism in
+    /// a message without SCRAM data: the next message must contain these data.
     ScramFirst {
         verifier: Verifier,
         nonce: Nonce,
@@ -157,13 +157,13 @@ enum State {
     },
     /// The SCRAM challenge has been sent; the client's proof is expected.
     ScramFinal(ServerChallenge, bool),
-    /// OAUTHBEARER was offered; the client's token is expected. If the client has chosen OAUTHBEARER without sending data (`chosen`), the
-    /// client's first OAUTHBEARER message is expected.
+    /// OAUTHBEARER was offered; the client's token is expected. `chosen` is true if the client has chosen OAUTHBEARER in a message without
+    /// a token: the next message must contain the token.
     OAuthFirst {
         login: OAuthLogin,
         chosen: bool,
     },
-    /// A token that the caller has to check; `None` once the caller has received this job.
+    /// A token that the caller has to check. `None` after `step` has returned the job; the machine then waits for the result of the job.
     TokenChecking(Option<TokenCheck>, OAuthOffer),
     /// The caller has checked the token. The `bool` is true if the token is valid.
     TokenChecked(bool, OAuthOffer),
@@ -171,7 +171,7 @@ enum State {
     OAuthFailing,
     /// GSSAPI was requested, or a token has been sent; the client's token is expected.
     GssAwait(Context, Principals),
-    /// A GSSAPI job that the caller has to run; `None` once the caller has received this job.
+    /// A GSSAPI job that the caller has to run. `None` after `step` has returned the job; the machine then waits for the result of the job.
     GssStepping(Option<GssJob>, Principals),
     /// The caller has run the GSSAPI job; its result is processed next.
     GssStepped(GssStepped, Principals),
@@ -202,7 +202,7 @@ impl Default for Accept {
 }
 
 impl Accept {
-    /// The client's start-up message, once it has arrived.
+    /// The client's start-up message. `None` before the message has arrived, and after the machine has returned it in a [`Login`].
     pub fn startup(&self) -> Option<&Startup> {
         self.startup.as_ref()
     }
@@ -467,7 +467,8 @@ impl Accept {
     }
 }
 
-/// Like [`AcceptStep`], but without a borrow of the machine.
+/// The variants of [`AcceptStep`] without a borrow of the machine, so that `step` can change the machine before it returns the
+/// `AcceptStep`.
 enum Next {
     Read,
     Authenticate,

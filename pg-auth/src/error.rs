@@ -28,7 +28,7 @@ pub enum AuthError {
     Peer(PeerError),
     /// As a server: the client violated the protocol, or asked for a feature that is not offered.
     Client(ClientError),
-    /// A received message is malformed, or a message cannot be sent.
+    /// A received message is malformed, or a message to be sent cannot be encoded.
     Wire(WireError),
     /// The protocol allows the peer's message, but the caller's configuration does not.
     Policy(PolicyError),

@@ -36,17 +36,18 @@ const MOST_GSS_TOKENS: usize = 16;
 
 /// The client's connection phase as a state machine: each step decides the next action, without I/O and without waiting.
 ///
-/// Pass the connection's two buffers to each [`step`](Self::step), send the bytes in the outbox, and do what the returned [`Step`] asks
-/// for. [`connect`](crate::connect::connect) is such a loop; write your own loop if your I/O differs.
+/// Run the machine in a loop: pass the connection's two buffers to [`step`](Self::step), send the bytes in the outbox, and perform the
+/// action that the returned [`Step`] names. [`connect`](crate::connect::connect) contains this loop; write your own loop if your I/O
+/// differs.
 ///
 /// Separate code begins TLS before the machine starts, so that bytes received in clear cannot be mistaken for bytes received through TLS.
 ///
 /// The machine bounds the memory that a server can make it use, and wipes secrets:
 /// - It sets the inbox's limits: at most 30,000 bytes for each message before AuthenticationOk, then at most 1 MiB for errors, notices and
-///   notifications. At its end the machine restores the earlier limits.
+///   notifications. When the machine ends, it restores the limits that the inbox had before the first step.
 /// - It keeps at most 256 KiB of notices before AuthenticationOk, 4 MiB of notices and notifications in all, and 256 KiB of parameters.
-/// - Until its end, both buffers wipe the memory that they release. After an error, the buffers wipe their remaining memory when they are
-///   dropped.
+/// - While the machine runs, both buffers wipe the memory that they release. After an error, the buffers also wipe their remaining memory
+///   when they are dropped.
 ///
 /// ```text
 ///             ┌─▶ PasswordSent ───────────────────────────────────────┐
@@ -58,7 +59,7 @@ const MOST_GSS_TOKENS: usize = 16;
 /// ```
 ///
 /// AuthenticationOk is accepted in these states only:
-/// - `AwaitMethod`, `PasswordSent`, and `TokenSent` if a token was sent: if the configuration allows the method;
+/// - `AwaitMethod`, `PasswordSent`, and `TokenSent` after a non-empty token: the configuration must allow the method;
 /// - `Proven` after SCRAM: the server's signature has been checked;
 /// - `GssDone` after GSSAPI: the library has reported that the context is established.
 ///
@@ -77,7 +78,7 @@ pub struct Handshake<'c> {
     /// The limits that the inbox had before the first step; `None` before that step.
     limits: Option<Limits>,
     negotiated: bool,
-    /// Derived keys that the server has not confirmed yet.
+    /// Derived keys, which are put into the key cache when the server has proven that it knows the keys.
     fresh: Option<Derived>,
     gss_tokens: usize,
     /// Memory that the kept notices and notifications take, in bytes. Includes an approximate overhead for each message.
@@ -146,7 +147,7 @@ enum State {
     TokenSent { empty: bool },
     /// The server has rejected the token with this document; the server's ErrorResponse is expected.
     TokenRejected { empty: bool, document: Discovery },
-    /// A GSSAPI job that the caller has to run; `None` once the caller has received this job.
+    /// A GSSAPI job that the caller has to run. `None` after `step` has returned the job; the machine then waits for the result of the job.
     GssStepping(Option<GssJob>),
     /// A GSSAPI token has been sent; the server's token is expected.
     GssSent(Context),
@@ -288,7 +289,7 @@ impl<'c> Handshake<'c> {
     /// Takes the token source's reply to a [`Step::Token`].
     ///
     /// # Errors
-    /// The source's own error, as [`AuthError::Plugin`]. The machine has ended then.
+    /// The source's own error, as [`AuthError::Plugin`]. After an error the machine has ended.
     pub fn token(
         &mut self,
         reply: Result<TokenReply, oauth::SourceError>,

@@ -14,13 +14,13 @@
 //! - [`scram`], [`md5`], [`oauth`], [`gss`], [`saslprep`](mod@saslprep), [`cleartext`]: the methods of authentication; SCRAM in both roles.
 //! - [`certificate`]: reads the hash for channel binding, and the common name.
 //!
-//! This crate has no socket and no runtime, and no clock except for the age of keys in a [`scram::KeyCache`]. Long work is returned as a
-//! value, for the caller to run elsewhere ([`scram::Derivation`], [`gss::GssJob`]). Secrets are wiped when they are dropped, and never
-//! printed. All input is checked before it is accepted.
+//! This crate has no socket and no runtime, and no clock except for the age of keys in a [`scram::KeyCache`]. A job that takes long is
+//! returned as a value ([`scram::Derivation`], [`gss::GssJob`]); the caller runs the job where it does not block other tasks. Secrets are
+//! wiped when they are dropped, and never printed. All input is checked before it is accepted.
 
 // On docs.rs, the documentation names the feature that an item needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// Any input from a peer may be hostile: no input may cause a panic.
+// Any input from a peer may be hostile, and no input may cause a panic. These lints report code that can panic.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 pub mod accept;

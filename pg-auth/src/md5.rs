@@ -63,7 +63,8 @@ impl Verifier {
         Self(hex_md5(&[password.as_bytes(), user]))
     }
 
-    /// Computes the response with which a client proves that it knows this password: 35 bytes. The server has sent the salt.
+    /// Computes the response of 35 bytes with which a client proves that it knows this password. `salt` is the salt in the server's
+    /// AuthenticationMD5Password.
     pub fn response(&self, salt: [u8; 4]) -> Password {
         let digest = hex_md5(&[self.0.as_slice(), &salt]);
         [b"md5", digest.as_slice()].concat().into()

@@ -118,7 +118,7 @@ impl fmt::Debug for Discovery {
 pub struct TokenRequest {
     /// The name of the PostgreSQL role to log in as.
     pub user: String,
-    /// The name of the server's host, if the driver has set it.
+    /// The name of the server's host, if the caller of the state machine has set it ([`Handshake::host`](crate::Handshake::host)).
     pub host: Option<String>,
     /// The configuration's settings: issuer, client and scope. If an issuer is set, the token source must trust this issuer only, even if
     /// the server's document names another issuer.
@@ -133,8 +133,8 @@ pub struct TokenRequest {
 pub enum TokenReply {
     /// A token for this login.
     Token(Token),
-    /// No token yet: the server's document is needed first. This attempt ends with an error that contains the document; the next attempt
-    /// passes the document in [`TokenRequest::discovery`].
+    /// The source has no token, and needs the server's document to get a token. The client then ends this attempt with an error that
+    /// contains the document. A further attempt passes the document in [`TokenRequest::discovery`].
     Discover,
 }
 
@@ -152,8 +152,8 @@ pub type TokenFuture<'a> = Pin<Box<dyn Future<Output = Result<TokenReply, Source
 
 /// A source of bearer tokens for a client: a cache, a device flow, a cloud's metadata service.
 ///
-/// At every attempt to connect, the client requests a token from the source again, while the server waits: PostgreSQL gives a client 60
-/// seconds to log in. A closure that returns a future is a `TokenSource`.
+/// The client asks the source for a token at every attempt to connect, and the server waits meanwhile. PostgreSQL ends a login that takes
+/// longer than 60 seconds (`authentication_timeout`). A closure that returns a future is a `TokenSource`.
 ///
 /// ```
 /// use pg_auth::{Config, oauth::{Token, TokenRequest, Tokens}};

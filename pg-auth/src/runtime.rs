@@ -35,7 +35,7 @@ impl Offload for Inline {
 /// The functions of an async runtime that connections need. For every implementation of this trait, this crate provides the builder,
 /// dialling, cancel requests and the [`Acceptor`](crate::connect::Acceptor).
 ///
-/// The futures need not be `Send`. If they are `Send`, the futures of the connections are `Send` too.
+/// The futures of an implementation need not be `Send`. If all these futures are `Send`, the futures of the connections are `Send` too.
 pub trait Runtime: Offload + Clone + Default {
     /// The type of the runtime's TCP streams.
     type Tcp: Transport;

@@ -18,7 +18,8 @@ use crate::secret::fill_random;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Session {
-    /// The host that an adapter's `dial` has connected to; an adapter's `cancel` uses it. `None` if the caller supplied the stream.
+    /// The host that an adapter's `dial` has connected to. An adapter's `cancel` needs the host to check the server's certificate. `None`
+    /// if the caller supplied the stream.
     pub host: Option<Host>,
     /// The address that an adapter's `dial` has connected to: cancel requests must go to this address.
     pub address: Option<Address>,
@@ -36,7 +37,7 @@ pub struct Session {
     pub notifications: Vec<Notification>,
     /// The method by which the user was authenticated.
     pub auth_method: AuthMethod,
-    /// Whether the authentication was bound to the TLS channel (SCRAM-SHA-256-PLUS). If so, there is no man in the middle.
+    /// Whether the authentication was bound to the TLS channel (SCRAM-SHA-256-PLUS). If true, no man in the middle decrypts the connection.
     pub channel_bound: bool,
     /// The TLS layer's report about the channel; `None` without TLS, or if the TLS layer reported nothing.
     pub tls: Option<TlsInfo>,
@@ -220,8 +221,8 @@ impl CancelKey {
 
     /// The cancel request, to be sent on a separate connection.
     ///
-    /// The server does not answer the request. It signals the session's process, then closes the separate connection. Wait until the server
-    /// has closed this connection; otherwise the request may cancel the next statement of the session.
+    /// The server does not answer the request. The server signals the session's process, and closes the separate connection afterwards.
+    /// Wait until the server has closed the separate connection; otherwise the request may cancel the next statement of the session.
     pub fn request(&self) -> CancelRequest<'_> {
         CancelRequest { pid: self.pid, key: Secret(&self.key) }
     }

@@ -61,7 +61,7 @@ pub struct TlsRequest<'a> {
     pub config: &'a Config,
     /// The host to connect to. With `sslmode=verify-full`, the certificate must contain its name.
     pub host: &'a Host,
-    /// Whether TLS begins without an SSLRequest. If true, the client must offer ALPN.
+    /// Whether TLS begins without an SSLRequest (direct TLS). If true, the client must offer ALPN.
     pub direct: bool,
 }
 
@@ -304,7 +304,7 @@ impl TlsOffer {
         Self::default()
     }
 
-    /// The bytes that the machine has read from the client. They are the beginning of the TLS handshake or of the first packet.
+    /// The bytes that the machine has read from the client: the beginning of the TLS handshake or of the first packet.
     pub fn taken(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
@@ -314,7 +314,8 @@ impl TlsOffer {
         self.taken().first() == Some(&TLS_HANDSHAKE)
     }
 
-    /// Whether a GSSENCRequest has been declined. A second GSSENCRequest is an error.
+    /// Whether a GSSENCRequest has been declined. Pass this on to [`Accept::gss_declined`](crate::accept::Accept::gss_declined), so that a
+    /// second GSSENCRequest is rejected.
     pub fn gss_declined(&self) -> bool {
         self.gss_declined
     }
@@ -323,7 +324,7 @@ impl TlsOffer {
     pub fn step(&self) -> OfferStep {
         match self.taken() {
             [] if self.answered => OfferStep::Upgrade,
-            // Read a single byte first: if it begins a ClientHello, the TLS library reads the following bytes.
+            // Read only one byte: if this byte begins a ClientHello, the TLS library must read all following bytes itself.
             [] => OfferStep::Read(1),
             [TLS_HANDSHAKE, ..] => OfferStep::Upgrade,
             taken if taken.len() < REQUEST_LEN => OfferStep::Read(REQUEST_LEN - taken.len()),
@@ -405,7 +406,7 @@ pub enum TlsError {
 }
 
 impl TlsError {
-    /// Whether the error is that a TLS setting cannot be applied, for example because a file cannot be read. See [`TlsConnect::upgrade`].
+    /// Returns true if a TLS setting cannot be applied, for example because a file cannot be read. See [`TlsConnect::upgrade`].
     pub(crate) fn is_of_settings(&self) -> bool {
         use io::ErrorKind::{
             InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied, Unsupported,
@@ -557,7 +558,7 @@ mod tests {
             (&[GSS, SSL].concat(), OfferStep::Upgrade, b"", b"NS"),
             (STARTUP, OfferStep::Clear, first, b""),
             (&[GSS, STARTUP].concat(), OfferStep::Clear, first, b"N"),
-            // The machine does not answer a second GSSENCRequest, but leaves it to `Accept`, which rejects it.
+            // The machine does not answer a second GSSENCRequest: it leaves the request to `Accept`, which returns an error.
             (&[GSS, GSS].concat(), OfferStep::Clear, GSS, b"N"),
         ] {
             assert_eq!(offered(client), (step, taken.to_vec(), sent.to_vec()), "{client:?}");

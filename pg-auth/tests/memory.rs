@@ -233,7 +233,8 @@ fn control(needles: &[Needle], window: &mut [u8]) {
         black_box(&heap);
         assert_eq!(names(one, window), [""; 0]);
     }
-    // This check exchanges upper and lower case. So the copies that it leaves in memory differ from the secrets that the test searches for.
+    // The following copies have upper and lower case exchanged. So copies that this check leaves in memory differ from the secrets that the
+    // test searches for later.
     const OTHER: u8 = 0x20;
     // This copy is freed without being wiped. It begins with 64 zeros, because the allocator writes its free list into the first bytes.
     let stray: Needle = ("a stray copy", (0..32).map(|at| letter(at) ^ OTHER ^ MASK).collect());
@@ -265,7 +266,8 @@ fn no_secret_stays_in_memory() {
             assert_eq!(login(&sides, method, right, usize::MAX, usize::MAX), right, "{method}");
             assert_eq!(found(&needles, &mut window), [""; 0], "{method}, the right secret: {right}");
         }
-        // One side disconnects after `goes` bytes. The loop ends when both sides need fewer bytes than `goes`.
+        // In each turn, one side disconnects after `goes` bytes. The loop ends when the login succeeds in spite of this limit, for each of
+        // the two sides.
         for goes in 0.. {
             let client_in = login(&sides, method, true, goes, usize::MAX);
             let left = found(&needles, &mut window);

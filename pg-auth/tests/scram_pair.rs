@@ -54,7 +54,8 @@ fn pencil() -> (Password, Verifier) {
     (password, verifier)
 }
 
-/// All combinations of the client's request, the server's offer and the resulting binding that lead to a login.
+/// All combinations of the client's request and the server's offer that lead to a login. The last value is true if the login is bound to
+/// the channel.
 fn bindings() -> [(ChannelBinding, OfferedBinding, bool); 4] {
     let hash = vec![0x5a; 32];
     [

@@ -33,7 +33,7 @@ impl Clock for StreamClock {
     }
 
     fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Duration) -> Poll<()> {
-        // A deadline that cannot be represented is never reached.
+        // A deadline that does not fit into an `Instant` is never reached.
         let Some(deadline) = self.origin.checked_add(deadline) else { return Poll::Pending };
         if self.deadline != Some(deadline) {
             self.timer.set_at(deadline);

@@ -32,11 +32,11 @@
 //! # }
 //! ```
 //!
-//! A connection string contains all settings: `ConnectionBuilder::from(url.parse::<Config>()?).dial().await?`.
+//! With a connection string, one call connects and logs in: `ConnectionBuilder::from(url.parse::<Config>()?).dial().await?`.
 
 // On docs.rs, the documentation names the feature that an item needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// Received bytes may be hostile. These lints help to keep them from causing a panic.
+// Received bytes may be hostile, and no bytes may cause a panic. These lints report code that can panic.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 #[cfg(feature = "async-std")]
@@ -111,7 +111,7 @@ pub async fn cancel(config: &Config, target: &CancelTarget) -> Result<(), Connec
 /// Sends the request of [`cancel`] over the caller's own stream. Precondition: nothing has been sent on the stream yet.
 ///
 /// # Errors
-/// The connection fails before the server has closed it.
+/// The connection fails before the server has closed the connection.
 pub async fn cancel_over<S>(stream: S, key: &CancelKey) -> Result<(), ConnectError>
 where
     S: AsyncRead + AsyncWrite + Unpin,

@@ -72,8 +72,8 @@ fn connecting_to_a_silent_server_ends_with_a_timeout() {
     });
 }
 
-/// Returns configurations for the user "scram": for each server, by TCP without TLS, by TCP with TLS if the server offers it, and by Unix
-/// socket.
+/// Returns configurations for the user "scram". For each server: by TCP without TLS, by TCP with TLS if the server has TLS, and by
+/// Unix-domain socket.
 fn configs() -> Vec<Config> {
     let variable = |name: String| env::var(&name).unwrap_or_else(|_| panic!("{name} is not set"));
     let both = |version| {

@@ -14,7 +14,7 @@ fn servers() -> Vec<[String; 2]> {
         .into()
 }
 
-/// Returns configurations for this user: for each server, by TCP and by Unix socket.
+/// Returns configurations for this user. For each server: by TCP, and by Unix-domain socket.
 fn configs(user: &str) -> Vec<Config> {
     let config = |[addr, dir]: [String; 2]| {
         let (_, port) = addr.rsplit_once(':').expect("a port");

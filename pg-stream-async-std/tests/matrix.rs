@@ -34,7 +34,7 @@ fn is_ours(cell: &Cell) -> bool {
 #[ignore = "needs servers: cargo xtask test"]
 fn logins_with_the_platforms_tls_library_have_the_same_outcome_as_those_of_psql() {
     let cells: Vec<Cell> = cells::all().into_iter().filter(is_ours).collect();
-    // All remaining exceptions are about logins that `is_ours` leaves out.
+    // Only the exceptions about `sslrootcert` apply to these logins. All other exceptions are about logins that `is_ours` leaves out.
     let exceptions = EXCEPTIONS.iter().filter(|exception| exception.reason.contains("sslrootcert"));
     let no_runtime = || ();
     compare::with_psql(cells, exceptions.collect(), no_runtime, |(), cell| {

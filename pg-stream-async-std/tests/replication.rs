@@ -140,13 +140,14 @@ fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
         let sql = format!("insert into {name} select g, repeat('x', 1000) from generate_series(1, 40000) g");
         stream.keep_alive_while(query(&mut session, &sql)).await;
         stream.next().await.expect("received");
-        // Each call takes five times as long as `wal_sender_timeout`.
+        // `wal_sender_timeout` is one second, and each call takes five seconds. The connection stays open only if the client sends status
+        // updates during the calls.
         stream.keep_alive_while(sleep(Duration::from_secs(5))).await;
         stream.keep_alive_while(spawn_blocking(|| std::thread::sleep(Duration::from_secs(5)))).await;
         let (rows, end) = transaction(&mut stream).await.expect("whole");
         assert_eq!(rows, 40_000);
 
-        // Repeats the test with a reader that blocks its thread.
+        // Repeats the test with a split stream: the reader blocks its thread, and another task sends the status updates.
         let sql = sql.replace("(1, 40000)", "(40001, 80000)");
         stream.keep_alive_while(query(&mut session, &sql)).await;
         let (mut reader, sender) = stream.split();

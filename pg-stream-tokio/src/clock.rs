@@ -31,7 +31,7 @@ impl Clock for StreamClock {
     }
 
     fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Duration) -> Poll<()> {
-        // A deadline that cannot be represented is never reached.
+        // A deadline that does not fit into an `Instant` is never reached.
         let Some(deadline) = self.origin.checked_add(deadline) else { return Poll::Pending };
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if sleep.deadline() != deadline {

@@ -1,8 +1,8 @@
 //! A live connection with the PostgreSQL wire protocol, over Tokio.
 //!
 //! Is this the crate you want? Yes, if your program runs on Tokio and needs the protocol itself: you decide which messages are sent and
-//! when, and every received message is lent from the connection's own buffer. This crate is no ORM and no pool. It starts no background
-//! task, and sends only messages that you have written.
+//! when, and every received message is lent from the connection's own buffer. This crate is no ORM and no pool. A connection starts no
+//! background task, and sends only messages that you have written.
 //!
 //! The protocol is in two other crates, which this crate re-exports: messages and buffers in [`pg_wire`], the connection phase in
 //! [`pg_auth`]. This crate adds dialling (TCP, Unix-domain sockets), connections over your own streams, cancel requests, and a
@@ -39,7 +39,7 @@
 
 // On docs.rs, the documentation names the feature that an item needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// Received bytes may be hostile. These lints help to keep them from causing a panic.
+// Received bytes may be hostile, and no bytes may cause a panic. These lints report code that can panic.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod clock;
@@ -116,7 +116,7 @@ pub async fn cancel(config: &Config, target: &CancelTarget) -> Result<(), Connec
 /// Sends the request of [`cancel`] over the caller's own stream. Precondition: nothing has been sent on the stream yet.
 ///
 /// # Errors
-/// The connection fails before the server has closed it.
+/// The connection fails before the server has closed the connection.
 pub async fn cancel_over<S>(stream: S, key: &CancelKey) -> Result<(), ConnectError>
 where
     S: AsyncRead + AsyncWrite + Unpin,

@@ -80,14 +80,15 @@ impl TryFrom<tokio::net::UnixStream> for UnixStream {
 }
 
 /// Registers a file descriptor with the runtime.
-// The function is deprecated for types that may change or close their descriptor later. The types of the standard library do not.
+// `AsyncFd::with_interest` is deprecated, because it accepts types whose file descriptor may change or be closed later. The types of the
+// standard library keep their descriptor.
 #[allow(deprecated)]
 fn watched<T: std::os::fd::AsRawFd>(socket: T, interest: Interest) -> io::Result<AsyncFd<T>> {
     AsyncFd::with_interest(socket, interest)
 }
 
-/// Whether a call that moved `count` of `most` bytes has emptied or filled the socket. A short count proves this only with edge-triggered
-/// events (epoll).
+/// Returns whether a read has emptied the socket, or a write has filled the socket. `count` is the number of bytes that the call moved,
+/// `most` the number that it could have moved. `count < most` proves this only with edge-triggered events (epoll).
 fn is_done(count: usize, most: usize) -> bool {
     cfg!(any(target_os = "linux", target_os = "android")) && 0 < count && count < most
 }
@@ -357,7 +358,8 @@ mod tests {
         let ran = Arc::new(AtomicBool::new(false));
         let runs = ran.clone();
         let other = tokio::spawn(async move { runs.store(true, SeqCst) });
-        // 200 bytes fit into every socket, but 200 writes exceed the budget that Tokio gives to a task.
+        // 200 bytes fit into every socket, so no write waits for the peer. But 200 writes exceed the budget that Tokio gives to a task, so
+        // Tokio must run the other task meanwhile.
         for _ in 0..200 {
             ours.write_all(b"x").await.expect("the peer is connected");
         }

@@ -304,7 +304,7 @@ fn a_failure_of_the_server_ends_the_copy_early() {
             let total = 5_000_000;
             let mut failure = None;
             for id in 0..total {
-                // The key 0 is written twice.
+                // The key 0 is written twice, so the server rejects the COPY.
                 let id = if id == 10_000 { 0 } else { id };
                 if let Err(error) = copy.row(&(id, "a note of some length")).await {
                     failure = Some(error);
@@ -321,7 +321,7 @@ fn a_failure_of_the_server_ends_the_copy_early() {
             assert_eq!(run(&mut conn, "select count(*) from keys").await, ["0"]);
         }
 
-        // The last block contains a text that is no number, so `finish` returns the error.
+        // The text "one" is no number. `finish` sends the last block, which contains this text, and returns the server's error.
         let text = CopyOptions::text();
         let mut copy = conn.copy_in("copy keys from stdin", writer(&text)).await.expect("begun");
         copy.row(&("1", "a")).await.expect("written");
@@ -332,7 +332,7 @@ fn a_failure_of_the_server_ends_the_copy_early() {
         assert_eq!(error.sqlstate(), Some(SqlState::INVALID_TEXT_REPRESENTATION));
         is_ready(&mut conn).await;
 
-        // The server fails while the client waits, so a flush returns the error.
+        // The server rejects a row while the client sends no rows. So a `flush` returns the error.
         let mut copy = conn.copy_in("copy keys from stdin", writer(&text)).await.expect("begun");
         copy.row(&("one", "a")).await.expect("written");
         let error = loop {
@@ -389,7 +389,8 @@ fn a_copy_that_is_given_up_leaves_the_connection_ready() {
         assert_eq!(error.sqlstate(), Some(SqlState::QUERY_CANCELED));
         assert_eq!(run(&mut conn, "select count(*) from keys").await, ["2"]);
 
-        // A statement that is no COPY, a COPY in the other direction, another format, another number of columns, and an invalid statement.
+        // `copy_in` rejects each of these statements: no COPY, a COPY in the other direction, an empty statement, and a COPY in another
+        // format.
         for (sql, message) in [
             ("select 1", "COPY: the statement caused no CopyInResponse"),
             ("copy keys to stdout", "COPY: the statement caused no CopyInResponse"),

@@ -210,7 +210,7 @@ fn a_rejected_cancel_request_returns_the_servers_error() {
 #[test]
 fn a_host_that_never_answers_causes_a_timeout() {
     run(async {
-        // A paused clock jumps forward as soon as every task waits for a timer.
+        // The clock of Tokio is paused, and jumps to the next timer as soon as every task waits. So the test does not wait for 30 seconds.
         tokio::time::pause();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("a port");
@@ -229,7 +229,7 @@ fn a_unix_domain_socket_is_found_by_its_directory() {
         let dir = std::env::temp_dir().join(format!("pg-stream-tokio-{}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("a directory");
         let listener = tokio::net::UnixListener::bind(dir.join(".s.PGSQL.5433")).expect("a socket");
-        // The first host does not exist, so the second host, `socket`, is used.
+        // The first host does not exist, so `dial` uses the second host, the socket in `dir`.
         let config = Config::new("alice").host(Host::new("/nowhere", 5432)).socket(&dir, 5433);
         let talk = async {
             let (mut stream, _) = listener.accept().await.expect("the client connects");

@@ -173,7 +173,7 @@ fn a_real_primary_matches_the_right_target_session_attrs() {
         for variable in ["PG15_URL", "PG18_URL"] {
             let url = std::env::var(variable).expect("run `cargo xtask test`");
             let primary: Config = url.parse().expect("a connection string");
-            // The same server, but its sessions are read-only.
+            // `read_only` connects to the same server, but its sessions are read-only.
             let read_only = primary.clone().with_parameter("default_transaction_read_only", "on");
             for (wanted, as_primary, as_read_only) in [
                 (Any, true, true),
@@ -237,7 +237,7 @@ fn a_cancel_request_is_sent_to_the_address_of_the_session() {
         let (sender, mut cancelled) = mpsc::unbounded_channel();
         tokio::spawn(serve(listener, PRIMARY, sender));
 
-        // No server listens at the first address yet.
+        // No server listens at the first address during this login.
         let builder = connect::ConnectionBuilder::<TwoAddresses, NoTls>::from(config(&[&Host::new(
             "db.example",
             port,
@@ -249,8 +249,8 @@ fn a_cancel_request_is_sent_to_the_address_of_the_session() {
         builder.cancel(&target).await.expect("the request is accepted");
         assert_eq!(cancelled.recv().await, Some(target.key));
 
-        // The test itself makes the first connection that arrives at the first address. So the cancel request was not sent to the first
-        // address.
+        // `stranger` listens at the first address. The first connection that arrives there is the test's own connection. So the cancel
+        // request was not sent to the first address.
         let own = TcpStream::connect((std::net::Ipv4Addr::from(first), port))
             .await
             .expect("the first address accepts");

@@ -35,7 +35,8 @@ fn every_method_logs_in_over_every_stream() {
         for (role, password, method) in ROLES {
             let mut config = Config::new(role).database("test");
             config.password = password.map(Into::into);
-            // A password may be sent in clear text over a Unix-domain socket. Over TCP it may be sent only with sslmode=disable.
+            // A password may be sent in clear text over a Unix-domain socket. Over TCP without TLS, a password may be sent in clear text
+            // only with sslmode=disable.
             let plain = config.clone().sslmode(SslMode::Disable);
 
             let (conn, session) = get_in(&plain.clone().host(server.tcp())).await;
@@ -417,7 +418,7 @@ fn a_large_value_that_the_caller_keeps_is_not_memory_of_the_connection() {
             }
         }
         is_small_again(&mut conn).await;
-        // Checks that the kept frame is still valid.
+        // The kept frame contains the whole value, although the connection has received other messages since then.
         assert_eq!(kept.len(), 1);
         let row = kept[0].frame().decode::<DataRow<'_>>().expect("well-formed");
         assert_eq!(value(&row).len(), 64 << 20);
@@ -464,8 +465,8 @@ fn the_servers_last_message_is_received_even_if_writing_fails() {
                 let kill = format!("SELECT pg_terminate_backend({pid}, 60000)");
                 assert_eq!(query(&mut killer, &kill).await.expect("a session of one's own"), ["t"]);
 
-                // The first write may still succeed. The server's closed socket answers these bytes with a reset, and all later writes
-                // fail.
+                // The server has closed its socket. The kernel may accept the first write. The closed socket answers this write with a
+                // reset, and all later writes fail.
                 let mut wrote = conn.query("SELECT 1").flush().await;
                 while writes_fail && conn.write_fault().is_none() {
                     tokio::task::yield_now().await;

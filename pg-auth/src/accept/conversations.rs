@@ -24,7 +24,7 @@ impl Accept {
             }
             GssOutput::Done { token, peer } => (token, peer),
         };
-        // If GSSAPI reports no principal, nobody is authenticated.
+        // If GSSAPI reports no principal, the client is not authenticated.
         let peer = peer.filter(|peer| principals.allow(peer)).ok_or(AuthError::Denied)?;
         if let Some(token) = token.filter(|token| !token.is_empty()) {
             outbox.put(&Authentication::GssContinue(Secret(&token)));

@@ -56,7 +56,7 @@ pub enum CertificateUser {
     Same,
     /// A certificate with this common name, which the caller has looked up in a user name map.
     CommonName(String),
-    /// Any verified certificate. The caller has already checked that the certificate belongs to the user.
+    /// Any verified certificate. Precondition: the caller has checked that the certificate belongs to the user.
     Any,
 }
 
@@ -68,6 +68,7 @@ pub enum StoredPassword {
     Plain(Password),
     /// The password, hashed with MD5.
     Md5(md5::Verifier),
-    /// A SCRAM verifier. To check a password against the verifier, the machine hands out a derivation first.
+    /// A SCRAM verifier. The check of a password needs keys that are derived from the password, so the machine returns
+    /// [`AcceptStep::Derive`](super::AcceptStep::Derive) before the check.
     Scram(Verifier),
 }

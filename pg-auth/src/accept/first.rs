@@ -25,7 +25,7 @@ impl Accept {
         outbox: &mut Outbox,
     ) -> Result<Option<CancelKey>, AuthError> {
         let version = body.first_chunk().map(|code| ProtocolVersion(u32::from_be_bytes(*code)));
-        // A second SSLRequest, or a second GSSENCRequest, is treated as a start-up message with an unsupported version.
+        // As in PostgreSQL, a second SSLRequest or a second GSSENCRequest is treated as a start-up message with an unsupported version.
         let (ssl, gss) = (!self.ssl_declined, !self.gss_declined);
         match Initial::decode(body) {
             Ok(Initial::Ssl(_)) if ssl => {

@@ -34,8 +34,10 @@ pub fn welcome<'p>(
     outbox.put(&ReadyForQuery { status: TransactionStatus::Idle });
 }
 
-/// Puts an ErrorResponse of severity FATAL into the outbox. Flush and close afterwards.
+/// Puts an ErrorResponse of severity FATAL into the outbox. Flush and close afterwards. Precondition: `message` contains no NUL byte;
+/// otherwise the flush fails.
 pub fn fatal(state: SqlState, message: &str, outbox: &mut Outbox) {
-    // Encoding this message cannot fail. The message contains no NUL byte, because a user name arrives as a string that ends with NUL.
+    // The messages of this crate contain no NUL byte: the name of the user is their only part from a client, and the end of this name in
+    // the start-up message is its first NUL byte.
     outbox.put(&ErrorResponse { fields: (&ErrorField::four("FATAL", &state, message)).into() });
 }

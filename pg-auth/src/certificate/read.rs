@@ -23,8 +23,7 @@ pub(super) fn common_name(certificate: &[u8]) -> Result<Option<&[u8]>, Certifica
     Certificate::read(certificate)?.common_name()
 }
 
-/// The contents of the first two fields of a certificate: `Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue
-/// }`.
+/// The contents of the first two fields of a certificate. In ASN.1: `SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue }`.
 struct Certificate<'a> {
     to_be_signed: &'a [u8],
     algorithm: &'a [u8],

@@ -27,8 +27,8 @@ pub enum Host {
         /// A host name or a numeric address; an IPv6 address has no brackets. May be empty if `address` is given. With an empty name, the
         /// server's certificate cannot be checked against a name.
         host: String,
-        /// `hostaddr`: the address to connect to, without a DNS lookup. The server's certificate is still checked against the name in
-        /// `host`.
+        /// `hostaddr`: the address to connect to, without a DNS lookup. The server's certificate is checked against the name in `host`, not
+        /// against this address.
         address: Option<IpAddr>,
         /// The server's TCP port.
         port: u16,

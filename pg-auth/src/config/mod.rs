@@ -36,7 +36,7 @@ use crate::oauth::Tokens;
 use crate::scram::{Iterations, KeyCache, ScramKeys};
 use crate::secret::Password;
 
-/// Default time limit of a connection: 60 seconds, like PostgreSQL's own limit for a login (`authentication_timeout`).
+/// Default of `connect_timeout`: 60 seconds, as long as PostgreSQL's own limit for a login (`authentication_timeout`).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Default name of PostgreSQL's service in Kerberos.
@@ -145,7 +145,7 @@ pub struct Config {
     pub gssencmode: GssEncMode,
     /// The name of the service in the server's Kerberos principal. Default `postgres`.
     pub krbsrvname: String,
-    /// Whether to hand the user's GSSAPI credentials to the server. Default `false`.
+    /// Whether to delegate the user's GSSAPI credentials to the server. Default `false`.
     pub gssdelegation: bool,
     /// Settings of a login by a bearer token.
     pub oauth: OAuthSettings,
@@ -205,7 +205,8 @@ impl Config {
         own.map(|(_, password)| password).or(self.password.as_ref())
     }
 
-    /// The configuration for a login at this host: a copy whose password is the password for this host.
+    /// The configuration for a login at this host, in which `password` is the password for this host. Borrows this configuration if no host
+    /// has its own password.
     pub fn for_host(&self, host: &Host) -> Cow<'_, Self> {
         if self.host_passwords.is_empty() {
             return Cow::Borrowed(self);

@@ -41,14 +41,16 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     parameter("servicefile", Some("PGSERVICEFILE"), |draft, it| draft.unsupported(it.name, "only `Surroundings` read service files")),
     parameter("user", Some("PGUSER"), |draft, it| it.text().map(|text| draft.config.user = text)),
     parameter("password", Some("PGPASSWORD"), |draft, it| { draft.config.password = it.password(); Ok(()) }),
-    // Only `Surroundings` use this value. Without `Surroundings` no password is found, and a login that needs a password fails.
+    // Only `Surroundings` read the password file. Without `Surroundings` the parameter has no effect: a login that needs a password from
+    // the file fails.
     parameter("passfile", Some("PGPASSFILE"), |_, _| Ok(())),
     parameter("dbname", Some("PGDATABASE"), |draft, it| it.filled().map(|name| draft.config.database = name)),
     parameter("host", Some("PGHOST"), |draft, it| it.list().map(|list| draft.hosts = list)),
     parameter("hostaddr", Some("PGHOSTADDR"), |draft, it| it.list().map(|list| draft.addresses = list)),
     parameter("port", Some("PGPORT"), |draft, it| it.list().map(|list| draft.ports = list)),
     parameter("connect_timeout", Some("PGCONNECT_TIMEOUT"), |draft, it| {
-        // libpq: "Zero, negative, or not specified means wait indefinitely". Here, "not specified" means the default limit instead.
+        // libpq: "Zero, negative, or not specified means wait indefinitely". Here, zero and negative mean the same as in libpq, but "not
+        // specified" means the default limit.
         if it.number()?.is_some() {
             draft.config.connect_timeout = it.positive()?.map(seconds);
         }
@@ -125,7 +127,8 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         }
     }),
     parameter("krbsrvname", Some("PGKRBSRVNAME"), |draft, it| it.text().map(|name| draft.config.krbsrvname = name)),
-    // `gsslib` is ignored. In libpq, it chooses between GSSAPI and SSPI on Windows. Here, the caller supplies the implementation.
+    // `gsslib` is ignored. In libpq, the parameter chooses between GSSAPI and SSPI on Windows. Here, the caller supplies the
+    // implementation.
     parameter("gsslib", Some("PGGSSLIB"), |_, _| Ok(())),
     parameter("gssdelegation", Some("PGGSSDELEGATION"), |draft, it| it.switch().map(|on| draft.config.gssdelegation = on)),
 
@@ -184,7 +187,8 @@ impl Values {
         })
     }
 
-    /// Makes a configuration from these values. `local` returns the default host, a server on this machine, for a port.
+    /// Makes a configuration from these values. `local` returns the default host for a port; this host is used if
+    /// the values contain neither a name nor an address of a host.
     ///
     /// # Errors
     /// A value is invalid, the number of ports or addresses differs from the number of hosts, or a value asks for an unsupported feature.
@@ -360,7 +364,8 @@ impl Draft {
     fn finish(mut self, local: impl Fn(u16) -> Host) -> Result<Config, ConfigError> {
         self.config.hosts = self.hosts(local)?;
 
-        // Without `max_protocol_version`, ask for the minimum version, which is 3.0 by default.
+        // Without `max_protocol_version`, ask for `min_protocol_version`, whose default is 3.0. libpq asks for the latest version if the
+        // minimum is above 3.0; the result is the same, because 3.2 is the only version above 3.0.
         let max = self.max_protocol_version.unwrap_or(self.config.min_protocol_version);
         self.config.max_protocol_version = max;
 

@@ -79,7 +79,7 @@ impl Config {
         self
     }
 
-    /// Sets the name that `pg_stat_activity` shows.
+    /// Sets `application_name`, the program's name in the view `pg_stat_activity`.
     pub fn application_name(self, name: impl Into<String>) -> Self {
         self.with_parameter("application_name", name)
     }
@@ -190,7 +190,7 @@ impl Config {
         self
     }
 
-    /// Sets whether to hand the user's GSSAPI credentials to the server.
+    /// Sets whether to delegate the user's GSSAPI credentials to the server.
     pub fn gssdelegation(mut self, delegation: bool) -> Self {
         self.gssdelegation = delegation;
         self

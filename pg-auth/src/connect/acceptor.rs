@@ -53,8 +53,8 @@ impl<R: Runtime> Acceptor<R> {
     /// Runs the connection phase without TLS: a request for TLS is declined.
     ///
     /// `lookup` receives the start-up message and decides how to authenticate the user. On success, AuthenticationOk has been sent; the
-    /// caller sends the messages up to ReadyForQuery with [`welcome`](crate::accept::welcome). On failure, the client has received an
-    /// error, as from PostgreSQL.
+    /// caller sends the messages up to ReadyForQuery with [`welcome`](crate::accept::welcome). If the client is rejected, this function
+    /// sends the error that PostgreSQL sends in the same case, if PostgreSQL sends an error.
     ///
     /// # Errors
     /// [`ConnectErrorKind::Auth`] if the client was rejected, [`ConnectErrorKind::Connection`] if the client has disconnected, and
@@ -75,10 +75,10 @@ impl<R: Runtime> Acceptor<R> {
 
     /// Runs the connection phase with a client that may ask for TLS, by an SSLRequest or by a TLS handshake as its first bytes.
     ///
-    /// `upgrade` performs the TLS handshake and offers [`ALPN`](crate::tls::ALPN). In [`Upgraded`] it reports the server's own certificate,
-    /// and the client's certificate if that certificate was verified. SCRAM-SHA-256-PLUS is offered if the server's own certificate is
-    /// reported. A client that does not ask for TLS continues in clear; `lookup` sees this in [`Startup::tls`] and can reject such a
-    /// client.
+    /// `upgrade` performs the TLS handshake and offers [`ALPN`](crate::tls::ALPN). Its result, an [`Upgraded`], should contain the server's
+    /// own certificate, and the client's certificate if that certificate was verified. SCRAM-SHA-256-PLUS is offered only if the result
+    /// contains the server's own certificate. A client that does not ask for TLS continues in clear: [`Startup::tls`] is `None`, so that
+    /// `lookup` can reject such a client.
     ///
     /// # Errors
     /// The errors of [`accept`](Self::accept), and [`ConnectErrorKind::Tls`].

@@ -20,7 +20,7 @@ use crate::session::Session;
 use crate::stream::Stream;
 use crate::tls::{TlsConnect, TlsError, TlsRequest, TlsStart, check_alpn, negotiate};
 
-/// A stream that the runtime `R` has dialled. If the stream uses TLS, it is a stream of the TLS library `T`.
+/// A stream that the runtime `R` has dialled. With TLS, this is the stream type of the TLS library `T`.
 pub type Dialled<R, T> =
     Stream<<R as Runtime>::Tcp, <R as Runtime>::Unix, <T as TlsConnect<<R as Runtime>::Tcp>>::Stream>;
 
@@ -124,8 +124,8 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
         }
     }
 
-    /// Tries one address. If this fails and `sslmode` allows another kind of stream, puts the failure into `before` and tries the address
-    /// again with that kind.
+    /// Tries one address, first with the kind of stream that `sslmode` prefers. If this attempt fails and `sslmode` allows a second kind,
+    /// puts the failure into `before` and tries the same address with the second kind.
     async fn try_address(
         &self,
         config: &Config,
@@ -170,7 +170,8 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
             let handshake = prepared(config, &place, tls, discovery.take());
             match self.login(stream, handshake.map_err(ConnectError::from)?).await {
                 Ok(made) => break made,
-                // The server has sent the address of its token issuer and ended the attempt: ask the token source again.
+                // The attempt had no token, so the server has rejected it with the document that names the issuer of tokens. Make one
+                // further attempt: the token source receives the document and can return a token.
                 Err(error) => match error.auth_error().and_then(AuthError::discovery) {
                     Some(document) if !discovered => {
                         (discovery, discovered) = (Some(document.clone()), true);
@@ -289,12 +290,12 @@ fn links(sslmode: SslMode, available: bool) -> Result<(Link, Option<Link>), TlsE
     }
 }
 
-/// Whether to try the second kind of stream: TLS did not begin, the server rejected the login before AuthenticationOk, or a secret
-/// may not be sent in clear.
+/// Returns whether to try the second kind of stream. Returns true in three cases: TLS did not begin, for a reason other than an error of
+/// the TLS settings; the server rejected the login before AuthenticationOk; or a secret may not be sent in clear.
 fn may_retry(error: &ConnectError, first: Link) -> bool {
     let tried = error.place().and_then(|place| place.link);
     match error.kind() {
-        // An error of the TLS settings: no retry in clear, because a mistyped file name would remain unnoticed.
+        // For an error of the TLS settings there is no second attempt: a login in clear would hide a mistyped file name.
         ConnectErrorKind::Tls(error) => !error.is_of_settings(),
         ConnectErrorKind::Auth(_) if first == Link::Tcp && error.lacks_tls() => true,
         // If the server declined TLS, `try_link` has already tried a login in clear.

@@ -81,10 +81,11 @@ pub async fn drive<T: Transport>(
         };
         match step {
             Step::Read => {
-                // If the server has disconnected, its last message must still be read: it may contain the reason.
+                // A failed write does not end the login here. If the server has disconnected, its last message may contain the reason: read
+                // this message before the login fails.
                 unsent = unsent.or(flushed.err().filter(pg_wire::Error::is_fatal));
-                // A flush also reads while it waits. If the flush has read bytes, process them before waiting for more: the server may send
-                // nothing more.
+                // A flush that waits also reads. If the flush has read bytes, do not wait for more bytes: process these bytes first,
+                // because they may be all that the server sends.
                 if conn.inbox().buffered() == seen
                     && let Err(error) = conn.fill().await
                 {
@@ -130,8 +131,9 @@ fn more_informative(unsent: Option<pg_wire::Error>, read: pg_wire::Error) -> pg_
 /// Runs the connection phase as a server, on a connection over which nothing has been sent yet, or nothing since TLS began.
 ///
 /// `lookup` receives the start-up message and decides how to authenticate the user. On success, AuthenticationOk has been sent; the caller
-/// sends the messages up to ReadyForQuery with [`welcome`](crate::accept::welcome). On failure, the client has received an error, as from
-/// PostgreSQL: drop the connection. This function has no time limit: the caller must limit the whole call.
+/// sends the messages up to ReadyForQuery with [`welcome`](crate::accept::welcome). If the client is rejected, this function sends the
+/// error that PostgreSQL sends in the same case, if PostgreSQL sends an error. Drop the connection after any failure. This function has no
+/// time limit: the caller must limit the whole call.
 ///
 /// # Errors
 /// [`ConnectErrorKind::Auth`] if the client is rejected, otherwise the connection's own error.
@@ -152,7 +154,7 @@ where
         let (inbox, outbox) = conn.buffers_mut();
         let step = accept.step(inbox, outbox);
         let seen = conn.inbox().buffered();
-        // Flush also after a failed step: then the outbox contains the error for the client.
+        // Flush before the error of a failed step is returned: the outbox may contain an ErrorResponse for the client.
         let flushed = conn.flush().await;
         match step? {
             // As in `drive`: process the bytes that the flush has read before reading more.
@@ -224,7 +226,7 @@ impl<'c, T> Phase<'c, T> {
 
 impl<T> Drop for Phase<'_, T> {
     fn drop(&mut self) {
-        // Unsent bytes must not be sent any more: they may contain a password.
+        // Discard unsent bytes, so that no later flush sends them: they may contain a password.
         let outbox = self.conn.outbox_mut();
         let _ = outbox.commit();
         outbox.sent(outbox.pending().len());

@@ -41,13 +41,13 @@ pub(super) async fn judge<T: Transport>(
     if restricted != writable_wanted {
         return Ok(Verdict::Wanted);
     }
-    // A lost Terminate has no effect: the server ends the session anyway when the socket is closed.
+    // An error of this flush is ignored: without a Terminate, the server ends the session when the socket is closed.
     let _ = conn.terminate().flush().await;
     Ok(Verdict::Other)
 }
 
-/// For `Primary` and `Standby`, whether the session is in recovery; otherwise, whether the session is read-only. `None` if the server has
-/// not reported the parameters that show this.
+/// Reads the kind of the session from the reported parameters. For `Primary` and `Standby`, returns true if the server is in hot standby.
+/// For every other kind, returns true if the session is read-only. Returns `None` if the server has not reported the necessary parameters.
 fn reported(parameters: &Parameters, wanted: TargetSessionAttrs) -> Option<bool> {
     let is_on = |name| parameters.get(name).map(|value| value == "on");
     let in_recovery = is_on("in_hot_standby");

@@ -14,7 +14,7 @@ use crate::oauth::OAuthFault;
 pub enum PeerError {
     /// The server sent a message that is not expected in this state.
     Unexpected {
-        /// The name in the manual of the message that arrived.
+        /// The message that arrived, by its name in the manual.
         message: &'static str,
         /// The name of the message that was expected.
         expected: &'static str,
@@ -70,7 +70,7 @@ pub enum PeerError {
 pub enum ClientError {
     /// The client sent a message that is not expected in this state.
     Unexpected {
-        /// The name in the manual of the message that arrived.
+        /// The message that arrived, by its name in the manual.
         message: &'static str,
         /// The name of the message that was expected.
         expected: &'static str,
@@ -118,7 +118,7 @@ pub enum ScramFault {
     Binding,
     /// The client uses another type of channel binding than `tls-server-end-point`.
     BindingType,
-    /// The client is bound to another channel: it has seen another certificate than the server's.
+    /// The client is bound to another channel: the client has received another certificate than this server's certificate.
     OtherChannel,
     /// The client believes that the server offers no channel binding, but the server does: a man in the middle may have removed the offer.
     Downgrade,

@@ -4,10 +4,10 @@ use pg_wire::backend::{Authentication, Backend};
 
 use crate::error::{AuthError, PeerError, Refusal, printable};
 
-/// Returns the error if these bytes cannot begin an answer to the start-up message, even if their header looks valid.
+/// Returns an error if these bytes are TLS or text instead of an answer to the start-up message.
 ///
-/// Text is detected by its first five characters. A message header with these five bytes would have a length of more than half a gigabyte,
-/// which is longer than any allowed message.
+/// Text could be mistaken for a message with a type byte and a length. But if the five bytes of a message header are all printable, the
+/// length is more than half a gigabyte, which is longer than any allowed message. So five printable bytes are the beginning of a text.
 pub(super) fn foreign(bytes: &[u8]) -> Option<AuthError> {
     let start = bytes.first_chunk::<5>()?;
     if matches!(start, [0x15 | 0x16, 3, 0..=4, ..]) {

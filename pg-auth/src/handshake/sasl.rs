@@ -70,7 +70,8 @@ impl Handshake<'_> {
             Channel::Unreadable(error) if mode == BindingMode::Require => return Err((*error).into()),
             _ if mode == BindingMode::Require => return Err(PolicyError::ChannelBinding.into()),
             _ if !offers(SCRAM_SHA_256) => return Err(PeerError::NoMechanism.into()),
-            // The flag `y`: if the server did offer SCRAM-SHA-256-PLUS, it learns from this flag that an attacker has removed the offer.
+            // The flag `y` means that no offer of SCRAM-SHA-256-PLUS has arrived. If the server has sent this offer, the server learns from
+            // the flag that an attacker has removed the offer.
             Channel::EndPoint(_) if wanted => (SCRAM_SHA_256, ChannelBinding::NotOffered),
             _ => (SCRAM_SHA_256, ChannelBinding::Unsupported),
         };

@@ -25,14 +25,15 @@ const MOST_PARAMETERS: usize = 256 * 1024;
 const COST_OF_KEEPING: usize = 64;
 
 impl Handshake<'_> {
-    /// Counts the bytes that the server makes the client keep. Checks that their sum is within the limit for this state.
+    /// Adds `bytes` to the memory that the server makes the client use. Returns an error if the sum is above the limit for this state.
     pub(super) fn keep(&mut self, bytes: usize, state: &State) -> Result<(), PeerError> {
         let most = if matches!(state, State::Settling) { MOST_KEPT_INSIDE } else { MOST_KEPT };
         self.kept += bytes + COST_OF_KEEPING;
         if self.kept > most { Err(PeerError::Flood) } else { Ok(()) }
     }
 
-    /// Keeps a parameter. A parameter that is reported again replaces its earlier value, and only the last value counts.
+    /// Keeps a parameter. A parameter that is reported again replaces its earlier value, and the earlier value no longer counts towards the
+    /// limit.
     pub(super) fn keep_parameter(&mut self, status: &ParameterStatus<'_>) -> Result<(), PeerError> {
         let parameters = &mut self.session.parameters;
         parameters.set(status.name, status.value);
@@ -51,7 +52,7 @@ impl Handshake<'_> {
         if version.major() < 3 || version == ProtocolVersion::new(3, 1) {
             return Err(PeerError::NoSuchVersion(version).into());
         }
-        // The requested version itself is a valid answer only together with a rejected option.
+        // The server may name the requested version itself only if the server also names an option that it does not know.
         let older = version < *max || version == *max && !unrecognized.is_empty();
         if version.major() != max.major() || !older {
             return Err(PeerError::Version(version).into());
@@ -86,7 +87,8 @@ impl Handshake<'_> {
         Ok(())
     }
 
-    /// Processes AuthenticationOk, and checks the configuration's demands on the server once more.
+    /// Processes AuthenticationOk. Repeats the check of `require_auth`, and checks the demands that `allow` cannot check: that SCRAM was
+    /// bound to the channel, and that the client's certificate was sent.
     pub(super) fn settle(&mut self, proven: Option<Proven>) -> Result<State, AuthError> {
         let bound = proven.is_some_and(|proven| proven.is_bound());
         if self.config.channel_binding == BindingMode::Require && !bound {

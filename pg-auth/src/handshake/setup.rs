@@ -76,7 +76,8 @@ impl<'c> Handshake<'c> {
         Self { loopback: true, ..self }
     }
 
-    /// Sets the document of an earlier attempt ([`AuthError::discovery`]), for the token source.
+    /// Sets the document that the server sent in an earlier attempt ([`AuthError::discovery`]). The machine passes the document to the
+    /// token source.
     pub fn discovery(self, document: Discovery) -> Self {
         Self { discovery: Some(document), ..self }
     }

@@ -47,8 +47,8 @@ impl fmt::Debug for OAuthLogin {
     }
 }
 
-/// The pending validation of a client's token. The caller runs the validation where waiting is allowed, because the validator may send
-/// a request to the issuer.
+/// The pending validation of a client's token. The caller runs the validation, and must not block other tasks meanwhile: the validator may
+/// send a request to the issuer and wait for the answer.
 pub struct TokenCheck {
     token: Token,
     validator: Validator,

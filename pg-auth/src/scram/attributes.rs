@@ -69,7 +69,8 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// Like `expect`, for a server's message: `e=` with an error reason is accepted instead, and returned as the server's refusal.
+    /// Like `expect`, for a server's message. The server may send `e=` with an error reason in place of the attribute; the result is then
+    /// an error with this reason.
     pub(super) fn expect_from_server(&mut self, name: u8) -> Result<Attribute<'a>, AuthError> {
         let offset = self.offset;
         match self.next()? {
@@ -81,7 +82,7 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// Skips the remaining attributes: unknown optional extensions "MUST be ignored".
+    /// Skips the remaining attributes. RFC 5802: unknown optional extensions "MUST be ignored".
     pub(super) fn skip_extensions(&mut self) -> Result<(), AuthError> {
         while self.next()?.is_some() {}
         Ok(())

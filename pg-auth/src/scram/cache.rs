@@ -43,7 +43,7 @@ struct Entries {
 }
 
 struct Entry {
-    /// Hash of the password from which the keys were derived.
+    /// Hash of the password. The keys were derived from the same password.
     password: Bytes,
     /// The time of insertion, if there is an age limit.
     since: Option<Instant>,
@@ -63,7 +63,7 @@ impl KeyCache {
     /// Creates an empty cache for up to `most` entries. Each user on each server needs one entry.
     pub fn new(most: NonZeroUsize) -> Self {
         let key = filled(|key| {
-            // The operating system seeds `RandomState`, even without the feature `getrandom`.
+            // `RandomState` gets its seed from the operating system. So the key is random even without the feature `getrandom`.
             for part in key.chunks_mut(8) {
                 part.copy_from_slice(&RandomState::new().build_hasher().finish().to_ne_bytes());
             }
@@ -73,7 +73,7 @@ impl KeyCache {
 
     /// Sets the maximum age of keys; `None` means no limit. Default: one hour.
     ///
-    /// With an age limit, every call reads the clock.
+    /// With an age limit, [`get`](Self::get) and [`insert`](Self::insert) read the clock.
     pub fn max_age(self, age: Option<Duration>) -> Self {
         self.lock().max_age = age;
         self

@@ -21,8 +21,8 @@ use crate::secret::Password;
 pub enum ChannelBinding {
     /// `n`: the client has no channel to bind to, for example no TLS, or is configured without channel binding.
     Unsupported,
-    /// `y`: the client supports channel binding, but the server did not offer `SCRAM-SHA-256-PLUS`. A server that did offer this
-    /// mechanism learns that an attacker has removed it from the offer.
+    /// `y`: the client supports channel binding, but received no offer of `SCRAM-SHA-256-PLUS`. If the server has sent this offer, the
+    /// server learns from `y` that an attacker has removed the offer.
     NotOffered,
     /// `p=tls-server-end-point`, for `SCRAM-SHA-256-PLUS`: the hash of the server's certificate.
     TlsServerEndPoint(Vec<u8>),
@@ -103,7 +103,8 @@ impl ClientFirst {
         [self.header, &self.bare].concat().into_bytes()
     }
 
-    /// Processes the server-first-message, `r=<both nonces>,s=<base64 salt>,i=<iterations>`; extensions after this are ignored.
+    /// Processes the server-first-message, `r=<both nonces>,s=<base64 salt>,i=<iterations>`. Extensions after the iteration count are
+    /// ignored.
     ///
     /// # Errors
     /// - [`AuthError::Peer`]: the message is malformed, has a mandatory extension, or its nonce does not extend the client's nonce.
@@ -158,7 +159,7 @@ pub(super) fn iteration_count(digits: &[u8]) -> Option<NonZeroU32> {
     str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// The client's second state: the server has sent salt and iteration count; the keys are needed next.
+/// The client's second state: the server has sent the salt and the iteration count, and the client needs the keys to make its proof.
 ///
 /// Derive the keys with [`derivation`](Self::derivation) and call [`finish`](Self::finish), or pass known keys to
 /// [`finish_with_keys`](Self::finish_with_keys).

@@ -129,8 +129,8 @@ key! {
 
 key! {
     /// The key with which a client proves its identity: `HMAC(SaltedPassword, "Client Key")`, 32 bytes. This key is enough to log in as the
-    /// user at every server that stores the same salt and iteration count. A server learns this key from a valid proof; with this key, a
-    /// pooler logs in to the upstream server.
+    /// user at every server that stores the same salt and iteration count. A server can compute this key from a valid proof. So a pooler
+    /// gets the key from its client, and uses the key to log in to the upstream server.
     ClientKey
 }
 

@@ -21,7 +21,7 @@ pub enum OfferedBinding {
     NotOffered,
     /// `SCRAM-SHA-256-PLUS` was offered, and the client chose `SCRAM-SHA-256`.
     Declined,
-    /// The client chose `SCRAM-SHA-256-PLUS`: the `tls-server-end-point` hash of the server's own certificate.
+    /// The client chose `SCRAM-SHA-256-PLUS`. Contains the `tls-server-end-point` hash of the server's own certificate.
     TlsServerEndPoint(Vec<u8>),
 }
 
@@ -138,7 +138,7 @@ pub struct ServerChallenge {
     nonce: Vec<u8>,
     /// The expected value of `c=`: base64 of the header in client-first-message and the binding data.
     input: String,
-    /// The AuthMessage so far: only client-final-message-without-proof is still missing.
+    /// The beginning of the AuthMessage. Only its last part, the client-final-message-without-proof, is missing.
     auth_message: Vec<u8>,
 }
 

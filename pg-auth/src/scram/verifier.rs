@@ -46,8 +46,8 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Makes the verifier of a password. The salt should be 16 random bytes. Hashes `iterations` times before it returns; to hash
-    /// elsewhere, run a [`Derivation`] and call [`from_salted`](Self::from_salted).
+    /// Makes the verifier of a password. The salt should be 16 random bytes. This call takes as long as `iterations` hashes. To do this
+    /// work on another thread, run a [`Derivation`] there and call [`from_salted`](Self::from_salted).
     pub fn new(password: &Password, salt: Vec<u8>, iterations: NonZeroU32) -> Self {
         let salted = Derivation::new(password, salt.clone(), iterations).run();
         Self::from_salted(&salted, salt, iterations)
@@ -71,10 +71,10 @@ impl Verifier {
 
     /// Makes a verifier that no password matches, for a user who does not exist or has no SCRAM password.
     ///
-    /// An attacker must not learn whether a user exists: the exchange must run to its end as for any other user, with the same salt at each
-    /// attempt. So the salt is computed from the user's name and a secret of the server. The secret should be random, and be kept as long
-    /// as the stored passwords. The salt's length (at most 32 bytes) and `iterations` should be equal to the values of real users, usually
-    /// [`DEFAULT_SALT_LENGTH`] and [`DEFAULT_ITERATIONS`](super::DEFAULT_ITERATIONS).
+    /// An attacker must not learn whether a user exists. So the exchange for an unknown user has the same messages as an exchange for any
+    /// other user, and the same salt at each attempt: the salt is computed from the user's name and `secret`. The secret should be random,
+    /// and be kept as long as the stored passwords. The salt's length (at most 32 bytes) and `iterations` should be equal to the values of
+    /// real users, usually [`DEFAULT_SALT_LENGTH`] and [`DEFAULT_ITERATIONS`](super::DEFAULT_ITERATIONS).
     pub fn mock(secret: &[u8], user: &[u8], salt_length: usize, iterations: NonZeroU32) -> Self {
         let derive = |what: &[u8]| {
             let mut derived = [0; 32];
@@ -96,8 +96,8 @@ impl Verifier {
         self.iterations
     }
 
-    /// Makes the job that derives the keys of a password, which a client has sent in clear text. The job uses this verifier's salt and
-    /// iteration count; pass its result to [`matches`](Self::matches).
+    /// Makes the job that derives keys from `password`, which a client has sent in clear text. The job uses this verifier's salt and
+    /// iteration count. Pass the result of the job to [`matches`](Self::matches).
     pub fn derivation(&self, password: &Password) -> Derivation {
         Derivation::new(password, self.salt.clone(), self.iterations)
     }

@@ -48,7 +48,8 @@ impl Offload for NoThread {
     }
 }
 
-/// Connects with at most `polls` polls. Returns the outcome, and the number of keys that were derived.
+/// Connects with at most `polls` polls. Returns the outcome (`None` if the login has not ended by then), and the number of keys that were
+/// derived.
 fn connected(
     conn: &mut Connection<Wire>,
     config: &Config,
@@ -59,7 +60,7 @@ fn connected(
     (outcome, jobs.0.get())
 }
 
-/// Returns the behaviours of a stream with which a login must still succeed.
+/// Returns different behaviours of a stream: slow streams, streams with small pieces, and so on. With each of them a login must succeed.
 fn behaviours() -> Vec<Conditions> {
     let mut behaviours = Vec::new();
     for piece in [1, 7, usize::MAX] {
@@ -177,8 +178,8 @@ fn the_servers_last_message_is_received_even_if_writing_fails() {
     }
 }
 
-/// A server that is too busy sends an error and closes, without reading. The client has to read this error before it can write, and must
-/// not lose the error when the write fails.
+/// A server that is too busy sends an error and closes, without reading. The client's write waits because the server does not read. So the
+/// client must read the error while its write waits, and must return the error even if the write fails afterwards.
 #[test]
 fn the_servers_last_message_is_received_while_a_write_waits() {
     let config = with_password();

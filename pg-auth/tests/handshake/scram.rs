@@ -9,7 +9,7 @@ use pg_wire::codec::Secret;
 
 use crate::support::*;
 
-/// The messages of the example in RFC 7677, but without the user's name. They were computed by Python's `hashlib` and `hmac`.
+/// The messages of the example in RFC 7677, but without the user's name; computed by Python's `hashlib` and `hmac`.
 const CLIENT_FIRST: &str = "n,,n=,r=rOprNGfwEbeRWgbNEkqO";
 const SERVER_FIRST: &str =
     "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
@@ -152,13 +152,15 @@ fn the_error_of_a_server_inside_the_exchange_is_reported() {
 fn a_server_with_another_password_is_rejected() {
     let config = with_password();
     let other = Verifier::new(&"penciL".into(), b"sixteen bytes...".to_vec(), std::num::NonZeroU32::MIN);
-    // This server does not have the password. It cannot check the client's proof, and ignores the proof.
+    // This server has another password than the client. The server cannot check the client's proof, so it ignores the proof and sends a
+    // signature.
     let mut talk = begun(&config).server(&goes_on("r=rOprNGfwEbeRWgbNEkqO%,s=c2l4dGVlbiBieXRlcy4uLg==,i=1"));
     assert!(!talk.sent().is_empty());
     let server = pg_auth::scram::ServerFirst::new(other, nonce("%"), OfferedBinding::NotOffered);
     let challenge = server.client_first(CLIENT_FIRST.as_bytes()).expect("the message is well-formed");
     assert_eq!(challenge.message(), b"r=rOprNGfwEbeRWgbNEkqO%,s=c2l4dGVlbiBieXRlcy4uLg==,i=1");
-    // The signature that this server would send to a client with the same password as the server.
+    // The test gets this signature by a second login: a client with the server's own password logs in, and the server's answer contains the
+    // signature.
     let client =
         pg_auth::scram::ClientFirst::new(nonce(CLIENT_NONCE), pg_auth::scram::ChannelBinding::Unsupported);
     let challenged =

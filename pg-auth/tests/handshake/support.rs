@@ -90,7 +90,7 @@ impl<'c> Machine<'c> {
         }
     }
 
-    /// Takes steps until the state machine waits for bytes or has ended. A few steps must be enough.
+    /// Takes steps until the state machine waits for bytes or has ended. Fails if more than four steps are necessary.
     fn turn(&mut self) {
         for _ in 0..4 {
             match self.handshake.step(&mut self.inbox, &mut self.outbox) {
@@ -121,8 +121,8 @@ impl<'c> Machine<'c> {
 }
 
 /// A conversation, written as a chain of calls: `client(…)` checks the exact bytes that the client has sent, `server(…)` sends a message to
-/// the client. Two state machines run the conversation: the first receives whole messages, the second single bytes. They must behave in the
-/// same way, and must not print a secret.
+/// the client. Two state machines run the conversation: the first receives whole messages, the second single bytes. Both machines must
+/// behave in the same way, and must not print a secret.
 pub(crate) struct Talk<'c> {
     whole: Machine<'c>,
     bytewise: Machine<'c>,
@@ -259,7 +259,7 @@ impl<'c> Talk<'c> {
         session
     }
 
-    /// Checks that the conversation ends with this error, and that the client has sent nothing after the message that caused it.
+    /// Checks that the conversation ends with this error, and that the client has sent nothing after the message that caused the error.
     #[track_caller]
     pub(crate) fn refused(mut self, expected: impl Into<AuthError>) {
         assert_eq!(self.sent().escape_ascii().to_string(), "");

@@ -22,12 +22,12 @@ pub(crate) enum Method {
     Cleartext(Vec<u8>),
     Md5(md5::Verifier),
     Scram(Verifier, Nonce),
-    /// No authentication: the server answers any bytes with the next of these messages. If the messages are a client's messages, `Server`
-    /// plays a client.
+    /// A list of messages instead of an authentication. The server answers every piece of received bytes with the next message of the list,
+    /// without a check of the bytes. With a list of a client's messages, `Server` takes the role of a client.
     Canned(VecDeque<Vec<u8>>),
 }
 
-/// A minimal correct server. It sends only the messages that the manual requires.
+/// A minimal correct server, which sends only the messages that the manual requires.
 #[derive(Debug)]
 pub(crate) struct Server {
     method: Method,
@@ -239,7 +239,8 @@ impl Sink for Wire {
     }
 }
 
-/// Polls a future at most `most` times. `None` if the future is not ready by then, or if nothing has woken it.
+/// Polls a future at most `most` times. Returns `None` if the future is not ready after these polls, or if it is pending and nothing has
+/// woken it.
 pub(crate) fn polled<F: Future>(future: F, most: usize) -> Option<F::Output> {
     struct Woken(AtomicBool);
     impl Wake for Woken {

@@ -142,7 +142,7 @@ impl Tally {
         println!("seed {seed}, {strings} strings: {:#?}", self.counts);
         self.assert_equal(&format!("seed {seed}"));
         let Self { counts, .. } = self;
-        // Enough strings must be accepted and enough refused: with only invalid strings the test would find nothing.
+        // Many strings must be accepted, and many refused: with only invalid strings the test would compare no values.
         assert!(counts["accepted by both"] > strings / 5, "{counts:#?}");
         assert!(counts["refused by both"] > strings / 5, "{counts:#?}");
     }
@@ -154,7 +154,8 @@ impl Tally {
     }
 }
 
-/// Parses a string and checks whether a connection could be tried. Like libpq, adds the operating system's user if the string has no user.
+/// Parses a string and checks whether a connection could be tried. If the string has no user, adds a user for the check, because libpq
+/// takes the name of the operating system's user.
 fn ours(string: &str) -> Result<Config, ConfigError> {
     let config: Config = string.parse()?;
     let named = if config.user.is_empty() { config.clone().user("somebody") } else { config.clone() };

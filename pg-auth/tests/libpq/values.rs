@@ -145,7 +145,8 @@ fn pairs(config: &Config, theirs: &Answer) -> Vec<(&'static str, String, String)
         ("password", secret(&config.password), plain("password")),
         ("dbname", some(&config.database), plain("dbname")),
         ("host", hosts(config), their_hosts(theirs)),
-        // Without the parameter or with an empty value, libpq has no limit, but this library has a default of 60 seconds.
+        // `limit` contains 60 seconds if libpq has no value for the parameter: libpq then has no limit, but this library has a default of
+        // 60 seconds.
         ("connect_timeout", seconds(config.connect_timeout), limit),
         ("replication", startup(config, "replication"), plain("replication")),
         ("options", startup(config, "options"), plain("options")),

@@ -88,7 +88,8 @@ fn sslcertmode_require_demands_that_a_certificate_was_sent() {
         (SslCertMode::Require, Some(NotRequested), Some(PolicyError::ClientCertificate(NotRequested))),
         (SslCertMode::Require, Some(NotSent), Some(PolicyError::ClientCertificate(NotSent))),
         (SslCertMode::Require, Some(Sent), None),
-        // `None`: the TLS layer reports nothing, so the TLS layer itself must check that a certificate is sent.
+        // A report of `None` means that the TLS layer does not know whether a certificate was sent. Then the TLS layer itself must check
+        // this, and the login succeeds here.
         (SslCertMode::Require, None, None),
         (SslCertMode::Allow, Some(NotRequested), None),
         (SslCertMode::Disable, Some(NotSent), None),

@@ -145,7 +145,8 @@ fn policy_is_checked_before_a_token_is_sent() {
     }
 }
 
-/// If a server offers both mechanisms and the client has a password, the client chooses SCRAM, because SCRAM also authenticates the server.
+/// If a server offers both mechanisms and the client has a password, the client chooses SCRAM. In SCRAM, unlike in OAUTHBEARER, the server
+/// also proves its identity.
 #[test]
 fn scram_is_preferred_if_there_is_a_password() {
     let both = message(b'R', b"\0\0\0\x0aOAUTHBEARER\0SCRAM-SHA-256\0\0");

@@ -32,7 +32,8 @@ pub(crate) fn found(needles: &[Needle], window: &mut [u8]) -> Vec<String> {
                 let place = offset(needle, &window[..count]).map(|offset| at + offset as u64);
                 found.extend(place.map(|place| format!("{name} in {rest} at {place:x}")));
             }
-            // Windows overlap by 128 bytes, more than the length of a needle.
+            // Windows overlap by 128 bytes, which is more than the length of a needle. So a needle at the end of a window is whole in the
+            // next window.
             at += if count < length || at + count as u64 == end { count as u64 } else { count as u64 - 128 };
             if count == 0 {
                 break;
@@ -47,7 +48,8 @@ fn offset(masked: &[u8], haystack: &[u8]) -> Option<usize> {
     let first = masked[0] ^ MASK;
     let mut rest = haystack;
     loop {
-        // `skip_until` is a function of the standard library, so it is optimised even in a debug build.
+        // `skip_until` searches fast even in a debug build, because the functions of the standard library are always compiled with
+        // optimisation.
         match rest.skip_until(first) {
             Ok(skipped) if skipped > 0 => {}
             _ => return None,

@@ -11,7 +11,7 @@ use pg_auth::{Config, Host};
 
 use crate::native_tls::identity;
 
-/// Settings of one handshake. They are owned, because another thread prepares the connector.
+/// Settings of one handshake. The settings are owned and not borrowed, because another thread prepares the connector.
 #[derive(Debug)]
 pub(super) struct Wanted {
     settings: TlsSettings,
@@ -52,7 +52,7 @@ impl Wanted {
         Ok(Self { settings, verification, name })
     }
 
-    /// Whether the server's certificate must be issued for the name.
+    /// Whether the server's certificate must be issued for `name`.
     pub(super) fn checks_name(&self) -> bool {
         matches!(self.verification, Verification::Full(_))
     }
@@ -67,7 +67,8 @@ impl Wanted {
         let settings = &self.settings;
         let mut builder = TlsConnector::builder();
         match &self.verification {
-            // Without these checks, the handshake still proves that the server has the key of its certificate.
+            // This disables the checks of the certificate and of the host name. The handshake nevertheless proves that the server has the
+            // private key of its certificate.
             Verification::None => {
                 builder.danger_accept_invalid_certs(true).danger_accept_invalid_hostnames(true);
             }
@@ -95,8 +96,8 @@ fn unsupported(setting: &str, reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, message)
 }
 
-/// Rejects settings that the library does not support. Rejects revocation lists only if the certificate is verified, because without
-/// verification they have no effect.
+/// Rejects settings that the library does not support. A revocation list is used only when the certificate is verified. So revocation lists
+/// are rejected only if `verified` is true.
 fn check(settings: &TlsSettings, verified: bool) -> io::Result<()> {
     const NO_LISTS: &str = "it cannot check revocation lists";
     if settings.crl.is_some() && verified {
@@ -127,7 +128,8 @@ fn name(host: &Host, checked: bool) -> io::Result<String> {
             let message = "the connection has no host name, so the name in the certificate cannot be checked";
             Err(io::Error::new(io::ErrorKind::InvalidInput, message))
         }
-        // The name is not checked. An address is never sent as SNI, so the server does not see this placeholder.
+        // There is no name and no address, and no name is checked, but `native-tls` needs a name. The server does not see this placeholder,
+        // because an address is never sent as SNI.
         ("", None) => Ok(String::from("0.0.0.0")),
         (name, _) => Ok(name.to_owned()),
     }

@@ -31,11 +31,12 @@ pub(super) fn explained(error: native_tls::Error, name: Option<&str>) -> io::Err
 }
 
 /// Returns a sentence with the cause of a failed handshake. `text` is the error message of `native-tls`, and `name` is the name that the
-/// peer's certificate must have. Phrases in the message tell the cause, because `native-tls` reports the cause in no other way. The phrases
-/// are those of OpenSSL. A message without any of these phrases is returned unchanged.
+/// peer's certificate must have. This function finds the cause by phrases of OpenSSL in the message, because `native-tls` reports the cause
+/// in no other way. A message without any of these phrases is returned unchanged.
 fn sentence(text: &str, name: Option<&str>) -> String {
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
-    // Alerts are checked first, because the library adds the result of the certificate check to every error, even to an alert of the peer.
+    // Look for an alert of the peer first: `native-tls` adds the result of the certificate check to every error, so the phrases below also
+    // occur in an error that an alert caused.
     if let Some(alert) = alert(text) {
         let hint = match alert {
             "unknown ca" => ": the peer does not trust this side's certificate",
@@ -68,7 +69,7 @@ fn sentence(text: &str, name: Option<&str>) -> String {
         Some(name) if has(&["ostname mismatch", "address mismatch"]) => {
             format!("the certificate is for another name than \"{name}\"")
         }
-        // Text of another platform's library, which may be about the name.
+        // The text is from the TLS library of another platform. The word "name" suggests that the certificate is for another name.
         Some(name) if has(&["name"]) => format!("{text}; the certificate has to be for \"{name}\""),
         _ => text.to_owned(),
     }

@@ -20,8 +20,8 @@ const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1
 /// Object identifier `id-ecPublicKey`, from RFC 5480.
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
-/// Reads a certificate chain and its private key. The first certificate of the chain belongs to the private key. This function also returns
-/// that certificate in DER. `what` names the certificate in error texts.
+/// Reads a certificate chain and its private key. The first certificate of the chain must belong to the private key; this function also
+/// returns that certificate in DER. `what` names the certificate in error texts.
 pub(super) fn read(
     what: &str,
     chain_file: &Path,

@@ -36,8 +36,8 @@ pub use stream::TlsStream;
 
 /// Performs TLS handshakes as a client, with the library of the platform and the TLS settings of the connection's configuration.
 ///
-/// Each connection reads the certificate files and the system's trusted certificates again, so a changed file takes effect. The files are
-/// read on a separate thread, so no task of the executor waits for the disk.
+/// Each connection reads the certificate files and the system's trusted certificates, so a change of a file takes effect at the next
+/// connection. The files are read on a separate thread, so no task of the executor waits for the disk.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NativeTls;
 

@@ -12,11 +12,11 @@ use crate::IntoHalves;
 /// Maximum number of bytes in a TLS record.
 const RECORD: usize = 16 * 1024;
 
-/// A TLS stream over `S`, for a client or a server.
+/// A TLS stream over `S`. Both a client and a server can use the stream.
 ///
-/// Bytes to be sent are first copied into a buffer of at most one TLS record (16 KiB). If a TLS library could not send a record, it must be
-/// called again with the same bytes. This stream passes the same bytes again from its buffer. So accepted bytes are sent even if the future
-/// that wrote them is dropped.
+/// Bytes to be sent are first copied into a buffer of at most one TLS record (16 KiB). A TLS library that could not send a record must be
+/// called again with the same bytes. The buffer supplies the same bytes even if the future that wrote them has been dropped. So all bytes
+/// that this stream has accepted are sent.
 #[derive(Debug)]
 pub struct TlsStream<S> {
     tls: async_native_tls::TlsStream<S>,
@@ -52,8 +52,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Begins to send the held bytes, and returns their number. Returns `Ready` even if the TLS library is pending, because the bytes are
-    /// already copied.
+    /// Begins to send the held bytes, and returns their number. Returns `Ready` even if the TLS library is pending: the bytes are in the
+    /// buffer of this stream, so the caller need not offer the bytes again.
     fn start(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let taken = self.held.len();
         match self.poll_pass_on(cx) {

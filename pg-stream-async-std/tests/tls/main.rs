@@ -344,7 +344,8 @@ fn an_unsupported_setting_is_an_error_that_names_the_setting() {
             assert!(error.contains(&format!("{setting} is not supported with native-tls")), "{error}");
         }
         assert!(!made.file("log").exists());
-        // The certificate is not verified, so the revocation list is not needed and not read, as in libpq.
+        // Without verification of the certificate, the revocation list has no effect, so the setting is no error. libpq also ignores the
+        // list in this case.
         let mut unverified = server.config().sslmode(SslMode::Require);
         unverified.tls.crl = Some(made.file("crl"));
         session(&unverified).await;

@@ -68,8 +68,8 @@ fn halves_send_and_receive_in_two_tasks() {
 fn accepted_bytes_arrive_once_even_if_the_future_is_dropped() {
     run(async {
         let [mut client, mut server] = pair().await;
-        // The writes fill the sockets, because the server does not read. The writes have many lengths. Each write repeats one byte, and the
-        // next write repeats another byte. The loop ends when a write is pending.
+        // The server does not read, so the writes fill the buffers of the sockets. The loop ends when a write is pending. The writes have
+        // different lengths. All bytes of a write are equal, and differ from the bytes of the next write.
         let mut taken: Vec<u8> = Vec::new();
         let mut next = 0_u8;
         poll_fn(|cx| {
@@ -78,7 +78,7 @@ fn accepted_bytes_arrive_once_even_if_the_future_is_dropped() {
                 let bytes = vec![next; 1 + usize::from(next) * 321];
                 match Pin::new(&mut client).poll_write(cx, &bytes) {
                     Poll::Ready(count) => taken.extend(&bytes[..count.expect("taken")]),
-                    // The stream did not accept the bytes of this write. The future is dropped, so the bytes are never offered again.
+                    // The stream did not accept the bytes of this write. The future of the write is dropped, so these bytes are not sent.
                     Poll::Pending => return Poll::Ready(()),
                 }
             }
@@ -106,11 +106,11 @@ fn the_peer_of_a_closed_stream_reads_its_end() {
         let mut received = Vec::new();
         server.read_to_end(&mut received).await.expect("an end");
         assert_eq!(received, b"bye");
-        // The client's close of the TLS stream also closes the client's socket for writing. So the server reads the end of the stream from
-        // its socket.
+        // When the client closes the TLS stream, the client's socket is also closed for writing. So the server reads the end of the stream
+        // from its socket.
         let mut socket = server.get_ref().get_ref().clone();
         assert_eq!(socket.read(&mut [0; 1]).await.expect("an end"), 0);
-        // Bytes from the server to the client can still be sent.
+        // The other direction is open: the server can send bytes to the client.
         server.write_all(b"too").await.expect("sent");
         server.close().await.expect("closed");
         let mut received = Vec::new();

@@ -39,8 +39,8 @@ pub struct RustlsAcceptor {
 impl RustlsAcceptor {
     /// Creates an acceptor with a certificate chain and its private key. The server's own certificate is the first in the chain.
     ///
-    /// With `client_roots`, the server requests a certificate from the client. A client without a certificate is still accepted. If no
-    /// authority in `client_roots` has signed the client's certificate, the handshake fails.
+    /// With `client_roots`, the server requests a certificate from the client. The handshake succeeds without a certificate. If the client
+    /// sends a certificate that no authority in `client_roots` has signed, the handshake fails.
     ///
     /// # Errors
     /// The chain is empty, or the key does not belong to the first certificate.

@@ -55,7 +55,7 @@ pub(super) fn server_name(host: &Host, verification: &Verification) -> io::Resul
             let message = format!("\"{name}\" is no host name that a certificate can be checked against");
             Err(io::Error::new(io::ErrorKind::InvalidInput, message))
         }
-        // These values of `sslmode` do not check the name. An IP address is never sent as SNI.
+        // The name is not checked in this `sslmode`. rustls needs a name nevertheless: use an IP address, which is never sent as SNI.
         _ => Ok(ServerName::from(address.unwrap_or(IpAddr::from([0, 0, 0, 0])))),
     }
 }
@@ -186,8 +186,8 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Copies a configuration for one connection. The second result records whether the server requests a certificate. Session resumption
-    /// is disabled, because a server requests no certificate when it resumes a session.
+    /// Copies a configuration for one connection. The second result is the `Asked` of this connection. Session resumption is disabled,
+    /// because a server requests no certificate when it resumes a session.
     pub(super) fn watch(config: &ClientConfig) -> (Arc<ClientConfig>, Arc<Self>) {
         let asked = Arc::new(Self { inner: config.client_auth_cert_resolver.clone(), asked: false.into() });
         let mut config = config.clone();

@@ -35,9 +35,9 @@ const KEPT: usize = 16;
 
 /// Performs TLS handshakes as a client, with rustls.
 ///
-/// The certificate files of a [`Config`](crate::Config) are read for the first connection that needs them, and cached. They are read on a
-/// separate thread, so no task of the executor waits for the disk. Clones share the cache and the TLS sessions that can be resumed. After a
-/// change of a file, create a new `Rustls`.
+/// The certificate files of a [`Config`](crate::Config) are read once, for the first connection that needs the files, and cached. A
+/// separate thread reads the files, so no task of the executor waits for the disk. After a change of a file, create a new `Rustls`. Clones
+/// share the cache and the TLS sessions that can be resumed.
 ///
 /// `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `sslpassword`, `sslcertmode`, `sslcrl`, `sslcrldir`, `sslsni`,
 /// `ssl_min_protocol_version`, `ssl_max_protocol_version` and `sslkeylogfile` have the same meaning as in libpq, with three differences.
@@ -83,16 +83,16 @@ impl Rustls {
         Self { source: Source::Settings(Arc::default()), provider }
     }
 
-    /// Creates a `Rustls` with the caller's own configuration, which is used for every host. `sslmode` still decides whether TLS is used.
-    /// Certificates, versions and all other TLS settings come from `config`. Its `alpn_protocols` should contain
-    /// [`ALPN`](pg_auth::tls::ALPN), because direct TLS needs it.
+    /// Creates a `Rustls` with the caller's own configuration, which is used for every host. `config` replaces certificates, versions and
+    /// all other TLS settings, except `sslmode` and `sslnegotiation`: these two settings of the connection decide whether and how TLS
+    /// begins. The `alpn_protocols` of `config` should contain [`ALPN`](pg_auth::tls::ALPN), because direct TLS needs ALPN.
     pub fn with_config(config: Arc<ClientConfig>) -> Self {
         let provider = config.crypto_provider().clone();
         Self { source: Source::Given(config), provider }
     }
 
-    /// Returns the configuration for a handshake, for callers that drive rustls themselves. The first call with the same settings reads
-    /// files. So do not call this method on a thread of an executor.
+    /// Returns the configuration for a handshake, for callers that drive rustls themselves. Do not call this method on a thread of an
+    /// executor: the first call with new settings reads files and blocks the thread.
     ///
     /// # Errors
     /// A file cannot be read or used, or a setting is not supported.

@@ -11,8 +11,8 @@ use crate::psql;
 /// Number of threads that log in at the same time. Each thread spends half of its time waiting for psql.
 const THREADS: usize = 4;
 
-/// Logs in by psql and by `ours` for each cell, and fails on a difference that is not a listed exception. Several threads share the cells.
-/// Each thread has its own runtime.
+/// Logs in by psql and by `ours` for each cell, and fails on a difference that is not a listed exception. Several threads take cells from
+/// one list. Each thread has its own runtime.
 pub(crate) fn with_psql<R>(
     cells: Vec<Cell>,
     exceptions: Vec<&'static Exception>,

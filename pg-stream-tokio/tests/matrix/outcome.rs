@@ -46,8 +46,8 @@ impl Outcome {
                 // This line is no error: the server has named the issuer of tokens, and libpq connects again.
                 Some(attempt) if attempt.ends_with("retrying connection with new bearer token") => {}
                 Some(attempt) => attempts.push(attempt.split_once(" failed: ").map_or(attempt, |it| it.1)),
-                // If no attempt precedes the line, the line is an error from before connecting. Otherwise the line continues the error of
-                // the last attempt.
+                // If no attempt precedes the line, the line is an error that psql found before it connected. Otherwise the line continues
+                // the error of the last attempt.
                 None if attempts.is_empty() => attempts.push(line),
                 None => {}
             }

@@ -51,7 +51,8 @@ fn logins() -> Vec<String> {
     for (role, right, wrong, databases) in roles() {
         for database in databases {
             let mut proofs = vec![right.clone()];
-            // Wrong proofs and missing proofs are tested in only one pool mode, because the pool mode makes no difference to them.
+            // Wrong proofs and missing proofs are tested in one pool mode only, because PgBouncer rejects the client before the pool mode
+            // has an effect.
             if *database != "transaction" && !right.is_empty() {
                 proofs.extend(wrong.iter().cloned().chain([String::new()]));
             }
@@ -109,7 +110,8 @@ async fn by_ours(settings: &str) -> Outcome {
     }
 }
 
-/// Checks that PgBouncer's own errors lack the field V (the untranslated severity), but still have a severity.
+/// Checks that PgBouncer's own errors lack the field V (the untranslated severity), and that `severity` nevertheless returns a value: the
+/// field S.
 fn has_no_field_v(error: &ConnectError) {
     for error in error.earlier().iter().chain([error]).filter_map(ConnectError::server_error) {
         assert_eq!(error.fields().get(b'V'), None, "{error}");
@@ -117,8 +119,8 @@ fn has_no_field_v(error: &ConnectError) {
     }
 }
 
-/// Pairs of outcomes, the first of psql and the second of this crate. They occur when this crate refuses to send a clear-text password over
-/// TCP without TLS. See the same exception in [`crate::exceptions`].
+/// Pairs of outcomes, the first of psql and the second of this crate. These pairs differ because this crate refuses to send a clear-text
+/// password over TCP without TLS. See the same exception in [`crate::exceptions`].
 const CLEARTEXT: [(&str, &str); 4] = [
     ("logged in", "logged in by TLS"),
     ("server, then server", "client (clear-text password), then server"),

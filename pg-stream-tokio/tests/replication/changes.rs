@@ -198,7 +198,7 @@ async fn each(session: &mut Conn, statements: &[&str]) {
     }
 }
 
-/// Flushes the WAL, so that the server also decodes the changes that other sessions have not committed yet.
+/// Flushes the WAL. The server decodes only flushed WAL, so without this call the changes of uncommitted transactions would not arrive.
 async fn flush_log(session: &mut Conn) {
     each(
         session,
@@ -382,7 +382,8 @@ async fn large_transactions(server: &Server, session: &mut Conn, changes: &mut C
     let streaming = changes.mode.streaming != StreamingOption::Off;
     let mut other = crate::conversation::session(server).await;
     for (inside, last) in [
-        // With `true`, blocks of a subtransaction follow the first block of the transaction, and the subtransaction is rolled back.
+        // `true`: the transaction also has a subtransaction, which is rolled back. With streaming, its changes are sent before the
+        // rollback.
         (true, "commit"),
         (false, "rollback"),
     ] {
@@ -392,7 +393,8 @@ async fn large_transactions(server: &Server, session: &mut Conn, changes: &mut C
             changes.until(|change| matches!(change, Change::StreamStop(_))).await;
         }
         if inside {
-            // The inserts are the last statements, because only their many bytes make the server send a block.
+            // The inserts must be the last of these statements: their many bytes make the server send a block, which also contains the
+            // changes before them.
             each(session, &["savepoint s", "select pg_logical_emit_message(true, 'inside', 'x')"]).await;
             each(session, &["update by_row set b = 'y' where a = 7", "delete from by_row where a = 8"]).await;
             each(session, &[ROWS]).await;

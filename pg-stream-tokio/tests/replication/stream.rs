@@ -103,7 +103,8 @@ fn a_stream_resumes_at_the_position_that_was_declared_and_confirms_no_other() {
         assert_eq!(ids, [4, 5]);
         assert!(created < first && first < second);
 
-        // Many status updates are sent during this time, and none of them confirms a position.
+        // The client sends many status updates during this time. No status update confirms a position, because `set_flushed` was not
+        // called.
         stream.keep_alive_while(tokio::time::sleep(Duration::from_millis(500))).await;
         assert_eq!(confirmed(&mut session, name).await, created);
 
@@ -114,7 +115,7 @@ fn a_stream_resumes_at_the_position_that_was_declared_and_confirms_no_other() {
             stream.set_flushed(Lsn(second.0 + 0x100_0000)).expect_err("the position was not received");
         assert!(error.received >= second);
 
-        // Ending the stream reports a position that has not been reported yet.
+        // `finish` reports the position set by `set_flushed`, which no status update has reported.
         stream.set_flushed(second).expect("the position was received");
         let mut conn = stream.finish().await.expect("a clean end").connection;
         assert_eq!(confirmed(&mut session, name).await, second);
@@ -310,7 +311,7 @@ fn the_wal_is_streamed_without_a_gap() {
         let mut session = session(server).await;
         query(&mut session, "select pg_switch_wal()").await.expect("WAL");
         let mut bytes = 0;
-        // Receive at least the segment that the switch has ended.
+        // `pg_switch_wal` has ended the current segment of the WAL. Receive the WAL up to the end of this segment.
         while stream.status().received() == start || stream.status().received().0 % 0x100_0000 != 0 {
             let wal = stream.next().await.expect("received").expect("the stream goes on");
             bytes += wal.data.0.len();

@@ -217,7 +217,7 @@ impl Checked {
         Ok(Some(Some(reply)))
     }
 
-    /// Checks that the model assigns a reply to the right request. Each reply contains the number of its request.
+    /// Checks that the model assigns a reply to the right request. Rows and errors contain the number in the SQL text that caused them.
     fn compare(&mut self, frame: Frame<'_>, reply: Reply) -> Checking {
         let body = String::from_utf8_lossy(frame.body).into_owned();
         if frame.code == MessageCode::ERROR_RESPONSE {
@@ -234,7 +234,8 @@ impl Checked {
         let Some(number) = number_in(&body) else { return Ok(()) };
         let fits = match reply.request {
             Request::Query | Request::Parse => number == reply.number,
-            // The row or error contains the number of the Parse that created the statement, which is lower than the request's number.
+            // The other requests have no SQL text. Their rows and errors contain the number of the Parse that created the statement, which
+            // is lower than the number of the request.
             _ => number < reply.number && !matches!(self.sent.get(&number), Some(Message::Query(_))),
         };
         if !fits {
@@ -258,8 +259,8 @@ impl Checked {
         let mut replies = 0;
         while let Some(reply) = self.receive(SHORT).await? {
             match (reply, self.last) {
-                // An error, a notice or the start of a COPY FROM STDIN makes the server send at once, together with all replies that the
-                // server has kept in its buffer.
+                // The model expects no reply before a Flush or a Sync. But an error, a notice or the start of a COPY FROM STDIN makes the
+                // server send its whole buffer, with all replies in the buffer.
                 (
                     _,
                     MessageCode::ERROR_RESPONSE
@@ -317,8 +318,8 @@ impl Checked {
         }
     }
 
-    /// Compares the model's `ready_owed` with the number of ReadyForQuery messages that arrive, if no request fails and no COPY reads a
-    /// Sync.
+    /// Compares the model's `ready_owed` with the number of ReadyForQuery messages that arrive. There is no comparison if a request fails
+    /// or a COPY ignores a Sync, because `ready_owed` does not hold in these cases.
     async fn count_ready(&mut self) -> Checking {
         if !self.state.is_certain() || self.state.copy().is_some() {
             return Ok(());

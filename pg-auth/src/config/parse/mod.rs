@@ -1,7 +1,8 @@
 //! libpq's connection strings, in both forms: URIs and keywords.
 //!
-//! Reads every string that libpq 18 accepts, with the same result. Unlike libpq, also accepts an unencoded `=` in a value in the query of a
-//! URI. No error shows a value or a piece of the string, because it may be a part of a password: if an `@` in a password is not encoded,
+//! Reads the same values from a string as libpq 18. The tests in `tests/libpq` list the differences: some strings that libpq accepts are
+//! errors, for example strings that ask for an unsupported feature; and an unencoded `=` is accepted in a value in the query of a URI. No
+//! error shows a value or a piece of the string, because every piece may be a part of a password: if an `@` in a password is not encoded,
 //! the text after the `@` is read as a host or a parameter.
 
 mod cursor;
@@ -18,8 +19,8 @@ use cursor::Cursor;
 /// Reads a connection string: a URI if it begins with `postgres://` or `postgresql://`, keywords and values otherwise.
 ///
 /// # Errors
-/// The string is malformed, names an unknown or unsupported parameter, or has an invalid value. Errors name the parameter or the byte,
-/// never a value.
+/// The string is malformed, names an unknown or unsupported parameter, or has an invalid value. Errors contain the name of the parameter or
+/// the offset of the fault, never a value.
 impl FromStr for Config {
     type Err = ConfigError;
 

@@ -132,20 +132,20 @@ impl Surroundings {
         self
     }
 
-    /// Sets the home directory; on Windows it is `%APPDATA%\postgresql`.
+    /// Sets the directory of the user's files: the home directory, or `%APPDATA%\postgresql` on Windows.
     pub fn home(mut self, dir: impl Into<PathBuf>) -> Self {
         self.home = Some(dir.into());
         self
     }
 
-    /// Sets the name of the user for the case that no user is given.
+    /// Sets the name of the user, which is used if no other source names a user.
     pub fn user(mut self, name: impl Into<String>) -> Self {
         self.user = User::Named(name.into());
         self
     }
 
-    /// Makes [`config`](Self::config) ask the operating system for the user's name if no user is given. The lookup may block for some time
-    /// if users are kept on another machine.
+    /// If no source names a user, [`config`](Self::config) then asks the operating system for the user's name. The lookup may block for
+    /// some time if users are kept on another machine.
     #[cfg(feature = "login-name")]
     pub fn login_name(mut self) -> Self {
         self.user = User::Login;
@@ -224,8 +224,8 @@ impl Surroundings {
         Ok(())
     }
 
-    /// The default host. Tests which directory exists, not which directory has a socket: in `/tmp` any user can create a socket. While the
-    /// server is down, the program would otherwise connect to another user's socket.
+    /// The default host: the first usual socket directory that exists. A search for a directory *with a socket* would be unsafe. Any user
+    /// can create a socket in `/tmp`, and while the server is down, the search would find the socket of this user.
     fn local(&self, port: u16) -> Host {
         match self.socket_dirs.iter().find(|dir| Path::new(dir).is_dir()) {
             Some(dir) => Host::new(*dir, port),

@@ -286,7 +286,8 @@ fn a_password_file_that_others_can_read_is_ignored() {
         .expect("the string is well-formed");
     assert_eq!(found.warnings, [Warning::PasswordFileKind(dir.path().into())]);
     assert!(found.warnings.iter().all(|warning| warning.to_string().contains("is ignored: it is not")));
-    // The helper `config` checks that there is no warning: if the file does not exist, and if the connection string contains the password.
+    // There is no warning in two cases: the file does not exist, or the connection string contains a password, so that the file is not
+    // read. The helper `config` checks that there is no warning.
     config(&surroundings, "passfile=/nonexistent/file");
     dir.permit(".pgpass", 0o666);
     config(&surroundings, "password=x");
