@@ -377,7 +377,8 @@ fn select(conn: &mut Connection<impl Transport>) {
 
 /// Sends a notice, then waits until the statement is cancelled.
 async fn sleep(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> Result<(), pg_wire::Error> {
-    // After the next line, a cancel request ends this statement.
+    // From the next line on, a cancel request wakes this statement. The notice is sent later, so a client that waits for the notice can
+    // cancel the statement.
     let mut cancelled = pin!(cancelled.notified());
     let fields = ErrorField::four(
         "NOTICE",

@@ -101,7 +101,8 @@ impl Changes {
                 self.boundary = Some((self.lines.len(), commit.end));
             }
             Change::RollbackPrepared(rollback) => {
-                // The message does not contain the position of its WAL record, but only the position after the record.
+                // The message does not contain the position of its WAL record, but only the position after the record. The record begins at
+                // `until` or later only if the position after the record is greater than `until`.
                 if self.until.is_some_and(|until| rollback.end > until) {
                     return Ok(Taken::Reached);
                 }

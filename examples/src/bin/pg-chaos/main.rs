@@ -88,7 +88,7 @@ fn run(arguments: &Arguments) -> Result<()> {
                             Adapter::Tokio => handle.block_on(client.run(Tokio)),
                             Adapter::AsyncStd => smol::block_on(client.run(Smol)),
                         };
-                        // The receiver is dropped only after a failure.
+                        // An error is ignored: the receiver is dropped early only after a failure, and the program ends with this failure.
                         let _ = send.send((server, ledger));
                     })?;
                 }

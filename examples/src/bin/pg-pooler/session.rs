@@ -215,7 +215,8 @@ impl Session {
                 self.barrier = self.changes_names();
                 self.forward_unchanged(frame, None)
             }
-            // The login is over. The server would end its session.
+            // The login is over, so the server would end its session after this message. The pooler does not forward the message, because
+            // other clients need the session.
             MessageCode::AUTHENTICATION_RESPONSE => {
                 Err(Failure::Protocol("a response to an authentication request was not expected".into()))
             }

@@ -175,7 +175,7 @@ async fn relay(socket: impl AsyncRead + AsyncWrite, inner: UnixStream, outward: 
     let copied = async {
         tokio::join!(
             async {
-                // A failure is the end of a connection, which the session learns by the end of the stream.
+                // An error is ignored: it means that the connection has ended. The session then reads the end of the stream.
                 let _ = tokio::io::copy(&mut from, &mut to_session).await;
                 let _ = to_session.shutdown().await;
             },
@@ -238,7 +238,7 @@ impl Outward<'_> {
                     FaultStep::Send(bytes) => {
                         peer.write_all(&bytes).await?;
                         peer.flush().await?;
-                        // Another task may read these bytes before the next piece is sent.
+                        // Lets other tasks run, so that the bytes may be read before the next piece is sent.
                         tokio::task::yield_now().await;
                     }
                     FaultStep::Pause(time) => sleep(time).await,
@@ -246,13 +246,14 @@ impl Outward<'_> {
                     FaultStep::Stall => stalled = true,
                     FaultStep::Close => advance(self.end, End::Cut),
                     FaultStep::Reset => advance(self.end, End::Reset),
-                    // A step of a later version of the library cannot be performed.
+                    // A later version of the library may have steps that this program does not know. The connection is closed instead.
                     _ => advance(self.end, End::Cut),
                 }
             }
             if count == 0 {
                 if stalled {
-                    // The sender has closed its connection, which nobody would learn otherwise.
+                    // The sender has closed its connection. The stalled direction does not pass on this end, so both connections are closed
+                    // here.
                     advance(self.end, End::Cut);
                 } else if !self.injector.has_ended() {
                     peer.shutdown().await?;

@@ -31,7 +31,7 @@ const CLIENT: Limits =
 /// Limits on the server's messages, the same as in libpq.
 const SERVER: Limits = Limits::BACKEND.before_authentication().read_size(READ_SIZE).write_retain(0);
 
-/// The first byte of a TLS handshake. No packet begins with it: as the first byte of a length it would mean 369 MB.
+/// The first byte of a TLS handshake. No packet begins with this byte: a packet begins with its length, which would be at least 369 MB.
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// A connection in its opening phase.

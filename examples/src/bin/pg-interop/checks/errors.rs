@@ -105,7 +105,7 @@ pub(super) const CHECKS: &[Check] = &[
     }),
     Check::new("a warning is a notice, not an error", ASYNC, &[SQL], |t| {
         let mut client = t.session()?;
-        // ROLLBACK without a transaction.
+        // A ROLLBACK without a transaction succeeds, with a warning.
         client.exchange(&query("rollback"), &[r#"CommandComplete "ROLLBACK""#, IDLE])?;
         client.put_aside(KIND, &["NoticeResponse WARNING 25P01"])?;
         client.finish()
