@@ -41,7 +41,7 @@ pub(crate) struct Options {
     /// Seconds for each target, instead of minutes
     #[arg(long, conflicts_with = "minutes")]
     seconds: Option<u64>,
-    /// List the targets instead
+    /// Print the names of the targets, and run no target
     #[arg(long)]
     list: bool,
     /// Run the target once with the input in this file, for example to repeat a crash

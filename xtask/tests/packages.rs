@@ -1,4 +1,5 @@
-//! Packages outside the workspace: the README's `[dependencies]` compile its programs, and the compiler's errors say what to write.
+//! Tests with packages outside the workspace. The programs in the README must compile with the `[dependencies]` in the README, and the
+//! compiler's error for an invalid program must contain the correction.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -271,7 +271,7 @@ fn the_slot_advances_only_to_synced_positions() {
         let end = cluster.sql("select pg_current_wal_flush_lsn() - '0/0'").parse().expect("a number");
         until("the first position is confirmed", || positions().is_some_and(|(_, flushed)| flushed >= end));
         let begin = positions().expect("a row").1;
-        // For four seconds, the segment does not end and the stream is never idle: nothing must be synced.
+        // For four seconds, the segment does not end and the stream is never idle. So the program must not sync during this time.
         let busy = "do $$ begin for i in 1..400 loop insert into filler values (i); commit; perform pg_sleep(0.01); end loop; end $$";
         let (written, flushed) = parse(&cluster.sql_in_turn(&[busy, reported])).expect("a row");
         assert_eq!(flushed, begin, "confirmed without a sync");

@@ -94,7 +94,7 @@ fn read<'d>(
                 Ok(None) => break,
                 Err(error) => {
                     let again = reader.row(&mut piece).map(drop).err();
-                    // Without data, there is no error.
+                    // After an error, a call with further data returns `AfterError`. A call without data returns no error.
                     assert!(again.is_none_or(|again| matches!(again.kind(), CopyErrorKind::AfterError)));
                     return (rows, Some(error));
                 }

@@ -52,7 +52,7 @@ pub(super) const PGBOUNCER: Kind =
 /// The pooler `pgpool`. SIGINT is its fast shutdown: SIGTERM would wait until the clients disconnect.
 pub(super) const PGPOOL: Kind = Kind { pid_file: "pgpool.pid", argument: "pgpool.conf", signal: Signal::INT };
 
-/// Node.js with the socket server of PGlite, which closes its connections and its database.
+/// Node.js with the socket server of PGlite. At SIGTERM, the socket server closes its connections and its database.
 pub(super) const PGLITE: Kind = Kind {
     pid_file: "pglite.pid",
     argument: "node_modules/@electric-sql/pglite-socket/dist/scripts/server.js",

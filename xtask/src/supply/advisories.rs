@@ -26,7 +26,8 @@ pub(super) fn run(required: bool) -> Result<()> {
     for lock in lock_files()? {
         let mut audit = AUDIT.command()?;
         audit.args(["--quiet", "--file", &lock]);
-        // Only the workspace's own lock file has packages that users install. Elsewhere, only vulnerabilities are failures.
+        // Users install only the packages in the workspace's own lock file. So for this lock file, warnings are failures too. For the other
+        // lock files, only vulnerabilities are failures.
         if Path::new(&lock) == Path::new("Cargo.lock") {
             audit.args(["--deny", "warnings"]);
         }

@@ -1,6 +1,6 @@
 //! Checks the libraries with the oldest versions of their dependencies that the manifests allow.
 //!
-//! A version in a manifest promises that the library compiles with this version. A user's lock file may have it.
+//! A version in a manifest promises that the library compiles with this version, because the lock file of a user may contain this version.
 
 use std::fs;
 use std::path::Path;
@@ -61,7 +61,8 @@ fn link(target: &Path, link: &Path) -> Result<()> {
     if fs::read_link(link).is_ok_and(|existing| existing == target) {
         return Ok(());
     }
-    // The link of another work tree, if the target directory is a copy.
+    // Removes an existing link: if the target directory was copied from another work tree, the link leads to that work tree. An error is
+    // ignored, because usually no link exists.
     let _ = fs::remove_file(link);
     std::os::unix::fs::symlink(target, link).with_context(|| link.display().to_string())
 }
