@@ -24,7 +24,8 @@ const CRATES: [&str; 2] = ["pg-wire/fuzz", "pg-auth/fuzz"];
 /// Number of targets that run at the same time.
 const AT_ONCE: usize = 2;
 
-/// Maximum length of a generated input in bytes. Long enough for several messages, and short enough for thousands of inputs a second.
+/// Maximum length of a generated input in bytes. An input of this length can contain several messages, and is so short that libFuzzer runs
+/// thousands of inputs a second.
 const LONGEST_INPUT: usize = 4096;
 
 /// Time for each target in `ci`.

@@ -15,7 +15,7 @@ impl Package {
     fn new(dependencies: &str) -> Self {
         let package = Self(tempfile::tempdir().expect("a directory"));
         fs::create_dir_all(package.0.path().join("src/bin")).expect("a directory");
-        // With these versions, nothing is downloaded that the workspace has not downloaded already.
+        // With the versions in the workspace's lock file, cargo needs only packages that are downloaded already.
         fs::copy(root().join("Cargo.lock"), package.0.path().join("Cargo.lock")).expect("the lock file");
         let header = "[package]\nname = \"programs\"\nedition = \"2024\"\n\n[workspace]\n\n";
         package.write("Cargo.toml", &format!("{header}{dependencies}"));

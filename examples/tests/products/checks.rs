@@ -94,7 +94,7 @@ async fn prepared_statement<A: Adapter>(_: &Product, client: &mut Client<A>) -> 
     log
 }
 
-/// Many statements in one batch, and then three batches at once. The second of these batches fails.
+/// Many statements in one batch, and then three batches that are sent together. The second of these three batches fails.
 async fn pipeline<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     let mut log = Log::new();
     let conn = &mut client.conn;

@@ -86,7 +86,8 @@ fn a_client_gets_along_with_pauses_pieces_and_repeated_messages() {
         outcome("server:CommandComplete:flood 100000", PATIENCE),
         codes(&format!("{}ZCZ", "C".repeat(100_001)))
     );
-    // The client sees an answer that is in the wrong order or too long, and no broken message.
+    // `swap` exchanges the first CommandComplete and the ReadyForQuery after it. All messages are well-formed, so the client returns no
+    // error.
     assert_eq!(outcome("server:CommandComplete:swap", PATIENCE), codes("ZCCZ"));
 }
 

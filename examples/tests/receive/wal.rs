@@ -63,7 +63,7 @@ fn assert_same(ours: &Path, theirs: &Path) -> Vec<String> {
     names(&ours)
 }
 
-/// Returns a WAL position after which the server has at least 128 kB more of WAL. The server sends at most 128 kB in one message, so all
+/// Returns a WAL position after which the server has at least 128 kB of further WAL. The server sends at most 128 kB in one message, so all
 /// clients that stop at the position receive the same WAL.
 fn end_position(cluster: &Cluster) -> String {
     let end = cluster.sql("select pg_current_wal_insert_lsn()");

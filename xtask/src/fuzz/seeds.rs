@@ -164,7 +164,7 @@ fn scram(text: &str) -> Option<Vec<u8>> {
     Some([&[kind], text.as_bytes()].concat())
 }
 
-/// The code and the body of a frame; for a packet without a code, 0 and the body. `None` if the bytes are neither.
+/// The code and the body of a frame; for a packet without a code, 0 and the body. `None` if the bytes are neither a frame nor a packet.
 fn unframed(bytes: &[u8]) -> Option<Vec<u8>> {
     let (code, rest) = if bytes.first() == Some(&0) { (&0, bytes) } else { bytes.split_first()? };
     let (length, body) = rest.split_first_chunk()?;

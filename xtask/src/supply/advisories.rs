@@ -8,7 +8,8 @@ use crate::process;
 use crate::supply::tools::{AUDIT, DENY};
 use crate::supply::{CONFIG, lock_files};
 
-/// Fetches the database and checks all lock files. If the database cannot be fetched: an error if `required`, otherwise a sentence.
+/// Fetches the database and checks all lock files. If the database cannot be fetched, returns an error if `required` is true, and otherwise
+/// prints a sentence.
 pub(super) fn run(required: bool) -> Result<()> {
     let mut fetch = DENY.command()?;
     // Without this variable, git may wait for a password.

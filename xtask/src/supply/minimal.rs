@@ -17,7 +17,8 @@ use crate::{paths, process};
 pub(super) fn run(packages: &[Package]) -> Result<()> {
     let workspace = paths::cache().join("minimal");
     write(packages, &workspace)?;
-    // The resolver's options are not stable. With this variable, the stable cargo has them too, so no nightly toolchain is needed.
+    // The option `direct-minimal-versions` is not stable. With the variable `RUSTC_BOOTSTRAP`, the stable cargo accepts the option, so no
+    // nightly toolchain is needed.
     let mut lock = paths::cargo(["-Z", "direct-minimal-versions", "generate-lockfile", "--quiet"]);
     process::succeed(lock.env("RUSTC_BOOTSTRAP", "1").current_dir(&workspace))
         .context("raise the version of a dependency in the manifest, as the message above says")?;

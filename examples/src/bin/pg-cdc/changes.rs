@@ -30,7 +30,7 @@ pub(crate) struct Changes {
     pub(crate) until: Option<Lsn>,
     /// The transaction that has begun and has not ended; `None` between transactions.
     open: Option<Head>,
-    /// For each table, by its OID: the description that was written last, in a line of kind `relation`.
+    /// For each table: the description in the last written line of kind `relation`. The key is the OID of the table.
     tables: HashMap<Oid, Table>,
 }
 

@@ -43,7 +43,8 @@ use usage::Usage;
 /// Result of this program; the error is a text for a person.
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
-/// Longest time between the end of the chaos and the end of the last client. Longer than the time limit of a client's operation.
+/// Longest time between the end of the chaos and the end of the last client. This time is longer than the time limit of a client's
+/// operation.
 const LAST: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {
@@ -109,7 +110,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     usage::check(&before, &after)
 }
 
-/// Receives the lists of all clients. A client that does not end in time hangs.
+/// Receives the lists of all clients. Returns an error if a client has not ended at `limit`: such a client hangs.
 fn collect(
     ended: &mpsc::Receiver<(usize, Result<Ledger>)>,
     names: &[client::Place],
