@@ -114,7 +114,8 @@ impl Target {
     fn program(&self) -> Result<Command> {
         let program = directory().join(tools::host()?).join("release").join(&self.name);
         let mut command = Command::new(program);
-        // The address sanitizer keeps freed memory, by default up to 256 MB, which libFuzzer counts as used memory.
+        // The address sanitizer keeps freed memory, by default up to 256 MB, which libFuzzer counts as used memory. So the limit is set to
+        // 16 MB.
         command.env("ASAN_OPTIONS", "quarantine_size_mb=16:detect_leaks=0").current_dir(paths::root());
         Ok(command)
     }

@@ -316,7 +316,8 @@ async fn converse(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> 
                 }
                 skipping = true;
             }
-            // A client that has sent a COPY may send these messages after the error. The server ignores them, as PostgreSQL does.
+            // The server rejects a COPY with an error. The client may have sent these messages before it received the error. The server
+            // ignores them, as PostgreSQL does.
             Ok(
                 Frontend::Flush(_) | Frontend::CopyData(_) | Frontend::CopyDone(_) | Frontend::CopyFail(_),
             ) => {}

@@ -23,7 +23,7 @@ impl Package {
     /// Downloads the package, and unpacks its files to the new directory `goal`.
     pub(super) fn unpack(&self, goal: &Path) -> Result<()> {
         if process::read(Command::new("npm").arg("--version")).is_err() {
-            // Debian's package `npm` depends on Node.js.
+            // Debian's package `npm` depends on Node.js, so this also installs Node.js.
             install("npm").with_context(|| format!("npm, which downloads {}, is missing", self.version))?;
         }
         fs::create_dir_all(goal)?;

@@ -129,7 +129,7 @@ impl Pool {
             Some(lease) => lease,
             None => poll_fn(|cx| seat.poll_granted(cx.waker())).await?,
         };
-        // The server may have closed an idle connection, after a restart or by a time limit.
+        // The server may have closed an idle connection, after a restart or by a time limit. Then the caller makes a new connection.
         if lease.server.as_mut().is_some_and(|server| !server.is_alive()) {
             lease.server = None;
         }

@@ -37,8 +37,8 @@ const RANDOM_MESSAGES: u64 = 200;
 /// Longest time that a peer may take to read its last bytes and to close its connection.
 const PARTING: Duration = Duration::from_secs(2);
 
-/// Number of file descriptors that the relays of one connection need: two pairs of sockets, and a second descriptor for each of the two
-/// sockets.
+/// Number of file descriptors that the relays of one connection need: two pairs of Unix-domain sockets, and a second descriptor for each of
+/// the two TCP sockets (of the client and of the server).
 pub(crate) const DESCRIPTORS: u64 = 6;
 
 /// The faults of all connections.
@@ -78,7 +78,7 @@ enum End {
 impl Plan {
     /// Returns the faults of the connection with this number.
     fn table(&self, number: u64) -> FaultTable {
-        // The number of random faults differs by at most one between connections, and its mean is the rate.
+        // The numbers of random faults of two connections differ by at most one. The mean of the numbers is the rate.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
         let before = |number: u64| (number as f64 * self.rate) as usize;
         let count = before(number) - before(number - 1);

@@ -254,7 +254,7 @@ impl Server {
                 }
             }
         }
-        // A Query has at least one result.
+        // The reply to a Query contains at least one CommandComplete or ErrorResponse.
         let has_result =
             self.replies.back().is_some_and(|last| last.number == number && matches!(last.code, b'C' | b'E'));
         if !has_result {
