@@ -176,7 +176,7 @@ mod tests {
         for answer in [&b"I\0\0\0\x04"[..], b"1\0\0\0\x04", b"s\0\0\0\x04", b"V\0\0\0\x08\xff\xff\xff\xff"] {
             assert_eq!(error(&[answer, READY]), None, "{answer:?}");
         }
-        // The server answers a Describe of a statement.
+        // The answer to a Describe of a statement contains a RowDescription, and no rows. This answer is complete.
         assert_eq!(error(&[b"t\0\0\0\x06\0\0", &ROW[..27], READY]), None);
         assert_eq!(error(&[ROW, b"E\0\0\0\x0aMwhy\0\0", READY]), Some("why".into()));
     }

@@ -131,12 +131,12 @@ fn traces_of_libpq_with_all_flags_can_be_played() {
             let trace = libpq(conversation, &conninfo, &[("TRACE_FLAGS", flags)]);
             let trace = String::from_utf8(trace).expect("in UTF-8");
             assert_eq!(trace.starts_with('F'), flags == "3", "{trace}");
-            // libpq does not print AuthenticationOk.
+            // libpq does not print AuthenticationOk, so this line is added.
             let trace = match trace.split_once('\n') {
                 Some((startup, rest)) if user == "trust" => format!("{startup}\nB AuthenticationOk\n{rest}"),
                 _ => trace,
             };
-            // The name of the schema for temporary tables contains a number that varies.
+            // The name of the schema for temporary tables contains a number that varies. So the number is replaced by `*`.
             let trace = match trace.split_once("\"pg_temp_") {
                 Some((before, after)) => {
                     let (_, after) = after.split_once('"').expect("a closing quote");

@@ -56,7 +56,7 @@ impl Client {
         while !is_done.load(Ordering::Relaxed) {
             let connected = A::within(LIMIT, A::connect(config)).await.expect("`connect` does not hang");
             let Ok((mut conn, session)) = connected else {
-                // No server accepts changes at the moment.
+                // No server accepts changes at the moment, so the client waits and connects again.
                 let _ = A::within(Duration::from_millis(10), std::future::pending::<()>()).await;
                 continue;
             };

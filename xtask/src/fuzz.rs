@@ -24,7 +24,8 @@ const CRATES: [&str; 2] = ["pg-wire/fuzz", "pg-auth/fuzz"];
 /// Number of targets that run at the same time.
 const AT_ONCE: usize = 2;
 
-/// Maximum length of a generated input in bytes. Long enough for several messages, and short enough for thousands of inputs a second.
+/// Maximum length of a generated input in bytes. An input of this length can contain several messages, and is so short that libFuzzer runs
+/// thousands of inputs a second.
 const LONGEST_INPUT: usize = 4096;
 
 /// Time for each target in `ci`.
@@ -41,7 +42,7 @@ pub(crate) struct Options {
     /// Seconds for each target, instead of minutes
     #[arg(long, conflicts_with = "minutes")]
     seconds: Option<u64>,
-    /// List the targets instead
+    /// Print the names of the targets, and run no target
     #[arg(long)]
     list: bool,
     /// Run the target once with the input in this file, for example to repeat a crash
@@ -113,7 +114,8 @@ impl Target {
     fn program(&self) -> Result<Command> {
         let program = directory().join(tools::host()?).join("release").join(&self.name);
         let mut command = Command::new(program);
-        // The address sanitizer keeps freed memory, by default up to 256 MB, which libFuzzer counts as used memory.
+        // The address sanitizer keeps freed memory, by default up to 256 MB, which libFuzzer counts as used memory. So the limit is set to
+        // 16 MB.
         command.env("ASAN_OPTIONS", "quarantine_size_mb=16:detect_leaks=0").current_dir(paths::root());
         Ok(command)
     }

@@ -1,4 +1,5 @@
-//! Packages outside the workspace: the README's `[dependencies]` compile its programs, and the compiler's errors say what to write.
+//! Tests with packages outside the workspace. The programs in the README must compile with the `[dependencies]` in the README, and the
+//! compiler's error for an invalid program must contain the correction.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +15,7 @@ impl Package {
     fn new(dependencies: &str) -> Self {
         let package = Self(tempfile::tempdir().expect("a directory"));
         fs::create_dir_all(package.0.path().join("src/bin")).expect("a directory");
-        // With these versions, nothing is downloaded that the workspace has not downloaded already.
+        // With the versions in the workspace's lock file, cargo needs only packages that are downloaded already.
         fs::copy(root().join("Cargo.lock"), package.0.path().join("Cargo.lock")).expect("the lock file");
         let header = "[package]\nname = \"programs\"\nedition = \"2024\"\n\n[workspace]\n\n";
         package.write("Cargo.toml", &format!("{header}{dependencies}"));

@@ -15,7 +15,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (mut conn, session) = pg_stream_tokio::connect(&config).await?;
     let target = session.cancel_target().ok_or("the server sent no cancel key")?;
 
-    // A cancel request that arrives before the statement runs has no effect. So the statement sends a notice as soon as it runs.
+    // A cancel request that arrives before the statement runs has no effect. So the statement sends a notice as soon as it runs, and the
+    // cancel request is sent after the notice has arrived.
     conn.query("DO $$ BEGIN RAISE INFO 'asleep'; PERFORM pg_sleep(3600); END $$").flush().await?;
     loop {
         match conn.recv().await?.backend()? {

@@ -155,7 +155,8 @@ impl Session {
             out.put(&frame);
             return Ok(());
         };
-        // After an error the server discards requests and does not reply to them.
+        // After an error the server discards requests and does not reply to them. So when the reply to a later request arrives, the earlier
+        // requests are removed.
         self.finish(|number| number < reply.number);
         match frame.code {
             MessageCode::DATA_ROW => {

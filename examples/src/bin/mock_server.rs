@@ -316,7 +316,8 @@ async fn converse(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> 
                 }
                 skipping = true;
             }
-            // A client that has sent a COPY may send these messages after the error. The server ignores them, as PostgreSQL does.
+            // The server rejects a COPY with an error. The client may have sent these messages before it received the error. The server
+            // ignores them, as PostgreSQL does.
             Ok(
                 Frontend::Flush(_) | Frontend::CopyData(_) | Frontend::CopyDone(_) | Frontend::CopyFail(_),
             ) => {}
@@ -377,7 +378,8 @@ fn select(conn: &mut Connection<impl Transport>) {
 
 /// Sends a notice, then waits until the statement is cancelled.
 async fn sleep(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> Result<(), pg_wire::Error> {
-    // After the next line, a cancel request ends this statement.
+    // From the next line on, a cancel request wakes this statement. The notice is sent later, so a client that waits for the notice can
+    // cancel the statement.
     let mut cancelled = pin!(cancelled.notified());
     let fields = ErrorField::four(
         "NOTICE",

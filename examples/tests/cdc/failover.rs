@@ -168,7 +168,7 @@ fn each_acknowledged_row_is_written_exactly_once_when_a_standby_replaces_the_pri
     let acknowledged = Client::default().during(&programs, &ports, |client| {
         until("the standby has a copy of the slot", || {
             // The standby keeps a copy of the slot only if the standby could decode from the position of the slot. Decoding needs a WAL
-            // record of the running transactions.
+            // record of the running transactions, which this statement writes.
             primary.sql("select pg_log_standby_snapshot()");
             let sql = "select count(*) from pg_replication_slots where slot_name = 's' and synced and not temporary";
             standby.sql(sql) == "1"

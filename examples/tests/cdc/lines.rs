@@ -362,7 +362,7 @@ fn lines_of_text_have_the_same_fields() {
             lines[2].ends_with(r#" schema="public" table="t" key={"id":1} new={"id":1,"x":"a b\nc"}"#),
             "{first}"
         );
-        // Without --state, the end of the output file is the record of the position.
+        // Without --state, the program reads the position at which it continues from the end of the output file.
         session.run("INSERT INTO t VALUES (2)");
         let second = run();
         assert!(second.starts_with(&first));

@@ -64,8 +64,8 @@ fn the_stream_receives_the_bytes_that_pg_recvlogical_writes() {
         for sql in TRAFFIC {
             session.run(sql);
         }
-        // Records that cause no message stand before and after `end`. So no message has this position: the last Commit has the position
-        // after its record.
+        // The WAL records before and after `end` cause no message. So no message has the position `end`: without the first of these
+        // records, the last Commit would have this position, because a Commit has the position after its record.
         session.run("SELECT txid_current()");
         let end = session.value("SELECT pg_current_wal_insert_lsn()");
         session.run("SELECT txid_current()");
@@ -109,7 +109,8 @@ fn the_stream_receives_the_bytes_that_pg_recvlogical_writes() {
             sizes.push((count, ours.len()));
         }
         eprintln!("PostgreSQL {}: messages and bytes {sizes:?}", server.major);
-        // Without `streaming`, the rows that were rolled back are not sent.
+        // Without `streaming` (run 0), the rows that were rolled back are not sent. So the run with `streaming` (run 2) must receive more
+        // messages.
         assert!(sizes[2].0 > sizes[0].0 + 1000, "{sizes:?}");
     });
 }

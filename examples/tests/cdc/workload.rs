@@ -3,7 +3,8 @@
 
 use crate::database::{Database, Session};
 
-/// SQL that creates the tables: in the database that is changed, and in the database in which the changes are replayed.
+/// SQL that creates the tables. The SQL runs in two databases: in the database that the writers change, and in the database in which the
+/// changes are replayed.
 pub(crate) const TABLES: &str = "
     CREATE TABLE keyed (id int8 PRIMARY KEY, n numeric, t text, big text);
     ALTER TABLE keyed ALTER big SET STORAGE EXTERNAL;

@@ -190,7 +190,7 @@ pub(crate) async fn each_future_of_a_tracked_connection<A: Adapter>(way: &Way) -
                 send(conn, "listen own").await;
                 conn.until_ready(|_| Ok::<_, Error>(())).await.expect("listening");
                 send(conn, "select pg_sleep(0.003); notify own, 'a'").await;
-                // The notification arrives before or after ReadyForQuery.
+                // The replies are not received here, because the notification may arrive before or after the ReadyForQuery.
             },
             async |conn| loop {
                 let frame = conn.recv_unasked().await.expect("a message");

@@ -616,7 +616,7 @@ fn unusual_clients_of_a_server_with_tls_have_the_expected_outcome() {
             "S",
         )
         .native("unknown ca"),
-        // The acceptor with native-tls requests no client certificate.
+        // The acceptor with native-tls requests no client certificate, so the client logs in (`native`).
         tls(
             "a certificate of a foreign authority",
             upgrading(made.client(true, &[b"postgresql"], Some("foreign-client"))),

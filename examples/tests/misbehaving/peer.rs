@@ -280,7 +280,7 @@ impl Peer {
         }
         let accepted = match challenge.client_final(&body) {
             Ok(accepted) => accepted,
-            // The client has accepted the altered challenge, so its proof does not match.
+            // The client has accepted the altered challenge, so its proof does not match the original challenge.
             Err(error) => {
                 self.say(&fatal("28P01", "the proof is wrong"))?;
                 return Err(io::Error::other(error));

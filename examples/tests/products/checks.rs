@@ -94,7 +94,7 @@ async fn prepared_statement<A: Adapter>(_: &Product, client: &mut Client<A>) -> 
     log
 }
 
-/// Many statements in one batch, and then three batches at once. The second of these batches fails.
+/// Many statements in one batch, and then three batches that are sent together. The second of these three batches fails.
 async fn pipeline<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     let mut log = Log::new();
     let conn = &mut client.conn;
@@ -247,7 +247,8 @@ async fn cancel<A: Adapter>(product: &Product, client: &mut Client<A>) -> Log {
     // The first message is the notice that the statement sends before it sleeps.
     log.extend(line(client.conn.recv().await.expect("a message")));
     if let Some(target) = client.session.cancel_target() {
-        // The error of the statement shows whether the product has obeyed. PGlite rejects the connection of the request.
+        // The error of the statement shows whether the product has cancelled the statement. PGlite rejects the connection of the cancel
+        // request, so a failure of `cancel` is accepted for PGlite.
         let cancelled = A::cancel(&client.config, &target).await;
         assert!(cancelled.is_ok() || product.is_pglite(), "{}: {cancelled:?}", product.name);
     }
@@ -264,8 +265,8 @@ async fn notice<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
 
 /// Another client begins a transaction. The first client then executes a statement that it has prepared before.
 ///
-/// A pooler may give the server connection of the first client to the other client. To make this certain, up to three other clients begin
-/// a transaction: other tests use the poolers too.
+/// A pooler may give the server connection of the first client to the other client. Other tests use the poolers too, so the other client
+/// may get a different connection. So up to three other clients begin a transaction.
 async fn another_client<A: Adapter>(product: &Product, client: &mut Client<A>) -> Log {
     let mut log = Log::new();
     // The name is not used twice: a pooler may keep the statement on a server connection.
@@ -275,7 +276,7 @@ async fn another_client<A: Adapter>(product: &Product, client: &mut Client<A>) -
     client.conn.parse(Statement::UNNAMED).query("select pg_backend_pid()").finish();
     client.conn.bind(Statement::UNNAMED, Portal::UNNAMED).execute_and_sync(());
     sent(client, &mut log).await;
-    // The line with the process id of the server connection, which differs in each run.
+    // Removes the line with the process id of the server connection, because this id differs in each run.
     let used = log.iter().position(|line| line.starts_with("row ")).map(|at| log.remove(at));
     let mut others = Vec::new();
     for _ in 0..3 {

@@ -56,7 +56,7 @@ pub(crate) fn line(frame: Frame<'_>) -> Option<String> {
             TransactionStatus::Idle => "ready".into(),
             status => format!("ready, transaction {status:?}"),
         },
-        // The text of the other messages begins with their name.
+        // The text of any other message begins with the name of the message. Only the name is returned.
         Ok(message) => {
             let text = format!("{message:?}");
             text.split(['(', ' ']).next().unwrap_or_default().into()

@@ -34,7 +34,7 @@ impl Pglite {
             let (_, rest) = line.split_once("listening on {\"port\":")?;
             rest.split(',').next()?.parse().ok()
         });
-        // The server may write further lines.
+        // Reads and discards further lines of the server, so that the pipe does not become full.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, port: port.expect("PGlite reports its port"), _directory: directory }
     }

@@ -49,7 +49,7 @@ impl Product {
 
     /// The time limit for the end of the session.
     pub(crate) fn patience(&self) -> Duration {
-        // PGlite does not end the session.
+        // PGlite does not end the session, so the time limit is short.
         if self.is_pglite() { Duration::from_millis(500) } else { PATIENCE / 2 }
     }
 }

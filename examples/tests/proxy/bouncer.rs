@@ -54,7 +54,7 @@ impl Both {
         change(&mut psql);
         let Ended { code, stdout, stderr } = finish(&mut psql);
         let port = format!("port {}", front.address.port());
-        // The number of the server's process differs between connections.
+        // Removes the process id of the server process, because it differs between connections.
         let stdout = match stdout.split_once("process with PID ") {
             Some((before, after)) => {
                 before.to_owned() + after.trim_start_matches(|c: char| c.is_ascii_digit())

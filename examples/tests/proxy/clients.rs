@@ -249,7 +249,7 @@ fn a_dump_is_restored_to_the_same_database() {
 
         let plain = |mut command: Command, database: &str| {
             let text = done(command.args(["-d", database]));
-            // pg_dump writes \restrict with a random key, which is different each time.
+            // pg_dump writes \restrict with a random key, which is different each time. So these lines are not compared.
             let same = |line: &&str| !line.starts_with("\\restrict ") && !line.starts_with("\\unrestrict ");
             text.lines().filter(same).map(|line| format!("{line}\n")).collect::<String>()
         };

@@ -86,7 +86,8 @@ fn a_client_gets_along_with_pauses_pieces_and_repeated_messages() {
         outcome("server:CommandComplete:flood 100000", PATIENCE),
         codes(&format!("{}ZCZ", "C".repeat(100_001)))
     );
-    // The client sees an answer that is in the wrong order or too long, and no broken message.
+    // `swap` exchanges the first CommandComplete and the ReadyForQuery after it. All messages are well-formed, so the client returns no
+    // error.
     assert_eq!(outcome("server:CommandComplete:swap", PATIENCE), codes("ZCCZ"));
 }
 
@@ -238,7 +239,8 @@ fn the_same_seed_injects_the_same_faults_into_each_connection() {
         let proxy =
             Proxy::with(polite_server(), &["--fault-seed", seed, "--fault-rate", rate, "--threads", "2"]);
         for _ in 0..6 {
-            // Each connection has enough messages and bytes to reach any of its faults; it may also be lost.
+            // The client sends enough messages and bytes to reach each of its faults. Errors are ignored, because a fault may end the
+            // connection.
             let mut client = Client::new(proxy.address());
             client.try_to_say(&startup());
             client.try_to_say(&query(&"x".repeat(90)).repeat(210));

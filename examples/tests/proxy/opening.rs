@@ -261,7 +261,8 @@ fn both_sides_have_a_keepalive_timer() {
         let client = Client::let_in(proxy.address());
         let ours = client.stream.local_addr().expect("the socket is connected").port();
         let dialled = from.recv_timeout(PATIENCE).expect("the proxy connects");
-        // The system shows a socket's keepalive timer only while no sent bytes wait for an acknowledgement.
+        // The system shows a socket's keepalive timer only while no sent bytes wait for an acknowledgement. So the test waits until the
+        // timer is shown.
         until("the client's side has one", || has_keepalive(proxy.address().port(), ours));
         until("the server's side has one", || has_keepalive(dialled, upstream.port()));
         assert!(!has_keepalive(ours, proxy.address().port()), "the test's own socket must have none");

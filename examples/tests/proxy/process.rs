@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::wait_for_end;
 
-/// Time limit of every wait. On an idle machine no wait takes more than seconds.
+/// Time limit of every wait. On an idle machine no wait takes longer than a few seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The interval between two checks of a condition that a test waits for.

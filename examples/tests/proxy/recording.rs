@@ -91,7 +91,7 @@ fn a_recording_is_played_to_the_same_client_and_has_no_password() {
         stop(proxy);
         drop(upstream);
         let text = fs::read_to_string(&file).expect("a recording");
-        // The role `mock` is in the recording, and neither its password nor the data of a login that depends on the password.
+        // The recording must contain the role `mock`, but neither the password nor data of the login that depends on the password.
         assert!(text.contains("\"mock\"") && !text.contains("secret"), "{text}");
         let secrets: Vec<&str> =
             text.lines().filter(|line| line.starts_with("F") && line.contains("SSS")).collect();

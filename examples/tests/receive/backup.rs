@@ -125,7 +125,7 @@ fn a_server_starts_from_an_unpacked_tar_backup() {
                 expected.insert("pg_wal.tar".into());
             }
             assert_eq!(paths(&archives), expected);
-            // Before version 18, pg_verifybackup verifies only unpacked backups.
+            // Before version 18, pg_verifybackup verifies only unpacked backups, so it is not run for these archives.
             if programs.major >= 18 {
                 verify(&programs, &archives, &["--no-parse-wal"]);
             }
@@ -221,7 +221,7 @@ fn a_backup_that_fails_is_removed() {
         }
         assert!(!new.exists());
         assert_eq!(paths(&existing).len(), 0);
-        // Checks that nothing is left if the server rejects an option of the backup.
+        // Checks that no file of the backup is left if the server rejects an option of the backup.
         let ended = finish(&mut back_up(&cluster, &new, &["--manifest-checksums", "MD6"]));
         assert_eq!(ended.code, Some(1));
         assert!(ended.stderr.contains("unrecognized checksum algorithm"), "{}", ended.stderr);

@@ -63,7 +63,7 @@ fn assert_same(ours: &Path, theirs: &Path) -> Vec<String> {
     names(&ours)
 }
 
-/// Returns a WAL position after which the server has at least 128 kB more of WAL. The server sends at most 128 kB in one message, so all
+/// Returns a WAL position after which the server has at least 128 kB of further WAL. The server sends at most 128 kB in one message, so all
 /// clients that stop at the position receive the same WAL.
 fn end_position(cluster: &Cluster) -> String {
     let end = cluster.sql("select pg_current_wal_insert_lsn()");
@@ -271,7 +271,7 @@ fn the_slot_advances_only_to_synced_positions() {
         let end = cluster.sql("select pg_current_wal_flush_lsn() - '0/0'").parse().expect("a number");
         until("the first position is confirmed", || positions().is_some_and(|(_, flushed)| flushed >= end));
         let begin = positions().expect("a row").1;
-        // For four seconds, the segment does not end and the stream is never idle: nothing must be synced.
+        // For four seconds, the segment does not end and the stream is never idle. So the program must not sync during this time.
         let busy = "do $$ begin for i in 1..400 loop insert into filler values (i); commit; perform pg_sleep(0.01); end loop; end $$";
         let (written, flushed) = parse(&cluster.sql_in_turn(&[busy, reported])).expect("a row");
         assert_eq!(flushed, begin, "confirmed without a sync");

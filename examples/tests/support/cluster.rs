@@ -262,7 +262,7 @@ fn spawn(programs: &Programs, directory: &Path, port: u16, settings: &[String]) 
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // Shuts the server down immediately. After `stop`, its process has already ended.
+        // If the process still runs, shuts the server down immediately. After a call of `stop`, the process has already ended.
         if matches!(self.child.try_wait(), Ok(None)) {
             let _ = kill_process(Pid::from_child(&self.child), Signal::QUIT);
             let _ = self.child.wait();

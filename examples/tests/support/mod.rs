@@ -126,7 +126,7 @@ pub(crate) fn output(command: &mut Command) -> Output {
     }
 }
 
-/// Waits for the end of a process that still has to be waited for with `Child::wait`.
+/// Waits for the end of a process, and does not read its exit status: the caller calls `Child::wait` later.
 #[track_caller]
 pub(crate) fn wait_for_end(child: &Child) {
     // A process descriptor becomes readable when the process ends.

@@ -138,7 +138,7 @@ impl Policy {
             .require_auth(RequireAuth::only(&self.methods))
             .sslmode(self.sslmode)
             .channel_binding(self.binding)
-            // The derivation of keys takes most of the time of an input.
+            // The derivation of keys takes most of the time of an input, so the number of iterations is small.
             .scram_iterations(Iterations { min: 1, max: 2 });
         if self.has_password {
             config = config.password(PASSWORD);
@@ -225,7 +225,7 @@ impl Policy {
             } else if body.starts_with(b"c=") {
                 assert!(is_scram, "a proof is sent only after the client has chosen SCRAM");
             } else {
-                // The answer to a rejected token, or a token of GSSAPI.
+                // Any other body must be the answer to a rejected token (the byte 1), or a token of GSSAPI.
                 let is_gss = self.allows(AuthMethod::Gss) || self.allows(AuthMethod::Sspi);
                 assert!(
                     body == b"\x01" && self.may_send_token() || is_gss && self.settings & 8 != 0,

@@ -22,7 +22,8 @@ pub fn config(data: &[u8]) {
         let whole = format!("{before}{PASSWORD}{after}");
         match check(&whole) {
             Ok(config) if config.password == Some(PASSWORD.into()) => {
-                // The password may also be a part of another value, if the mark is in the input twice.
+                // If the input contains the mark twice, the password may also be a part of another value, which is printed. So this check
+                // is only for one mark.
                 if string.matches(MARK).count() == 1 {
                     assert_hidden(&format!("{config:?}"));
                 }

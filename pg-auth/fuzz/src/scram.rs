@@ -124,8 +124,8 @@ fn damaged_exchange(binding: Binding, input: &mut Input<'_>) {
         let accepted = challenge.client_final(&send(2, last.message()))?;
         last.server_final(&send(3, accepted.message())).map(drop)
     })();
-    // The server ignores unknown extensions of the client's messages, and the client those of the server's challenge. They are part of the
-    // signed text, so the peer detects them.
+    // The server ignores unknown extensions in the client's messages, and the client ignores unknown extensions in the server's challenge.
+    // But the extensions are part of the signed text, so the exchange fails if an extension was inserted.
     match result {
         Ok(()) => assert!(!is_damaged, "a damaged exchange is accepted"),
         Err(error) => {

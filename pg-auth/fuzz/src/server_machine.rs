@@ -78,10 +78,11 @@ fn check_login(login: &Login, method: u8, client: &Client) {
     assert_eq!(login.keys.is_some(), expected == AuthMethod::ScramSha256);
 }
 
-/// Checks that the server has sent well-formed messages, each answer to a request for encryption apart.
+/// Checks that the server has sent at most two answers `N` to requests for encryption, and then only well-formed messages.
 fn check_said(said: &[u8]) {
     let start = said.iter().take_while(|byte| **byte == b'N').count().min(2);
-    // A NegotiateProtocolVersion and an AuthenticationRequest begin with another byte than `N`. A NoticeResponse is never sent.
+    // An `N` at the start is an answer to a request for encryption: the first message is never a NoticeResponse, which also begins with
+    // `N`.
     let mut inbox = Inbox::new(Limits::BACKEND);
     inbox.extend(&said[start..]);
     while let Some(frame) = inbox.next().expect("well-formed messages") {
@@ -155,7 +156,7 @@ impl Server {
     }
 }
 
-/// Work that the machine hands out.
+/// Work that the machine gives to its caller.
 enum Job {
     Derive(pg_auth::scram::Derivation),
     Token(pg_auth::oauth::TokenCheck),

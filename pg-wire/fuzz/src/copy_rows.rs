@@ -94,7 +94,7 @@ fn read<'d>(
                 Ok(None) => break,
                 Err(error) => {
                     let again = reader.row(&mut piece).map(drop).err();
-                    // Without data, there is no error.
+                    // After an error, a call with further data returns `AfterError`. A call without data returns no error.
                     assert!(again.is_none_or(|again| matches!(again.kind(), CopyErrorKind::AfterError)));
                     return (rows, Some(error));
                 }
@@ -126,7 +126,7 @@ fn write(options: &CopyOptions, rows: &[Row]) {
             let values: Vec<_> = row.iter().map(Option::as_deref).collect();
             writer.row(&values[..])
         } else {
-            // The text of a row may have any encoding; a value to be written is UTF-8.
+            // The text of a row may have any encoding, but a value to be written is UTF-8. So the check ends at a row with other text.
             let texts: Result<Vec<_>, _> =
                 row.iter().map(|field| field.as_deref().map(str::from_utf8).transpose()).collect();
             let Ok(texts) = texts else { return };

@@ -142,7 +142,7 @@ fn replay(collector: &mut Transactions<MemoryStore>, expected: &[Kept]) {
         let change = match collector.replay() {
             Ok(Some(received)) => received.change,
             Ok(None) => break,
-            // A change of a table that the server has not described: the stream ends.
+            // The transaction has a change of a table that the server has not described. This error ends the stream.
             Err(_) => return,
         };
         match change {

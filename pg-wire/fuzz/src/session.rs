@@ -11,7 +11,7 @@ const MOST_MESSAGES: usize = 200;
 
 /// Follows a session by [`SessionState`].
 ///
-/// The first bit of the input selects the peer: a simple server, whose replies and requests are known, or arbitrary messages.
+/// The lowest bit of the first byte selects the peer: a simple server, whose replies and requests are known, or arbitrary messages.
 pub fn session(data: &[u8]) {
     let mut input = Input::new(data);
     let settings = input.byte();
@@ -110,7 +110,7 @@ impl Conversation {
         true
     }
 
-    /// Compares what the state says about waiting with the server.
+    /// Compares the results of `check_idle` and `waiting` with the state of the server.
     fn check(&self) {
         if self.state.check_idle().is_ok() {
             assert!(self.server.is_idle(), "{:?} {:?}", self.state, self.server);

@@ -28,7 +28,7 @@ fn replay(name: &str, target: fn(&[u8])) {
     for entry in fs::read_dir(&corpus).expect("the target has a corpus") {
         let file = entry.expect("an input").path();
         let data = fs::read(&file).expect("an input can be read");
-        // Printed only if the target panics.
+        // The test harness shows this line only if the target panics.
         eprintln!("{}", file.display());
         target(&data);
         inputs += 1;

@@ -57,7 +57,7 @@ fn label(name: &str) -> String {
     let version = packages.find_map(|mut lines| {
         let is_name = lines.next()?? == ("name", &format!("{name:?}"));
         let version = lines.next()??.1;
-        // A package of this project has a version too, but no source.
+        // A package of this project also has a version in the lock file, but no source. The label of such a package has no version.
         let is_library = lines.next().flatten().is_some_and(|(key, _)| key == "source");
         (is_name && is_library).then(|| version.trim_matches('"'))
     });

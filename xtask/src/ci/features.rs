@@ -4,8 +4,8 @@ use anyhow::{Result, bail};
 
 use crate::{packages, paths, process};
 
-/// A crate with at most this many features is checked with every set of features: each further feature would double the number of sets. A
-/// crate with more features is checked with fewer sets.
+/// A crate with at most this many features is checked with every set of features. Each further feature would double the number of sets, so
+/// a crate with more features is checked with fewer sets.
 const ALL_SETS: usize = 3;
 
 /// Lints every library crate with each set of features. Warnings are errors, for example the warning about a function that is unused

@@ -1,4 +1,5 @@
-//! Seeds of the fuzz targets: inputs made from the literals in the tests of the crates, and conversations that reach each end of a login.
+//! Seeds of the fuzz targets: inputs made from the literals in the tests of the crates, and conversations that reach each outcome of a
+//! login.
 
 use std::fs;
 use std::path::Path;
@@ -110,9 +111,13 @@ const SERVER: &[&[u8]] = &[
     &[0, 0, 6],
 ];
 
-/// Conversations of a session: the settings, then actions. The two lowest bits of an action select the actor: the client sends the request
-/// whose number is in the other bits, or the server reads a request (2), or the client receives a reply (3). After the number 2 follow
-/// numbers that select the replies. The last conversation is a sequence of arbitrary messages.
+/// Conversations of a session: the settings, then actions. The two lowest bits of an action select the step:
+///
+/// - 0 or 1: the client sends the request whose number is in the other bits.
+/// - 2: the server executes a request. The numbers that select the replies follow.
+/// - 3: the client receives a reply.
+///
+/// The last conversation is a sequence of arbitrary messages.
 const SESSION: &[&[u8]] = &[
     &[0, 0, 2, 0, 3, 2, 2, 0, 3, 3, 3, 3, 3, 3],
     &[0, 8, 12, 24, 32, 2, 0, 2, 0, 2, 0, 0, 1, 2, 0, 0, 3, 3, 3, 3, 3],
@@ -131,7 +136,7 @@ fn pgoutput() -> Result<Vec<Vec<u8>>> {
     for version in [15, 18] {
         let text =
             fs::read_to_string(paths::root().join(format!("pg-wire/tests/golden/pgoutput-{version}.hex")))?;
-        // An input is short, so a recording becomes several seeds.
+        // libFuzzer limits the length of an input, so a recording becomes several seeds.
         let lines: Vec<&str> =
             text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
         for lines in lines.chunks(12) {
@@ -159,7 +164,7 @@ fn scram(text: &str) -> Option<Vec<u8>> {
     Some([&[kind], text.as_bytes()].concat())
 }
 
-/// The code and the body of a frame; for a packet without a code, 0 and the body. `None` if the bytes are neither.
+/// The code and the body of a frame; for a packet without a code, 0 and the body. `None` if the bytes are neither a frame nor a packet.
 fn unframed(bytes: &[u8]) -> Option<Vec<u8>> {
     let (code, rest) = if bytes.first() == Some(&0) { (&0, bytes) } else { bytes.split_first()? };
     let (length, body) = rest.split_first_chunk()?;

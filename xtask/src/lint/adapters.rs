@@ -57,8 +57,8 @@ fn check_name(name: &Foreign) -> Option<Finding> {
     Some(Finding::new(&name.file, name.line, format!("an adapter names {kind}: {path}"), REMEDY))
 }
 
-/// The kind of name in a string literal that an adapter must not contain: a SQLSTATE, an authentication method or a message. `None` if the
-/// literal is allowed.
+/// Whether a string literal of an adapter is, or contains, a forbidden name. Returns the kind of the name: an SQLSTATE, an authentication
+/// method or a message. Returns `None` if the literal is allowed.
 fn kind_of_literal(text: &str, messages: &[String]) -> Option<&'static str> {
     let is_code = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
     if text.len() == 5 && text.bytes().all(is_code) && text.bytes().any(|byte| byte.is_ascii_digit()) {

@@ -52,7 +52,7 @@ pub(super) const PGBOUNCER: Kind =
 /// The pooler `pgpool`. SIGINT is its fast shutdown: SIGTERM would wait until the clients disconnect.
 pub(super) const PGPOOL: Kind = Kind { pid_file: "pgpool.pid", argument: "pgpool.conf", signal: Signal::INT };
 
-/// Node.js with the socket server of PGlite, which closes its connections and its database.
+/// Node.js with the socket server of PGlite. At SIGTERM, the socket server closes its connections and its database.
 pub(super) const PGLITE: Kind = Kind {
     pid_file: "pglite.pid",
     argument: "node_modules/@electric-sql/pglite-socket/dist/scripts/server.js",
@@ -128,7 +128,7 @@ impl<S: Serve> Daemon<S> {
         while !self.of.answers(self.port) {
             interrupt::check()?;
             if let Err(error) = self.check() {
-                // Node.js writes the words in lower case.
+                // PostgreSQL and Node.js write these words with different capital letters, so the case is ignored.
                 let taken = self.last_words().to_ascii_lowercase().contains("address already in use");
                 if !taken || self.tries == TRIES {
                     return Err(error);

@@ -67,7 +67,7 @@ impl Programs {
     pub(super) fn libraries(&self) -> Option<PathBuf> {
         let lib = self.root.as_ref()?.join("usr/lib");
         let entries = fs::read_dir(&lib).ok()?;
-        // The name of the directory depends on the architecture, as in `x86_64-linux-gnu`.
+        // The name of the directory depends on the architecture, as in `x86_64-linux-gnu`, so the directory is searched.
         entries.flatten().map(|entry| entry.path()).find(|path| path.to_string_lossy().contains("-linux-gnu"))
     }
 

@@ -79,7 +79,8 @@ impl Kdc {
         );
         let mut kadmin = self.program("kadmin.local");
         let output = process::capture(kadmin.args(["-r", REALM]), &requests)?;
-        // kadmin.local exits with success even when a request fails. Only the last request writes the key table.
+        // kadmin.local exits with success even if a request has failed. Only the last request writes the key table, so the existence of the
+        // key table shows success.
         let stderr = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success() && keytab.exists(), "cannot make the principals: {stderr}");
         Ok(())

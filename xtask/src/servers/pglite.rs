@@ -11,7 +11,8 @@
 //! closes a second connection at once, even for a moment after the first client has disconnected. So a client has to try again. Tests
 //! that use PGlite are in the group `pglite` of `xtask/nextest.toml`, and only one test of each program uses PGlite.
 //!
-//! `COPY … FROM STDIN` stops the socket server: it never answers again. Only a PGlite of one test may get this statement.
+//! After `COPY … FROM STDIN`, the socket server never answers again. So a test may send this statement only to a PGlite that the test has
+//! started for itself.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -64,7 +65,8 @@ pub(super) struct Pglite {
 }
 
 impl Pglite {
-    /// Finds or downloads the packages, and makes an empty database, of which each run gets a copy: this takes five seconds of CPU time.
+    /// Finds or downloads the packages, and makes an empty database. Making the database takes five seconds of CPU time, so the database is
+    /// kept in the cache directory, and each run gets a copy.
     pub(super) fn prepare() -> Result<PathBuf> {
         if process::read(Command::new("node").arg("--version")).is_err() {
             install("nodejs").context("Node.js (`node`), which runs PGlite, is missing")?;

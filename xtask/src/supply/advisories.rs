@@ -8,7 +8,8 @@ use crate::process;
 use crate::supply::tools::{AUDIT, DENY};
 use crate::supply::{CONFIG, lock_files};
 
-/// Fetches the database and checks all lock files. If the database cannot be fetched: an error if `required`, otherwise a sentence.
+/// Fetches the database and checks all lock files. If the database cannot be fetched, returns an error if `required` is true, and otherwise
+/// prints a sentence.
 pub(super) fn run(required: bool) -> Result<()> {
     let mut fetch = DENY.command()?;
     // Without this variable, git may wait for a password.
@@ -26,7 +27,8 @@ pub(super) fn run(required: bool) -> Result<()> {
     for lock in lock_files()? {
         let mut audit = AUDIT.command()?;
         audit.args(["--quiet", "--file", &lock]);
-        // Only the workspace's own lock file has packages that users install. Elsewhere, only vulnerabilities are failures.
+        // Users install only the packages in the workspace's own lock file. So for this lock file, warnings are failures too. For the other
+        // lock files, only vulnerabilities are failures.
         if Path::new(&lock) == Path::new("Cargo.lock") {
             audit.args(["--deny", "warnings"]);
         }

@@ -1,6 +1,6 @@
 //! Checks the libraries with the oldest versions of their dependencies that the manifests allow.
 //!
-//! A version in a manifest promises that the library compiles with this version. A user's lock file may have it.
+//! A version in a manifest promises that the library compiles with this version, because the lock file of a user may contain this version.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,8 @@ use crate::{paths, process};
 pub(super) fn run(packages: &[Package]) -> Result<()> {
     let workspace = paths::cache().join("minimal");
     write(packages, &workspace)?;
-    // The resolver's options are not stable. With this variable, the stable cargo has them too, so no nightly toolchain is needed.
+    // The option `direct-minimal-versions` is not stable. With the variable `RUSTC_BOOTSTRAP`, the stable cargo accepts the option, so no
+    // nightly toolchain is needed.
     let mut lock = paths::cargo(["-Z", "direct-minimal-versions", "generate-lockfile", "--quiet"]);
     process::succeed(lock.env("RUSTC_BOOTSTRAP", "1").current_dir(&workspace))
         .context("raise the version of a dependency in the manifest, as the message above says")?;
@@ -61,7 +62,8 @@ fn link(target: &Path, link: &Path) -> Result<()> {
     if fs::read_link(link).is_ok_and(|existing| existing == target) {
         return Ok(());
     }
-    // The link of another work tree, if the target directory is a copy.
+    // Removes an existing link: if the target directory was copied from another work tree, the link leads to that work tree. An error is
+    // ignored, because usually no link exists.
     let _ = fs::remove_file(link);
     std::os::unix::fs::symlink(target, link).with_context(|| link.display().to_string())
 }

@@ -25,7 +25,7 @@ enum Source {
     Crate(&'static str),
 }
 
-// The hashes are those of the wheels for Linux (x86-64 and ARM64) and for macOS (ARM64 and x86-64).
+// The hashes below are the hashes of the wheels for Linux (x86-64 and ARM64) and for macOS (ARM64 and x86-64).
 
 /// Checks licences, duplicates, sources and advisories.
 pub(super) const DENY: Tool = Tool {

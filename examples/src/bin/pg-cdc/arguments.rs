@@ -92,13 +92,15 @@ struct Arguments {
     /// Output file; - is standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     out: PathBuf,
-    /// File that records the position up to which the output is complete; without --state, the end of the output is the record
+    /// File that records the position up to which the output is complete; without --state, this position is read from the end of the output
+    /// file
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
     /// Position to start at; no effect if the position in the file of --state, or the position of the slot, is later
     #[arg(long, value_name = "LSN")]
     start: Option<Lsn>,
-    /// Stops before the first transaction that commits at this position or later; now is the end of the WAL after connecting
+    /// Stops before the first transaction that commits at this position or later; the word now stands for the end of the WAL after
+    /// connecting
     #[arg(long, value_name = "LSN|now")]
     until: Option<Until>,
     /// Form of the lines of the output
@@ -213,7 +215,8 @@ fn with_settings(mut config: Config) -> Config {
         ("TimeZone", "UTC"),
         ("extra_float_digits", "3"),
         ("bytea_output", "hex"),
-        // A snapshot may take hours. If `row_security` is off, the server reports an error instead of leaving rows out.
+        // A snapshot may take hours, so a statement has no time limit. If `row_security` is off, the server reports an error instead of
+        // leaving rows out.
         ("statement_timeout", "0"),
         ("row_security", "off"),
     ] {

@@ -30,7 +30,7 @@ pub(crate) struct Changes {
     pub(crate) until: Option<Lsn>,
     /// The transaction that has begun and has not ended; `None` between transactions.
     open: Option<Head>,
-    /// For each table, by its OID: the description that was written last, in a line of kind `relation`.
+    /// For each table: the description in the last written line of kind `relation`. The key is the OID of the table.
     tables: HashMap<Oid, Table>,
 }
 
@@ -101,7 +101,8 @@ impl Changes {
                 self.boundary = Some((self.lines.len(), commit.end));
             }
             Change::RollbackPrepared(rollback) => {
-                // The message does not contain the position of its WAL record, but only the position after the record.
+                // The message does not contain the position of its WAL record, but only the position after the record. The record begins at
+                // `until` or later only if the position after the record is greater than `until`.
                 if self.until.is_some_and(|until| rollback.end > until) {
                     return Ok(Taken::Reached);
                 }

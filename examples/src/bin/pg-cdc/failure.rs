@@ -68,7 +68,7 @@ impl Failure {
     }
 
     /// Whether the server is still starting, or the slot is still in use by an earlier connection. After such an error the program tries
-    /// again, even if it is the first attempt to connect.
+    /// again, even if the failed attempt was the first attempt to connect.
     pub(crate) fn is_not_yet(&self) -> bool {
         let is_not_yet = |error: &ServerError| {
             matches!(error.sqlstate(), Some(SqlState::CANNOT_CONNECT_NOW | SqlState::OBJECT_IN_USE))

@@ -63,7 +63,8 @@ impl Follow<'_> {
                         self.hand_over().await?;
                     }
                 }
-                // Reached only if no change has arrived. Then the lines are handed over, even if they do not fill a block.
+                // The branches are polled in their order (`biased`), so this branch is reached only if no change has arrived. Then the
+                // lines are handed over, even if they do not fill a block.
                 _ = std::future::ready(()), if !self.changes.lines.is_empty() => self.hand_over().await?,
                 changed = durable.changed() => {
                     changed.map_err(|_| Failure::OutputEnded)?;

@@ -105,8 +105,8 @@ impl Session {
         system.ok_or(Failure::Misplaced("CommandComplete"))
     }
 
-    /// Returns the position at which the timeline `former` ended: after a failover, the new primary does not have the later WAL of the
-    /// former primary. Returns `None` if `former` is no ancestor of the timeline `present`.
+    /// Returns the position at which the timeline `former` ended. After a failover, the new primary has the WAL of the former primary only
+    /// up to this position. Returns `None` if `former` is no ancestor of the timeline `present`.
     pub(crate) async fn end_of_timeline(
         &mut self,
         former: u32,

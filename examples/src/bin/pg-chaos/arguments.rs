@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     /// The program pg-proxy
     #[arg(long, value_name = "FILE")]
     pub(crate) proxy: PathBuf,
-    /// Duration of the chaos
+    /// Duration of the chaos in seconds
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seconds: u64,
     /// Seed of all random choices: the faults of each connection, the kills and the restarts. The times of the events also depend on the
@@ -48,7 +48,7 @@ pub(crate) struct Arguments {
     /// Mean number of faults of a connection
     #[arg(long, value_name = "R", default_value_t = 0.7)]
     pub(crate) fault_rate: f64,
-    /// Ask for restarts of the servers
+    /// Ask the program that started this program, on standard output, to restart servers at random moments
     #[arg(long)]
     pub(crate) restarts: bool,
     /// Commit without waiting for the disk: an immediate shutdown then loses acknowledged transactions, and this program has to fail

@@ -27,15 +27,13 @@ const HANG: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Classes of SQLSTATE, and SQLSTATEs, of the errors that the chaos causes. Any other error of a server is a failure.
-const EXPECTED: [&str; 5] = [
-    // Connection exception: the proxy cannot reach the server.
-    "08",
-    // Operator intervention: a shutdown, a crash or a terminated session; the server is starting.
-    "57P",   // Too many connections: sessions of lost clients have not ended yet.
-    "53300", // Division by zero: the fence.
-    "22012", // The rest of a transaction that the fence has stopped.
-    "25P02",
-];
+///
+/// - `08`, connection exception: the proxy cannot reach the server.
+/// - `57P`, operator intervention: a shutdown, a crash or a terminated session; the server is starting.
+/// - `53300`, too many connections: sessions of lost clients have not ended yet.
+/// - `22012`, division by zero: the statement of the fence.
+/// - `25P02`, failed transaction: the statements after the failed statement of the fence.
+const EXPECTED: [&str; 5] = ["08", "57P", "53300", "22012", "25P02"];
 
 /// A client of one server.
 #[derive(Debug)]

@@ -43,7 +43,8 @@ use usage::Usage;
 /// Result of this program; the error is a text for a person.
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
-/// Longest time between the end of the chaos and the end of the last client. Longer than the time limit of a client's operation.
+/// Longest time between the end of the chaos and the end of the last client. This time is longer than the time limit of a client's
+/// operation.
 const LAST: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {
@@ -88,7 +89,7 @@ fn run(arguments: &Arguments) -> Result<()> {
                             Adapter::Tokio => handle.block_on(client.run(Tokio)),
                             Adapter::AsyncStd => smol::block_on(client.run(Smol)),
                         };
-                        // The receiver is dropped only after a failure.
+                        // An error is ignored: the receiver is dropped early only after a failure, and the program ends with this failure.
                         let _ = send.send((server, ledger));
                     })?;
                 }
@@ -109,7 +110,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     usage::check(&before, &after)
 }
 
-/// Receives the lists of all clients. A client that does not end in time hangs.
+/// Receives the lists of all clients. Returns an error if a client has not ended at `limit`: such a client hangs.
 fn collect(
     ended: &mpsc::Receiver<(usize, Result<Ledger>)>,
     names: &[client::Place],

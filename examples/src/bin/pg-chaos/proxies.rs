@@ -11,8 +11,8 @@ use crate::arguments::Arguments;
 use crate::tally::Tally;
 use crate::{Result, random::Random};
 
-/// Number of proxies in front of each server. The first injects all kinds of faults of a network; the second injects no stalls, so
-/// clients behind the second proxy never wait in vain.
+/// Number of proxies in front of each server. The first injects all kinds of faults of a network; the second injects no stalls, so clients
+/// behind the second proxy always receive an answer or an error.
 pub(crate) const PER_SERVER: usize = 2;
 
 /// The kinds of faults that end by themselves, so that no client needs a time limit.

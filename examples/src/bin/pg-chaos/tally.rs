@@ -12,9 +12,9 @@ use crate::Result;
 pub(crate) struct Tally {
     /// Transactions whose commit was acknowledged.
     pub(crate) acknowledged: Count,
-    /// Transactions without an acknowledgement that a look-up has found.
+    /// Transactions whose commit was not acknowledged, but which a look-up has found.
     pub(crate) found: Count,
-    /// Transactions without an acknowledgement that a look-up has not found. The client repeats them.
+    /// Transactions whose commit was not acknowledged, and which a look-up has not found. The client repeats them.
     pub(crate) missing: Count,
     pub(crate) connections: Count,
     /// Operations that ended by a client's time limit. Allowed only where stalls are injected.

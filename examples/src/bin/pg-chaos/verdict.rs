@@ -9,7 +9,8 @@ use crate::direct::Database;
 /// Number of differences that the error text shows.
 const SHOWN: usize = 10;
 
-/// For each key: the number of rows, of different rows, and of rows with a wrong text. The text is that of `Transaction::body`.
+/// For each key: the number of rows, of different rows, and of rows with a wrong text. The expression `repeat(…)` computes the right text,
+/// as `Transaction::body` does.
 const KEYS: &str = "SELECT client, key, count(*), count(DISTINCT row), count(*) FILTER (WHERE body <> \
                     repeat((client::bigint * 1000003 + key * 1009 + row)::text || ',', 1 + (key % 40)::int)) \
                     FROM chaos_rows GROUP BY client, key";

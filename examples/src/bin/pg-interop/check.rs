@@ -74,7 +74,8 @@ pub(crate) enum Feature {
     Session,
     /// Prepared statements that last longer than a transaction
     Prepared,
-    /// Nothing in between that keeps a connection to the server when the client leaves, or the reverse
+    /// A direct connection: no program between client and server keeps the connection of one side open after the other side has closed its
+    /// connection
     Direct,
 }
 

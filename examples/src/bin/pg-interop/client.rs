@@ -17,7 +17,8 @@ pub(crate) struct Client<'t> {
     session: Option<Session>,
     /// The messages of the login, if the connection has no TLS.
     pub(crate) opening: Vec<Heard>,
-    /// Notices, parameter reports and notifications that no expected line named, since the last [`expect`](Self::expect) began.
+    /// Notices, parameter reports and notifications that have arrived since the last [`expect`](Self::expect) began, and that no expected
+    /// line names.
     asides: Vec<Heard>,
 }
 

@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            // The exit code is the same if standard error is closed.
+            // An error is ignored: if standard error is closed, the exit code still reports the failure.
             let _ = writeln!(io::stderr(), "pg-interop: {error}");
             ExitCode::from(2)
         }

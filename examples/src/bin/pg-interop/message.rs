@@ -66,7 +66,7 @@ pub(crate) fn bind(portal: &str, statement: &str, values: &[Value<'_>]) -> Vec<u
     bind_with(portal, statement, &[], values, &[])
 }
 
-/// Bind with any format codes. The numbers of the codes need not be legal.
+/// Bind with any format codes, for example with the code 2, which the protocol does not define.
 pub(crate) fn bind_with(
     portal: &str,
     statement: &str,

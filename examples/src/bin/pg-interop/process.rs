@@ -31,7 +31,8 @@ impl Process {
             Some(address) => address.into(),
             None => return Err(format!("{program} does not listen: {line}").into()),
         };
-        // The program writes a line for each client with an error. The pipe must not become full.
+        // The program writes a line for each client with an error. This thread reads and discards the lines: if the pipe became full, the
+        // program would block.
         std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
         Ok(process)
     }
@@ -39,7 +40,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The program may have ended already.
+        // Errors are ignored: the program may have ended already.
         let _ = (self.child.kill(), self.child.wait());
     }
 }

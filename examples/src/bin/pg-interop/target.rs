@@ -35,7 +35,7 @@ impl Target {
     pub(crate) fn new(config: Config, lacks: Vec<Lack>, patience: Duration) -> Result<Self, ConnectError> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(io_error)?;
         let sslmode = match config.sslmode {
-            // Without TLS, checks can compare the messages of the login.
+            // Without TLS, checks can compare the messages of the login. So TLS is used only if the server rejects the user without TLS.
             SslMode::Prefer => SslMode::Allow,
             other => other,
         };

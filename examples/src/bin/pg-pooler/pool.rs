@@ -129,7 +129,7 @@ impl Pool {
             Some(lease) => lease,
             None => poll_fn(|cx| seat.poll_granted(cx.waker())).await?,
         };
-        // The server may have closed an idle connection, after a restart or by a time limit.
+        // The server may have closed an idle connection, after a restart or by a time limit. Then the caller makes a new connection.
         if lease.server.as_mut().is_some_and(|server| !server.is_alive()) {
             lease.server = None;
         }
@@ -257,8 +257,8 @@ impl Seat {
     pub(crate) async fn cancel(&self, pooler: &Pooler) {
         let route = {
             let state = self.state();
-            // While this state is locked, the client cannot release its connection. So the cancel request cannot reach the query of another
-            // client.
+            // While this state is locked, the client cannot release its connection. Later, `cancelling` keeps the released connection from
+            // other clients. So the cancel request cannot reach the query of another client.
             let Some(route) = &state.route else { return };
             route.state().cancelling += 1;
             Arc::clone(route)

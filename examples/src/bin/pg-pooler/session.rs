@@ -27,7 +27,8 @@ pub(crate) struct Session {
     pub(crate) outbox: Outbox,
     /// Requests whose replies the pooler drops, changes or records, in the order of their numbers.
     fixes: VecDeque<Fix>,
-    /// For each prepared statement that was sent to the server, by its id: whether the server has executed its Parse message.
+    /// For each prepared statement that was sent to the server: whether the server has executed its Parse message. The key is the id of the
+    /// statement.
     prepared: BTreeMap<u64, Sent>,
     unnamed: Option<(Unnamed, Sent)>,
     /// Number of Sync messages that were sent. It serves as the number of the current batch.
@@ -215,7 +216,8 @@ impl Session {
                 self.barrier = self.changes_names();
                 self.forward_unchanged(frame, None)
             }
-            // The login is over. The server would end its session.
+            // The login is over, so the server would end its session after this message. The pooler does not forward the message, because
+            // other clients need the session.
             MessageCode::AUTHENTICATION_RESPONSE => {
                 Err(Failure::Protocol("a response to an authentication request was not expected".into()))
             }

@@ -98,14 +98,14 @@ pub(crate) struct Arguments {
     /// Certificates of the authorities that are trusted to sign the server's certificate, in PEM
     #[arg(long, value_name = "FILE")]
     pub(crate) upstream_ca: Option<PathBuf>,
-    /// Number of threads that serve clients; 1 takes the least CPU time, more threads use more CPUs
+    /// Number of threads that serve clients; with 1, pg-proxy takes the least CPU time; with more threads, it can use more CPUs
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: u16,
     /// Longest time from accepting a client to its authentication
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) opening_timeout: u64,
-    /// Largest number of connections whose client is not authenticated yet; the limit protects the connections of the server. Never more
-    /// than half of all connections
+    /// Largest number of connections whose client is not authenticated yet; the limit protects the connections of the server. The number is
+    /// at most half of all connections
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) opening_limit: u32,
     /// Inject this fault into every connection; may be given several times, and several faults may be separated by commas. See below

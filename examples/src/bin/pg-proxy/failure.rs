@@ -74,7 +74,7 @@ impl Failure {
     /// no messages.
     pub(crate) fn answer(&self, asked: bool, trace: &Trace) -> Option<Vec<u8>> {
         let (state, message) = match self {
-            // PostgreSQL checks the code before the length.
+            // PostgreSQL checks the code before the length. So an unknown code is reported even if the length is invalid too.
             Self::Header(Party::Client, FrameError { code, .. }) if !Frontend::CODES.contains(code) => {
                 (SqlState::PROTOCOL_VIOLATION, format!("invalid frontend message type {}", code.0))
             }

@@ -37,8 +37,8 @@ const RANDOM_MESSAGES: u64 = 200;
 /// Longest time that a peer may take to read its last bytes and to close its connection.
 const PARTING: Duration = Duration::from_secs(2);
 
-/// Number of file descriptors that the relays of one connection need: two pairs of sockets, and a second descriptor for each of the two
-/// sockets.
+/// Number of file descriptors that the relays of one connection need: two pairs of Unix-domain sockets, and a second descriptor for each of
+/// the two TCP sockets (of the client and of the server).
 pub(crate) const DESCRIPTORS: u64 = 6;
 
 /// The faults of all connections.
@@ -78,7 +78,7 @@ enum End {
 impl Plan {
     /// Returns the faults of the connection with this number.
     fn table(&self, number: u64) -> FaultTable {
-        // The number of random faults differs by at most one between connections, and its mean is the rate.
+        // The numbers of random faults of two connections differ by at most one. The mean of the numbers is the rate.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
         let before = |number: u64| (number as f64 * self.rate) as usize;
         let count = before(number) - before(number - 1);
@@ -175,7 +175,7 @@ async fn relay(socket: impl AsyncRead + AsyncWrite, inner: UnixStream, outward: 
     let copied = async {
         tokio::join!(
             async {
-                // A failure is the end of a connection, which the session learns by the end of the stream.
+                // An error is ignored: it means that the connection has ended. The session then reads the end of the stream.
                 let _ = tokio::io::copy(&mut from, &mut to_session).await;
                 let _ = to_session.shutdown().await;
             },
@@ -238,7 +238,7 @@ impl Outward<'_> {
                     FaultStep::Send(bytes) => {
                         peer.write_all(&bytes).await?;
                         peer.flush().await?;
-                        // Another task may read these bytes before the next piece is sent.
+                        // Lets other tasks run, so that the bytes may be read before the next piece is sent.
                         tokio::task::yield_now().await;
                     }
                     FaultStep::Pause(time) => sleep(time).await,
@@ -246,13 +246,14 @@ impl Outward<'_> {
                     FaultStep::Stall => stalled = true,
                     FaultStep::Close => advance(self.end, End::Cut),
                     FaultStep::Reset => advance(self.end, End::Reset),
-                    // A step of a later version of the library cannot be performed.
+                    // A later version of the library may have steps that this program does not know. The connection is closed instead.
                     _ => advance(self.end, End::Cut),
                 }
             }
             if count == 0 {
                 if stalled {
-                    // The sender has closed its connection, which nobody would learn otherwise.
+                    // The sender has closed its connection. The stalled direction does not pass on this end, so both connections are closed
+                    // here.
                     advance(self.end, End::Cut);
                 } else if !self.injector.has_ended() {
                     peer.shutdown().await?;

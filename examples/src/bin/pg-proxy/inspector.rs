@@ -27,9 +27,10 @@ pub(crate) struct Inspector<'c> {
     direction: Direction,
     /// Received messages, encoded again for the comparison.
     again: Outbox,
-    /// Whether a message that could not be decoded was already reported. Only the first is reported.
+    /// Whether a message that could not be decoded was already reported. Only the first such message is reported.
     malformed: bool,
-    /// Whether a difference between the received bytes of a message and its new encoding was already reported. Only the first is reported.
+    /// Whether a difference between the received bytes of a message and its new encoding was already reported. Only the first difference is
+    /// reported.
     mismatched: bool,
 }
 
@@ -63,7 +64,8 @@ impl<'c> Inspector<'c> {
         Self { context, direction, again: Outbox::new(RETAIN), malformed: false, mismatched: false }
     }
 
-    /// Creates an inspector for the opening phase. It wipes memory before freeing it, because the memory may contain a password.
+    /// Creates an inspector for the opening phase. The inspector wipes its memory before freeing it, because the memory may contain a
+    /// password.
     pub(crate) fn wiping(context: &'c Context, direction: Direction) -> Self {
         let mut inspector = Self { again: Outbox::new(0), ..Self::new(context, direction) };
         inspector.again.set_wiping(true);
@@ -115,7 +117,7 @@ impl<'c> Inspector<'c> {
         self.context.tally().malformed();
         self.context.trace.malformed(self.direction, length, error);
         self.context.trace.flush();
-        // One line per connection and direction: a sender of one malformed message usually sends more.
+        // Prints at most one line per connection and direction, because a sender of one malformed message usually sends more such messages.
         if !std::mem::replace(&mut self.malformed, true) {
             let sender = Party::sender(self.direction);
             self.context.say(format_args!("from {sender}, passed on as it is: {error}"));
@@ -200,7 +202,7 @@ impl<'c> Inspector<'c> {
     #[cold]
     fn mismatch(&mut self, name: &str) {
         self.context.tally().mismatch();
-        // One line per connection and direction: more mismatches usually follow the first.
+        // Prints at most one line per connection and direction, because more mismatches usually follow the first mismatch.
         if !std::mem::replace(&mut self.mismatched, true) {
             self.context.say(format_args!("the bytes of {name} changed when it was encoded again"));
         }

@@ -66,7 +66,7 @@ impl Listener {
                     .and_then(|(stream, _)| stream.try_into().map(TokioIo).map(ClientStream::Unix)),
             };
             match accepted {
-                // The client disconnected before it was accepted.
+                // The client disconnected before it was accepted. The loop continues with the next client.
                 Err(error) if is_about_the_client(&error) => {}
                 accepted => return accepted,
             }

@@ -20,8 +20,8 @@ use crate::session::Context;
 /// Size of one read and of an idle buffer, in bytes. It is small because the peers are not authenticated.
 const READ_SIZE: usize = 1024;
 
-/// Largest number of bytes that the proxy buffers from a client that sends without waiting for answers. A first packet fits. While more
-/// bytes are buffered, the proxy does not read from the client.
+/// Largest number of bytes that the proxy buffers from a client that sends without waiting for answers. The longest first packet is
+/// shorter. While more bytes than this number are buffered, the proxy does not read from the client.
 const EARLY: usize = 12 * 1024;
 
 /// Limits on the client's messages. The longest message is a GSSAPI token.
@@ -31,7 +31,7 @@ const CLIENT: Limits =
 /// Limits on the server's messages, the same as in libpq.
 const SERVER: Limits = Limits::BACKEND.before_authentication().read_size(READ_SIZE).write_retain(0);
 
-/// The first byte of a TLS handshake. No packet begins with it: as the first byte of a length it would mean 369 MB.
+/// The first byte of a TLS handshake. No packet begins with this byte: a packet begins with its length, which would be at least 369 MB.
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// A connection in its opening phase.

@@ -25,8 +25,8 @@ impl Interrupts {
         Self { signals: Signals::new(), target: None, given_up: false }
     }
 
-    /// Sets the target for a cancel request. If the first Ctrl-C is pressed before this call, it ends the program. After this call, it
-    /// sends the cancel request.
+    /// Sets the target for a cancel request. A first Ctrl-C before this call ends the program; a first Ctrl-C after this call sends the
+    /// cancel request.
     pub(crate) fn can_cancel(&mut self, config: Config, target: CancelTarget) {
         self.target = Some((config, target));
     }

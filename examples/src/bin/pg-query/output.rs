@@ -117,7 +117,7 @@ impl Output {
                     }
                 }
                 space = self.sender.reserve() => {
-                    // No space is returned only if the output thread has panicked. Then the piece is dropped.
+                    // An error means that the output thread has panicked. Then the piece is dropped.
                     if let Ok(space) = space {
                         space.send(piece);
                     }

@@ -72,7 +72,7 @@ impl Sink for Unpack<'_> {
             Kind::File(_) => {
                 let open = || {
                     let file = modes.options().create_new(true).open(&goal)?;
-                    // The umask may have removed permissions.
+                    // The umask may have removed permissions, so the permissions are set again.
                     file.set_permissions(Permissions::from_mode(modes.file))?;
                     Ok(file)
                 };

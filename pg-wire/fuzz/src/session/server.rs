@@ -1,4 +1,4 @@
-//! A server of a session that follows the rules of the protocol, one message after another.
+//! A simple server for a session. The server reads one message after another, and replies to each message according to the protocol.
 
 use std::collections::VecDeque;
 
@@ -254,7 +254,7 @@ impl Server {
                 }
             }
         }
-        // A Query has at least one result.
+        // The reply to a Query contains at least one CommandComplete or ErrorResponse.
         let has_result =
             self.replies.back().is_some_and(|last| last.number == number && matches!(last.code, b'C' | b'E'));
         if !has_result {
@@ -314,7 +314,7 @@ impl Server {
         }
     }
 
-    /// Sends ReadyForQuery. The transaction status changes at most with a choice other than 0.
+    /// Sends ReadyForQuery. `choose` selects the transaction status; the number 0 keeps the status.
     fn ready(&mut self, number: u64, choose: &mut dyn FnMut() -> u8) {
         match choose() & 7 {
             0..=3 => {}

@@ -212,7 +212,7 @@ async fn pgwire_inserts(
 }
 
 fn pgwire_replication(frames: Frames) -> Result<impl FnMut() -> Result<u64>> {
-    // The same size of buffer as in the worker of pgwire-replication.
+    // The buffer has the same size as the buffer in the worker of pgwire-replication.
     let mut source = BufReader::with_capacity(128 * 1024, frames.endless());
     let (mut reader, runtime) = (MessageReader::new(), runtime()?);
     Ok(move || runtime.block_on(pgwire_inserts(&mut reader, &mut source, frames.count)))

@@ -105,7 +105,7 @@ impl Changes {
     fn make(server: SocketAddr, count: u64) -> Result<Self> {
         let mut changes = Self { server, end: String::new() };
         changes.drop_slots()?;
-        // The table `bench_rows` has a million rows.
+        // The table `bench_rows` has a million rows. If more rows are needed, its rows are inserted several times.
         let times = count.div_ceil(1_000_000);
         let rows = count / times;
         for sql in [

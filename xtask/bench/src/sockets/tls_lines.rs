@@ -39,7 +39,7 @@ pub(super) fn lines<'s>(
 
 /// Two measurements of reading rows: in text and in binary format.
 fn rows(lines: &mut Vec<Line>, name: &str, place: &Place, count: u64, sql: &str) {
-    // A statement for the replay server contains the format.
+    // A statement for the replay server contains the format. A statement for PostgreSQL does not.
     let with_format =
         |format| if sql.starts_with("replay") { format!("{sql} {format}") } else { sql.to_owned() };
     let target = Target::new(1.15, 1.0);

@@ -140,7 +140,8 @@ pub(super) fn signatures(files: &Files) -> Result<()> {
 fn run(dir: &Path, arguments: &[&str]) -> Result<String> {
     let mut openssl = Command::new("openssl");
     openssl.args(arguments).current_dir(dir).env_remove("OPENSSL_CONF").stdin(Stdio::null());
-    // Not `process::read`, which checks for the end every 20 ms: `openssl` takes only 10 ms and runs thirty times.
+    // `process::read` is not used here, because it checks only every 20 ms whether the program has ended. `openssl` takes 10 ms, and runs
+    // thirty times.
     let output = openssl.output().context("cannot run openssl")?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "`{}` failed: {}\n{stderr}", process::shown(&openssl), output.status);

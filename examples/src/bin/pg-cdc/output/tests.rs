@@ -90,7 +90,7 @@ fn a_snapshot_that_did_not_end_is_recorded() {
 
         let (output, progress) = open();
         assert!(progress.in_snapshot, "with state: {with_state}");
-        // Without a state file, the first line of the snapshot is the record, so it must stay in the file.
+        // Without a state file, only the first line of the snapshot shows that a snapshot was begun, so this line must stay in the file.
         let kept = if with_state { 0 } else { begin.len() };
         assert_eq!(fs::metadata(&out).expect("a file").len(), kept as u64);
         let (done, begun) = oneshot::channel();

@@ -22,7 +22,7 @@ pub(super) enum Kind {
     Unknown,
 }
 
-/// For each type that is not built in, by its OID: its kind.
+/// The kind of each type that is not built in. The key is the OID of the type.
 #[derive(Debug, Default)]
 pub(crate) struct Types(HashMap<Oid, Kind>);
 

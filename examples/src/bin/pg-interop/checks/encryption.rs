@@ -44,7 +44,7 @@ pub(super) const CHECKS: &[Check] = &[
                 "the server has read the start-up message that was sent in clear".into()
             }),
             Some((b'N', _)) => Err(Problem::NotChecked("needs a server with TLS".into())),
-            // The server has noticed the surplus bytes.
+            // The server has noticed the surplus bytes, and reports an error.
             Some((b'E', _)) => Ok(()),
             _ => failed(format!("expected S or N, received {:?}", bytes.escape_ascii().to_string())),
         }

@@ -14,7 +14,7 @@ const DO: &str = r#"CommandComplete "DO""#;
 
 pub(super) const CHECKS: &[Check] = &[
     Check::new("an error has the fields S, V, C and M", FIELDS, &[], |t| {
-        // No server knows this statement.
+        // This statement is no SQL of any server, so every server rejects it.
         fields(t, "interop_no_such_command", &[(b'V', "ERROR"), (b'S', "*"), (b'C', "*"), (b'M', "*")])
     }),
     Check::new("an error has the place in the server's source: F, L and R", FIELDS, &[SQL], |t| {
@@ -105,7 +105,7 @@ pub(super) const CHECKS: &[Check] = &[
     }),
     Check::new("a warning is a notice, not an error", ASYNC, &[SQL], |t| {
         let mut client = t.session()?;
-        // ROLLBACK without a transaction.
+        // A ROLLBACK without a transaction succeeds, with a warning.
         client.exchange(&query("rollback"), &[r#"CommandComplete "ROLLBACK""#, IDLE])?;
         client.put_aside(KIND, &["NoticeResponse WARNING 25P01"])?;
         client.finish()

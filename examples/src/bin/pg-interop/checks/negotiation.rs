@@ -53,8 +53,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check::new("version 2.0 is rejected", START_UP, &[], |t| {
         let mut client = t.connection()?;
         client.send(&packet(b"\0\x02\0\0user\0x\0\0"))?;
-        // The manual describes no error for version 2.0. PostgreSQL sends an error in the format of version 2.0, whose first byte is
-        // also E.
+        // The manual describes no error for version 2.0. PostgreSQL sends an error in the format of version 2.0, whose first byte is also
+        // E. So the check accepts such an error, and no answer.
         let bytes = client.rest()?;
         ensure(bytes.first().is_none_or(|byte| *byte == b'E'), || {
             format!("expected an error or nothing, received {:?}", bytes.escape_ascii().to_string())

@@ -101,7 +101,7 @@ pub(super) const CHECKS: &[Check] = &[
             &[run(&format!("notify {channel}, 'hello'")), sync()].concat(),
             &["ParseComplete", "BindComplete", NOTIFY, IDLE],
         )?;
-        // The manual allows the notification before or after ReadyForQuery.
+        // The manual allows the notification before or after ReadyForQuery. So the check accepts both.
         if client.put_aside(KIND, &[&hello(&channel)]).is_err() {
             client.put_aside(KIND, &[])?;
             client.expect(&[&hello(&channel)])?;

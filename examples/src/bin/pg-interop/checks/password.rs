@@ -41,7 +41,7 @@ pub(super) const CHECKS: &[Check] = &[
         |t| {
             let mut client = asked(t, AUTHENTICATION)?;
             client.send(&raw(b'p', b"x"))?;
-            // The server may wait for the rest of the text.
+            // The server may wait for the rest of the text. The half-close shows that no rest follows.
             client.half_close()?;
             client.expect_rejection()
         },
@@ -84,7 +84,7 @@ pub(super) const CHECKS: &[Check] = &[
         |t| {
             let mut client = asked(t, "AuthenticationSASL *")?;
             client.send(&raw(b'p', b"SCRAM-SHA-256\0\0\0\0\xffn,,n=,r=abc"))?;
-            // The server may wait for the rest of the text.
+            // The server may wait for the rest of the text. The half-close shows that no rest follows.
             client.half_close()?;
             client.expect_rejection()
         },
@@ -108,7 +108,8 @@ fn asked<'t>(t: &'t Target, expected: &str) -> Checked<Client<'t>> {
     Ok(client)
 }
 
-/// Sends messages of SASL, each of which is answered by the expected line, the last by the end of the connection too.
+/// Sends SASL messages. After each message, the server sends the expected line at the same index. After the last line, the server closes
+/// the connection.
 fn sasl(t: &Target, bodies: &[&[u8]], expected: &[&str]) -> Checked {
     let mut client = asked(t, "AuthenticationSASL *")?;
     for (body, line) in bodies.iter().zip(expected) {

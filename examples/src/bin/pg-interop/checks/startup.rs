@@ -136,7 +136,8 @@ pub(super) const CHECKS: &[Check] = &[
 fn rejected(t: &Target, packet: &[u8]) -> Checked {
     let mut client = t.connection()?;
     client.send(packet)?;
-    // The server need not wait for the rest of a packet with an invalid length, but it may.
+    // If the length of the packet is invalid, the server may reject the packet at once, or wait for the rest. The half-close shows that no
+    // rest follows.
     client.half_close()?;
     client.expect_rejection()
 }

@@ -38,7 +38,8 @@ pub(super) const CHECKS: &[Check] = &[
             &[BEGIN, r#"CommandComplete "CREATE TABLE""#, "CopyInResponse *"],
         )?;
         client.send(&terminate())?;
-        // Terminate is not allowed in a COPY: the server may report this before the end.
+        // Terminate is not allowed in a COPY. The server may report this error before it closes the connection, so an ErrorResponse is
+        // accepted.
         loop {
             match client.next()? {
                 None => return Ok(()),

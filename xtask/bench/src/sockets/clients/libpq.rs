@@ -215,8 +215,8 @@ impl Client for Libpq {
             for place in 0..pipeline.depth {
                 self.send_one(&((batch + place) as i32).to_be_bytes())?;
                 if pipeline.sync_each || place + 1 == pipeline.depth {
-                    // PQpipelineSync also sends the buffered messages. The variant that does not send them, PQsendPipelineSync, needs libpq
-                    // 17. SAFETY: the connection is open and in pipeline mode.
+                    // PQpipelineSync also sends the buffered messages. PQsendPipelineSync does not send them, but needs libpq 17.
+                    // SAFETY: the connection is open and in pipeline mode.
                     self.check(unsafe { PQpipelineSync(self.conn) } == 1)?;
                     syncs += 1;
                 }
