@@ -79,7 +79,6 @@ impl Plan {
     /// Returns the faults of the connection with this number.
     fn table(&self, number: u64) -> FaultTable {
         // The number of random faults differs by at most one between connections, and its mean is the rate.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
         let before = |number: u64| (number as f64 * self.rate) as usize;
         let count = before(number) - before(number - 1);
         let seed = self.seed.wrapping_mul(1 << 32).wrapping_add(number);

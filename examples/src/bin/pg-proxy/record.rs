@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_masked() {
-        let key = BackendKeyData { process_id: 7, key: Secret(b"hush") };
+        let key = BackendKeyData { pid: 7, key: Secret(b"hush") };
         let text = recorded(|record| record.message(Direction::Backend, &key));
         assert_eq!(text, "B\t12\tBackendKeyData\t 7 'BBBB'\n");
     }
