@@ -8,10 +8,10 @@ use std::thread;
 
 use tempfile::TempDir;
 
-use crate::cluster::{Cluster, Programs, until};
+use crate::cluster::{Cluster, Programs};
 use crate::process::{Running, command, parse, wait_until_in};
 use crate::resuming::ids;
-use crate::support::finish;
+use crate::support::{finish, until};
 
 /// Settings of a server with logical replication.
 const SETTINGS: [&str; 2] = ["wal_level=logical", "wal_receiver_status_interval=1"];

@@ -104,7 +104,7 @@ fn a_client_gets_an_error_when_the_connection_ends_or_bytes_are_wrong() {
         ("server:CommandComplete:reset", "reset"),
         ("client:byte#10:reset", "reset"),
         ("server:ReadyForQuery#2:length 3", "length"),
-        ("server:ReadyForQuery#2:length 2147483647", "length"),
+        ("server:ReadyForQuery#2:length 2147483647", "over the limit"),
         ("server:AuthenticationOk:corrupt", "message"),
     ] {
         match outcome(fault, PATIENCE) {

@@ -8,8 +8,8 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::cluster::{Cluster, Programs, Running, done, until};
-use crate::support::finish;
+use crate::cluster::{Cluster, Programs, Running, done};
+use crate::support::{finish, until};
 
 /// Returns a command that runs `pg-receive --base-backup` with a fast checkpoint.
 fn back_up(cluster: &Cluster, directory: &Path, arguments: &[&str]) -> Command {

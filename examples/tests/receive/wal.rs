@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::cluster::{Cluster, Programs, Running, done, until};
-use crate::support::finish;
+use crate::cluster::{Cluster, Programs, Running, done};
+use crate::support::{finish, until};
 
 /// Returns a command that runs `pg-receive` with a slot. It writes the WAL into a directory.
 fn ours(cluster: &Cluster, directory: &Path, slot: &str) -> Command {

@@ -6,12 +6,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
-use crate::support::{Ended, PATIENCE, Server, finish};
+use crate::support::{Ended, Server, finish, until};
 
 /// Settings of every cluster. Background processes of the server write as little WAL as possible.
 const SETTINGS: [&str; 7] = [
@@ -308,16 +306,6 @@ fn wait(child: &mut Child, what: &str) -> ExitStatus {
         status.is_some()
     });
     status.expect("the process has ended")
-}
-
-/// Waits until a condition is true.
-#[track_caller]
-pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !so() {
-        assert!(Instant::now() < deadline, "the condition did not become true: {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// Runs a program that has to succeed, and returns its standard output.

@@ -51,8 +51,9 @@ pub(crate) struct Arguments {
     /// Ask the program that started this program, on standard output, to restart servers at random moments
     #[arg(long)]
     pub(crate) restarts: bool,
-    /// Commit without waiting for the disk: an immediate shutdown then loses acknowledged transactions, and this program has to fail
-    #[arg(long, hide = true)]
+    /// Commit without waiting for the disk, to test this program: an immediate shutdown then loses acknowledged transactions, which this
+    /// program has to report
+    #[arg(long)]
     pub(crate) asynchronous_commit: bool,
 }
 

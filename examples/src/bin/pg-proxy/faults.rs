@@ -79,7 +79,6 @@ impl Plan {
     /// Returns the faults of the connection with this number.
     fn table(&self, number: u64) -> FaultTable {
         // The numbers of random faults of two connections differ by at most one. The mean of the numbers is the rate.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
         let before = |number: u64| (number as f64 * self.rate) as usize;
         let count = before(number) - before(number - 1);
         let seed = self.seed.wrapping_mul(1 << 32).wrapping_add(number);

@@ -84,6 +84,8 @@ enum Queued {
     Step(FaultStep),
     /// Bytes that may be sent together with the bytes before and after them.
     Bytes(Vec<u8>),
+    /// Bytes that are sent in pieces of this size. The second number is the count of bytes that are sent already.
+    Pieces(Vec<u8>, usize, usize),
     /// Copies of a message, which are made when they are sent.
     Copies(Vec<u8>, u64),
 }
@@ -165,6 +167,14 @@ impl FaultInjector {
                     self.steps.pop_front();
                 }
                 Some(FaultStep::Send(bytes))
+            }
+            Queued::Pieces(bytes, size, start) => {
+                let end = bytes.len().min(start.saturating_add(size));
+                let piece = bytes.get(start..end).unwrap_or_default().to_vec();
+                if end < bytes.len() {
+                    self.steps.push_front(Queued::Pieces(bytes, size, end));
+                }
+                Some(FaultStep::Send(piece))
             }
             Queued::Copies(message, left) => {
                 let now = left.min((AT_ONCE / message.len().max(1)).max(1) as u64);
@@ -416,10 +426,8 @@ fn mark(action: &Action, length: usize) -> Option<Mark> {
 /// Appends bytes, in pieces of `size` bytes if a size is given.
 fn put(queued: &mut Vec<Queued>, bytes: &[u8], size: Option<usize>) {
     match size {
-        Some(size) => {
-            queued.extend(bytes.chunks(size).map(|piece| Queued::Step(FaultStep::Send(piece.to_vec()))));
-        }
-        None if bytes.is_empty() => {}
+        _ if bytes.is_empty() => {}
+        Some(size) => queued.push(Queued::Pieces(bytes.to_vec(), size, 0)),
         None => queued.push(Queued::Bytes(bytes.to_vec())),
     }
 }

@@ -70,15 +70,12 @@ pub(super) fn is_named_by_body(sender: Direction, code: Option<MessageCode>) -> 
 
 /// Returns the messages with this name; `None` if no message of this side has the name.
 pub(super) fn named(sender: Direction, name: &str) -> Option<Which> {
-    let decoder = Decoder::named(sender, name)?;
-    let packet = matches!(decoder, Decoder::Packet);
-    let code = decoder.code();
-    // The decoder of Authentication accepts every name that begins with this word. A name that no kind of Authentication has is found
-    // by decoding each kind.
+    let code = Decoder::named(sender, name)?.code();
+    // `Decoder::named` accepts every name that begins with Authentication.
     if code == Some(MessageCode::AUTHENTICATION) && sender == Direction::Backend && !is_authentication(name) {
         return None;
     }
-    (packet || code.is_some()).then(|| Which::Named(name.into(), code))
+    Some(Which::Named(name.into(), code))
 }
 
 /// Whether a kind of Authentication has this name. Each kind is decoded with bodies of different lengths, because the bodies differ.

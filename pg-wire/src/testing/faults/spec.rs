@@ -98,7 +98,7 @@ fn parse_action(text: &str, place: &Place) -> Result<Action, String> {
     };
     let mut words = text.split_whitespace();
     let (word, argument) = (words.next().unwrap_or_default(), words.next());
-    let kind: FaultKind = word.parse()?;
+    let kind: FaultKind = word.parse().map_err(|error: FaultTableError| error.problem)?;
     if let Some(word) = words.next() {
         return Err(format!("the word {word:?} is not expected"));
     }
@@ -177,13 +177,14 @@ fn side(sender: Direction) -> &'static str {
 }
 
 impl FromStr for FaultKind {
-    type Err = String;
+    type Err = FaultTableError;
 
-    /// Parses the word for a kind. The error is a text with the known words.
-    fn from_str(word: &str) -> Result<Self, String> {
+    /// Parses the word for a kind. The error contains the known words.
+    fn from_str(word: &str) -> Result<Self, FaultTableError> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word).ok_or_else(|| {
             let known = Self::ALL.map(Self::as_str).join(", ");
-            format!("there is no action {word:?}; expected one of: {known}")
+            let problem = format!("there is no action {word:?}; expected one of: {known}");
+            FaultTableError { fault: word.to_owned(), problem }
         })
     }
 }
