@@ -11,6 +11,7 @@ use rustix::io::ioctl_fionread;
 use rustix::pipe::fcntl_getpipe_size;
 use serde_json::Value;
 
+use crate::cluster::{Cluster, Programs};
 use crate::database::{Database, Server, on_both};
 use crate::process::{Cdc, parse, wait_until};
 use crate::support::{Ended, finish};
@@ -163,6 +164,33 @@ fn changes_are_not_repeated_when_the_confirmation_was_lost() {
             assert_eq!(ids(&cdc.until_now(&[])), [1, 2]);
         }
     });
+}
+
+/// The WAL record after a message is the commit of a transaction that began before the message.
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_transaction_that_is_committed_directly_after_a_message_is_written() {
+    for programs in Programs::both() {
+        let cluster = Cluster::with(&programs, 16, &["wal_level=logical"]);
+        let server = Server { major: programs.major, address: ([127, 0, 0, 1], cluster.port).into() };
+        for with_state in [true, false] {
+            let cdc = followed(server, "message", with_state);
+            let (mut session, mut other) = (cdc.database.session(), cdc.database.session());
+            cdc.until_now(&["--create-slot"]);
+            // Background processes may write WAL between the message and the commit, so there are several attempts.
+            let is_adjacent = |id: i64| {
+                session.run(&format!("BEGIN; INSERT INTO t VALUES ({id})"));
+                let end = other.value(&format!("SELECT pg_logical_emit_message(false, 'p', '{id}')"));
+                let lines = cdc.until_now(&[]);
+                assert_eq!(lines[lines.len() - 1]["content"], id.to_string());
+                let next = other.value("SELECT pg_current_wal_insert_lsn()");
+                session.run("COMMIT");
+                assert_eq!(ids(&cdc.until_now(&[])), (1..=id).collect::<Vec<_>>());
+                next == end
+            };
+            assert!((1..=20).any(is_adjacent), "PostgreSQL {}: no commit follows a message", server.major);
+        }
+    }
 }
 
 #[test]
