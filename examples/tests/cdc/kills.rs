@@ -40,8 +40,8 @@ fn crash(server: Server) {
     }
 }
 
-/// Makes a checkpoint, so that the slot's `restart_lsn` can advance, up to which a killed run decodes the WAL again: it advances only to a
-/// record of the running transactions. A checkpoint writes such a record; otherwise the server writes one every 15 seconds.
+/// Makes a checkpoint, which writes a WAL record of the running transactions. The slot's `restart_lsn`, from which each run decodes the WAL
+/// again, can advance only to such a record. Without checkpoints, the server writes a record every 15 seconds.
 fn checkpoint(server: Server) {
     // After a crash the server may not accept the session yet.
     if let Some(mut session) = Session::try_open(server, "postgres") {
