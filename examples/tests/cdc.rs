@@ -16,6 +16,8 @@ mod lines;
 mod memory;
 #[path = "cdc/process.rs"]
 mod process;
+#[path = "cdc/progress.rs"]
+mod progress;
 #[path = "cdc/recvlogical.rs"]
 mod recvlogical;
 #[path = "cdc/replay.rs"]

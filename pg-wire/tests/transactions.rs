@@ -276,6 +276,30 @@ fn a_description_in_a_transaction_in_progress_is_valid_for_other_transactions_af
     assert!(transactions.receive(&message(5, &data)).is_err(), "two columns now");
 }
 
+/// The server does not repeat the later description, because no later change has made the description invalid.
+#[test]
+fn a_description_outside_stays_valid_after_the_commit_of_a_transaction_with_an_earlier_description() {
+    let in_progress = [start(10, true), relation(Some(10), "earlier", 2), insert(Some(10), 2), stop()];
+    let (later, one_value) = (relation(None, "later", 1), insert(None, 1));
+
+    let mut decoder = ChangeDecoder::default();
+    for data in in_progress.iter().chain([&later, &commit(10)]) {
+        decoder.decode(data).expect("valid");
+    }
+    let (_, table) = decoder.decode(&one_value).expect("the later description");
+    assert_eq!(table.map(|table| table.name.as_str()), Some("later"));
+
+    let mut transactions = Transactions::new(MemoryStore::new(MIB));
+    in_progress.iter().for_each(|data| receive_part(&mut transactions, data));
+    assert!(transactions.receive(&message(5, &later)).expect("valid").is_some());
+    receive_part(&mut transactions, &commit(10));
+    let expected = ["begin 10 0/64", "relation earlier", "insert into public.earlier", "commit 0/6E"];
+    assert_eq!(lines(&mut transactions), expected);
+    let wal = message(5, &one_value);
+    let received = transactions.receive(&wal).expect("the later description").expect("a whole transaction");
+    assert_eq!(received.table.map(|table| table.name.as_str()), Some("later"));
+}
+
 #[test]
 fn a_description_that_was_rolled_back_is_dropped() {
     let mut decoder = ChangeDecoder::default();

@@ -95,9 +95,8 @@ impl Drop for Database {
             drop(here);
             let mut session = Session::open(self.server, "postgres");
             let sql = format!(
-                "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots \
+                "SELECT pg_terminate_backend(active_pid, 60000) FROM pg_replication_slots \
                  WHERE database = '{0}' AND active_pid IS NOT NULL; \
-                 SELECT pg_sleep(0.2); \
                  SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '{0}'; ",
                 self.name
             );
@@ -106,6 +105,9 @@ impl Drop for Database {
         });
     }
 }
+
+/// Rows of a result, with their values as text; `None` stands for NULL.
+pub(crate) type Rows = Vec<Vec<Option<String>>>;
 
 /// A blocking session of the superuser.
 #[derive(Debug)]
@@ -128,7 +130,7 @@ impl Session {
     }
 
     /// Runs statements. Returns the rows or the error of the server; `None` if the session has ended.
-    pub(crate) fn try_query(&mut self, sql: &str) -> Option<Result<Vec<Vec<Option<String>>>, ServerError>> {
+    pub(crate) fn try_query(&mut self, sql: &str) -> Option<Result<Rows, ServerError>> {
         let Self { runtime, conn } = self;
         runtime.block_on(async {
             conn.query(sql).flush().await.ok()?;
@@ -148,13 +150,13 @@ impl Session {
         })
     }
 
-    pub(crate) fn query(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, ServerError> {
+    pub(crate) fn query(&mut self, sql: &str) -> Result<Rows, ServerError> {
         self.try_query(sql).expect("the session lives")
     }
 
     /// Runs statements and returns the rows. Panics if a statement fails.
     #[track_caller]
-    pub(crate) fn run(&mut self, sql: &str) -> Vec<Vec<Option<String>>> {
+    pub(crate) fn run(&mut self, sql: &str) -> Rows {
         match self.query(sql) {
             Ok(rows) => rows,
             Err(error) => panic!("{error}: {}", sql.chars().take(2000).collect::<String>()),

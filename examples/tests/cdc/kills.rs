@@ -10,14 +10,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::database::{Database, Server, Session, on_both};
-use crate::process::Cdc;
+use crate::process::{Cdc, wait_until};
+use crate::progress::Progress;
 use crate::replay::Replay;
+use crate::resuming::is_active;
 use crate::workload::{NAMES, Random, TABLES, Writer};
 
 /// Default number of transactions per server.
 const TRANSACTIONS: u64 = 1500;
 
 const WRITERS: u64 = 3;
+
+/// Number of bytes of unconfirmed WAL at which the writers wait. The writers write faster than the program follows, because the program is
+/// killed again and again. Without this limit, the last run, which is not killed, would decode most of the transactions.
+const MOST_UNCONFIRMED: u64 = 16 << 20;
 
 fn transactions() -> u64 {
     std::env::var("CDC_TRANSACTIONS")
@@ -34,25 +40,36 @@ fn crash(server: Server) {
     }
 }
 
-/// Returns the columns of a table, and the number and the checksum of its rows. The checksum ignores zeros at the end of a `numeric`,
-/// because JSON numbers do not preserve them.
-fn content(session: &mut Session, table: &str) -> (String, String) {
+/// Makes a checkpoint, which writes a WAL record of the running transactions. The slot's `restart_lsn`, from which each run decodes the WAL
+/// again, can advance only to such a record. Without checkpoints, the server writes a record every 15 seconds.
+fn checkpoint(server: Server) {
+    // After a crash the server may not accept the session yet.
+    if let Some(mut session) = Session::try_open(server, "postgres") {
+        let _ = session.try_query("CHECKPOINT");
+    }
+}
+
+/// Content of a table.
+#[derive(Debug, PartialEq, Eq)]
+struct Content {
+    columns: String,
+    rows: u64,
+    /// The sum of the hashes of all rows, so that the order of the rows has no effect.
+    sum: String,
+}
+
+/// Reads the content of a table. The hash of a row ignores zeros at the end of a `numeric`, because JSON numbers do not preserve them.
+fn content(session: &mut Session, table: &str) -> Content {
     let columns = session.value(&format!(
         "SELECT string_agg(format(CASE atttypid WHEN 'numeric'::regtype THEN 'trim_scale(%I)' ELSE '%I' END, attname), ', ' \
          ORDER BY attname) FROM pg_attribute \
          WHERE attrelid = '{}'::regclass AND attnum > 0 AND NOT attisdropped",
         table.replace('\'', "''")
     ));
-    let sum = session.value(&format!(
-        "SELECT count(*) || ' rows ' || coalesce(md5(string_agg(r, E'\\n' ORDER BY r)), '') \
-         FROM (SELECT ROW({columns})::text AS r FROM {table}) q"
-    ));
-    (columns, sum)
-}
-
-/// Returns the length of the output file in bytes.
-fn length(cdc: &Cdc) -> u64 {
-    std::fs::metadata(cdc.out()).expect("the file").len()
+    let rows = session.value(&format!("SELECT count(*) FROM {table}")).parse().expect("a number");
+    let sum = session
+        .value(&format!("SELECT coalesce(sum(hashtextextended(ROW({columns})::text, 0)), 0) FROM {table}"));
+    Content { columns, rows, sum }
 }
 
 fn run(source: Server, target: Server, crashes: bool) {
@@ -79,6 +96,7 @@ fn run(source: Server, target: Server, crashes: bool) {
     let (done, committed) = (AtomicU64::new(0), AtomicU64::new(0));
     let (mut kills, mut crashed) = (0, 0);
     let begun = Instant::now();
+    let is_done = |done: &AtomicU64| done.load(Ordering::Relaxed) >= total;
     thread::scope(|scope| {
         for number in 0..WRITERS {
             let (cdc, done, committed) = (&cdc, &done, &committed);
@@ -86,12 +104,14 @@ fn run(source: Server, target: Server, crashes: bool) {
                 let mut writer = Writer::new(&cdc.database, number, WRITERS);
                 while done.fetch_add(1, Ordering::Relaxed) < total {
                     writer.transaction();
+                    while writer.is_ahead(cdc.slot(), MOST_UNCONFIRMED) && !is_done(done) {
+                        thread::sleep(Duration::from_millis(20));
+                    }
                 }
                 writer.finish();
                 committed.fetch_add(writer.committed, Ordering::Relaxed);
             });
         }
-        let is_done = |done: &AtomicU64| done.load(Ordering::Relaxed) >= total;
         // Continues until at least two kills and, if `crashes` is true, one crash have happened. A fast machine may finish the transactions
         // earlier.
         while !is_done(&done) || kills < 2 || (crashes && crashed == 0) {
@@ -102,13 +122,19 @@ fn run(source: Server, target: Server, crashes: bool) {
                 }
             }
             options.extend(always);
-            let before = length(&cdc);
+            checkpoint(source);
+            let before = cdc.length();
             let running = cdc.start(&options);
             if !random.one_in(4) {
                 // The server decodes the WAL again from the beginning of the oldest transaction in progress. So a run that is killed too
                 // early writes no new lines. Most runs wait here until a new line is written.
-                let begun = Instant::now();
-                while length(&cdc) <= before && begun.elapsed() < Duration::from_secs(60) && !is_done(&done) {
+                let mut progress = Progress::new(&cdc);
+                while cdc.length() <= before && !is_done(&done) {
+                    if let Some(reason) = progress.stalled() {
+                        // Ends the writers.
+                        done.store(total, Ordering::Relaxed);
+                        panic!("PostgreSQL {}: {reason}", source.major);
+                    }
                     thread::sleep(Duration::from_millis(10));
                 }
             }
@@ -129,21 +155,59 @@ fn run(source: Server, target: Server, crashes: bool) {
     let mut replay = Replay::new(&mut copy);
     let lines = replay.file(File::open(cdc.out()).expect("the file"));
     let (transactions, rolled_back) = (replay.transactions, replay.rolled_back);
+    let mut rows = 0;
     for table in NAMES {
-        assert_eq!(
-            content(&mut session, table),
-            content(&mut copy, table),
-            "PostgreSQL {}: {table}",
-            source.major
-        );
+        let original = content(&mut session, table);
+        assert_eq!(original, content(&mut copy, table), "PostgreSQL {}: {table}", source.major);
+        rows += original.rows;
     }
     eprintln!(
         "PostgreSQL {}: {} transactions of the writers, {transactions} replayed from {lines} lines ({rolled_back} prepared and rolled \
-         back), {kills} kills, {crashed} crashes, {:?}",
+         back), {kills} kills, {crashed} crashes, {rows} rows compared, {:?}",
         source.major,
         committed.load(Ordering::Relaxed),
         begun.elapsed()
     );
+}
+
+/// A prepared transaction describes a table with a column that is rolled back. The replay must not depend on this description later.
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn columns_that_are_rolled_back_are_not_in_the_replayed_tables() {
+    on_both(|server| {
+        if server.major < 18 {
+            return;
+        }
+        let cdc = Cdc::new(Database::create(server, "rolled_back"), true);
+        let second = Database::create(server, "rolled_back_copy");
+        let (mut session, mut copy) = (cdc.database.session(), second.session());
+        session.run(TABLES);
+        copy.run(TABLES);
+        session.run(&format!("CREATE PUBLICATION {} FOR ALL TABLES", cdc.database.name));
+        let running = cdc.start(&["--create-slot", "--two-phase"]);
+        wait_until("the slot", || is_active(&cdc));
+        for (id, end) in [(1, "ROLLBACK"), (2, "COMMIT")] {
+            session.run(&format!(
+                "BEGIN; ALTER TABLE changing ADD COLUMN x{id} text; INSERT INTO changing VALUES ({id}, 'x'); \
+                 PREPARE TRANSACTION 'rolled_back_{id}'"
+            ));
+            // The server sends the changes of a prepared transaction only if the transaction is not rolled back yet.
+            session.run(&format!("INSERT INTO keyed VALUES ({id}, 1, 'between {id}', NULL)"));
+            cdc.wait_for(&format!("between {id}"));
+            session.run(&format!("{end} PREPARED 'rolled_back_{id}'"));
+            session.run(&format!("INSERT INTO changing VALUES (-{id})"));
+        }
+        cdc.wait_for("\"key\":{\"id\":-2}");
+        cdc.wait_for("\"commit\"");
+        running.signal("-TERM");
+        assert_eq!(running.wait(), (Some(0), String::new()));
+        let mut replay = Replay::new(&mut copy);
+        replay.file(File::open(cdc.out()).expect("the file"));
+        assert_eq!(replay.rolled_back, 1);
+        for table in NAMES {
+            assert_eq!(content(&mut session, table), content(&mut copy, table), "{table}");
+        }
+    });
 }
 
 #[test]

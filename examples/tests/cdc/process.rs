@@ -11,7 +11,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::database::Database;
-use crate::support::{Ended, PATIENCE, finish, wait_for_end};
+use crate::progress::Progress;
+use crate::support::{Ended, PATIENCE, is_readable, output_unless, wait_for_end};
+
+/// Time between two checks of a condition that a test waits for.
+const TICK: Duration = Duration::from_millis(20);
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pg-cdc");
 
@@ -57,6 +61,11 @@ impl Cdc {
         &self.slot
     }
 
+    /// Returns the length of the output file in bytes; 0 if the file does not exist.
+    pub(crate) fn length(&self) -> u64 {
+        std::fs::metadata(self.out()).map_or(0, |file| file.len())
+    }
+
     fn path(path: &Path) -> String {
         path.to_str().expect("UTF-8").into()
     }
@@ -86,11 +95,14 @@ impl Cdc {
         self.lines()
     }
 
-    /// Runs the program up to the current end of the WAL.
+    /// Runs the program up to the current end of the WAL. The duration depends on the amount of WAL, so the time limit is for the time
+    /// without progress.
     #[track_caller]
     pub(crate) fn run_until_now(&self, more: &[&str]) {
-        let ended = finish(self.command(&["--until", "now", "--quiet"]).args(more));
-        let Ended { code, stdout, stderr } = ended;
+        let mut progress = Progress::new(self);
+        let mut command = self.command(&["--until", "now", "--quiet"]);
+        let ended = output_unless(command.args(more), || progress.stalled());
+        let Ended { code, stdout, stderr } = ended.into();
         assert_eq!((code, stdout.as_str()), (Some(0), ""), "{stderr}");
         // The only accepted error is 55006 (the slot is in use): a server process may notice late that its client was killed.
         assert!(stderr.lines().all(|line| line.contains("55006")), "{stderr}");
@@ -113,17 +125,27 @@ impl Cdc {
         Running::start(&mut self.command(more))
     }
 
-    /// Waits until the output file contains this text in its first or its last 4000 bytes.
+    /// Waits until the output file contains this text in its first or its last 4000 bytes. The time limit is for the time without progress.
     #[track_caller]
     pub(crate) fn wait_for(&self, text: &str) {
-        wait_until_in(&self.out(), text);
+        let mut progress = Progress::new(self);
+        while !is_in(&self.out(), text) {
+            if let Some(reason) = progress.stalled() {
+                panic!("waited in vain for {text}: {reason}");
+            }
+            thread::sleep(TICK);
+        }
     }
 }
 
 /// Waits until a file contains this text in its first or its last 4000 bytes.
 #[track_caller]
 pub(crate) fn wait_until_in(file: &Path, text: &str) {
-    wait_until(text, || File::open(file).is_ok_and(|file| has(file, text).expect("a file")));
+    wait_until(text, || is_in(file, text));
+}
+
+fn is_in(file: &Path, text: &str) -> bool {
+    File::open(file).is_ok_and(|file| has(file, text).expect("a file"))
 }
 
 /// Whether the first or the last 4000 bytes of a file contain this text.
@@ -156,7 +178,7 @@ pub(crate) fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let begun = Instant::now();
     while !condition() {
         assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
-        thread::sleep(Duration::from_millis(20));
+        thread::sleep(TICK);
     }
 }
 
@@ -177,6 +199,18 @@ impl Running {
     /// Whether the program still runs.
     pub(crate) fn is_alive(&mut self) -> bool {
         self.0.as_mut().is_some_and(|child| child.try_wait().expect("a child").is_none())
+    }
+
+    /// Waits until the program writes a line to standard error, and returns the line. Precondition: the program does not write the next line
+    /// at the same time.
+    #[track_caller]
+    pub(crate) fn line(&mut self) -> String {
+        let stderr = self.0.as_mut().expect("it runs").stderr.as_mut().expect("a pipe");
+        assert!(is_readable(stderr), "the program writes nothing to standard error");
+        // The program passes a line to the pipe as a whole.
+        let mut text = [0; 4096];
+        let length = stderr.read(&mut text).expect("a pipe");
+        String::from_utf8(text[..length].to_vec()).expect("UTF-8")
     }
 
     pub(crate) fn signal(&self, signal: &str) {

@@ -3,21 +3,37 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
 use crate::database::Session;
 
+/// Names and types of the columns of a table.
+type Columns = Vec<(String, String)>;
+
+/// An SQL statement that changes a table.
+#[derive(Debug)]
+struct Statement {
+    sql: String,
+    /// The table, and the columns that it has when the statement runs. `None` if the statement does not depend on the columns.
+    table: Option<(String, Rc<Columns>)>,
+}
+
 /// Converts lines to SQL statements, and runs them in the second database.
 #[derive(Debug)]
 pub(crate) struct Replay<'s> {
     session: &'s mut Session,
-    /// The SQL statements of the transaction whose lines are being read.
-    sql: String,
-    /// The statements of prepared transactions that are neither committed nor rolled back, by the name of the transaction.
-    prepared: HashMap<String, String>,
-    /// The columns of each table in the second database, by the name of the table.
-    columns: HashMap<String, Vec<String>>,
+    /// The transaction whose lines are being read.
+    transaction: Vec<Statement>,
+    /// The SQL statements of complete transactions that have not run yet.
+    waiting: String,
+    /// The prepared transactions that are neither committed nor rolled back, by the name of the transaction.
+    prepared: HashMap<String, Vec<Statement>>,
+    /// The columns of each table as the last line of kind `relation` describes them, by the name of the table.
+    described: HashMap<String, Rc<Columns>>,
+    /// The names of the columns of each table in the second database after the waiting statements, by the name of the table.
+    present: HashMap<String, Vec<String>>,
     inside: bool,
     /// Position at which the last transaction ended.
     last: u64,
@@ -30,9 +46,11 @@ impl<'s> Replay<'s> {
     pub(crate) fn new(session: &'s mut Session) -> Self {
         Self {
             session,
-            sql: String::new(),
+            transaction: Vec::new(),
+            waiting: String::new(),
             prepared: HashMap::new(),
-            columns: HashMap::new(),
+            described: HashMap::new(),
+            present: HashMap::new(),
             inside: false,
             last: 0,
             transactions: 0,
@@ -47,6 +65,7 @@ impl<'s> Replay<'s> {
             self.line(&serde_json::from_str(&line.expect("UTF-8")).expect("JSON"));
             count += 1;
         }
+        self.flush();
         assert!(!self.inside && self.prepared.is_empty(), "every transaction has ended");
         count
     }
@@ -59,18 +78,18 @@ impl<'s> Replay<'s> {
             }
             "commit" => {
                 self.end(line);
-                let sql = std::mem::take(&mut self.sql);
-                self.apply(&sql);
+                let transaction = std::mem::take(&mut self.transaction);
+                self.apply(transaction);
             }
             "prepare" => {
                 self.end(line);
-                let sql = std::mem::take(&mut self.sql);
-                assert_eq!(self.prepared.insert(gid(line), sql), None, "prepared once");
+                let transaction = std::mem::take(&mut self.transaction);
+                assert!(self.prepared.insert(gid(line), transaction).is_none(), "prepared once");
             }
             "commit_prepared" => {
                 self.advance(line);
-                let sql = self.prepared.remove(&gid(line)).expect("prepared before");
-                self.apply(&sql);
+                let transaction = self.prepared.remove(&gid(line)).expect("prepared before");
+                self.apply(transaction);
             }
             "rollback_prepared" => {
                 self.advance(line);
@@ -80,22 +99,23 @@ impl<'s> Replay<'s> {
             "relation" => self.relation(line),
             "row" | "insert" => {
                 let (names, values) = columns(&line["new"]);
-                self.sql += &format!("INSERT INTO {} ({names}) VALUES ({values}); ", table(line));
+                self.add(line, &format!("INSERT INTO {} ({names}) VALUES ({values})", table(line)));
                 if line["kind"] == "row" {
-                    let sql = std::mem::take(&mut self.sql);
-                    self.session.run(&sql);
+                    let row = std::mem::take(&mut self.transaction);
+                    self.apply(row);
                 }
             }
             "update" => {
                 let set = fields(&line["new"])
                     .map(|(name, value)| format!("{} = {}", identifier(name), literal(value)));
                 let set = set.collect::<Vec<_>>().join(", ");
-                self.sql += &format!("UPDATE {} SET {set} WHERE {}; ", table(line), condition(line));
+                self.add(line, &format!("UPDATE {} SET {set} WHERE {}", table(line), condition(line)));
             }
-            "delete" => self.sql += &format!("DELETE FROM {} WHERE {}; ", table(line), condition(line)),
+            "delete" => self.add(line, &format!("DELETE FROM {} WHERE {}", table(line), condition(line))),
             "truncate" => {
                 let tables = line["tables"].as_array().expect("tables").iter().map(table);
-                self.sql += &format!("TRUNCATE {}; ", tables.collect::<Vec<_>>().join(", "));
+                let sql = format!("TRUNCATE {}; ", tables.collect::<Vec<_>>().join(", "));
+                self.transaction.push(Statement { sql, table: None });
             }
             "message" => assert_eq!(line["transactional"] == true, self.inside),
             "snapshot_begin" | "snapshot_end" | "origin" => {}
@@ -118,38 +138,70 @@ impl<'s> Replay<'s> {
         self.transactions += 1;
     }
 
-    fn apply(&mut self, sql: &str) {
-        // If a change was written two times, this statement fails because of a duplicate key. The comparison of the tables at the end of
-        // the test finds every other difference.
-        self.session.run(&format!("BEGIN; {sql} COMMIT"));
+    /// Adds a statement to the transaction. The statement changes the table of the line.
+    fn add(&mut self, line: &Value, sql: &str) {
+        let table = table(line);
+        let columns = self.described.get(&table).map(Rc::clone);
+        let table = columns.map(|columns| (table, columns));
+        self.transaction.push(Statement { sql: format!("{sql}; "), table });
     }
 
-    /// Adds statements that give the table in the second database the columns that the line describes.
+    /// Makes the changes of a transaction in the second database.
+    fn apply(&mut self, transaction: Vec<Statement>) {
+        // If a change was written two times, this statement fails because of a duplicate key. The comparison of the tables at the end of
+        // the test finds every other difference.
+        self.waiting += "BEGIN; ";
+        for Statement { sql, table } in transaction {
+            if let Some((table, columns)) = table {
+                self.alter(&table, &columns);
+            }
+            self.waiting += &sql;
+        }
+        self.waiting += "COMMIT; ";
+        // A round trip for each transaction would take longer than the transaction.
+        if self.waiting.len() > 100_000 {
+            self.flush();
+        }
+    }
+
+    /// Runs the waiting statements.
+    fn flush(&mut self) {
+        self.session.run(&std::mem::take(&mut self.waiting));
+    }
+
+    /// Records the columns that a line of kind `relation` describes. The table in the second database is altered only before a statement
+    /// runs: if the line is part of a prepared transaction, the columns may be rolled back.
     fn relation(&mut self, line: &Value) {
-        let table = table(line);
-        let session = &mut *self.session;
-        let known = self.columns.entry(table.clone()).or_insert_with(|| {
+        let column = |column: &Value| {
+            let field = |name: &str| column[name].as_str().expect("a text").to_owned();
+            (field("name"), field("type"))
+        };
+        let columns = line["columns"].as_array().expect("columns").iter().map(column);
+        self.described.insert(table(line), Rc::new(columns.collect()));
+    }
+
+    /// Adds statements that give the table in the second database these columns.
+    fn alter(&mut self, table: &str, columns: &Columns) {
+        let Self { session, waiting, present, .. } = self;
+        let present = present.entry(table.to_owned()).or_insert_with(|| {
             let sql = format!(
                 "SELECT attname FROM pg_attribute WHERE attrelid = '{}'::regclass AND attnum > 0 AND NOT attisdropped",
                 table.replace('\'', "''")
             );
             session.run(&sql).into_iter().filter_map(|mut row| row.pop().flatten()).collect()
         });
-        let described = line["columns"].as_array().expect("columns");
-        for column in described {
-            let name = column["name"].as_str().expect("a name");
-            if !known.iter().any(|known| known == name) {
-                let type_name = column["type"].as_str().expect("a type");
-                self.sql += &format!("ALTER TABLE {table} ADD COLUMN {} {type_name}; ", identifier(name));
-                known.push(name.into());
+        for (name, type_name) in columns {
+            if !present.contains(name) {
+                *waiting += &format!("ALTER TABLE {table} ADD COLUMN {} {type_name}; ", identifier(name));
+                present.push(name.clone());
             }
         }
-        known.retain(|known| {
-            let is_there = described.iter().any(|column| column["name"] == known.as_str());
-            if !is_there {
-                self.sql += &format!("ALTER TABLE {table} DROP COLUMN {}; ", identifier(known));
+        present.retain(|present| {
+            let is_described = columns.iter().any(|(name, _)| name == present);
+            if !is_described {
+                *waiting += &format!("ALTER TABLE {table} DROP COLUMN {}; ", identifier(present));
             }
-            is_there
+            is_described
         });
     }
 }

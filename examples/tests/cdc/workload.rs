@@ -1,7 +1,9 @@
 //! Runs random transactions: of random size, with subtransactions, rollbacks, prepared transactions, truncates, altered tables and large
 //! values.
 
-use crate::database::{Database, Session};
+use pg_wire::backend::ServerError;
+
+use crate::database::{Database, Rows, Session};
 
 /// SQL that creates the tables. The SQL runs in two databases: in the database that the writers change, and in the database in which the
 /// changes are replayed.
@@ -88,8 +90,8 @@ impl<'d> Writer<'d> {
     pub(crate) fn transaction(&mut self) {
         let sql = self.statements();
         match self.ask(&sql) {
-            Some(true) => self.committed += 1,
-            Some(false) => drop(self.ask("ROLLBACK")),
+            Some(Ok(_)) => self.committed += 1,
+            Some(Err(_)) => drop(self.ask("ROLLBACK")),
             None => self.session = None,
         }
         if !self.prepared.is_empty() && (self.random.one_in(3) || self.prepared.len() > 3) {
@@ -115,8 +117,22 @@ impl<'d> Writer<'d> {
         }
     }
 
-    /// Runs statements. Returns whether they succeeded, or `None` if the session has ended.
-    fn ask(&mut self, sql: &str) -> Option<bool> {
+    /// Whether the end of the WAL is more than this number of bytes after the confirmed position of the slot.
+    pub(crate) fn is_ahead(&mut self, slot: &str, bytes: u64) -> bool {
+        let sql = format!(
+            "SELECT pg_current_wal_insert_lsn() - confirmed_flush_lsn > {bytes} FROM pg_replication_slots WHERE slot_name = '{slot}'"
+        );
+        match self.ask(&sql) {
+            Some(rows) => rows.is_ok_and(|rows| rows.concat() == [Some("t".into())]),
+            None => {
+                self.session = None;
+                false
+            }
+        }
+    }
+
+    /// Runs statements. Returns the rows or the error of the server; `None` if the session has ended.
+    fn ask(&mut self, sql: &str) -> Option<Result<Rows, ServerError>> {
         while self.session.is_none() {
             // Opening a session fails while the server is starting. Then the loop tries again.
             self.session = Session::try_open(self.database.server, &self.database.name);
@@ -133,7 +149,7 @@ impl<'d> Writer<'d> {
         {
             eprintln!("writer {}: {error}: {}", self.number, sql.chars().take(200).collect::<String>());
         }
-        Some(outcome.is_ok())
+        Some(outcome)
     }
 
     fn statements(&mut self) -> String {

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, mpsc};
 use std::thread;
@@ -98,6 +99,13 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
+impl From<Output> for Ended {
+    fn from(Output { status, stdout, stderr }: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("programs write UTF-8");
+        Self { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+    }
+}
+
 /// Runs a program with these arguments, without the environment variable `DATABASE_URL`.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Ended {
     finish(Command::new(program).args(arguments).env_remove("DATABASE_URL"))
@@ -105,23 +113,32 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> Ended {
 
 /// Runs a program to its end. A program that hangs is killed, and the test fails.
 pub(crate) fn finish(command: &mut Command) -> Ended {
-    let Output { status, stdout, stderr } = output(command);
-    let text = |bytes| String::from_utf8(bytes).expect("programs write UTF-8");
-    Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+    output(command).into()
 }
 
 /// Runs a program to its end in the same way as [`finish`], and returns its output as bytes, which need not be UTF-8.
 pub(crate) fn output(command: &mut Command) -> Output {
+    let begun = Instant::now();
+    output_unless(command, || {
+        (begun.elapsed() > PATIENCE).then(|| format!("the program did not end within {PATIENCE:?}"))
+    })
+}
+
+/// Runs a program to its end and returns its output. Calls `failure` once per second. If `failure` returns a reason, kills the program and
+/// panics with the reason.
+pub(crate) fn output_unless(command: &mut Command, mut failure: impl FnMut() -> Option<String>) -> Output {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let child = child.expect("the program starts");
     let pid = child.id();
     let (send, ended) = mpsc::channel();
     thread::spawn(move || send.send(child.wait_with_output()));
-    match ended.recv_timeout(PATIENCE) {
-        Ok(output) => output.expect("a program of ours can be waited for"),
-        Err(_) => {
+    loop {
+        if let Ok(output) = ended.recv_timeout(Duration::from_secs(1)) {
+            return output.expect("a program of ours can be waited for");
+        }
+        if let Some(reason) = failure() {
             let killed = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
-            panic!("{command:?} did not end within {PATIENCE:?} (kill: {killed:?})");
+            panic!("{reason} (kill: {killed:?}): {command:?}");
         }
     }
 }
@@ -131,9 +148,14 @@ pub(crate) fn output(command: &mut Command) -> Output {
 pub(crate) fn wait_for_end(child: &Child) {
     // A process descriptor becomes readable when the process ends.
     let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).expect("our own child process");
+    assert!(is_readable(&process), "the process does not end");
+}
+
+/// Waits until a descriptor is readable or its other end is closed. Returns false if neither happens within [`PATIENCE`].
+pub(crate) fn is_readable(descriptor: &impl AsFd) -> bool {
     let limit = Timespec::try_from(PATIENCE).expect("a short time");
-    let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit)).expect("a descriptor");
-    assert_eq!(ended, 1, "the process does not end");
+    let ready = poll(&mut [PollFd::new(descriptor, PollFlags::IN)], Some(&limit)).expect("a descriptor");
+    ready == 1
 }
 
 /// Waits until a condition is true.
@@ -141,7 +163,7 @@ pub(crate) fn wait_for_end(child: &Child) {
 pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !so() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        assert!(Instant::now() < deadline, "the condition did not become true: {what}");
         thread::sleep(Duration::from_millis(20));
     }
 }

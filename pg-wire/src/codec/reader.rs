@@ -112,6 +112,19 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads a byte that is one of `forms`, an Int32 length as an unsigned number, and that many bytes. Returns `None` and reads nothing if
+    /// the body does not continue with such a field.
+    #[inline(always)]
+    pub(crate) fn formed(&mut self, forms: [u8; 2]) -> Option<(u8, &'a [u8])> {
+        let (&[form, a, b, c, d], rest) = self.rest.split_first_chunk()?;
+        if !forms.contains(&form) {
+            return None;
+        }
+        let (bytes, rest) = rest.split_at_checked(u32::from_be_bytes([a, b, c, d]) as usize)?;
+        self.rest = rest;
+        Some((form, bytes))
+    }
+
     /// Reads a value: Int32 length, then that many bytes; a length of -1 is NULL.
     ///
     /// # Errors

@@ -272,11 +272,21 @@ macro_rules! kinds {
                 data: &'a [u8],
                 scope: $crate::replication::enclosed::Scope,
             ) -> Result<Self, $crate::DecodeError> {
+                Self::decode_hot(data, scope, || Self::decode_cold(data, scope))
+            }
+
+            /// Decodes a hot message, or calls `decode_cold` for any other message.
+            #[inline(always)]
+            fn decode_hot(
+                data: &'a [u8],
+                scope: $crate::replication::enclosed::Scope,
+                decode_cold: impl FnOnce() -> Result<Self, $crate::DecodeError>,
+            ) -> Result<Self, $crate::DecodeError> {
                 match data.first() {
                     $(Some($kind) if const { $crate::message::table::Path::$path.is_hot() } => {
                         $crate::replication::enclosed::DecodeEnclosed::decode(data, scope).map(Self::$message)
                     })*
-                    _ => match Self::decode_cold(data, scope) {
+                    _ => match decode_cold() {
                         // Unreachable, because `decode_cold` returns no hot message. Without these arms the compiler generates
                         // the caller's loop twice.
                         $(Ok(Self::$message(_)) if const { $crate::message::table::Path::$path.is_hot() } => {

@@ -145,18 +145,18 @@ impl Changes {
         Ok(())
     }
 
-    /// Makes the line of a message between transactions. `message.lsn` is the begin of its WAL record. The recorded position is one byte
-    /// later: a stream that starts there does not contain the message again.
+    /// Makes the line of a message between transactions. `message.lsn` is the position after its WAL record, and is recorded: a stream that
+    /// starts there does not contain the message again. The next record, which may begin there, may be the commit of a transaction, so no
+    /// later position may be recorded.
     fn message_outside(&mut self, message: &LogicalMessage<'_>) -> Result<Taken, Failure> {
-        if self.is_after(message.lsn) {
+        if self.until.is_some_and(|until| message.lsn > until) {
             return Ok(Taken::Reached);
         }
         if self.is_inside() {
             return Err(Failure::Misplaced("LogicalMessage"));
         }
         put_message(Line::start(&mut self.lines, self.format, "message", message.lsn), message);
-        let next = message.lsn.checked_add(1).unwrap_or(Lsn::MAX);
-        self.boundary = Some((self.lines.len(), next));
+        self.boundary = Some((self.lines.len(), message.lsn));
         Ok(Taken::Next)
     }
 

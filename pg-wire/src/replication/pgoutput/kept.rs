@@ -45,13 +45,13 @@ struct Subtransaction {
 }
 
 impl Kept {
-    /// Appends a message to the stored messages of the transaction `top`.
+    /// Appends a message, whose data is in two parts, to the stored messages of the transaction `top`.
     pub(super) fn append<S: Store>(
         &mut self,
         store: &mut S,
         top: u32,
         record: Record,
-        data: &[u8],
+        data: [&[u8]; 2],
         scratch: &mut Vec<u8>,
     ) -> Result<(), S::Error> {
         scratch.clear();
@@ -59,8 +59,8 @@ impl Kept {
         scratch.extend_from_slice(&record.start.0.to_be_bytes());
         scratch.extend_from_slice(&record.time.0.to_be_bytes());
         // The cast cannot truncate: the data of a message is shorter than 2 GiB.
-        scratch.extend_from_slice(&(data.len() as u32).to_be_bytes());
-        scratch.extend_from_slice(data);
+        scratch.extend_from_slice(&(data.iter().map(|part| part.len()).sum::<usize>() as u32).to_be_bytes());
+        data.iter().for_each(|part| scratch.extend_from_slice(part));
         store.append(top, scratch)?;
         if self.runs.last().is_none_or(|run| run.xid != record.xid) {
             self.runs.push(Run { xid: record.xid, start: self.length });

@@ -151,11 +151,9 @@ impl Decoder {
     /// After an error the decoder is unchanged.
     #[inline]
     pub fn decode<'a>(&mut self, data: &'a [u8]) -> Result<Change<'a>, DecodeError> {
-        match data.first() {
-            // Fast path: these messages do not change the scope, so `note` is not called.
-            Some(b'I' | b'U' | b'D') => Change::decode(data, self.scope),
-            _ => self.decode_cold(data),
-        }
+        // Fast path: hot messages are changes of rows. They do not change the scope, so `note` is not called.
+        let scope = self.scope;
+        Change::decode_hot(data, scope, || self.decode_cold(data))
     }
 
     #[inline(never)]

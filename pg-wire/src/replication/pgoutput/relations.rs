@@ -98,12 +98,28 @@ impl Table {
         })
     }
 
+    /// Approximate number of bytes that the table takes in memory.
+    fn size(&self) -> usize {
+        let columns = self.columns.iter().map(|column| {
+            let custom_type = column.custom_type.as_ref().map_or(0, TypeName::size);
+            size_of::<TableColumn>() + column.name.len() + custom_type
+        });
+        size_of::<Self>() + self.namespace.len() + self.name.len() + columns.sum::<usize>()
+    }
+
     fn check(&self, tuple: Tuple<'_>) -> Result<(), RelationError> {
         let (columns, values) = (self.columns.len(), tuple.len());
         if columns != values {
             return Err(RelationError::Count { relation: self.relation, columns, values });
         }
         Ok(())
+    }
+}
+
+impl TypeName {
+    /// Approximate number of bytes that the name takes in memory.
+    const fn size(&self) -> usize {
+        size_of::<Self>() + self.namespace.len() + self.name.len()
     }
 }
 
@@ -129,20 +145,50 @@ impl fmt::Display for Table {
 ///
 /// A description inside a block of a streamed transaction is valid only for this transaction until the transaction is committed or
 /// prepared. After that, the description is valid for all changes. The server describes the tables again in each streamed transaction.
-#[derive(Clone, Debug, Default)]
+///
+/// No description can be dropped before the end of the stream, because the server does not repeat a description. So the memory for all descriptions is
+/// limited to 1 GiB, which is enough for a million tables with ten columns each. Once the limit is reached, a further description is an error.
+#[derive(Clone, Debug)]
 pub struct Relations {
-    tables: BTreeMap<Oid, Table>,
+    tables: BTreeMap<Oid, Described>,
     types: BTreeMap<Oid, TypeName>,
     /// Tables that were described inside the blocks of each transaction in progress, by transaction number.
-    streamed: BTreeMap<u32, BTreeMap<Oid, Table>>,
-    /// Number of the streamed transaction whose block is being received; `None` outside a block.
+    streamed: BTreeMap<u32, BTreeMap<Oid, Described>>,
+    /// Number of the streamed transaction whose block is being received, or which is being replayed; `None` outside a block.
     block: Option<u32>,
+    /// Number of descriptions of tables that were received so far.
+    received: u64,
+    /// Approximate number of bytes that all descriptions take in memory.
+    size: usize,
+    /// Maximum of `size`.
+    limit: usize,
+}
+
+/// A table, and the order of its description among all descriptions in the stream.
+#[derive(Clone, Debug)]
+struct Described {
+    table: Table,
+    order: u64,
+}
+
+impl Default for Relations {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Relations {
     /// Creates an empty collection without tables and types.
     pub const fn new() -> Self {
-        Self { tables: BTreeMap::new(), types: BTreeMap::new(), streamed: BTreeMap::new(), block: None }
+        Self {
+            tables: BTreeMap::new(),
+            types: BTreeMap::new(),
+            streamed: BTreeMap::new(),
+            block: None,
+            received: 0,
+            size: 0,
+            limit: 1 << 30,
+        }
     }
 
     /// Updates the tables from a change, and returns the table of the change if the change is a [`Relation`], INSERT, UPDATE or DELETE.
@@ -181,13 +227,8 @@ impl Relations {
     fn follow_cold(&mut self, change: &Change<'_>) -> Result<Option<&Table>, RelationError> {
         match change {
             Change::Relation(relation) => {
-                let table = Table::new(relation, &self.types)?;
-                let tables = match self.block {
-                    Some(xid) => self.streamed.entry(xid).or_default(),
-                    None => &mut self.tables,
-                };
-                tables.insert(relation.relation, table);
-                return self.described(relation.relation).map(Some);
+                let order = self.next_order();
+                return self.describe(relation, order).map(Some);
             }
             Change::Type(type_) => self.name_type(type_)?,
             Change::Truncate(truncate) => {
@@ -200,23 +241,89 @@ impl Relations {
             Change::StreamCommit(commit) => self.keep(commit.xid),
             Change::StreamPrepare(prepare) => self.keep(prepare.xid),
             Change::StreamAbort(abort) if abort.xid == abort.subxid => {
-                self.streamed.remove(&abort.xid);
+                for described in self.streamed.remove(&abort.xid).unwrap_or_default().values() {
+                    self.size -= described.table.size();
+                }
             }
             _ => {}
         }
         Ok(None)
     }
 
+    /// Returns the order of the next description of a table in the stream.
+    pub(super) const fn next_order(&mut self) -> u64 {
+        self.received += 1;
+        self.received
+    }
+
+    /// Adds the description of a table, and returns the table. A description in a block is added to the descriptions of the transaction.
+    fn describe(&mut self, relation: &Relation<'_>, order: u64) -> Result<&Table, RelationError> {
+        let table = Table::new(relation, &self.types)?;
+        self.reserve(table.size())?;
+        let tables = match self.block {
+            Some(xid) => self.streamed.entry(xid).or_default(),
+            None => &mut self.tables,
+        };
+        if let Some(replaced) = tables.insert(relation.relation, Described { table, order }) {
+            self.size -= replaced.table.size();
+        }
+        self.described(relation.relation)
+    }
+
     fn name_type(&mut self, type_: &Type<'_>) -> Result<(), RelationError> {
         let text = |name: Text<'_>| name.to_str().map(str::to_owned).map_err(|_| RelationError::NotUtf8);
         let name = TypeName { namespace: text(type_.namespace)?, name: text(type_.name)? };
-        self.types.insert(type_.type_oid, name);
+        self.reserve(name.size())?;
+        if let Some(replaced) = self.types.insert(type_.type_oid, name) {
+            self.size -= replaced.size();
+        }
         Ok(())
     }
 
-    /// At the end of a streamed transaction, makes its table descriptions valid for all later changes.
+    /// Adds the size of a new description, unless the sum exceeds the limit.
+    fn reserve(&mut self, size: usize) -> Result<(), RelationError> {
+        let sum = self.size.saturating_add(size);
+        if sum > self.limit {
+            return Err(RelationError::TooLarge { limit: self.limit });
+        }
+        self.size = sum;
+        Ok(())
+    }
+
+    /// At the end of a streamed transaction, makes its table descriptions valid for all later changes. If a later description of the same
+    /// table was received outside the transaction, the later description stays valid: the server does not repeat it.
     fn keep(&mut self, xid: u32) {
-        self.tables.append(&mut self.streamed.remove(&xid).unwrap_or_default());
+        for (relation, described) in self.streamed.remove(&xid).unwrap_or_default() {
+            let dropped = match self.tables.get(&relation) {
+                Some(present) if present.order > described.order => Some(described),
+                _ => self.tables.insert(relation, described),
+            };
+            self.size -= dropped.map_or(0, |dropped| dropped.table.size());
+        }
+    }
+
+    /// Begins the replay of a streamed transaction: its changes use the descriptions that it contains.
+    pub(super) const fn begin_replay(&mut self, xid: u32) {
+        self.block = Some(xid);
+    }
+
+    /// Updates the tables from a replayed change, as [`follow`](Self::follow) does. `order` is the order of a description when it was
+    /// received.
+    pub(super) fn replay(
+        &mut self,
+        change: &Change<'_>,
+        order: u64,
+    ) -> Result<Option<&Table>, RelationError> {
+        match change {
+            Change::Relation(relation) => self.describe(relation, order).map(Some),
+            change => self.follow(change),
+        }
+    }
+
+    /// Ends the replay of a streamed transaction, and makes its descriptions valid for all later changes.
+    pub(super) fn end_replay(&mut self, xid: u32) {
+        self.block = None;
+        self.keep(xid);
     }
 
     fn described(&self, relation: Oid) -> Result<&Table, RelationError> {
@@ -226,15 +333,16 @@ impl Relations {
     /// Returns the table with the Oid `relation`, as described at the current position in the stream.
     #[inline]
     pub fn get(&self, relation: Oid) -> Option<&Table> {
-        match self.block {
-            None => self.tables.get(&relation),
-            Some(xid) => self.streamed.get(&xid)?.get(&relation),
-        }
+        let tables = match self.block {
+            None => &self.tables,
+            Some(xid) => self.streamed.get(&xid)?,
+        };
+        tables.get(&relation).map(|described| &described.table)
     }
 
     /// Returns the tables in the order of their Oids, without tables that only transactions in progress have described.
     pub fn iter(&self) -> impl Iterator<Item = &Table> {
-        self.tables.values()
+        self.tables.values().map(|described| &described.table)
     }
 
     /// Returns the name of a type that is not built into PostgreSQL; `None` if no [`Type`] message has named the type.
@@ -263,6 +371,11 @@ pub enum RelationError {
     },
     /// The name of a table, a column or a type is not UTF-8: the connection needs the parameter `client_encoding=UTF8`.
     NotUtf8,
+    /// The descriptions of all tables and types take more memory than allowed.
+    TooLarge {
+        /// Maximum number of bytes.
+        limit: usize,
+    },
 }
 
 impl fmt::Display for RelationError {
@@ -278,8 +391,59 @@ impl fmt::Display for RelationError {
             Self::NotUtf8 => f.write_str(
                 "a name in a description is not UTF-8: set client_encoding to UTF8 in the connection",
             ),
+            Self::TooLarge { limit } => {
+                write!(f, "the descriptions of tables and types exceed {limit} bytes: publish fewer tables")
+            }
         }
     }
 }
 
 impl core::error::Error for RelationError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::list::List;
+    use crate::replication::pgoutput::{RelationColumn, StreamAbort, StreamCommit, StreamStart, StreamStop};
+    use crate::replication::{Lsn, Timestamp};
+
+    fn relation(relation: Oid, xid: Option<u32>) -> Change<'static> {
+        const COLUMNS: &[RelationColumn<'_>] =
+            &[RelationColumn { flags: 1, name: Text::EMPTY, type_oid: oid::INT4, type_modifier: -1 }];
+        let replica_identity = ReplicaIdentity::Default;
+        let (namespace, name, columns) = (Text::EMPTY, Text::EMPTY, List::from(COLUMNS));
+        Relation { xid, relation, namespace, name, replica_identity, columns }.into()
+    }
+
+    fn added(relations: &mut Relations, change: impl Into<Change<'static>>) -> bool {
+        relations.follow(&change.into()).is_ok()
+    }
+
+    #[test]
+    fn the_memory_of_descriptions_is_limited_and_freed() {
+        let mut relations = Relations::new();
+        assert!(added(&mut relations, relation(1, None)));
+        relations.limit = 3 * relations.size;
+        let (time, commit, end) = (Timestamp(0), Lsn(1), Lsn(2));
+        for xid in 7..20 {
+            assert!(added(&mut relations, relation(1, None)), "a new description replaces the older one");
+            assert!(added(&mut relations, StreamStart { xid, first: true }));
+            assert!(added(&mut relations, relation(1, Some(xid))));
+            assert!(added(&mut relations, relation(2, Some(xid))));
+            let error = relations.follow(&relation(3, Some(xid))).unwrap_err();
+            assert_eq!(error, RelationError::TooLarge { limit: relations.limit });
+            assert!(added(&mut relations, StreamStop {}));
+            match xid % 2 {
+                0 => assert!(added(&mut relations, StreamAbort { xid, subxid: xid, aborted: None })),
+                _ => assert!(added(&mut relations, StreamCommit { xid, flags: 0, commit, end, time })),
+            }
+            if let Some(described) = relations.tables.remove(&2) {
+                relations.size -= described.table.size();
+            }
+            assert_eq!(relations.size, relations.limit / 3);
+        }
+        let name = "n".repeat(relations.limit);
+        let type_ = Type { xid: None, type_oid: 5, namespace: Text::EMPTY, name: name.as_str().into() };
+        assert!(relations.follow(&type_.into()).is_err());
+    }
+}

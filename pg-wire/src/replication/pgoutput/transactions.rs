@@ -196,8 +196,12 @@ impl<S: Store> Transactions<S> {
                 let top = self.block.ok_or(misplaced)?;
                 let xid = change.xid_in_stream().unwrap_or(top);
                 let record = Record { xid, start: wal.start, time: wal.time };
+                // The replay needs the order of the descriptions of tables.
+                let order =
+                    matches!(change, Change::Relation(_)).then(|| self.relations.next_order().to_be_bytes());
+                let order = order.as_ref().map_or(&[][..], |order| order);
                 let kept = self.in_progress.entry(top).or_default();
-                let kept = kept.append(&mut self.store, top, record, data, &mut self.scratch);
+                let kept = kept.append(&mut self.store, top, record, [data, order], &mut self.scratch);
                 kept.map_err(TransactionError::Store)?;
             }
         }
@@ -205,6 +209,7 @@ impl<S: Store> Transactions<S> {
     }
 
     fn begin_replay(&mut self, xid: u32, kept: Kept, end: End, time: Timestamp) {
+        self.relations.begin_replay(xid);
         self.replay = Some(Replay { end, time, stage: Stage::Begin, records: Records::new(xid, kept) });
     }
 
@@ -237,12 +242,18 @@ impl<S: Store> Transactions<S> {
         });
         let Some((record, length)) = next? else {
             replay.stage = Stage::Over;
+            self.relations.end_replay(xid);
             self.store.remove(xid).map_err(TransactionError::Store)?;
             return Ok(Some(boundary(replay.end.end())));
         };
         let data = replay.records.data(length);
+        // After the description of a table, the record contains the order of the description.
+        let (data, order) = match data.split_last_chunk() {
+            Some((relation @ [b'R', ..], order)) => (relation, u64::from_be_bytes(*order)),
+            _ => (data, 0),
+        };
         let change = Change::decode(data, Scope::InStream).map_err(ChangeError::from)?;
-        let table = self.relations.follow(&change).map_err(ChangeError::from)?;
+        let table = self.relations.replay(&change, order).map_err(ChangeError::from)?;
         Ok(Some(ReceivedChange { start: record.start, time: record.time, change, table }))
     }
 

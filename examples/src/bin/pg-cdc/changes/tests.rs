@@ -128,7 +128,7 @@ fn a_streamed_transaction_has_the_lines_of_a_whole_one() {
 }
 
 #[test]
-fn a_message_outside_of_transactions_ends_after_its_own_position() {
+fn a_message_outside_of_transactions_ends_at_its_own_position() {
     let mut feed = Feed::new();
     let message = |flags| LogicalMessage {
         xid: None,
@@ -137,8 +137,12 @@ fn a_message_outside_of_transactions_ends_after_its_own_position() {
         prefix: "p".into(),
         content: Payload(b"\xff"),
     };
-    feed.take(message(0));
-    assert_eq!(feed.changes.boundary.take().map(|(_, lsn)| lsn), Some(Lsn(51)));
+    feed.changes.until = Some(Lsn(49));
+    assert!(feed.take(message(0)), "the end of the message is after the position to stop at");
+    feed.changes.until = Some(Lsn(50));
+    assert!(!feed.take(message(0)));
+    feed.changes.until = None;
+    assert_eq!(feed.changes.boundary.take().map(|(_, lsn)| lsn), Some(Lsn(50)));
     let lines = String::from_utf8(std::mem::take(&mut feed.changes.lines)).expect("UTF-8");
     assert!(lines.contains(r#""content":"\\xff","encoding":"hex""#), "{lines}");
     feed.take(begin(7));

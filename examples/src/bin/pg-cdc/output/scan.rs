@@ -100,8 +100,7 @@ fn look(file: &mut File, beginning: &[u8], from: u64, end: u64, format: Format) 
         return Ok(None);
     }
     let lsn = fields(field).and_then(|lsn| lsn.as_str()?.parse::<Lsn>().ok());
-    let next = if is_message { lsn.and_then(|lsn| lsn.checked_add(1)) } else { lsn };
-    Ok(next.map(|next| Found::Complete(end, next)))
+    Ok(lsn.map(|lsn| Found::Complete(end, lsn)))
 }
 
 /// Returns the kind of the line that begins with these bytes.
@@ -186,7 +185,7 @@ mod tests {
             ("{\"kind\":\"commit_prepared\",\"lsn\":\"0/1\",\"end\":\"0/2\"}\n", 2),
             ("{\"kind\":\"rollback_prepared\",\"lsn\":\"0/2\",\"end\":\"0/2\"}\n", 2),
             ("{\"kind\":\"snapshot_end\",\"lsn\":\"0/5\"}\n", 5),
-            ("{\"kind\":\"message\",\"lsn\":\"0/5\",\"transactional\":false,\"prefix\":\"\"}\n", 6),
+            ("{\"kind\":\"message\",\"lsn\":\"0/5\",\"transactional\":false,\"prefix\":\"\"}\n", 5),
         ] {
             assert_eq!(scanned(line, Format::Json), Found::Complete(line.len() as u64, Lsn(next)), "{line}");
         }
@@ -212,7 +211,7 @@ mod tests {
         assert_eq!(scanned(&text, Format::Text), expected);
         assert_eq!(scanned(begin, Format::Text), Found::Nothing);
         let message = "0/5 message transactional=false prefix=\"a transactional=true\" content=\"\"\n";
-        assert_eq!(scanned(message, Format::Text), Found::Complete(message.len() as u64, Lsn(6)));
+        assert_eq!(scanned(message, Format::Text), Found::Complete(message.len() as u64, Lsn(5)));
     }
 
     #[test]

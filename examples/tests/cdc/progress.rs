@@ -1,0 +1,80 @@
+//! Time limit of a wait whose duration depends on the amount of WAL: the total time is not limited, only the time without progress.
+
+use std::time::{Duration, Instant};
+
+use pg_wire::replication::Lsn;
+
+use crate::database::Session;
+use crate::process::Cdc;
+use crate::support::PATIENCE;
+
+/// Shortest time between two queries to the server.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Watches the progress of the program: the length of the output file, and the positions of the slot and of its walsender.
+///
+/// After the start of a stream, the walsender decodes the WAL from `restart_lsn` on, but sends nothing before the confirmed position.
+/// During this time, only the position of the walsender (`sent_lsn`) advances. While the walsender sends a large transaction, only the
+/// output grows.
+#[derive(Debug)]
+pub(crate) struct Progress<'a> {
+    cdc: &'a Cdc,
+    session: Option<Session>,
+    /// Largest length of the output file.
+    length: u64,
+    /// Latest positions: `restart_lsn`, `confirmed_flush_lsn`, `sent_lsn`.
+    positions: [Lsn; 3],
+    /// Time of the last progress.
+    since: Instant,
+    next_query: Instant,
+}
+
+impl<'a> Progress<'a> {
+    pub(crate) fn new(cdc: &'a Cdc) -> Self {
+        let now = Instant::now();
+        let next_query = now + PAUSE;
+        Self { cdc, session: None, length: 0, positions: [Lsn::INVALID; 3], since: now, next_query }
+    }
+
+    /// If there was no progress for [`PATIENCE`], returns a text with the current positions.
+    pub(crate) fn stalled(&mut self) -> Option<String> {
+        if Instant::now() < self.next_query {
+            return None;
+        }
+        let length = self.length.max(self.cdc.length());
+        let mut positions = self.positions;
+        for (position, now) in positions.iter_mut().zip(self.ask().unwrap_or_default()) {
+            *position = now.max(*position);
+        }
+        self.next_query = Instant::now() + PAUSE;
+        if (length, positions) != (self.length, self.positions) {
+            (self.length, self.positions) = (length, positions);
+            self.since = Instant::now();
+        }
+        let [restart, confirmed, sent] = positions;
+        (self.since.elapsed() > PATIENCE).then(|| {
+            format!(
+                "no progress within {PATIENCE:?}: the output has {length} bytes, restart_lsn is {restart}, confirmed_flush_lsn is \
+                 {confirmed}, sent_lsn is {sent}"
+            )
+        })
+    }
+
+    /// Reads the positions. Returns `None` if the server does not answer, for example after a crash.
+    fn ask(&mut self) -> Option<Vec<Lsn>> {
+        let database = &self.cdc.database;
+        if self.session.is_none() {
+            self.session = Session::try_open(database.server, &database.name);
+        }
+        let sql = format!(
+            "SELECT unnest(ARRAY[restart_lsn, confirmed_flush_lsn, coalesce(sent_lsn, '0/0')]) FROM pg_replication_slots \
+             LEFT JOIN pg_stat_replication ON pid = active_pid WHERE slot_name = '{}'",
+            self.cdc.slot()
+        );
+        let Some(rows) = self.session.as_mut()?.try_query(&sql) else {
+            self.session = None;
+            return None;
+        };
+        rows.ok()?.into_iter().map(|mut row| row.pop()??.parse().ok()).collect()
+    }
+}
