@@ -19,9 +19,10 @@ use std::thread;
 use std::time::Duration;
 
 use adapters::{Adapter, AsyncStd, Smol, Tokio};
-use cluster::{Cluster, Programs, until};
+use cluster::{Cluster, Programs};
 use pg_auth::{Config, Host};
 use pg_wire::{Connection, Error, PgProtocol, Portal, Statement, Transport, oid};
+use support::until;
 
 /// The number of clients of each runtime.
 const CLIENTS: usize = 3;

@@ -146,8 +146,9 @@ impl fmt::Display for Table {
 /// A description inside a block of a streamed transaction is valid only for this transaction until the transaction is committed or
 /// prepared. After that, the description is valid for all changes. The server describes the tables again in each streamed transaction.
 ///
-/// No description can be dropped before the end of the stream, because the server does not repeat a description. So the memory for all descriptions is
-/// limited to 1 GiB, which is enough for a million tables with ten columns each. Once the limit is reached, a further description is an error.
+/// No description can be dropped before the end of the stream, because the server does not repeat a description. So the memory for all
+/// descriptions is limited to 1 GiB, which is enough for a million tables with ten columns each. Once the limit is reached, a further
+/// description is an error.
 #[derive(Clone, Debug)]
 pub struct Relations {
     tables: BTreeMap<Oid, Described>,
