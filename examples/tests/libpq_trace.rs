@@ -136,7 +136,7 @@ fn traces_of_libpq_with_all_flags_can_be_played() {
                 Some((startup, rest)) if user == "trust" => format!("{startup}\nB AuthenticationOk\n{rest}"),
                 _ => trace,
             };
-            // The name of the schema for temporary tables contains a number that varies. So the number is replaced by `*`.
+            // The name of the schema for temporary tables contains a number that varies. So the name is replaced by `*`.
             let trace = match trace.split_once("\"pg_temp_") {
                 Some((before, after)) => {
                     let (_, after) = after.split_once('"').expect("a closing quote");

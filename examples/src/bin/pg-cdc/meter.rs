@@ -42,8 +42,8 @@ impl Meter {
         Self { bar, quiet, last: (Instant::now(), Lsn::INVALID, 0), end: Arc::default() }
     }
 
-    /// Starts a task that reads the end of the WAL on a separate connection. The replication stream does not report this position exactly:
-    /// it does not count WAL that is not decoded yet, or that has no published changes.
+    /// Starts a task that reads the end of the WAL on a separate connection. The replication stream alone does not show how much further
+    /// WAL exists, because the server sends no changes for WAL that is not decoded yet, or that has no published changes.
     pub(crate) fn watch(&self, config: &Config) {
         if self.quiet {
             return;

@@ -133,8 +133,8 @@ pub(super) const CHECKS: &[Check] = &[
             let mut client = begun(t)?;
             client.exchange(&query(COMMAND), &[TEXT])?;
             client.exchange(&parse("", "select 1"), &["ErrorResponse ERROR 08P01"])?;
-            // The manual does not say whether the session continues. So the check accepts both a fatal error and an error after which the
-            // session continues.
+            // The manual does not say whether the session continues. So the check accepts both ReadyForQuery, and a second error, which is
+            // fatal.
             let next = client.reply()?;
             if next.is("ErrorResponse FATAL 08P01") {
                 return client.expect_end();
