@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pg_wire::replication::Lsn;
 use pg_wire::replication::pgoutput::Table;
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::arguments::Task;
 use crate::changes::{BLOCK, Changes, Taken};
@@ -20,6 +20,11 @@ use crate::table::lacks;
 
 /// Interval at which the program compares the durable position with the confirmed position, and updates the progress report.
 const TICK: Duration = Duration::from_millis(100);
+
+/// Shortest time between two handovers of lines that do not fill a block. Each handover wakes the output thread, which makes the lines
+/// durable, and sends a status update. If all received lines were handed over at once, a server that sends many small transactions would
+/// cause thousands of handovers per second.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Longest wait for the server to end the stream. A server that is sending a large transaction may take longer. The program need not wait
 /// longer: even if the server does not receive the confirmation, the next start asks for the recorded position.
@@ -46,6 +51,7 @@ impl Follow<'_> {
     pub(crate) async fn run(mut self) -> Result<(), Failure> {
         let mut durable = self.output.durable.clone();
         let mut tick = ticker();
+        let mut pause = std::pin::pin!(sleep(Duration::ZERO));
         loop {
             if !self.changes.is_inside() && (self.signals.is_stopping() || self.is_at_end()) {
                 break;
@@ -64,8 +70,12 @@ impl Follow<'_> {
                     }
                 }
                 // The branches are polled in their order (`biased`), so this branch is reached only if no change has arrived. Then the
-                // lines are handed over, even if they do not fill a block.
-                _ = std::future::ready(()), if !self.changes.lines.is_empty() => self.hand_over().await?,
+                // lines are handed over, even if they do not fill a block. If no lines were handed over during the last `PAUSE`, the
+                // lines are handed over at once.
+                () = &mut pause, if !self.changes.lines.is_empty() => {
+                    self.hand_over().await?;
+                    pause.as_mut().reset(Instant::now() + PAUSE);
+                }
                 changed = durable.changed() => {
                     changed.map_err(|_| Failure::OutputEnded)?;
                     self.confirm().await?;
