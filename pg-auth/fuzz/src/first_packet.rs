@@ -4,7 +4,8 @@ use pg_wire::{Inbox, Limits, Outbox};
 
 use crate::input::Input;
 
-/// Passes arbitrary bytes to a server that accepts every user, as a whole and in pieces. The results and the answers must be the same.
+/// Passes arbitrary bytes to two servers that accept every user: to the first as a whole, to the second in pieces. The results and the
+/// answers must be the same.
 pub fn first_packet(data: &[u8]) {
     let mut input = Input::new(data);
     let settings = input.byte();

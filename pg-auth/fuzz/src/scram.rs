@@ -84,7 +84,7 @@ fn shown(error: AuthError) -> AuthError {
     error
 }
 
-/// Parses a stored verifier. The printed form of the verifier is parsed as the same verifier.
+/// Parses a stored verifier and writes it as text. The text must be parsed as the same verifier.
 fn verifier(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let verifier: Verifier = match text.parse() {

@@ -1,6 +1,6 @@
-//! The secrets of the targets, and a search for them.
+//! The secrets of the targets, and functions that search for a secret.
 
-/// The password of the user. No part of it appears in other data of a target.
+/// The password of the user. Other data of a target must not contain this text; otherwise a search would find the text in these data.
 pub(crate) const PASSWORD: &str = "Xq7-hush-Zw9";
 
 /// The user's bearer token.

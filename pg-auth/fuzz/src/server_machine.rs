@@ -187,7 +187,7 @@ fn credentials(method: u8) -> Credentials {
     }
 }
 
-/// A GSSAPI context that is established by the second token, if the token is the user's.
+/// A GSSAPI context that is established by the second token. [`client::TICKET`] authenticates the user, and every other token another user.
 struct Ticket(u8);
 
 impl GssContext for Ticket {

@@ -108,7 +108,7 @@ fn initial_response(mechanism: &str, data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Makes a message with this body. A packet that is sent before the session has no code.
+/// Makes a message with this body. `code` is `None` for the packets that have no code: the start-up message, and the requests before it.
 fn message(code: Option<u8>, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).expect("an input is short");
     let code: Vec<u8> = code.into_iter().collect();
