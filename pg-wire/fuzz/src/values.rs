@@ -161,7 +161,7 @@ fn custom(name: &str, oid: u32, kind: Kind) -> Type {
 }
 
 /// Encodes a value that was read. If `postgres-types` can encode the value, checks that `is_same` reads the same value.
-fn check_sql(value: &(impl ToSql + Debug), of: &Type, is_same: impl Fn(&[u8]) -> bool) {
+fn check_sql(value: &impl ToSql, of: &Type, is_same: impl Fn(&[u8]) -> bool) {
     let Ok(param) = SqlParam::new(value, of) else { return };
     let bound = param.bound();
     let bytes = bound.as_bytes().expect("not NULL");
