@@ -16,7 +16,8 @@ pub fn config(data: &[u8]) {
     for (at, _) in string.match_indices(MARK) {
         let (before, after) = (&string[..at], &string[at + MARK.len_utf8()..]);
         let is_keyword = before.ends_with("password=") || before.ends_with("password='");
-        if !is_keyword && !(before.ends_with(':') && after.starts_with('@')) {
+        let is_in_uri = before.ends_with(':') && after.starts_with('@');
+        if !is_keyword && !is_in_uri {
             continue;
         }
         let whole = format!("{before}{PASSWORD}{after}");

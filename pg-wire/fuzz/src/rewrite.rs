@@ -14,9 +14,7 @@ pub fn rewrite(data: &[u8]) {
 
     if settings & 1 == 0 {
         let Ok(original) = Rewrite::frontend(frame) else { return };
-        check_values(original, frame, index, new, |frame| {
-            Rewrite::frontend(frame).expect("the names are unchanged")
-        });
+        check_values(original, frame, Direction::Frontend, index, new);
         let name = Text::from("new name");
         let mut out = Vec::new();
         original.with_statement(name).with_portal(name).encode(&mut out).expect("the names have no NUL");
@@ -34,7 +32,7 @@ pub fn rewrite(data: &[u8]) {
             renamed.with_statement(statement.unwrap_or_default()).with_portal(portal.unwrap_or_default());
         assert_unchanged(&back, frame);
     } else {
-        check_values(Rewrite::backend(frame), frame, index, new, |frame| Rewrite::backend(frame));
+        check_values(Rewrite::backend(frame), frame, Direction::Backend, index, new);
     }
 }
 
@@ -42,11 +40,11 @@ pub fn rewrite(data: &[u8]) {
 fn check_values<'a>(
     original: Rewrite<'a>,
     frame: Frame<'a>,
+    sender: Direction,
     index: usize,
     new: Option<&[u8]>,
-    read: impl Fn(Frame<'_>) -> Rewrite<'_>,
 ) {
-    let _ = format!("{original:?} {}", original.trace(Direction::Frontend));
+    let _ = format!("{original:?} {}", original.trace(sender));
     assert_unchanged(&original, frame);
     let before = original.values().ok().flatten().map(|values| values.iter().collect::<Result<Vec<_>, _>>());
     let replaced = [(index, new)];
@@ -55,7 +53,11 @@ fn check_values<'a>(
     let mut out = Vec::new();
     rewritten.encode(&mut out).expect("the frame is short");
     before[index] = new;
-    let after = read(Frame { code: frame.code, body: &out[5..] });
+    let frame = Frame { code: frame.code, body: &out[5..] };
+    let after = match sender {
+        Direction::Frontend => Rewrite::frontend(frame).expect("the names are unchanged"),
+        Direction::Backend => Rewrite::backend(frame),
+    };
     let values = after.values().expect("the values are well-formed").expect("the frame has values");
     assert_eq!(values.iter().collect::<Result<Vec<_>, _>>(), Ok(before));
 }

@@ -122,7 +122,11 @@ fn sql(rust: usize, bytes: &[u8]) {
             [$(|bytes: &[u8]| {
                 let of: Type = $of;
                 let Ok(Sql(value)) = Sql::<$type>::read(Some(bytes), &of) else { return };
-                check_sql(&value, &of, |bytes| format!("{:?}", Sql::<$type>::read(Some(bytes), &of)));
+check_sql(&value, &of, |bytes| {
+                    // Equal numbers can have different printed forms: 0.00 is sent as 0. NaN is not equal to itself.
+                    let back = Sql::<$type>::read(Some(bytes), &of).expect("a value that was encoded can be read");
+                    back.0 == value || format!("{:?}", back.0) == format!("{value:?}")
+                });
             }),*]
         };
     }
@@ -156,10 +160,10 @@ fn custom(name: &str, oid: u32, kind: Kind) -> Type {
     Type::new(name.into(), oid, kind, "public".into())
 }
 
-/// Encodes a value that was read. If `postgres-types` can encode the value, checks that `read` reads the same value.
-fn check_sql<T: ToSql + Debug>(value: &T, of: &Type, read: impl Fn(&[u8]) -> String) {
+/// Encodes a value that was read. If `postgres-types` can encode the value, checks that `is_same` reads the same value.
+fn check_sql(value: &impl ToSql, of: &Type, is_same: impl Fn(&[u8]) -> bool) {
     let Ok(param) = SqlParam::new(value, of) else { return };
     let bound = param.bound();
     let bytes = bound.as_bytes().expect("not NULL");
-    assert_eq!(read(bytes), format!("Ok(Sql({value:?}))"));
+    assert!(is_same(bytes), "{value:?} is read as another value");
 }
