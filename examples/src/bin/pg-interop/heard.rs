@@ -24,10 +24,12 @@ pub(crate) struct Heard {
 impl Heard {
     /// Decodes a message, and checks that the encoded message has the received bytes.
     pub(crate) fn new(frame: FrameBuf) -> Result<Self, Problem> {
-        let message = match frame.frame().backend() {
-            Ok(message) => message,
-            Err(error) => return Err(Problem::Failed(format!("a malformed message was received: {error}"))),
-        };
+        let malformed = |error| Problem::Failed(format!("a malformed message was received: {error}"));
+        let message = frame.frame().backend().map_err(malformed)?;
+        if let Backend::DataRow(row) = &message {
+            // Decoding does not read the values.
+            row.values.validate().map_err(malformed)?;
+        }
         let line = match &message {
             Backend::ErrorResponse(error) => fault("ErrorResponse", &error.fields),
             Backend::NoticeResponse(notice) => fault("NoticeResponse", &notice.fields),
