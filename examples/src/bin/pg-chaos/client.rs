@@ -54,6 +54,13 @@ pub(crate) struct Ledger {
     pub(crate) keys: Vec<(i64, i32)>,
 }
 
+impl Ledger {
+    /// Returns the memory of the list, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        (self.keys.capacity() * size_of::<(i64, i32)>()) as u64
+    }
+}
+
 /// The name of a client and its current operation, for the report of a hang.
 #[derive(Debug)]
 pub(crate) struct Place {

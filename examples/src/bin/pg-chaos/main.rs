@@ -107,7 +107,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     println!("client process: {before} at the start, {after} at the end");
     checked?;
     tally.check()?;
-    usage::check(&before, &after)
+    let lists = ledgers.iter().map(|(_, ledger)| ledger.memory()).sum();
+    usage::check(&before, &after, lists)
 }
 
 /// Receives the lists of all clients. Returns an error if a client has not ended at `limit`: such a client hangs.

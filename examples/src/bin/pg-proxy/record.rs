@@ -32,7 +32,7 @@ impl Recordings {
     pub(crate) fn connection(&self, number: u64) -> io::Result<Record> {
         match self {
             Self::None => Ok(Record::NONE),
-            Self::Files(name) => create(&file_name(name, number)).map(Record),
+            Self::Files(name) => create(&file_name(name, number), "recording").map(Record),
         }
     }
 
@@ -189,7 +189,7 @@ mod tests {
         let read = |direction| transcript.bytes(direction).expect("valid").escape_ascii().to_string();
         assert_eq!(read(Direction::Frontend), front.escape_ascii().to_string());
         assert_eq!(read(Direction::Backend), back.escape_ascii().to_string());
-        assert!(text.starts_with("F\t14\tQuery\t \"select 1\"\n") && text.ends_with("F\tclose\n"), "{text}");
+        assert!(text.starts_with("F\t13\tQuery\t \"select 1\"\n") && text.ends_with("F\tclose\n"), "{text}");
     }
 
     #[test]

@@ -15,6 +15,9 @@ use crate::say;
 /// Mode of a trace file: only the owner may read it, because it contains SQL and rows.
 const MODE: u32 = 0o600;
 
+/// Name of the trace in an error text.
+const TRACE: &str = "trace";
+
 /// The destination of the trace lines of all connections.
 #[derive(Clone)]
 pub(crate) enum Destination {
@@ -35,7 +38,11 @@ pub(crate) struct Trace {
 
 /// A shared writer of lines. It writes nothing if there is no destination, or after a write has failed.
 #[derive(Clone)]
-pub(crate) struct Lines(Option<Arc<Mutex<Output>>>);
+pub(crate) struct Lines {
+    output: Option<Arc<Mutex<Output>>>,
+    /// Name of the destination in an error text.
+    name: &'static str,
+}
 
 /// The writer of lines, or `None` after a write has failed.
 type Output = Option<BufWriter<Box<dyn Write + Send>>>;
@@ -48,12 +55,12 @@ impl Destination {
     pub(crate) fn open(name: Option<&str>) -> io::Result<Self> {
         Ok(match name {
             None => Self::Nowhere,
-            Some("-") => Self::One(Lines::to(io::stdout())),
+            Some("-") => Self::One(Lines::to(io::stdout(), TRACE)),
             Some(name) if name.contains("%d") => {
                 check_directory(name)?;
                 Self::PerConnection(name.into())
             }
-            Some(name) => Self::One(create(name)?),
+            Some(name) => Self::One(create(name, TRACE)?),
         })
     }
 
@@ -62,7 +69,7 @@ impl Destination {
         let lines = match self {
             Self::Nowhere => Lines::NONE,
             Self::One(lines) => lines.clone(),
-            Self::PerConnection(name) => create(&name.replace("%d", &number.to_string()))?,
+            Self::PerConnection(name) => create(&name.replace("%d", &number.to_string()), TRACE)?,
         };
         Ok(Trace { lines, record })
     }
@@ -83,9 +90,10 @@ pub(crate) fn check_directory(name: &str) -> io::Result<()> {
     checked.map_err(|error| cannot_write(name, &error))
 }
 
-/// Creates a file for lines, which only its owner can read.
-pub(crate) fn create(name: &str) -> io::Result<Lines> {
-    private_file(name).map(Lines::to).map_err(|error| cannot_write(name, &error))
+/// Creates a file for lines, which only its owner can read. `what` is the name of the destination in an error text.
+pub(crate) fn create(name: &str, what: &'static str) -> io::Result<Lines> {
+    let file = private_file(name).map_err(|error| cannot_write(name, &error))?;
+    Ok(Lines::to(file, what))
 }
 
 /// Opens a file that only its owner can read. An existing file is emptied; if it is a regular file, its mode is changed as well.
@@ -143,29 +151,31 @@ impl Trace {
 
 impl Lines {
     /// No destination.
-    pub(crate) const NONE: Self = Self(None);
+    pub(crate) const NONE: Self = Self { output: None, name: "" };
 
-    fn to(output: impl Write + Send + 'static) -> Self {
-        Self(Some(Arc::new(Mutex::new(Some(BufWriter::new(Box::new(output)))))))
+    fn to(output: impl Write + Send + 'static, name: &'static str) -> Self {
+        let output: Output = Some(BufWriter::new(Box::new(output)));
+        Self { output: Some(Arc::new(Mutex::new(output))), name }
     }
 
     /// Writes lines if there is a destination. Only the check is inlined, because most connections have no trace.
     #[inline(always)]
     pub(crate) fn write(&self, line: impl FnOnce(&mut BufWriter<Box<dyn Write + Send>>) -> io::Result<()>) {
-        if let Some(shared) = &self.0 {
-            Self::write_to(shared, line);
+        if let Some(shared) = &self.output {
+            self.write_to(shared, line);
         }
     }
 
-    /// Writes lines. The first failure is reported, and ends the trace.
+    /// Writes lines. The first failure is reported, and ends the trace or the recording.
     #[inline(never)]
     fn write_to(
+        &self,
         shared: &Mutex<Output>,
         line: impl FnOnce(&mut BufWriter<Box<dyn Write + Send>>) -> io::Result<()>,
     ) {
         let mut output: MutexGuard<'_, Output> = shared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Err(error)) = output.as_mut().map(line) {
-            say(format_args!("pg-proxy: the trace or the recording ends here: {error}"));
+            say(format_args!("pg-proxy: the {} ends here: {error}", self.name));
             // The writer is dropped, because later writes would fail as well.
             *output = None;
         }
