@@ -30,8 +30,8 @@ const HAND_OVER: usize = 256 * 1024;
 /// An inbox does no I/O: read into [`space`](Self::space), report the number of bytes to [`filled`](Self::filled), then call
 /// [`next`](Self::next) until it returns `None`. One allocation holds all messages. When too little space is left at the end of the buffer,
 /// the unfinished message moves to the front. For a large message the buffer grows as the bytes of the message arrive. An empty buffer
-/// shrinks to twice the read size, which is [`Limits::read_size`]. A buffer of more than eight times the read size also shrinks when at
-/// most one read is buffered.
+/// shrinks to twice the read size, which is [`Limits::read_size`]. A buffer of more than eight times the read size also shrinks when it
+/// holds at most as many bytes as one read.
 ///
 /// If a read finds no bytes, call [`waiting`](Self::waiting), which frees a large buffer of an idle connection.
 ///
@@ -460,7 +460,8 @@ impl Inbox {
     }
 
     /// Frees a buffer of more than twice the read size when it is empty. Under constant load, each read can end inside a frame, so that the
-    /// buffer is never empty. Therefore a buffer of more than eight times the read size is also replaced when at most one read is buffered.
+    /// buffer is never empty. Therefore a buffer of more than eight times the read size is also replaced when it holds at most as many
+    /// bytes as one read.
     fn shrink(&mut self) {
         let read_size = self.limits.read_size.max(1);
         let keep = read_size.saturating_mul(2);

@@ -360,7 +360,7 @@ impl CopyReader {
         loop {
             let is_stored = !self.partial.is_empty();
             match read {
-                // If bytes are stored, the stored bytes are the whole row, so no byte of `input` belongs to the row.
+                // If `partial` is not empty, all bytes of the row have been moved from `input` to `partial`.
                 Read::Row(consumed) => return Ok(Step::Row(if is_stored { 0 } else { consumed })),
                 Read::Skip(_) if is_stored => self.partial.clear(),
                 Read::Skip(count) => *input = input.get(count..).unwrap_or_default(),

@@ -233,7 +233,7 @@ impl StandbyStatus {
     }
 
     /// Declares that everything before `lsn` is applied, for `synchronous_commit = remote_apply`. If this method is never called, updates
-    /// report no applied position (`0/0`), as those of `pg_receivewal` and `pg_recvlogical` do.
+    /// report no applied position (`0/0`), as the updates of `pg_receivewal` and `pg_recvlogical` do.
     ///
     /// # Errors
     /// The errors of [`set_flushed`](Self::set_flushed).
@@ -265,7 +265,7 @@ impl StandbyStatus {
         self.now_due
     }
 
-    /// Returns the time at which the next update is due; `None` if no interval is set, so that an update becomes due only on request.
+    /// Returns the time at which the next update is due; `None` if the interval is zero: then an update becomes due only on request.
     #[inline]
     pub fn deadline(&self) -> Option<Duration> {
         if self.now_due {

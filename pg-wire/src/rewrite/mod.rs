@@ -48,8 +48,8 @@ use crate::codec::reader::Reader;
 use crate::codec::values::Values;
 use crate::codec::writer::Writer;
 
-/// A frame of which names and values can be replaced. A `Rewrite` is itself a [`Message`]: put the `Rewrite` into an
-/// [`Outbox`](crate::Outbox), or [encode](crate::Encode::encode) the `Rewrite`.
+/// A frame whose names and values can be replaced. A `Rewrite` is itself a [`Message`]: add the `Rewrite` to an [`Outbox`](crate::Outbox),
+/// or [encode](crate::Encode::encode) the `Rewrite`.
 ///
 /// If no name or value is replaced, the frame is written unchanged.
 #[derive(Clone, Copy)]

@@ -84,8 +84,8 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
         let mut turns = 0;
         let head = loop {
             if self.payload.is_replaying() {
-                // Receiving a message also sends buffered bytes and status updates. Data of the store is returned without receiving, so
-                // both are sent here.
+                // Data that `payload` has stored is returned without receiving a message. Receiving would also send buffered bytes and
+                // status updates. Here, `keep_sending` sends the bytes and the updates.
                 poll_fn(|cx| {
                     self.keep_sending(cx);
                     Poll::Ready(())
