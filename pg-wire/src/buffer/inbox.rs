@@ -163,8 +163,8 @@ impl Inbox {
         let steady = if read < self.limits.read_size { read } else { 2 * read };
         let least = steady.max(self.end + read);
         if self.buf.len() < least {
-            // Doubles the buffer, but only up to the needed length. An unfinished first frame needs room for the whole frame and one more
-            // read. Otherwise twice the buffered bytes and one more read are needed.
+            // Doubles the buffer, but not beyond the needed length. For an unfinished first frame, the needed length is the length of the
+            // whole frame and one more read. In all other cases, the needed length is twice the number of buffered bytes and one more read.
             let needed = match self.announced() {
                 wanted if wanted > self.buffered() => self.start.saturating_add(wanted),
                 _ => 2 * self.buffered(),
@@ -209,8 +209,8 @@ impl Inbox {
     /// `take` after the loop.
     ///
     /// # Errors
-    /// When the header is invalid or the length is over the limit. A bulk message over its limit is skipped as it arrives, and
-    /// the next call continues after that message. Any other error is returned again by each call.
+    /// When the header is invalid or the length is over the limit. A bulk message over its limit is skipped as it arrives, and the next
+    /// call continues after that message. Any other error is returned again by each later call.
     #[inline]
     pub fn head(&mut self) -> Result<Option<Head>, FrameError> {
         match self.whole_fast() {
@@ -371,8 +371,8 @@ impl Inbox {
     /// Lends all whole frames that are buffered, as one slice to be forwarded. Reads only the headers of the frames.
     ///
     /// # Errors
-    /// The errors of [`head`](Self::head) for the first frame. A later frame with an invalid header ends the slice before that frame; the
-    /// next call returns the error.
+    /// The errors of [`head`](Self::head) for the first frame. If the header of a later frame is invalid, the slice ends before that frame,
+    /// and the next call returns the error.
     #[inline]
     pub fn frames(&mut self) -> Result<Option<Frames<'_>>, FrameError> {
         let Some(first) = self.head()? else { return Ok(None) };

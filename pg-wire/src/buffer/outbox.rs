@@ -146,8 +146,8 @@ impl Outbox {
             self.tidy();
             return Err(error);
         }
-        // Under constant load the buffer may never be empty. So the room of sent bytes is reused when more than half of the written bytes
-        // have been sent.
+        // Under constant load the buffer may never be empty. So when more than half of the written bytes have been sent, the remaining
+        // bytes are moved to the beginning of the buffer, over the sent bytes.
         if self.sent > self.retain && self.sent > self.end / 2 {
             self.compact();
         }

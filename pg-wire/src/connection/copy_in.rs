@@ -16,8 +16,8 @@ use crate::copy::{CopyError, CopyErrorKind, CopyValues, CopyWriter};
 /// Size in bytes at which the buffer with the written rows is sent. Larger messages do not make the COPY faster.
 const BLOCK: usize = 64 * 1024;
 
-/// Largest number of bytes of data in one message. A longer buffer is sent in several messages, because the server accepts at most about 1
-/// GiB in one message.
+/// Largest number of bytes of data in one message. A longer buffer is sent in several messages. (The server accepts at most about 1 GiB in
+/// one message.)
 const LARGEST: usize = 1024 * 1024;
 
 /// Largest number of bytes of the reason in a CopyFail. The server accepts at most 10,000 bytes, including the Int32 length and the NUL.

@@ -315,8 +315,8 @@ impl CopyReader {
         Ok(is_row.then(|| self.lend(&[])))
     }
 
-    /// Lends the row that has been accepted. If the row was received in one piece, `whole` must be the bytes of the row; otherwise `whole`
-    /// is ignored.
+    /// Lends the row that the reader has found last. If this row was received in one piece, `whole` must be the bytes of the row; otherwise
+    /// `whole` is ignored.
     #[inline(always)]
     pub(crate) fn lend<'r>(&'r self, whole: &'r [u8]) -> CopyRow<'r> {
         CopyRow {

@@ -160,7 +160,7 @@ impl<S: Store> Transactions<S> {
         match &change {
             Change::StreamStart(start) => {
                 // The first block of a transaction must be marked as first, and all later blocks must not be marked. If the first block is
-                // missing, changes are missing.
+                // missing, changes of the transaction have been lost.
                 if start.first == self.in_progress.contains_key(&start.xid) {
                     return Err(misplaced);
                 }

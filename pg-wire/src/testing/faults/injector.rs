@@ -10,7 +10,7 @@ use crate::codec::message::Direction;
 use crate::testing::faults::fault::{Action, Copies, Fault, Lie, Place, Which};
 use crate::testing::faults::message::{Unit, count_in, is_named_by_body, name_in_body, next_unit};
 
-/// Largest message that an injector holds until the message is complete, in bytes. A fault at a longer message is not applied.
+/// Length in bytes of the largest message that an injector holds until the message is complete. A fault at a longer message is not applied.
 const MOST_HELD: usize = 16 << 20;
 
 /// Number of bytes of an endless flood.
