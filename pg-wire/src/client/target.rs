@@ -8,7 +8,7 @@ use crate::encode::messages::{self, Messages};
 
 /// A target to which [`PgProtocol`](crate::PgProtocol) appends messages: any [`BufMut`], an [`Outbox`], a connection or its `WriteHalf`.
 #[diagnostic::on_unimplemented(
-    message = "messages cannot be put into `{Self}`",
+    message = "messages cannot be appended to `{Self}`",
     note = "is `.finish(…)` missing at the end of a builder?"
 )]
 pub trait PutMessage {

@@ -24,8 +24,8 @@ const AT_ONCE: usize = 64 * 1024;
 /// [`push`](Self::push) takes the bytes of the sender. [`next_step`](Self::next_step) returns the actions to perform on the stream to the receiver.
 /// Take all steps before the next `push`, because the injector has no limit on the bytes in its steps.
 ///
-/// A message with a fault is held until the message is complete, if it has at most 16 MiB. The bytes of other messages are returned at
-/// once.
+/// The injector holds a message with a fault until the message is complete. A message of more than 16 MiB is never held, and a fault at
+/// such a message is not applied. The bytes of messages that are not held are returned at once.
 #[derive(Debug)]
 pub struct FaultInjector {
     sender: Direction,
