@@ -55,7 +55,7 @@ pub struct Inbox {
     end: usize,
     /// Length of the part of the buffer that may contain bytes of messages. [`scrub`](Self::scrub) wipes only this part.
     used: usize,
-    /// Number of bytes still to be received of a frame that is skipped because its body is over the limit.
+    /// While a frame is skipped because its body is over the limit: number of bytes of this frame that have not been received.
     skip: usize,
     /// Size of the next read in bytes.
     read: usize,

@@ -104,7 +104,7 @@ impl Outbox {
         }
     }
 
-    /// Fast path: writes messages into the room that the buffer already has.
+    /// Fast path: writes messages into the buffer without enlarging the buffer.
     #[inline(always)]
     fn fill<M: Messages + ?Sized>(&mut self, messages: &M) -> Option<()> {
         let Some(room) = self.buf.get_mut(self.end..) else {

@@ -466,7 +466,7 @@ impl CopyReader {
     #[cold]
     fn fail_at_field(&mut self, kind: CopyErrorKind) -> CopyError {
         let is_in_row = match &self.format {
-            // For a line that is too long, the field that was being read depends on the lengths of the pieces.
+            // The error for a line that is too long names no field: the field that was being read depends on the lengths of the pieces.
             Format::Lines(_) => !matches!(kind, CopyErrorKind::RowTooLong { .. }),
             Format::Tuples(tuples) => tuples.is_in_rows(),
         };

@@ -84,7 +84,7 @@ enum Queued {
     Step(FaultStep),
     /// Bytes that may be sent together with the bytes before and after them.
     Bytes(Vec<u8>),
-    /// Bytes that are sent in pieces of this size. The second number is the count of bytes that are sent already.
+    /// Bytes, the size of the pieces in which the bytes are sent, and the number of bytes that have been sent.
     Pieces(Vec<u8>, usize, usize),
     /// Copies of a message, which are made when they are sent.
     Copies(Vec<u8>, u64),
@@ -205,7 +205,7 @@ impl FaultInjector {
         }
     }
 
-    /// Handles the bytes in `partial`, if there are enough of them.
+    /// Processes the message or other unit in `partial`. Does nothing if more bytes are needed to recognise the unit.
     fn decide(&mut self) {
         match next_unit(self.sender, &self.partial, self.first) {
             Unit::Need(_) => {}

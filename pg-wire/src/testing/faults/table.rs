@@ -40,7 +40,7 @@ use crate::testing::faults::injector::FaultInjector;
 ///
 /// The names are the names of a trace. The four responses to an authentication request (PasswordMessage, SASLInitialResponse, SASLResponse,
 /// GSSResponse) have the same code, so each of these names means any of the four. The one-byte answer to a request for encryption is no
-/// message. Encrypted bytes, and bytes after an invalid header, have no messages: only a fault at a byte can be there.
+/// message. Encrypted bytes, and bytes after an invalid header, contain no messages, so only a fault at a byte can be in these bytes.
 ///
 /// | ACTION | effect |
 /// | --- | --- |
