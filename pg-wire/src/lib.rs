@@ -1,16 +1,16 @@
 //! The PostgreSQL wire protocol: every message of both directions, and buffers for sending and receiving messages.
 //!
-//! Use this crate to write a driver, a pooler, a proxy, a test double or a load generator. The crate provides the messages themselves. The
-//! crate sends only messages that the caller has queued, does not allocate for each message, and checks every received byte. For a live
-//! connection use an adapter, `pg-stream-tokio` or `pg-stream-async-std`, which adds the socket. For the connection phase alone use
-//! `pg-auth`.
+//! Use this crate to write a driver, a pooler, a proxy, a test double or a load generator. The caller sends and receives each message of
+//! the protocol: the crate sends no message that the caller has not queued. The crate does not allocate for each message, and checks every
+//! received byte. For a live connection use an adapter, `pg-stream-tokio` or `pg-stream-async-std`, which adds the socket. For the
+//! connection phase alone use `pg-auth`.
 //!
 //! # Modules
 //!
 //! The crate root exports the names that a driver needs. All other names are in the modules:
 //!
-//! - [`backend`] and [`frontend`]: each message as a plain borrowed struct, which [decodes](Decode::decode),
-//!   [encodes](Encode::encode) and [traces](Message::trace).
+//! - [`backend`] and [`frontend`]: each message as a plain borrowed struct, which can be [decoded](Decode::decode),
+//!   [encoded](Encode::encode) and [traced](Message::trace).
 //! - [`client`]: the client's messages as methods ([`PgProtocol`]), on any [`BufMut`](bytes::BufMut) and on a connection.
 //! - [`connection`]: [`Connection`], which combines an inbox, an outbox and a stream; the two halves of a connection.
 //! - [`buffer`]: [`Inbox`], [`Outbox`] and their [`Limits`], without I/O.

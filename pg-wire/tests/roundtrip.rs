@@ -75,7 +75,7 @@ fn encoded(message: &impl Message) -> Bytes {
     );
 
     let mut after = b"before".to_vec();
-    // The call names the trait, because other traits also have methods on a `Vec`. `PgProtocol` sends messages through this trait.
+    // `PgProtocol` appends messages to a buffer through the trait `PutMessage`.
     let chained = PutMessage::put_message(&mut after, message).expect("valid");
     PutMessage::put_message(chained, message).expect("valid");
     assert_eq!(after, [b"before", &whole[..], &whole[..]].concat());

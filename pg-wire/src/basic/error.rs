@@ -25,7 +25,7 @@ pub enum DecodeErrorKind {
     Trailing,
     /// A string has no terminating NUL.
     Unterminated,
-    /// A length is negative. The exception is -1 as the length of a value that may be NULL: this length means NULL.
+    /// A length is negative. (For a value that may be NULL, the length -1 is no error, and means NULL.)
     NegativeLength,
     /// A count or a length contradicts another field.
     Inconsistent,

@@ -6,7 +6,7 @@ use core::fmt;
 
 /// A string of the protocol: any bytes except NUL, in the session's client encoding.
 ///
-/// A received string is not always UTF-8. For example, an error that is sent before `client_encoding` is set is in the encoding of the
+/// A received string is not always UTF-8. For example, before `client_encoding` is set, the texts of errors are in the encoding of the
 /// server. So a `Text` holds the bytes, and decodes them on demand.
 ///
 /// A string to be sent is made from `&str` or `&[u8]`. If the string contains a NUL, encoding the message that contains the string fails.

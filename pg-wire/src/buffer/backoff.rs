@@ -17,8 +17,8 @@ const LONGEST: u8 = 63;
 pub(crate) struct Backoff {
     /// Number of counted waits that remain to be skipped before the next release.
     left: u8,
-    /// Number of waits that the last release has set to be skipped. Each counted wait with a small buffer halves this number. The next
-    /// release doubles this number and adds one, up to [`LONGEST`].
+    /// Number of counted waits to skip after a release, as set by the last release. Each counted wait with a small buffer halves this
+    /// number. The next release doubles this number and adds one, up to [`LONGEST`].
     skip: u8,
     /// Whether the buffer was used since the last counted wait.
     used: bool,

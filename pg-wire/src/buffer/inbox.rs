@@ -30,8 +30,8 @@ const HAND_OVER: usize = 256 * 1024;
 /// An inbox does no I/O: read into [`space`](Self::space), report the number of bytes to [`filled`](Self::filled), then call
 /// [`next`](Self::next) until it returns `None`. One allocation holds all messages. When too little space is left at the end of the buffer,
 /// the unfinished message moves to the front. For a large message the buffer grows as the bytes of the message arrive. An empty buffer
-/// shrinks to twice the read size, which is [`Limits::read_size`]. A buffer of more than eight times the read size also shrinks when at
-/// most one read is buffered.
+/// shrinks to twice the read size, which is [`Limits::read_size`]. A buffer of more than eight times the read size also shrinks when it
+/// holds at most as many bytes as one read.
 ///
 /// If a read finds no bytes, call [`waiting`](Self::waiting), which frees a large buffer of an idle connection.
 ///
@@ -55,7 +55,7 @@ pub struct Inbox {
     end: usize,
     /// Length of the part of the buffer that may contain bytes of messages. [`scrub`](Self::scrub) wipes only this part.
     used: usize,
-    /// Number of bytes still to be received of a frame that is skipped because its body is over the limit.
+    /// While a frame is skipped because its body is over the limit: number of bytes of this frame that have not been received.
     skip: usize,
     /// Size of the next read in bytes.
     read: usize,
@@ -163,8 +163,8 @@ impl Inbox {
         let steady = if read < self.limits.read_size { read } else { 2 * read };
         let least = steady.max(self.end + read);
         if self.buf.len() < least {
-            // Doubles the buffer, but only up to the needed length. An unfinished first frame needs room for the whole frame and one more
-            // read. Otherwise twice the buffered bytes and one more read are needed.
+            // Doubles the buffer, but not beyond the needed length. For an unfinished first frame, the needed length is the length of the
+            // whole frame and one more read. In all other cases, the needed length is twice the number of buffered bytes and one more read.
             let needed = match self.announced() {
                 wanted if wanted > self.buffered() => self.start.saturating_add(wanted),
                 _ => 2 * self.buffered(),
@@ -209,8 +209,8 @@ impl Inbox {
     /// `take` after the loop.
     ///
     /// # Errors
-    /// When the header is invalid or the length is over the limit. A bulk message over its limit is skipped as it arrives, and
-    /// the next call continues after that message. Any other error is returned again by each call.
+    /// When the header is invalid or the length is over the limit. A bulk message over its limit is skipped as it arrives, and the next
+    /// call continues after that message. Any other error is returned again by each later call.
     #[inline]
     pub fn head(&mut self) -> Result<Option<Head>, FrameError> {
         match self.whole_fast() {
@@ -371,8 +371,8 @@ impl Inbox {
     /// Lends all whole frames that are buffered, as one slice to be forwarded. Reads only the headers of the frames.
     ///
     /// # Errors
-    /// The errors of [`head`](Self::head) for the first frame. A later frame with an invalid header ends the slice before that frame; the
-    /// next call returns the error.
+    /// The errors of [`head`](Self::head) for the first frame. If the header of a later frame is invalid, the slice ends before that frame,
+    /// and the next call returns the error.
     #[inline]
     pub fn frames(&mut self) -> Result<Option<Frames<'_>>, FrameError> {
         let Some(first) = self.head()? else { return Ok(None) };
@@ -460,7 +460,8 @@ impl Inbox {
     }
 
     /// Frees a buffer of more than twice the read size when it is empty. Under constant load, each read can end inside a frame, so that the
-    /// buffer is never empty. Therefore a buffer of more than eight times the read size is also replaced when at most one read is buffered.
+    /// buffer is never empty. Therefore a buffer of more than eight times the read size is also replaced when it holds at most as many
+    /// bytes as one read.
     fn shrink(&mut self) {
         let read_size = self.limits.read_size.max(1);
         let keep = read_size.saturating_mul(2);

@@ -24,8 +24,8 @@ const MOST_ZEROED: usize = 64 * 1024;
 
 /// The buffer into which messages are written and from which they are sent.
 ///
-/// An outbox does no I/O. Messages are [`put`](Self::put), and a batch is [`commit`](Self::commit)ted as a whole. The transport
-/// sends the [`pending`](Self::pending) bytes in any number of pieces, and reports the length of each piece to
+/// An outbox does no I/O. [`put`](Self::put) adds a message to the current batch, and [`commit`](Self::commit) ends the batch. The
+/// transport sends the [`pending`](Self::pending) bytes in any number of pieces, and reports the length of each piece to
 /// [`sent`](Self::sent).
 ///
 /// `put` never fails. If a message cannot be encoded, `put` stores the first error of the batch. `commit` returns this error and drops the
@@ -104,7 +104,7 @@ impl Outbox {
         }
     }
 
-    /// Fast path: writes messages into the room that the buffer already has.
+    /// Fast path: writes messages into the buffer without enlarging the buffer.
     #[inline(always)]
     fn fill<M: Messages + ?Sized>(&mut self, messages: &M) -> Option<()> {
         let Some(room) = self.buf.get_mut(self.end..) else {
@@ -116,7 +116,7 @@ impl Outbox {
         Some(())
     }
 
-    /// Rejects the batch, including all messages that are put before the next `commit`.
+    /// Rejects the batch, including all messages that are added before the next `commit`.
     #[cold]
     pub(crate) fn refuse(&mut self, error: EncodeError) {
         self.error = Some(error);
@@ -146,8 +146,8 @@ impl Outbox {
             self.tidy();
             return Err(error);
         }
-        // Under constant load the buffer may never be empty. So the room of sent bytes is reused when more than half of the written bytes
-        // have been sent.
+        // Under constant load the buffer may never be empty. So when more than half of the written bytes have been sent, the remaining
+        // bytes are moved to the beginning of the buffer, over the sent bytes.
         if self.sent > self.retain && self.sent > self.end / 2 {
             self.compact();
         }

@@ -31,8 +31,8 @@ use crate::message::frontend::{Close, CopyFail, Describe, Execute, Flush, Query,
 /// On a connection each call returns the connection, so that the next call can be chained. An error is stored, and the method `flush` of
 /// the connection, which sends the messages, returns the first error. See [`Connection`](crate::connection::Connection).
 ///
-/// The caller decides where a batch ends: of the methods of this trait, only those with `sync` or `flush` in their name write a Sync or a
-/// Flush message. Names of statements have the type [`Statement`], names of portals the type [`Portal`].
+/// The caller decides where a batch ends: of the methods of this trait, only the methods with `sync` or `flush` in their name write a Sync
+/// or a Flush message. Names of statements have the type [`Statement`], names of portals the type [`Portal`].
 pub trait PgProtocol: PutMessage {
     /// Runs statements with the simple query protocol. The server ends its replies with one ReadyForQuery; no [`sync`](Self::sync) is
     /// needed.
@@ -107,7 +107,7 @@ pub trait PgProtocol: PutMessage {
         self.put_message(&Close { target: Target::Portal, name: portal.0.into() })
     }
 
-    /// Puts a [`Flush`] message. The server answers a Flush by sending all replies that it has ready. This method does not send the
+    /// Appends a [`Flush`] message. The server answers a Flush by sending all replies that it has ready. This method does not send the
     /// message: on a connection, call `flush` afterwards.
     #[inline]
     fn flush_msg(&mut self) -> Self::Chained<'_> {
@@ -134,7 +134,7 @@ pub trait PgProtocol: PutMessage {
         FnCallBuilder { out: self, function, result_format: FormatCode::Binary }
     }
 
-    /// Puts data of a COPY. See [`CopyData`]. For blocks of 64 KiB and more, use
+    /// Appends data of a COPY. See [`CopyData`]. For blocks of 64 KiB and more, use
     /// [`Connection::send_copy_data`](crate::connection::Connection::send_copy_data), which copies only the first 1,024 bytes of a block.
     #[inline]
     fn copy_data(&mut self, data: &[u8]) -> Self::Chained<'_> {
@@ -162,8 +162,8 @@ pub trait PgProtocol: PutMessage {
 
 impl<T: PutMessage> PgProtocol for T {}
 
-/// Placeholder for a message that cannot be sent. Holds the name of the message and the reason. Putting the placeholder always fails, and
-/// reports this name and this reason.
+/// Placeholder for a message that cannot be sent. Holds the name of the message and the reason. Encoding the placeholder always fails, and
+/// the error contains this name and this reason.
 struct Rejected(&'static str, EncodeErrorKind);
 
 impl Message for Rejected {
@@ -336,8 +336,8 @@ mod tests {
                 );
                 assert_eq!(out, b"");
                 let mut outbox = Outbox::new(1024);
-                // The Sync allocates room in the outbox. So the outbox first tries the fast path for the Bind, which must detect the wrong
-                // count too.
+                // The Sync allocates room in the outbox. So the outbox first tries the fast path for the Bind. The fast path must detect
+                // the wrong count too.
                 outbox.sync().bind(Statement(""), Portal("")).finish(WrongCount(count, shown()));
                 assert_eq!(
                     outbox.commit().expect_err("two values are visited").kind,

@@ -1,4 +1,4 @@
-//! The trait of targets, into which messages can be put.
+//! The trait of targets, to which messages can be appended.
 
 use bytes::BufMut;
 
@@ -6,10 +6,9 @@ use crate::basic::error::EncodeError;
 use crate::buffer::outbox::Outbox;
 use crate::encode::messages::{self, Messages};
 
-/// A target into which [`PgProtocol`](crate::PgProtocol) puts messages: any [`BufMut`], an [`Outbox`], a connection or its
-/// `WriteHalf`.
+/// A target to which [`PgProtocol`](crate::PgProtocol) appends messages: any [`BufMut`], an [`Outbox`], a connection or its `WriteHalf`.
 #[diagnostic::on_unimplemented(
-    message = "messages cannot be put into `{Self}`",
+    message = "messages cannot be appended to `{Self}`",
     note = "is `.finish(…)` missing at the end of a builder?"
 )]
 pub trait PutMessage {

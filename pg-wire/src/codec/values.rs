@@ -27,8 +27,8 @@ use crate::codec::writer::Writer;
 pub struct Values<'a>(Unread<'a, Option<&'a [u8]>>);
 
 impl<'a> Item<'a> for Option<&'a [u8]> {
-    /// An error during iteration names the message DataRow, because only the values of a DataRow are first read by the iteration. For all
-    /// other messages, decoding reads all values.
+    /// An error during iteration names the message DataRow. Only the values of a DataRow are not read before the iteration: decoding any
+    /// other message reads all of its values, and reports the errors.
     const LIST: &'static str = "DataRow";
 }
 

@@ -65,8 +65,8 @@ impl<T: Transport> Connection<T> {
                 | MessageCode::COPY_OUT_RESPONSE
                 | MessageCode::COPY_BOTH_RESPONSE => {
                     match self.end_copy(&mut End::<Error>::new(), |_| Ok(())).await {
-                        // `Error::Copy` is no failure here: no CommandComplete with a number of rows was received, because the statement
-                        // may be another command than COPY.
+                        // `Error::Copy` means that no CommandComplete with a number of rows was received. This is no failure here, because
+                        // the statement may be another command than COPY.
                         Ok(_) | Err(Error::Copy(_)) => {}
                         Err(error) => return Err(error),
                     }
@@ -123,8 +123,8 @@ impl<T: Transport> Connection<T> {
             match self.flush().await {
                 // `InboxFull` is no failure here: `recv` in the next round of the loop makes room, and continues to send.
                 Ok(()) | Err(Error::InboxFull) => {}
-                // A failed write does not prevent receiving: the last messages of the server are received first. The next call that sends
-                // returns the stored error.
+                // After a failed write, this loop continues to receive, because the last messages of the server may still arrive. The next
+                // call that sends returns the stored error.
                 Err(error) => self.outgoing.keep(error),
             }
         }

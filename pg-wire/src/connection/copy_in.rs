@@ -16,8 +16,8 @@ use crate::copy::{CopyError, CopyErrorKind, CopyValues, CopyWriter};
 /// Size in bytes at which the buffer with the written rows is sent. Larger messages do not make the COPY faster.
 const BLOCK: usize = 64 * 1024;
 
-/// Largest number of bytes of data in one message. A longer buffer is sent in several messages, because the server accepts at most about 1
-/// GiB in one message.
+/// Largest number of bytes of data in one message. A longer buffer is sent in several messages. (The server accepts at most about 1 GiB in
+/// one message.)
 const LARGEST: usize = 1024 * 1024;
 
 /// Largest number of bytes of the reason in a CopyFail. The server accepts at most 10,000 bytes, including the Int32 length and the NUL.
@@ -41,7 +41,7 @@ pub struct CopyIn<'c, T: Transport> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Copying,
-    /// The server has failed, or the end of the data is queued. ReadyForQuery has not been received.
+    /// The server has sent an error, or the end of the data is queued. ReadyForQuery has not been received.
     Ending,
     /// ReadyForQuery has been received.
     Ended,
@@ -99,14 +99,14 @@ impl<T: Transport> Connection<T> {
 
 impl<T: Transport> CopyIn<'_, T> {
     /// Writes a row into a buffer. When the buffer has 64 KiB, sends the buffer, waits until the stream has accepted the bytes, and checks
-    /// whether the server has failed. A buffer of more than 1 MiB is sent in messages of 1 MiB.
+    /// whether the server has sent an error. A buffer of more than 1 MiB is sent in messages of 1 MiB.
     ///
     /// If the future is dropped after its first poll, the row is in the buffer and is sent later.
     ///
     /// # Errors
     /// - [`Copy`](Error::Copy) when the row cannot be written. The row is not sent, and further rows can be written.
-    /// - [`Server`](Error::Server) when the server has failed, for example because of an earlier row. The COPY has ended, all rows are
-    ///   dropped, and the connection is ready for the next request.
+    /// - [`Server`](Error::Server) when the server has sent an error, for example because of an earlier row. The COPY has ended, all rows
+    ///   are dropped, and the connection is ready for the next request.
     /// - The errors of [`recv`](Connection::recv) and [`flush`](Connection::flush).
     #[inline]
     pub async fn row<R: CopyValues + ?Sized>(&mut self, row: &R) -> Result<(), Error> {
@@ -125,7 +125,8 @@ impl<T: Transport> CopyIn<'_, T> {
         self.writer.rows()
     }
 
-    /// Sends all written rows, and checks whether the server has failed. Use this method when a long time may pass before the next row.
+    /// Sends all written rows, and checks whether the server has sent an error. Use this method when a long time may pass before the next
+    /// row.
     ///
     /// # Errors
     /// The errors of [`row`](Self::row).
@@ -165,7 +166,7 @@ impl<T: Transport> CopyIn<'_, T> {
     /// after dropping a `CopyIn`.
     ///
     /// # Errors
-    /// [`Server`](Error::Server) when the server has failed for another reason, and the errors of [`recv`](Connection::recv) and
+    /// [`Server`](Error::Server) when the server has sent an error for another reason, and the errors of [`recv`](Connection::recv) and
     /// [`flush`](Connection::flush).
     pub async fn fail(mut self, reason: &str) -> Result<(), Error> {
         match self.phase {
@@ -181,7 +182,7 @@ impl<T: Transport> CopyIn<'_, T> {
         }
     }
 
-    /// Sends the buffer, then checks whether the server has failed.
+    /// Sends the buffer, then checks whether the server has sent an error.
     #[inline(never)]
     async fn send(&mut self) -> Result<(), Error> {
         self.send_data().await?;
@@ -205,7 +206,7 @@ impl<T: Transport> CopyIn<'_, T> {
         }
         self.writer.clear();
         self.queued = 0;
-        // Sends bytes that are queued and not sent, because an earlier future was dropped.
+        // An earlier future may have been dropped before all queued bytes were sent. Then this call sends the remaining bytes.
         if self.conn.is_sending() { self.flush_queued().await } else { Ok(()) }
     }
 
@@ -268,8 +269,8 @@ impl<T: Transport> CopyIn<'_, T> {
         ended
     }
 
-    /// Receives messages up to ReadyForQuery if necessary. Always returns an error: the error of the server, or [`CopyErrorKind::Ended`] if
-    /// the server has sent no error.
+    /// Receives messages up to ReadyForQuery, if ReadyForQuery has not been received. Always returns an error: the error of the server, or
+    /// [`CopyErrorKind::Ended`] if the server has sent no error.
     #[cold]
     #[inline(never)]
     async fn ended(&mut self) -> Result<(), Error> {

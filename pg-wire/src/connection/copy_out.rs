@@ -183,7 +183,7 @@ impl<T: Transport> CopyOut<'_, T> {
     ///
     /// # Errors
     /// - [`Copy`](Error::Copy) when the data is malformed. The remaining rows have been received and dropped.
-    /// - [`Server`](Error::Server) when the server has failed.
+    /// - [`Server`](Error::Server) when the server has sent an error.
     /// - The errors of [`recv`](Connection::recv).
     ///
     /// After an error that is not fatal, the connection is ready for the next request.

@@ -60,16 +60,16 @@ impl<T: Transport> Connection<T> {
     }
 }
 
-/// Puts the header and the first bytes of the data into the outbox, and returns the rest of the data.
+/// Writes the header and the first bytes of the data into the outbox, and returns the rest of the data.
 fn begin<'d>(outgoing: &mut Outgoing, data: &'d [u8]) -> Result<&'d [u8], EncodeError> {
     if outgoing.fault.is_some() {
-        // The sending direction has ended, so no data is put. Polling the future returns the error.
+        // The sending direction has ended, so no data is written. Polling the future returns the error.
         return Ok(&[]);
     }
     let outbox = &mut outgoing.outbox;
     let length = data.len().saturating_add(4);
     if length > MAX_LENGTH {
-        // This call rejects the whole batch, including the bytes that are put below.
+        // This call rejects the whole batch, including the bytes that are added below.
         outbox.refuse(EncodeError { message: "CopyData", kind: EncodeErrorKind::MessageTooLong { length } });
     }
     let [a, b, c, d] = (length as u32).to_be_bytes();

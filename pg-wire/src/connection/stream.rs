@@ -41,7 +41,8 @@ pub trait Sink {
     /// The error of the stream.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Closes the stream for writing (half-close). Sends the closing message of the stream's own protocol, if there is one.
+    /// Closes the stream for writing (half-close). If the stream has a protocol of its own, such as TLS, also sends the closing message of
+    /// this protocol.
     ///
     /// # Errors
     /// The error of the stream.

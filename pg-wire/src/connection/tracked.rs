@@ -339,8 +339,8 @@ impl<T, O> TrackedConnection<T, O> {
         &self.state
     }
 
-    /// Returns the connection as a shared reference, for reading. The connection cannot be used directly to receive or send, because the
-    /// state would not change.
+    /// Returns the connection as a shared reference, to read its properties. Only the methods of this type receive and send, because each
+    /// message must also be passed to the state.
     pub fn connection(&self) -> &Connection<T> {
         &self.conn
     }

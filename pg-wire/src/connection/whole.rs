@@ -28,7 +28,7 @@ use crate::encode::messages::Messages;
 ///
 /// After a small result, a connection keeps its buffers, in most cases 9 kB. After a large result, the buffer for received bytes is freed
 /// at the end of [`until_ready`](Self::until_ready), or when a receiving call waits while no bytes are buffered. If a program takes the
-/// last message by [`recv`](Self::recv) or [`try_recv`](Self::try_recv), poll [`ready`](Self::ready) once to free the buffer.
+/// last message of a result by [`recv`](Self::recv) or [`try_recv`](Self::try_recv), poll [`ready`](Self::ready) once to free the buffer.
 ///
 /// # Time limits, cancelling, reuse
 ///
@@ -317,7 +317,7 @@ impl<T> Connection<T> {
         &self.outgoing.outbox
     }
 
-    /// Returns the buffer for outgoing bytes as a mutable reference, to put messages or raw bytes into the buffer. The next flush sends the
+    /// Returns the buffer for outgoing bytes as a mutable reference, to add messages or raw bytes to the buffer. The next flush sends the
     /// content of the buffer.
     pub fn outbox_mut(&mut self) -> &mut Outbox {
         &mut self.outgoing.outbox

@@ -66,7 +66,7 @@ pub enum CopyErrorKind {
     Value(Mismatch),
     /// A field of the header line differs from the name of its column.
     HeaderName,
-    /// A line contains a carriage return or a newline, neither escaped nor quoted, that differs from the line end of the first line.
+    /// A line contains an unescaped and unquoted carriage return or newline that differs from the line end of the first line.
     Newline,
     /// The end marker `\.` is not alone on its line.
     EndMarker,

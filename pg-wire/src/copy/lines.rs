@@ -1,4 +1,4 @@
-//! Search for the fields of a row in text or CSV format. The bytes may arrive in pieces of any length.
+//! Finds the fields of a row in text or CSV format. The bytes may arrive in pieces of any length.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -243,8 +243,8 @@ impl Lines {
         Ok(Found::Row(consumed))
     }
 
-    /// Processes the byte at `at`. Either the class of this byte is not `OTHER`, or the mode is not `Plain`. Moves `at` after the processed
-    /// bytes.
+    /// Processes the byte at `at`, and moves `at` after the processed bytes. Precondition: the class of this byte is not `OTHER`, or the
+    /// mode is not `Plain`.
     #[inline(never)]
     fn special(
         &mut self,

@@ -315,8 +315,8 @@ impl CopyReader {
         Ok(is_row.then(|| self.lend(&[])))
     }
 
-    /// Lends the row that has been accepted. If the row was received in one piece, `whole` must be the bytes of the row; otherwise `whole`
-    /// is ignored.
+    /// Lends the row that the reader has found last. If this row was received in one piece, `whole` must be the bytes of the row; otherwise
+    /// `whole` is ignored.
     #[inline(always)]
     pub(crate) fn lend<'r>(&'r self, whole: &'r [u8]) -> CopyRow<'r> {
         CopyRow {
@@ -360,7 +360,7 @@ impl CopyReader {
         loop {
             let is_stored = !self.partial.is_empty();
             match read {
-                // If bytes are stored, the stored bytes are the whole row, so no byte of `input` belongs to the row.
+                // If `partial` is not empty, all bytes of the row have been moved from `input` to `partial`.
                 Read::Row(consumed) => return Ok(Step::Row(if is_stored { 0 } else { consumed })),
                 Read::Skip(_) if is_stored => self.partial.clear(),
                 Read::Skip(count) => *input = input.get(count..).unwrap_or_default(),
@@ -466,7 +466,7 @@ impl CopyReader {
     #[cold]
     fn fail_at_field(&mut self, kind: CopyErrorKind) -> CopyError {
         let is_in_row = match &self.format {
-            // For a line that is too long, the field that was being read depends on the lengths of the pieces.
+            // The error for a line that is too long names no field: the field that was being read depends on the lengths of the pieces.
             Format::Lines(_) => !matches!(kind, CopyErrorKind::RowTooLong { .. }),
             Format::Tuples(tuples) => tuples.is_in_rows(),
         };

@@ -1,4 +1,4 @@
-//! Search for the fields of a row in binary format.
+//! Finds the fields of a row in binary format.
 
 use alloc::vec::Vec;
 

@@ -252,7 +252,7 @@ mod tests {
         let mut fill = Fill::frame(None, &mut bytes).expect("there is room");
         write_params(&params, &mut fill);
         assert_eq!(fill.finish(), Some(&mut [][..]));
-        // Tests buffers with too few and with enough spare bytes to write one format code for each parameter first.
+        // Slices are first written with one format code for each parameter. Tests buffers with and without room for all of these codes.
         for spare in [0, 1, 2 * params.count(), 2 * params.count() + 100] {
             let mut room = vec![0xee; bytes.len() + spare];
             let mut fill = Fill::frame(None, &mut room).expect("there is room");

@@ -29,7 +29,8 @@ use crate::param::bound::{Bound, Written, write_null};
 /// type with [`ParseBuilder::param_types`](crate::client::ParseBuilder::param_types), or bind text. With the description of the statement,
 /// [`StatementDescription::check`](crate::value::StatementDescription::check) finds such a value before it is sent.
 ///
-/// To bind a type of your own, return the bytes of the value: 1, 2, 4, 8 or 16 bytes by value; any other number as a borrowed slice.
+/// To bind a type of your own, return the bytes of the value: 1, 2, 4, 8 or 16 bytes by value; any other number of bytes as a borrowed
+/// slice.
 ///
 /// ```
 /// use pg_wire::{Bindable, Bound};
@@ -57,9 +58,9 @@ pub trait Bindable {
     /// value each time.
     fn bound(&self) -> Bound<'_>;
 
-    /// Checks that the value is sent in a form of the PostgreSQL type `type_oid`, the type of a parameter. A value in text format fits
-    /// every type. Types that are not built into PostgreSQL are not checked. For example, a domain has its own oid, but the form of its
-    /// base type.
+    /// Checks that the server can read the encoded value as a value of the PostgreSQL type `type_oid`, which is the type of a parameter. A
+    /// value in text format is accepted for every type. Types that are not built into PostgreSQL are not checked. An example is a domain: a
+    /// domain has its own oid, but its values are encoded like the values of its base type.
     ///
     /// [`StatementDescription::check`](crate::value::StatementDescription::check) calls this method for each parameter. The default accepts
     /// every type.
@@ -90,7 +91,7 @@ pub trait Bindable {
     }
 }
 
-/// Error: the bytes of a value are those of another PostgreSQL type than the type of the parameter.
+/// Error for a value that is encoded as another PostgreSQL type than the type of its parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongType {
     /// Name of the Rust type.
@@ -99,13 +100,14 @@ pub struct WrongType {
     pub sent_as: Oid,
 }
 
-/// Lowest oid that PostgreSQL assigns when a database is created or later, for example to the domains of `information_schema`. Types with a
-/// lower oid are the same in every database, so their forms are known.
+/// Lowest oid that PostgreSQL assigns at the creation of a database or later. The domains of `information_schema` have such oids. Types
+/// with a lower oid are the same in every database, so their forms are known.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT)
 const FIRST_ASSIGNED_OID: Oid = 10_000;
 
-/// Checks a value of the Rust type `T`, which is sent in the form of the types `forms`.
+/// Checks that a value of the Rust type `T` can be sent for a parameter of the type `type_oid`. The server reads the binary form of a `T`
+/// correctly for each of the types `forms`.
 pub(crate) fn check<T>(type_oid: Oid, forms: &[Oid]) -> Result<(), WrongType> {
     if type_oid >= FIRST_ASSIGNED_OID || forms.contains(&type_oid) {
         return Ok(());

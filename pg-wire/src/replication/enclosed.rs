@@ -201,7 +201,7 @@ impl<'a> ScopedField<'a> for u64 {
     }
 }
 
-/// A message that an enum declared with `kinds!` can decode.
+/// A message that can be a variant of an enum declared by the macro `kinds!`. The enum uses this trait to decode the message.
 pub(super) trait DecodeEnclosed<'a>: Enclosed + Sized {
     const NAME: &'static str;
 

@@ -233,7 +233,7 @@ impl StandbyStatus {
     }
 
     /// Declares that everything before `lsn` is applied, for `synchronous_commit = remote_apply`. If this method is never called, updates
-    /// report no applied position (`0/0`), as those of `pg_receivewal` and `pg_recvlogical` do.
+    /// report no applied position (`0/0`), as the updates of `pg_receivewal` and `pg_recvlogical` do.
     ///
     /// # Errors
     /// The errors of [`set_flushed`](Self::set_flushed).
@@ -265,7 +265,8 @@ impl StandbyStatus {
         self.now_due
     }
 
-    /// Returns the time at which the next update is due; `None` if no interval is set, so that an update becomes due only on request.
+    /// Returns the time at which the next update is due; `None` if the interval is zero and no update is due. With an interval of zero, an
+    /// update becomes due only on request.
     #[inline]
     pub fn deadline(&self) -> Option<Duration> {
         if self.now_due {
@@ -293,17 +294,17 @@ impl StandbyStatus {
         }
     }
 
-    /// Returns the written position that updates report, which is at least the flushed position.
+    /// Returns the written position for status updates. This position is at least the flushed position.
     pub fn written(&self) -> Lsn {
         self.written.max(self.flushed)
     }
 
-    /// Returns the flushed position that updates report.
+    /// Returns the flushed position for status updates.
     pub const fn flushed(&self) -> Lsn {
         self.flushed
     }
 
-    /// Returns the applied position that updates report; `0/0` if none was declared.
+    /// Returns the applied position for status updates; `0/0` if no applied position was declared.
     pub const fn applied(&self) -> Lsn {
         self.applied
     }

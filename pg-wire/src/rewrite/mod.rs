@@ -48,8 +48,8 @@ use crate::codec::reader::Reader;
 use crate::codec::values::Values;
 use crate::codec::writer::Writer;
 
-/// A frame of which names and values can be replaced. A `Rewrite` is itself a [`Message`]: put the `Rewrite` into an
-/// [`Outbox`](crate::Outbox), or [encode](crate::Encode::encode) the `Rewrite`.
+/// A frame whose names and values can be replaced. A `Rewrite` is itself a [`Message`]: add the `Rewrite` to an [`Outbox`](crate::Outbox),
+/// or [encode](crate::Encode::encode) the `Rewrite`.
 ///
 /// If no name or value is replaced, the frame is written unchanged.
 #[derive(Clone, Copy)]
@@ -188,8 +188,8 @@ impl<'a> Rewrite<'a> {
     /// of the first call.
     ///
     /// # Errors
-    /// When the values of the frame are malformed, when the frame has no value with one of the indexes, or when the indexes are
-    /// not ascending. After an error, a proxy that hides a value must not forward the frame.
+    /// When the values of the frame are malformed, when the frame has no value for one of the indexes, or when the indexes are not
+    /// ascending. After an error, a proxy that hides a value must not forward the frame.
     pub fn with_values(self, values: &'a [(usize, Option<&'a [u8]>)]) -> Result<Self, RewriteError> {
         let mut count = 0;
         let mut parts = Parts { before: self.rest, values: &[], after: &[] };

@@ -43,7 +43,7 @@ impl Run {
         if self.left >= u64::from(WIDEST) {
             return false;
         }
-        // All requests of the run fit into one pattern. So these requests become the pattern, and the new request is added to the pattern.
+        // The run has fewer than `WIDEST` requests. So a pattern can hold all requests of the run and the new request.
         let mut pattern = 0;
         for n in 0..self.left {
             pattern |= (self.get(n) as u64) << (4 * n);

@@ -63,8 +63,8 @@ impl Request {
         matches!(self, Self::Startup | Self::Query | Self::FunctionCall | Self::Sync)
     }
 
-    /// Whether the request belongs to the extended query protocol: if it fails, the server discards every message up to the next Sync. Sync
-    /// itself is not such a request.
+    /// Whether the request belongs to the extended query protocol: if the request fails, the server discards every message up to the next
+    /// Sync. For Sync itself, the result is false.
     pub fn is_extended(self) -> bool {
         !self.ends_with_ready() && self != Self::CopyEnd
     }

@@ -152,8 +152,8 @@ impl SessionState {
         }
     }
 
-    /// Whether [`sent`](Self::sent) is certain to accept the next `messages` messages of any kind. If the result is false, `sent` may
-    /// accept or reject these messages.
+    /// Whether it is certain that [`sent`](Self::sent) will accept `messages` more messages, of any kind. If the result is false, `sent`
+    /// may accept or reject these messages.
     pub fn has_room_for(&self, messages: usize) -> bool {
         // Each message adds at most one run.
         self.track.runs().saturating_add(messages) <= self.bounds.runs
@@ -162,8 +162,8 @@ impl SessionState {
     /// Updates the state from a message of the server, and returns the request to which the message belongs. Returns `None` for notices,
     /// notifications and parameters, which belong to no request.
     ///
-    /// After an ErrorResponse, the number of the next reply's request can be higher than the next number in order. The server has discarded
-    /// the requests between the two numbers without a reply.
+    /// After an ErrorResponse, the next reply can belong to a request whose number is higher by more than 1. In this case the server has
+    /// discarded the requests between the two numbers without a reply.
     ///
     /// # Errors
     /// When the message does not fit the state. Then the session is [over](Over::Lost).

@@ -33,7 +33,8 @@ fn server(code: u8) -> Frame<'static> {
 /// Passes a conversation to the state. For example: `>Q <T0 <D0 <C0 <Z0!`.
 ///
 /// - `>` and a code: the client sends a message.
-/// - `<`, a code and a number: the server sends a reply to the request with this number, or with `-`, a message without a request.
+/// - `<`, a code and a number: the server sends a reply to the request with this number.
+/// - `<`, a code and `-`: the server sends a message that belongs to no request.
 /// - `!`: the message is the last reply. `?`: it is not certain to which request the reply belongs.
 fn feed(state: &mut SessionState, text: &str) {
     for word in text.split_whitespace() {
@@ -165,8 +166,7 @@ fn a_session_that_is_not_idle_has_a_reason_and_a_next_step() {
         (">E >S <G0 >f >S <E0! <Z1!?", Err(NotIdle::Uncertain), Waiting::Unknown, Step::Query("")),
         (">E >S <G0 >f >S <E0! <Z1!? >Q", Err(NotIdle::Uncertain), Waiting::Reply, Step::Receive),
         (">E >S <G0 <E0!", Err(NotIdle::Uncertain), Waiting::Unknown, Step::Sync),
-        // It is unknown whether a Query of the user was executed or discarded. The reply to another empty Query would be the same in both
-        // cases.
+        // It is unknown whether the Query was executed or discarded. The reply to another empty Query would be the same in both cases.
         (">E >S <G0 <E0! >Q >S <Z1!?", Err(NotIdle::Uncertain), Waiting::Unknown, Step::ClosePortal),
     ] {
         let state = fed(text);

@@ -19,8 +19,8 @@ pub(super) struct Track {
     queue: Queue,
     /// Number of the first request in the queue. If the queue is empty, the number of the next request to be sent.
     front: u64,
-    /// The server sends all replies to the requests with numbers below this number, and needs no further message for this: the client has
-    /// sent a Flush after these requests, or the last of these requests ends with ReadyForQuery.
+    /// The server sends all replies to the requests with numbers below this number, without waiting for a further message of the client.
+    /// The reason: the client has sent a Flush after these requests, or the replies to the last of these requests end with ReadyForQuery.
     flushed: u64,
     /// Whether the server discards every message up to the next Sync. If so, the queue is empty.
     skipping: bool,
@@ -57,7 +57,7 @@ pub(super) struct Place {
     pub(super) number: u64,
     pub(super) request: Request,
     pub(super) last: bool,
-    /// Number of Syncs after a failed COPY FROM STDIN that the server may have read as a part of the COPY.
+    /// After a COPY FROM STDIN has failed: the number of Syncs that the server may have read, and ignored, as a part of the COPY.
     pub(super) maybe_swallowed: u64,
 }
 

@@ -13,7 +13,8 @@ use crate::message::backend::{Backend, DataRow, RowDescription};
 /// Names, types and formats of the columns of a result. `Columns` reads the rows of the result, and checks that each row has as
 /// many values as the RowDescription has columns.
 ///
-/// A RowDescription does not always contain the formats of the rows. The request that the RowDescription answers decides:
+/// A RowDescription does not always contain the formats of the rows. The request to which the RowDescription is a reply determines the
+/// formats:
 ///
 /// | request | formats in the RowDescription | constructor |
 /// | --- | --- | --- |

@@ -332,7 +332,7 @@ impl Columns {
         Ok(value)
     }
 
-    /// Checks the number of columns, and that `R` is consistent.
+    /// Checks that `R::COUNT` fits `R::NAMES`. If `R` is read by position, also checks that the row has `R::COUNT` columns.
     fn check_members<'a, R: FromRow<'a>>(&self) -> Result<(), RowError> {
         let is_sound = const { is_consistent(R::COUNT, R::NAMES) };
         if !is_sound {

@@ -130,7 +130,7 @@ pub enum ParamsError {
         number: usize,
         /// Oid of the parameter's type.
         type_oid: Oid,
-        /// The Rust type, and the PostgreSQL type in whose form the value is sent.
+        /// The Rust type of the value, and the PostgreSQL type as which the value is encoded.
         wrong: WrongType,
     },
 }

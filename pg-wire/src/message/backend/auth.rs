@@ -10,7 +10,7 @@ use crate::codec::message::{Decode, Message};
 use crate::codec::reader::Reader;
 use crate::codec::writer::Writer;
 
-/// Requests authentication, continues an exchange, or reports success.
+/// Requests authentication, continues the exchange of an authentication method, or reports success.
 ///
 /// `R`, length, Int32 kind, then the fields of the kind. An unknown kind is decoded as `Unknown`.
 ///

@@ -201,8 +201,8 @@ macro_rules! request {
 }
 
 request! {
-    /// Requests TLS. The server answers with one byte: `S` for yes or `N` for no. Very old servers and servers without a free connection
-    /// send an ErrorResponse instead, whose first byte is `E`.
+    /// Requests TLS. The server answers with one byte: `S` for yes or `N` for no. Very old servers, and servers that have no free
+    /// connection slot, send an ErrorResponse instead, whose first byte is `E`.
     ///
     /// Length, Int32 80877103.
     ///

@@ -1,4 +1,4 @@
-//! Receiving of a replication stream. A stream that is not split, and the reader half of a split stream, share this code.
+//! Receives the data of a replication stream. A stream that is not split, and the reader half of a split stream, share this code.
 
 use core::future::poll_fn;
 use core::task::{Context, Poll};
@@ -51,7 +51,7 @@ pub(super) enum Phase {
     Copying,
     /// The server has sent CopyDone.
     ServerDone,
-    /// The server has ended the copy without CopyDone, usually by an error. The client must not send CopyDone.
+    /// The server has ended the copy without CopyDone, usually with an ErrorResponse. The client must not send CopyDone.
     ServerFailed,
     /// The connection failed, or data was malformed. No more data is returned, because otherwise a caller could miss the error.
     Failed,
@@ -84,8 +84,8 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
         let mut turns = 0;
         let head = loop {
             if self.payload.is_replaying() {
-                // Receiving a message also sends buffered bytes and status updates. Data of the store is returned without receiving, so
-                // both are sent here.
+                // Data that `payload` has stored is returned without receiving a message. Receiving would also send buffered bytes and
+                // status updates. Here, `keep_sending` sends the bytes and the updates.
                 poll_fn(|cx| {
                     self.keep_sending(cx);
                     Poll::Ready(())

@@ -157,7 +157,7 @@ impl From<RowError> for StreamErrorKind {
 /// Error of a stream that could not be started, with the connection. After an ErrorResponse that is not fatal, the connection can be used
 /// for other commands.
 pub struct StartError<T> {
-    /// Reason of the error. Its position is the start position that the command requested.
+    /// The error. Its position, `error.at`, is the start position that the command requested.
     pub error: StreamError,
     /// Connection on which the command was sent.
     pub connection: Box<Connection<T>>,

@@ -40,7 +40,8 @@ impl<C: Clock> Driver for Reports<C> {
 pub(super) fn put<T>(conn: &mut Connection<T>, status: &mut StandbyStatus, clock: &impl Clock) {
     let update = status.update(clock.now(), clock.wall());
     conn.put(&update.in_copy_data());
-    // A message that the caller has queued is invalid, so the batch was dropped. The update is committed in a new batch.
+    // An error means that a message that the caller has queued is invalid, and that the whole batch was dropped. In this case the update is
+    // committed in a new batch.
     if conn.outbox_mut().commit().is_err() {
         conn.put(&update.in_copy_data());
         let _ = conn.outbox_mut().commit();

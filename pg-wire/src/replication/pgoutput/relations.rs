@@ -146,9 +146,9 @@ impl fmt::Display for Table {
 /// A description inside a block of a streamed transaction is valid only for this transaction until the transaction is committed or
 /// prepared. After that, the description is valid for all changes. The server describes the tables again in each streamed transaction.
 ///
-/// No description can be dropped before the end of the stream, because the server does not repeat a description. So the memory for all
-/// descriptions is limited to 1 GiB, which is enough for a million tables with ten columns each. Once the limit is reached, a further
-/// description is an error.
+/// Outside streamed transactions, the server describes a table again only after the table has been altered. So no description can be
+/// dropped before the end of the stream. Therefore the memory for all descriptions is limited to 1 GiB, which is enough for a million
+/// tables with ten columns each. A description that exceeds the limit is an error.
 #[derive(Clone, Debug)]
 pub struct Relations {
     tables: BTreeMap<Oid, Described>,
@@ -165,7 +165,7 @@ pub struct Relations {
     limit: usize,
 }
 
-/// A table, and the order of its description among all descriptions in the stream.
+/// A table, and the number of its description (`order`). The descriptions of tables are numbered in the order in which they are received.
 #[derive(Clone, Debug)]
 struct Described {
     table: Table,
@@ -197,7 +197,8 @@ impl Relations {
     /// not return a table; use [`get`](Self::get) for each table.
     ///
     /// # Errors
-    /// When the table was not described, or a tuple does not have a value for each column.
+    /// When the table was not described, a tuple does not have a value for each column, a name is not UTF-8, or the descriptions exceed the
+    /// limit for their memory.
     #[inline]
     pub fn follow(&mut self, change: &Change<'_>) -> Result<Option<&Table>, RelationError> {
         let table = match change {
@@ -251,7 +252,7 @@ impl Relations {
         Ok(None)
     }
 
-    /// Returns the order of the next description of a table in the stream.
+    /// Returns the number of the next description of a table. The descriptions are numbered in the order in which they are received.
     pub(super) const fn next_order(&mut self) -> u64 {
         self.received += 1;
         self.received
@@ -292,7 +293,7 @@ impl Relations {
     }
 
     /// At the end of a streamed transaction, makes its table descriptions valid for all later changes. If a later description of the same
-    /// table was received outside the transaction, the later description stays valid: the server does not repeat it.
+    /// table was received outside the transaction, the later description stays valid, because the server does not send it again.
     fn keep(&mut self, xid: u32) {
         for (relation, described) in self.streamed.remove(&xid).unwrap_or_default() {
             let dropped = match self.tables.get(&relation) {
@@ -303,13 +304,13 @@ impl Relations {
         }
     }
 
-    /// Begins the replay of a streamed transaction: its changes use the descriptions that it contains.
+    /// Begins the replay of a streamed transaction. During the replay, the changes use the descriptions that the transaction contains.
     pub(super) const fn begin_replay(&mut self, xid: u32) {
         self.block = Some(xid);
     }
 
-    /// Updates the tables from a replayed change, as [`follow`](Self::follow) does. `order` is the order of a description when it was
-    /// received.
+    /// Updates the tables from a replayed change, as [`follow`](Self::follow) does. If the change is a description, `order` is the number
+    /// of the description.
     pub(super) fn replay(
         &mut self,
         change: &Change<'_>,

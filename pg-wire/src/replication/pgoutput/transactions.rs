@@ -160,7 +160,7 @@ impl<S: Store> Transactions<S> {
         match &change {
             Change::StreamStart(start) => {
                 // The first block of a transaction must be marked as first, and all later blocks must not be marked. If the first block is
-                // missing, changes are missing.
+                // missing, changes of the transaction have been lost.
                 if start.first == self.in_progress.contains_key(&start.xid) {
                     return Err(misplaced);
                 }
@@ -196,7 +196,7 @@ impl<S: Store> Transactions<S> {
                 let top = self.block.ok_or(misplaced)?;
                 let xid = change.xid_in_stream().unwrap_or(top);
                 let record = Record { xid, start: wal.start, time: wal.time };
-                // The replay needs the order of the descriptions of tables.
+                // The record of a description ends with the number of the description, which the replay needs.
                 let order =
                     matches!(change, Change::Relation(_)).then(|| self.relations.next_order().to_be_bytes());
                 let order = order.as_ref().map_or(&[][..], |order| order);
@@ -247,7 +247,7 @@ impl<S: Store> Transactions<S> {
             return Ok(Some(boundary(replay.end.end())));
         };
         let data = replay.records.data(length);
-        // After the description of a table, the record contains the order of the description.
+        // The record of a description of a table ends with the number of the description.
         let (data, order) = match data.split_last_chunk() {
             Some((relation @ [b'R', ..], order)) => (relation, u64::from_be_bytes(*order)),
             _ => (data, 0),

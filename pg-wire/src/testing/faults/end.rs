@@ -42,7 +42,7 @@ pub struct FaultyEnd {
     sending: Vec<u8>,
     /// End of the pause that is being performed.
     pause: Option<Duration>,
-    /// The error of later operations, after the stream was cut or reset.
+    /// The error that all later operations return, after the stream was cut or reset.
     lost: Option<io::ErrorKind>,
 }
 
@@ -126,7 +126,7 @@ mod tests {
     /// The conversation of one query.
     const QUERY: &str = "F Query \"select 1\"\nB CommandComplete \"SELECT 1\"\nB ReadyForQuery I";
 
-    /// Sends one query to a server that plays `QUERY` with these faults. Returns the codes of the answers and the last error.
+    /// Sends one query to a server that plays `QUERY` with these faults. Returns the codes of the received messages, and the last error.
     fn ask(faults: &str) -> (String, Option<String>) {
         let table: FaultTable = faults.parse().expect("valid");
         let transcript: Transcript = QUERY.parse().expect("valid");
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(ask("server:ReadyForQuery:duplicate"), ("CZZ".into(), closed()));
         assert_eq!(ask("server:message#1:reset"), (String::new(), reset()));
         assert_eq!(ask("client:Query:reset@2"), (String::new(), reset()));
-        // The server has received no query, and its end of the stream is the answer.
+        // The server receives no query, so the client receives no message before the end of the stream.
         assert_eq!(ask("client:Query:half-close").0, "");
         assert!(ask("client:byte#5:cut").1.is_some());
     }

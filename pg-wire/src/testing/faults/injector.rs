@@ -10,13 +10,13 @@ use crate::codec::message::Direction;
 use crate::testing::faults::fault::{Action, Copies, Fault, Lie, Place, Which};
 use crate::testing::faults::message::{Unit, count_in, is_named_by_body, name_in_body, next_unit};
 
-/// Largest message that an injector holds until the message is complete, in bytes. A fault at a longer message is not applied.
+/// Length in bytes of the largest message that an injector holds until the message is complete. A fault at a longer message is not applied.
 const MOST_HELD: usize = 16 << 20;
 
 /// Number of bytes of an endless flood.
 const FLOOD: u64 = 1 << 30;
 
-/// Number of bytes in one step of a flood, if a message is not longer.
+/// Largest number of bytes in one step of a flood. If a message is longer, a step has one message.
 const AT_ONCE: usize = 64 * 1024;
 
 /// Adds the faults of a [`FaultTable`](super::FaultTable) to the bytes of one direction of one connection, without I/O.
@@ -24,25 +24,25 @@ const AT_ONCE: usize = 64 * 1024;
 /// [`push`](Self::push) takes the bytes of the sender. [`next_step`](Self::next_step) returns the actions to perform on the stream to the receiver.
 /// Take all steps before the next `push`, because the injector has no limit on the bytes in its steps.
 ///
-/// A message with a fault is held until the message is complete, if it has at most 16 MiB. The bytes of other messages are returned at
-/// once.
+/// The injector holds a message with a fault until the message is complete. A message of more than 16 MiB is never held, and a fault at
+/// such a message is not applied. The bytes of messages that are not held are returned at once.
 #[derive(Debug)]
 pub struct FaultInjector {
     sender: Direction,
     faults: Vec<Armed>,
     /// Number of bytes of the sender that are passed on, including bytes that are held because of a swap.
     offset: u64,
-    /// Whether a message with a code has not arrived yet.
+    /// Whether no message with a code has arrived so far.
     first: bool,
-    /// Whether the bytes are no messages.
+    /// Whether no further message can be found, because all further bytes are encrypted or follow an invalid header.
     opaque: bool,
     /// The beginning of a message that is not complete.
     partial: Vec<u8>,
-    /// Number of bytes that are still to be passed on of a message without a fault.
+    /// Number of remaining bytes of a message without a fault. These bytes are passed on as they arrive.
     passing: usize,
-    /// Number of bytes from here on that are to be inverted.
+    /// Number of the next bytes whose bits are to be inverted.
     inverting: usize,
-    /// Size of the pieces of all bytes from here on.
+    /// Size of the pieces in which all further bytes are sent; `None` if they are not cut.
     pieces: Option<usize>,
     /// Steps of a message that is sent after the next message.
     swapped: Option<Vec<Queued>>,
@@ -56,7 +56,7 @@ pub struct FaultInjector {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultStep {
-    /// Send these bytes, with a write of their own.
+    /// Send these bytes in a separate write.
     Send(Vec<u8>),
     /// Wait before the next step.
     Pause(Duration),
@@ -74,7 +74,7 @@ pub enum FaultStep {
 #[derive(Debug)]
 struct Armed {
     fault: Fault,
-    /// Number of messages so far that the place of the fault selects.
+    /// Number of received messages that the place of the fault selects.
     seen: u64,
     applied: bool,
 }
@@ -84,7 +84,7 @@ enum Queued {
     Step(FaultStep),
     /// Bytes that may be sent together with the bytes before and after them.
     Bytes(Vec<u8>),
-    /// Bytes that are sent in pieces of this size. The second number is the count of bytes that are sent already.
+    /// Bytes, the size of the pieces in which the bytes are sent, and the number of bytes that have been sent.
     Pieces(Vec<u8>, usize, usize),
     /// Copies of a message, which are made when they are sent.
     Copies(Vec<u8>, u64),
@@ -205,7 +205,7 @@ impl FaultInjector {
         }
     }
 
-    /// Handles the bytes in `partial`, if there are enough of them.
+    /// Processes the message or other unit in `partial`. Does nothing if more bytes are needed to recognise the unit.
     fn decide(&mut self) {
         match next_unit(self.sender, &self.partial, self.first) {
             Unit::Need(_) => {}
@@ -345,7 +345,7 @@ impl FaultInjector {
         self.queue(queued);
     }
 
-    /// Converts the next bytes of the sender into steps, with the marks, and with the faults at a byte.
+    /// Converts the next bytes of the sender into steps. Applies the changes in `marks`, and the faults whose place is a byte.
     fn render(&mut self, mut bytes: Vec<u8>, mut marks: Vec<Mark>, size: Option<usize>) -> Vec<Queued> {
         self.inverting = invert(&mut bytes, self.inverting);
         for index in 0..self.faults.len() {
@@ -597,7 +597,7 @@ mod tests {
         assert_eq!(all.len(), bytes(Direction::Backend).len());
         let all = split("client:Sync:split 2", Direction::Frontend);
         assert_eq!(all[1..], ["S\\x00", "\\x00\\x00", "\\x04"]);
-        // At a byte: all bytes from there on, also of the next messages.
+        // A fault at a byte: all bytes after this byte are sent in pieces, also the bytes of the next messages.
         let all = split("client:byte#12:split 4", Direction::Frontend);
         let length = |piece: &str| piece.len() - 3 * piece.matches("\\x").count();
         assert_eq!(length(&all[0]), 12);

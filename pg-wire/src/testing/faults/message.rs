@@ -27,8 +27,8 @@ pub(super) enum Unit {
 
 /// Finds the next unit. `first` is true until the first message with a code; before that, packets and one-byte answers are possible.
 ///
-/// Before its first message a server sends no NoticeResponse and no ParameterStatus. So the codes of these messages, `N` and `S`, are
-/// answers there.
+/// The first message of a server is neither a NoticeResponse nor a ParameterStatus. So before the first message, the bytes `N` and `S`,
+/// which are the codes of these two messages, are one-byte answers.
 pub(super) fn next_unit(sender: Direction, bytes: &[u8], first: bool) -> Unit {
     let code = match (bytes.first(), sender) {
         (None, _) => return Unit::Need(1),
@@ -71,14 +71,16 @@ pub(super) fn is_named_by_body(sender: Direction, code: Option<MessageCode>) -> 
 /// Returns the messages with this name; `None` if no message of this side has the name.
 pub(super) fn named(sender: Direction, name: &str) -> Option<Which> {
     let code = Decoder::named(sender, name)?.code();
-    // `Decoder::named` accepts every name that begins with Authentication.
+    // `Decoder::named` accepts every name that begins with "Authentication". `is_authentication` decodes each kind, and so detects a name
+    // that no kind has.
     if code == Some(MessageCode::AUTHENTICATION) && sender == Direction::Backend && !is_authentication(name) {
         return None;
     }
     Some(Which::Named(name.into(), code))
 }
 
-/// Whether a kind of Authentication has this name. Each kind is decoded with bodies of different lengths, because the bodies differ.
+/// Whether a kind of Authentication has this name. Each kind is decoded with bodies of different lengths, because the kinds have different
+/// fields.
 fn is_authentication(name: &str) -> bool {
     const BODIES: [&[u8]; 3] = [b"", b"\0\0\0\0", b"a\0\0"];
     let decoder = Decoder::Frame(Direction::Backend, MessageCode::AUTHENTICATION);

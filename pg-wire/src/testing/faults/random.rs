@@ -11,8 +11,8 @@ use crate::testing::faults::table::FaultTable;
 impl FaultTable {
     /// Creates a table with `count` random faults of the given kinds. The same arguments give the same table.
     ///
-    /// Each fault is at one of the first `messages` messages of a side or, if its kind allows that, at a byte in the first 32 times as
-    /// many bytes. A pause takes at most 200 ms. Without kinds, or with `messages` 0, the table is empty.
+    /// Each fault is at one of the first `messages` messages of a side. Faults of some kinds can also be at a byte. The byte is one of the
+    /// first `32 * messages` bytes of a side. A pause takes at most 200 ms. Without kinds, or with `messages` 0, the table is empty.
     ///
     /// ```
     /// use pg_wire::testing::{FaultKind, FaultTable};
@@ -20,7 +20,7 @@ impl FaultTable {
     /// let table = FaultTable::random(7, &FaultKind::NETWORK, 3, 100);
     /// assert_eq!(table.faults().len(), 3);
     /// assert_eq!(table, FaultTable::random(7, &FaultKind::NETWORK, 3, 100));
-    /// // The text of a table is a table again.
+    /// // Parsing the text of a table returns the same table.
     /// assert_eq!(table, table.to_string().parse()?);
     /// # Ok::<_, pg_wire::testing::FaultTableError>(())
     /// ```
@@ -31,7 +31,7 @@ impl FaultTable {
     }
 }
 
-/// Generator of pseudo-random numbers (SplitMix64). Any seed is good, also small numbers that follow each other.
+/// Generator of pseudo-random numbers (SplitMix64). Every number can be the seed. Consecutive small seeds also give different sequences.
 struct Random(u64);
 
 impl Random {

@@ -158,7 +158,7 @@ fn duration(text: &str) -> Option<Duration> {
     number.parse().ok().map(unit)
 }
 
-/// Parses a wrong number. A sign makes the number a difference.
+/// Parses a wrong number. A number with a sign is the difference between the wrong number and the right number.
 fn lie(text: &str) -> Option<Lie> {
     let number = text.parse().ok()?;
     Some(if text.starts_with(['+', '-']) { Lie::By(number) } else { Lie::To(number) })

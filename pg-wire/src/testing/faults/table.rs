@@ -40,7 +40,7 @@ use crate::testing::faults::injector::FaultInjector;
 ///
 /// The names are the names of a trace. The four responses to an authentication request (PasswordMessage, SASLInitialResponse, SASLResponse,
 /// GSSResponse) have the same code, so each of these names means any of the four. The one-byte answer to a request for encryption is no
-/// message. Encrypted bytes, and bytes after an invalid header, have no messages: only a fault at a byte can be there.
+/// message. Encrypted bytes, and bytes after an invalid header, contain no messages, so only a fault at a byte can be in these bytes.
 ///
 /// | ACTION | effect |
 /// | --- | --- |
@@ -49,7 +49,7 @@ use crate::testing::faults::injector::FaultInjector;
 /// | `half-close` | this direction ends; the other direction goes on |
 /// | `stall` | no further byte of this direction is sent; nothing is closed |
 /// | `delay 50ms`, `delay 2s` | a pause |
-/// | `split 3` | the message is sent in pieces of at most 3 bytes; at a byte: all bytes from there on |
+/// | `split 3` | the message is sent in pieces of at most 3 bytes; if PLACE is a byte, all bytes after this byte are sent in such pieces |
 /// | `corrupt`, `corrupt 4` | all bits of one byte, or of 4 bytes, are inverted |
 /// | `duplicate` | the message is sent twice |
 /// | `swap` | the message is sent after the next message |
@@ -72,7 +72,7 @@ use crate::testing::faults::injector::FaultInjector;
 /// | `server:message#*:split 1` | every message of the server arrives in single bytes |
 /// | `server:ReadyForQuery#2:stall` | the first ReadyForQuery after the login is never sent |
 /// | `client:byte#1000:reset` | the connection is reset after 1000 bytes of the client |
-/// | `server:DataRow:count +1, server:DataRow#2:length 3` | two lies in two rows |
+/// | `server:DataRow:count +1, server:DataRow#2:length 3` | a wrong count in the first row, and a wrong length in the second row |
 /// | `server:CommandComplete:swap` | ReadyForQuery is sent before CommandComplete |
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FaultTable {

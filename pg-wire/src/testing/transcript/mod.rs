@@ -292,7 +292,8 @@ impl Line {
                     },
                     Some(decoder) => {
                         let frame = conn.recv().await.map_err(|error| self.lost(error))?;
-                        // A frame with a different code is decoded by its own code, so that the error contains the trace of the frame.
+                        // If the frame has another code than the line, the code of the frame selects the decoder. So the error contains the
+                        // trace of the frame.
                         let same = decoder.code() == Some(frame.code);
                         if same { decoder } else { Decoder::Frame(self.sender, frame.code) }
                             .decode(frame.body)

@@ -182,8 +182,8 @@ impl Decoder {
         }
     }
 
-    /// Returns the width in bytes of the number that follows `body`. To find it, appends zeros one by one and decodes the result: the error
-    /// of the decoder stays at this offset until the field is complete.
+    /// Returns the width in bytes of the number that follows `body`. To find the width, appends zeros one by one, and decodes the bytes
+    /// after each zero. Until the number is complete, the decoder returns an error at the offset of the number.
     fn width(self, body: &[u8]) -> Option<usize> {
         let start = body.len();
         if matches!(self, Self::Packet) && start < 4 {
