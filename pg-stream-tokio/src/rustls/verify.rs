@@ -75,7 +75,8 @@ impl ServerCertVerifier for TrustedCertificate {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if !self.names => Ok(ServerCertVerified::assertion()),
-            // rustls returns this error only after the check of the validity period, so the certificate has not expired.
+            // The server's certificate is the certificate of an authority, and is itself trusted. libpq accepts such a certificate. rustls
+            // checks the validity period before it reports an authority's certificate, so the certificate has not expired.
             Err(Error::InvalidCertificate(error))
                 if is_authority(&error) && self.trusted.iter().any(|trusted| trusted == certificate) =>
             {

@@ -79,7 +79,7 @@ fn each_reply_belongs_to_its_request_and_the_end_is_idle() {
         ">P >B >s >p >E >S <10! <21! <t2 <T2! <n3! <D4 <C4! <Z5!",
         ">B >E >B >E >S <20! <C1! <22! <D3 <s3! <Z4!",
         ">P >B >E >C >S <10! <21! <I2! <33! <Z4!",
-        // After an error, the server discards every message up to the next Sync, including Flush and Query.
+        // After an error, the server discards every message, even Flush and Query, up to the next Sync.
         ">P >B >E >S <E0! <Z3! >Q <C4 <Z4!",
         ">P >B >H >Q >E >S >S <E0! <Z4! <Z5!",
         ">s >S <t0 <E0! <Z1!",
