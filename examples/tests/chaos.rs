@@ -1,4 +1,5 @@
-//! Tests of `pg-chaos` without restarts: a run passes, and a run reports rows that are changed behind its back.
+//! Tests of `pg-chaos` without restarts of the server. The first run must pass. During the second run, the test deletes and adds rows, and
+//! the run must report these changes.
 
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;
@@ -7,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use support::{Ended, Server, finish};
 
-/// The command of a run of a few seconds. The role `admin` is a superuser and needs no password.
+/// Returns a command that runs `pg-chaos` for this number of seconds. The role `admin` is a superuser and needs no password.
 fn chaos(server: &Server, seconds: u64) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pg-chaos"));
     command.args(["--proxy", env!("CARGO_BIN_EXE_pg-proxy"), "--user", "admin", "--clients", "1"]);
@@ -38,7 +39,7 @@ fn chaos_passes_and_reports_lost_and_repeated_transactions() {
             assert!(stdout.contains(word), "{word:?} is missing: {stdout}");
         }
 
-        // The rows of the run above are dropped when the next run begins.
+        // Drops the table with the rows of the first run, so that the statement below cannot change these rows.
         assert_eq!(sql(&server, "DROP TABLE chaos_rows").code, Some(0));
         let child = chaos(&server, 5).stdout(Stdio::piped()).spawn().expect("the program starts");
         let change = "WITH later AS (SELECT count(DISTINCT client) = 2 AS yes FROM chaos_rows WHERE client < 2 AND key = 3), \
@@ -46,7 +47,7 @@ fn chaos_passes_and_reports_lost_and_repeated_transactions() {
                       repeated AS (INSERT INTO chaos_rows SELECT chaos_rows.* FROM chaos_rows, later \
                                    WHERE yes AND client = 1 AND key = 1 RETURNING 1) \
                       SELECT 1 / (SELECT count(*) FROM lost), 1 / (SELECT count(*) FROM repeated)";
-        // The statement fails until the table has the rows, and until both clients have gone on to a later transaction.
+        // The statement fails until the rows with key 1 of the clients 0 and 1 exist, and until both clients have inserted rows with key 3.
         support::until("both transactions are in the table", || sql(&server, change).code == Some(0));
         let output = child.wait_with_output().expect("our child process");
         let stdout = String::from_utf8_lossy(&output.stdout);

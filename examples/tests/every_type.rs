@@ -116,7 +116,7 @@ const VALUES: &[(&str, &str)] = &[
     ("every_type.pair[]", "{\"(1,a)\",NULL}"),
 ];
 
-/// Types of the values that are not built into PostgreSQL: a domain, an enum and a composite.
+/// SQL that creates the types in [`VALUES`] that are not built into PostgreSQL: a domain, an enum and a composite type.
 const OWN_TYPES: &str = "set client_min_messages = warning;
     drop schema if exists every_type cascade;
     create schema every_type;

@@ -1,7 +1,7 @@
 //! Tests of `pg-proxy` with hostile clients, in front of a real server.
 //!
-//! Each row of the table has the bytes of a hostile client. The test sends the bytes to the proxy and to the server itself. The proxy and
-//! the server must give the same answer, message by message. Meanwhile the proxy must serve an honest client.
+//! Each hostile client is a row of a table: its name and the bytes that it sends. The test sends the bytes to the proxy and to the server
+//! itself. The proxy and the server must give the same answer, message by message. Meanwhile the proxy must serve an honest client.
 
 #[path = "proxy/process.rs"]
 #[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts")]
@@ -211,7 +211,7 @@ fn answers() -> Vec<Row> {
     ]
 }
 
-/// Creates rows with messages in a session.
+/// Creates rows whose clients send messages after the login. Most of these messages are invalid or unexpected.
 fn sessions() -> Vec<Row> {
     let bind = |body: &[u8]| [message(b'P', b"\0select $1::text\0\0\0"), message(b'B', body)].concat();
     let mut rows = vec![
@@ -351,7 +351,7 @@ fn sessions() -> Vec<Row> {
     rows
 }
 
-/// Creates a row for each length at which `whole` can be cut.
+/// Creates a row for each length at which `whole` can be cut. The client sends `before`, and then the first bytes of `whole`.
 fn truncated(what: &str, before: &[u8], whole: &[u8]) -> Vec<Row> {
     let cut = |end: usize| same(&format!("{end} bytes of a {what}"), &[before, &whole[..end]]);
     (1..whole.len()).map(cut).collect()

@@ -340,7 +340,7 @@ async fn a_cancel_request_ends_only_the_statement_with_its_key() {
     let target = session.cancel_target().expect("the server gives a key");
     let key = &target.key;
 
-    // A request that arrives while no statement runs must have no effect.
+    // A cancel request that arrives while no statement runs must have no effect.
     cancel(&config, &target).await.expect("the request is accepted");
     conn.query("select 1; select pg_sleep(3600); select 2").flush().await.expect("the server is connected");
     let mut rows = 0;

@@ -27,7 +27,8 @@ use support::until;
 /// The number of clients of each runtime.
 const CLIENTS: usize = 3;
 
-/// The number of rows that each client inserts at least before the primary stops, and again after the standby is promoted.
+/// Each client inserts at least this number of rows before the primary stops, and at least this number of rows after the standby is
+/// promoted.
 const ROWS: usize = 30;
 
 /// The time limit of each call of a client. A call that hangs longer fails the test.
@@ -51,7 +52,7 @@ impl Client {
         self.acknowledged.lock().expect("no panic").len()
     }
 
-    /// Inserts rows until `is_done`. After an error, connects again.
+    /// Inserts rows until `is_done` is true. After an error, connects again.
     async fn work<A: Adapter>(&self, config: &Config, is_done: &AtomicBool) {
         let mut number = 0;
         while !is_done.load(Ordering::Relaxed) {
@@ -100,7 +101,7 @@ fn run<'s, A: Adapter>(
     }
 }
 
-/// Waits until each client has inserted further rows.
+/// Waits until each client has inserted [`ROWS`] further rows.
 #[track_caller]
 fn wait_for_all(clients: &[Client]) {
     let before: Vec<_> = clients.iter().map(Client::count).collect();
@@ -132,7 +133,7 @@ fn each_acknowledged_row_is_on_the_new_primary_exactly_once() {
 
     let [_, programs] = Programs::both();
     let mut primary = Cluster::with(&programs, 16, &[]);
-    // The table has no key, so a row could be inserted twice.
+    // The table has no key, so that the test finds rows that were inserted twice.
     primary.sql("create table rows (client text, number int)");
     let standby = primary.standby(&[]);
     primary.sql("alter system set synchronous_standby_names = 'standby'");

@@ -67,9 +67,10 @@ fn written(out: &Path) -> Vec<i64> {
     written
 }
 
-/// Rows whose insertion a server has acknowledged to the client.
+/// A client that inserts rows with psql.
 #[derive(Debug, Default)]
 struct Client {
+    /// Ids of the rows whose insertion a server has acknowledged.
     acknowledged: Mutex<Vec<i64>>,
     is_done: AtomicBool,
 }

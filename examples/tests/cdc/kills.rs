@@ -170,7 +170,8 @@ fn run(source: Server, target: Server, crashes: bool) {
     );
 }
 
-/// A prepared transaction describes a table with a column that is rolled back. The replay must not depend on this description later.
+/// A prepared transaction adds a column, and is then rolled back. Its line of kind `relation` describes the column. After the rollback, the
+/// replay must not use this line.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn columns_that_are_rolled_back_are_not_in_the_replayed_tables() {
@@ -191,7 +192,8 @@ fn columns_that_are_rolled_back_are_not_in_the_replayed_tables() {
                 "BEGIN; ALTER TABLE changing ADD COLUMN x{id} text; INSERT INTO changing VALUES ({id}, 'x'); \
                  PREPARE TRANSACTION 'rolled_back_{id}'"
             ));
-            // The server sends the changes of a prepared transaction only if the transaction is not rolled back yet.
+            // If a prepared transaction is rolled back before the server has decoded it, the server does not send its changes. So the test
+            // waits for the changes before it ends the transaction.
             session.run(&format!("INSERT INTO keyed VALUES ({id}, 1, 'between {id}', NULL)"));
             cdc.wait_for(&format!("between {id}"));
             session.run(&format!("{end} PREPARED 'rolled_back_{id}'"));

@@ -1,4 +1,5 @@
-//! Tests of the lines of every kind of change, in every mode.
+//! Tests of the lines that `pg-cdc` writes for every kind of change, with each combination of options that changes the messages of the
+//! server.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Measures the memory of the program with transactions of different sizes.
+//! Measures the memory of `pg-cdc` with transactions of different sizes.
 //!
 //! The environment variable `CDC_CHANGES` sets the number of changes of the larger transaction. The smaller transaction has a tenth of this
 //! number of changes.

@@ -182,7 +182,7 @@ pub(crate) fn wait_until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// The running program. Dropping this value kills the program.
+/// A running `pg-cdc`. Dropping this value kills the process.
 #[derive(Debug)]
 pub(crate) struct Running(Option<Child>);
 
@@ -207,7 +207,7 @@ impl Running {
     pub(crate) fn line(&mut self) -> String {
         let stderr = self.0.as_mut().expect("it runs").stderr.as_mut().expect("a pipe");
         assert!(is_readable(stderr), "the program writes nothing to standard error");
-        // The program passes a line to the pipe as a whole.
+        // The program writes each line with a single system call, so a single read returns the whole line.
         let mut text = [0; 4096];
         let length = stderr.read(&mut text).expect("a pipe");
         String::from_utf8(text[..length].to_vec()).expect("UTF-8")

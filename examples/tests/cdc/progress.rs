@@ -20,9 +20,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Progress<'a> {
     cdc: &'a Cdc,
     session: Option<Session>,
-    /// Largest length of the output file.
+    /// Largest length of the output file so far, in bytes.
     length: u64,
-    /// Latest positions: `restart_lsn`, `confirmed_flush_lsn`, `sent_lsn`.
+    /// Latest known positions of the slot and of its walsender: `restart_lsn`, `confirmed_flush_lsn`, `sent_lsn`.
     positions: [Lsn; 3],
     /// Time of the last progress.
     since: Instant,

@@ -12,7 +12,7 @@ use crate::cluster::{Programs, done};
 use crate::database::{Database, on_both};
 use crate::support::PATIENCE;
 
-/// The traffic: each kind of change, values that are NULL, unchanged and empty, messages, and a transaction that is larger than
+/// SQL statements for each kind of change, values that are NULL, unchanged and empty, messages, and a transaction that is larger than
 /// `logical_decoding_work_mem`, with a subtransaction that is rolled back.
 const TRAFFIC: [&str; 7] = [
     "INSERT INTO t SELECT g, nullif(g % 3, 0), repeat(E'line\\n', g % 4) FROM generate_series(1, 300) g",
@@ -57,7 +57,7 @@ fn the_stream_receives_the_bytes_that_pg_recvlogical_writes() {
         session.run(&format!("SELECT pg_create_logical_replication_slot('{name}', 'pgoutput')"));
         let modes =
             [("1", &[][..]), ("1", &["binary"]), ("2", &["streaming"]), ("2", &["streaming", "binary"])];
-        // Each run has its own copy of the slot.
+        // Each run has its own copy of the slot, because a run advances its slot.
         for slot in 0..2 * modes.len() {
             session.run(&format!("SELECT pg_copy_logical_replication_slot('{name}', '{name}_{slot}')"));
         }

@@ -32,7 +32,7 @@ pub(crate) struct Replay<'s> {
     prepared: HashMap<String, Vec<Statement>>,
     /// The columns of each table as the last line of kind `relation` describes them, by the name of the table.
     described: HashMap<String, Rc<Columns>>,
-    /// The names of the columns of each table in the second database after the waiting statements, by the name of the table.
+    /// The names of the columns that each table in the second database has when the waiting statements have run, by the name of the table.
     present: HashMap<String, Vec<String>>,
     inside: bool,
     /// Position at which the last transaction ended.
@@ -138,7 +138,7 @@ impl<'s> Replay<'s> {
         self.transactions += 1;
     }
 
-    /// Adds a statement to the transaction. The statement changes the table of the line.
+    /// Adds an SQL statement to the current transaction. The statement changes the table that is named in the line.
     fn add(&mut self, line: &Value, sql: &str) {
         let table = table(line);
         let columns = self.described.get(&table).map(Rc::clone);
@@ -148,8 +148,8 @@ impl<'s> Replay<'s> {
 
     /// Makes the changes of a transaction in the second database.
     fn apply(&mut self, transaction: Vec<Statement>) {
-        // If a change was written two times, this statement fails because of a duplicate key. The comparison of the tables at the end of
-        // the test finds every other difference.
+        // If the output contains an insertion two times and the table has a key, the replay fails because of a duplicate key. The comparison
+        // of the tables at the end of the test finds every other difference.
         self.waiting += "BEGIN; ";
         for Statement { sql, table } in transaction {
             if let Some((table, columns)) = table {
@@ -158,7 +158,7 @@ impl<'s> Replay<'s> {
             self.waiting += &sql;
         }
         self.waiting += "COMMIT; ";
-        // A round trip for each transaction would take longer than the transaction.
+        // The statements of several transactions are sent together: one round trip for each transaction would take too long.
         if self.waiting.len() > 100_000 {
             self.flush();
         }

@@ -133,7 +133,7 @@ fn the_program_stops_at_a_position_and_starts_at_one() {
         };
         assert_eq!(until(&ends[1], &[]), [1, 2]);
         assert_eq!(until(&ends[0], &[]), [1, 2], "an earlier position has been reached");
-        // `--start` has no effect if its position is before the recorded position. With a later position, it skips transactions.
+        // `--start` has no effect if its position is before the recorded position. With a later position, `--start` skips transactions.
         assert_eq!(until(&ends[2], &["--start", &ends[0]]), [1, 2, 3]);
         session.run("INSERT INTO t VALUES (5)");
         assert_eq!(ids(&cdc.until_now(&["--start", &ends[3]])), [1, 2, 3, 5]);
@@ -202,7 +202,8 @@ fn a_lost_connection_is_made_again_and_no_part_of_a_transaction_is_left() {
             let mut session = cdc.database.session();
             let running = cdc.start(&[&["--create-slot"], mode].concat());
             wait_until("the slot", || is_active(&cdc));
-            // The first connection ends as soon as the transaction has ended, and each later connection after more of the output is written.
+            // Each round runs a transaction, and then ends the connection of the program. Round 0 ends the connection at once. The later
+            // rounds first wait until the program has written 500 kB, 1 MB and 1.5 MB more.
             for round in 0..4 {
                 let before = cdc.length();
                 session.run(&format!(

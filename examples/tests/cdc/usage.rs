@@ -129,7 +129,8 @@ fn a_value_that_is_not_utf_8_ends_the_program() {
         assert_eq!(code, Some(1));
         // This error is from the server, which converts the text to the encoding of the session.
         assert!(stderr.contains("invalid byte sequence for encoding \"UTF8\""), "{stderr}");
-        // Checks that the program can write the transaction before the transaction with the invalid bytes.
+        // The first transaction has no invalid bytes, and ends before `end`. Checks that a run up to `end` succeeds and writes this
+        // transaction.
         let ended = finish(&mut cdc.command(&["--until", &end, "--quiet"]));
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
         let lines = cdc.lines();

@@ -25,7 +25,7 @@ pub(crate) trait Halves: Split<Source: Send + 'static, Sink: Send + 'static> + S
 
 impl<T: Split<Source: Send + 'static, Sink: Send + 'static> + Send + 'static> Halves for T {}
 
-/// A runtime of an adapter. Each function calls the adapter's public function of the same name, or the function in its documentation.
+/// A runtime of an adapter. A function without documentation calls the adapter's public function of the same name.
 pub(crate) trait Adapter: 'static {
     /// Name of the runtime in the output of the tests.
     const NAME: &'static str;

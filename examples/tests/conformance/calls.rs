@@ -218,7 +218,7 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
     let mut conn = tracked::<A>(way).await;
     let mut log = Log::new();
 
-    // These calls return errors, because they would wait without end.
+    // Calls `recv` when the server has no reason to send a message. `recv` must return an error, and must not wait without end.
     log.push(outcome(conn.recv().await));
     conn.put(&Sync {});
     log.push(outcome(conn.check_idle().map_err(Reason)));

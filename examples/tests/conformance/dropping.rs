@@ -55,8 +55,8 @@ async fn partly_sent<C: PgProtocol>(
     relay.hold(false);
 }
 
-/// Drops the future of a call after each number of polls, until the future is ready. After each drop, checks that the connection
-/// can be recovered. `prepare` runs before the call and is not dropped.
+/// Makes a call repeatedly, and drops its future after 1, 2, 3, … polls, until the future is ready before the drop. After each drop, checks
+/// that the connection can be recovered. `prepare` runs before each call, and its future is not dropped.
 async fn each_poll<A: Adapter>(
     way: &Way,
     name: &str,
@@ -81,7 +81,7 @@ async fn send<T: Transport>(conn: &mut TrackedConnection<T>, sql: &str) {
     conn.query(sql).flush().await.expect("sent");
 }
 
-/// A statement whose reply comes in several parts: a row, a pause, a long row, and an error.
+/// SQL whose reply arrives in several parts: a row, a pause, a long row, and an error.
 const SLOW: &str = "select 1; select pg_sleep(0.003); select repeat('x', 300000); select 1/0";
 
 /// Makes each call of a `TrackedConnection`, and drops its future after 1, 2, 3, … polls.
@@ -215,7 +215,7 @@ pub(crate) async fn a_recovery<A: Adapter>(way: &Way) -> Log {
     ] {
         let unfinished = async |conn: &mut TrackedConnection<_>| {
             send(conn, sql).await;
-            // During a COPY to the server, the server ends the session when it receives a Parse.
+            // No Parse is sent during a COPY to the server: the server would end the session.
             if !sql.ends_with("stdin") {
                 conn.parse(Statement::UNNAMED).query("select 1").finish().flush().await.expect("sent");
             }
@@ -300,7 +300,8 @@ pub(crate) async fn each_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     echo(way, &mut conn);
     log.push(outcome(dropped_each_time(&mut conn, async |conn| conn.flush().await).await));
     log.push(totals(&mut conn).await);
-    // With a low limit for buffered replies, `flush` may return early, and `recv` continues to send.
+    // With a low limit for buffered replies, `flush` may return before all bytes are sent. Then `recv` sends the
+    // remaining bytes.
     conn.set_limits(Limits::BACKEND.read_ahead(READ_AHEAD));
     echo(way, &mut conn);
     let flushed = dropped_each_time(&mut conn, async |conn| conn.flush().await).await;

@@ -60,7 +60,7 @@ pub(crate) async fn every_way_to_connect<A: Adapter>(way: &Way) -> Log {
         }
         Channel::Tls => used(A::over_tls(&config, tcp()).await).await,
     });
-    // Logs in with each password method. The derivation for SCRAM runs on a thread of the runtime.
+    // Logs in with each password method. The key derivation for SCRAM runs on a thread of the runtime.
     for (role, password) in [("md5", "md5-secret"), ("scram", "scram-secret"), ("saslprep", "pa ssIX")] {
         let mut config = way.config_for(role, password);
         config.channel_binding = pg_auth::config::BindingMode::Prefer;
@@ -134,8 +134,8 @@ pub(crate) async fn a_dropped_connection_attempt<A: Adapter>(way: &Way) -> Log {
     Log::new()
 }
 
-/// Starts a statement that takes an hour, and returns as soon as the server runs the statement. A cancel request before that would have no
-/// effect.
+/// Starts a statement that takes an hour, and returns as soon as the server runs the statement. A cancel request before the start of
+/// the statement would have no effect.
 async fn asleep<A: Adapter>(way: &Way) -> (Connection<A::Socket>, CancelTarget) {
     let made = A::connect(&way.config()).await;
     let (mut conn, session) = made.unwrap_or_else(|error| panic!("{error}"));
@@ -179,7 +179,7 @@ pub(crate) async fn a_cancel_request<A: Adapter>(way: &Way) -> Log {
             log.dedup();
             return log;
         }
-        // The abandoned request may arrive late, and cancel a statement. The session must still work.
+        // The cancel request whose future was dropped may arrive late, and cancel one of these statements. The session must still work.
         for number in 0..2 {
             conn.query("select 1").flush().await.expect("sent");
             if conn.until_ready(|_| Ok::<_, Error>(())).await.is_ok() {

@@ -46,7 +46,7 @@ impl Relay {
             return Self { config: config.host(host), holds, _dir: Some(dir) };
         }
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        // The size is set on the listener, because accepted sockets inherit it.
+        // The size is set on the listener, because accepted sockets inherit the size.
         socket2::SockRef::from(&listener).set_recv_buffer_size(BUFFER).expect("a size");
         let port = listener.local_addr().expect("the socket is bound").port();
         let (name, address) =

@@ -49,7 +49,7 @@ fn play(mut stream: TcpStream, bytes: &[u8], end: End) {
     stream.read_exact(&mut query).expect("a query");
     stream.write_all(bytes).expect("sent");
     if let End::Reset = end {
-        // Waits until the client has received the bytes: a reset would discard bytes that it has not received.
+        // Waits until the client has received the bytes: a reset would discard bytes that the client has not received.
         thread::sleep(std::time::Duration::from_millis(5));
         socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).expect("an option");
     }

@@ -57,7 +57,7 @@ impl Adapter {
             }
             Self::Smol => measure(|| result = Some(smol::block_on(future))),
             Self::AsyncStd => {
-                // The future is boxed outside of the measurement, because `block_on` moves the future several times.
+                // Boxes the future, because `block_on` moves the future several times. The memory of the box is not measured.
                 let future = Box::pin(future);
                 measure(|| result = Some(async_std::task::block_on(future)))
             }

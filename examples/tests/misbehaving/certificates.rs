@@ -164,7 +164,8 @@ impl Certificates {
         Arc::new(config)
     }
 
-    /// Returns the configuration with which the man in the middle connects to the honest server. This client trusts the root certificate.
+    /// Returns the configuration of the TLS client with which the man in the middle connects to the honest server. The client trusts the
+    /// root certificate.
     pub(crate) fn trusting_client(&self) -> Arc<ClientConfig> {
         self.client(true, &[b"postgresql"], None)
     }

@@ -181,7 +181,7 @@ impl Peer {
         Self { socket: Some(socket), tls: None, heard: Vec::new() }
     }
 
-    /// Cuts the connection after `most` bytes were sent.
+    /// Returns a peer that cuts the connection after it has sent `most` bytes.
     pub(crate) fn cut(mut self, most: usize, cut: Cut) -> Self {
         if let Some(socket) = &mut self.socket {
             socket.cut = Some((most, cut));

@@ -1,4 +1,4 @@
-//! Clients that violate the protocol, or leave in the middle of a request. Other clients are not affected.
+//! Tests of clients that violate the protocol, or disconnect in the middle of a request. Other clients must not be affected.
 
 use pg_wire::backend::Backend;
 use pg_wire::{MessageCode, PgProtocol, Portal, SqlState, Statement};

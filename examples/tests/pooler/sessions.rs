@@ -1,4 +1,4 @@
-//! Sessions that share server connections: logins, settings, cancel requests, and lost connections.
+//! Tests of sessions that share server connections: logins, settings, cancel requests, and lost connections.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The requests to a product. Each check returns the answers as lines.
+//! Checks of a product. Each check sends requests, and returns the answers of the product as lines.
 
 use pg_wire::copy::{CopyOptions, CopyReader, CopyWriter};
 use pg_wire::{Error, FormatCode, MessageCode, PgProtocol, Portal, Statement, oid};
@@ -7,10 +7,10 @@ use crate::adapters::Adapter;
 use crate::line::{Log, line, reply};
 use crate::product::{Client, Product};
 
-/// The length of the large value.
+/// The length of the value in the check `large_value`, in bytes.
 const LARGE: usize = 1 << 20;
 
-/// The line of a check whose requests are not sent: after the requests, the product would not answer other clients.
+/// The only line of a check whose requests are not sent, because the product would not answer other clients after these requests.
 pub(crate) const NOT_SENT: &str = "not sent";
 
 /// Runs all checks. Returns the name and the answers of each check.
@@ -36,7 +36,7 @@ pub(crate) async fn all<A: Adapter>(product: &Product) -> Vec<(&'static str, Log
     found
 }
 
-/// The data of the login.
+/// Check of the login: the authentication method, two parameters, and whether the session has a cancel key.
 fn login<A: Adapter>(client: &Client<A>) -> Log {
     let session = &client.session;
     let parameter = |name| session.parameters.get(name).unwrap_or("not reported");
@@ -77,7 +77,7 @@ async fn sent<A: Adapter>(client: &mut Client<A>, log: &mut Log) {
     }
 }
 
-/// A statement with parameters and results in binary format, and then in text format.
+/// Check of a statement with parameters and results in binary format, and then in text format.
 async fn prepared_statement<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     let mut log = Log::new();
     let statement = Statement("both_formats");
@@ -94,7 +94,7 @@ async fn prepared_statement<A: Adapter>(_: &Product, client: &mut Client<A>) -> 
     log
 }
 
-/// Many statements in one batch, and then three batches that are sent together. The second of these three batches fails.
+/// Check of many statements in one batch, and then of three batches that are sent together. The second of these three batches fails.
 async fn pipeline<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     let mut log = Log::new();
     let conn = &mut client.conn;
@@ -121,7 +121,7 @@ async fn pipeline<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     log
 }
 
-/// A large parameter and a large result.
+/// Check of a large parameter and a large result.
 async fn large_value<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     let mut log = Log::new();
     let value = "x".repeat(LARGE);
@@ -132,7 +132,7 @@ async fn large_value<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     log
 }
 
-/// Copies rows to a table.
+/// Check of a COPY of rows to a table.
 pub(crate) async fn copy_in<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     let mut log = Log::new();
     run(client, "begin; create temp table copied (n int, t text) on commit drop", &mut log).await;
@@ -142,7 +142,7 @@ pub(crate) async fn copy_in<A: Adapter>(_: &Product, client: &mut Client<A>) -> 
     log
 }
 
-/// Copies the rows of a query to the client.
+/// Check of a COPY of the rows of a query to the client.
 async fn copy_out<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     vec![rows(copied_out(client).await)]
 }
@@ -154,7 +154,7 @@ fn rows(copied: Result<u64, Error>) -> String {
     }
 }
 
-/// Text with characters that a COPY escapes.
+/// Returns a text with characters that a COPY escapes.
 fn escaped(number: i32) -> String {
     format!("line\t{number}\\")
 }
@@ -185,7 +185,7 @@ async fn copied_out<A: Adapter>(client: &mut Client<A>) -> Result<u64, Error> {
     Ok(end.rows)
 }
 
-/// A COPY that the client aborts, and a COPY with a malformed row.
+/// Check of a COPY that the client aborts, and of a COPY with a malformed row.
 async fn failed_copy<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     let mut log = Log::new();
     for end in ["abort", "row"] {
@@ -209,7 +209,7 @@ async fn failed_copy<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     log
 }
 
-/// Errors in both protocols. After each error the connection can be used.
+/// Check of errors in the simple and in the extended protocol. After each error, the connection must work.
 async fn errors<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     let mut log = Log::new();
     run(client, "select 1; select 1/0; select 2", &mut log).await;
@@ -224,7 +224,7 @@ async fn errors<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     log
 }
 
-/// A transaction that fails and is rolled back.
+/// Check of a transaction that fails and is rolled back.
 async fn transaction<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     let mut log = Log::new();
     for sql in [
@@ -240,7 +240,7 @@ async fn transaction<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     log
 }
 
-/// A statement that is cancelled while it runs.
+/// Check of a statement that is cancelled while it runs.
 async fn cancel<A: Adapter>(product: &Product, client: &mut Client<A>) -> Log {
     let mut log = Log::new();
     client.conn.query(product.asleep()).flush().await.expect("sent");
@@ -263,7 +263,7 @@ async fn notice<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     log
 }
 
-/// Another client begins a transaction. The first client then executes a statement that it has prepared before.
+/// Check in which another client begins a transaction. The first client then executes a statement that it has prepared before.
 ///
 /// A pooler may give the server connection of the first client to the other client. Other tests use the poolers too, so the other client
 /// may get a different connection. So up to three other clients begin a transaction.
@@ -303,7 +303,7 @@ async fn another_client<A: Adapter>(product: &Product, client: &mut Client<A>) -
     log.into_iter().map(|line| line.replace(&name, "kept")).collect()
 }
 
-/// The end of the session: the server closes the connection after Terminate.
+/// Check of the end of the session: the server closes the connection after Terminate.
 async fn end<A: Adapter>(product: &Product, client: &mut Client<A>) -> Log {
     client.conn.terminate().flush().await.expect("sent");
     vec![match A::within(product.patience(), client.conn.recv()).await {

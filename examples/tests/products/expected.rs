@@ -168,7 +168,7 @@ pub(crate) const ANSWERS: [(&str, &[&str]); 15] = [
     ("end", &["the peer closed the connection"]),
 ];
 
-/// Stands for the lines [`PLANETS`] in an answer.
+/// Placeholder in an expected answer. The lines [`PLANETS`] replace the placeholder.
 const ROWS: &str = "the rows of mock_server";
 
 /// The answer of `mock_server` to every SELECT.
@@ -182,7 +182,7 @@ const ONE_ANSWER: &str = "a test double: every SELECT of the simple protocol has
 const NO_OTHER: &str = "a test double: it rejects every statement except SELECT";
 const NO_EXTENDED: &str = "a test double: it rejects the extended protocol";
 
-/// A product and a check with another answer than PostgreSQL's: its lines, and the reason.
+/// A deviation from PostgreSQL's answer: the product, the check, the lines of the product's answer, and the reason.
 type Deviation = (&'static str, &'static str, &'static [&'static str], &'static str);
 
 /// All deviations.

@@ -1,4 +1,4 @@
-//! Received messages as short lines of text.
+//! Converts received messages to short lines of text.
 
 use pg_wire::backend::{Backend, ErrorFields};
 use pg_wire::{Connection, Frame, MessageCode, TransactionStatus, Transport};
@@ -6,7 +6,7 @@ use pg_wire::{Connection, Frame, MessageCode, TransactionStatus, Transport};
 /// The lines of the messages that a check has received.
 pub(crate) type Log = Vec<String>;
 
-/// Longer values are represented by their length.
+/// Maximum length in bytes of a value that is printed in a line. For a longer value, the line contains only the length.
 const LONGEST: usize = 40;
 
 /// Receives messages up to ReadyForQuery, and appends a line for each message. An error of the connection is a line too.

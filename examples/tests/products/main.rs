@@ -2,8 +2,8 @@
 //! projects and of this project.
 //!
 //! Each product gets the same requests, by each runtime of the adapters. The answers must be the answers of PostgreSQL, in
-//! [`expected`], which also lists each answer of a product that differs, with the reason. The test also fails if a product no longer
-//! deviates.
+//! [`expected`], which also lists each answer of a product that differs, with the reason. The test also fails if a listed deviation
+//! does not occur.
 
 #[path = "../conformance/adapters.rs"]
 #[allow(dead_code, reason = "shared with the tests of conformance, which use more of it")]

@@ -1,4 +1,4 @@
-//! A PGlite of one test.
+//! A PGlite server for one test.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::product::variable;
 
-/// A running PGlite. Dropping this value kills the process.
+/// A running PGlite server. Dropping this value kills the process.
 #[derive(Debug)]
 pub(crate) struct Pglite {
     child: Child,

@@ -34,9 +34,9 @@ impl Product {
     /// Returns the statement that sends a notice and then sleeps, until the statement is cancelled.
     pub(crate) fn asleep(&self) -> &'static str {
         match self.name {
-            // These words make the mock server sleep.
+            // The mock server sleeps when it receives this text.
             "mock_server" => "select pg_sleep(3600)",
-            // PGlite cannot cancel the statement, so the statement has to end.
+            // PGlite cannot cancel the statement, so the statement ends by itself after 0.2 seconds.
             "PGlite" => "do $$ begin raise info 'asleep'; perform pg_sleep(0.2); end $$",
             _ => "do $$ begin raise info 'asleep'; perform pg_sleep(3600); end $$",
         }

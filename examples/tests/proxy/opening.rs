@@ -313,8 +313,8 @@ fn no_password_is_left_in_memory_however_the_opening_ended() {
     let mut session = None;
     for number in 0..4 * whole {
         let mut message = password_message(number);
-        // The first four messages are complete. After them, each group of four messages is cut at the next length, so that every length
-        // occurs.
+        // The first four clients send the complete message. Each further client sends only the first `number / 4` bytes, so that the
+        // message is cut at every length.
         message.truncate(if number < 4 { whole } else { number / 4 });
         let mut client = Client::new(proxy.address());
         client.say(&startup());

@@ -160,7 +160,7 @@ fn a_recording_that_cannot_be_played_is_an_error_at_the_start() {
     );
 }
 
-/// Statements with text, bytes, NULL, errors, notices, and COPY in both directions.
+/// Script for psql with text, bytes, NULL, errors, notices, and COPY in both directions.
 const SCRIPT: &str = r#"\set VERBOSITY verbose
 select 'quote " and '' and \ and
 F Query "x"
@@ -177,7 +177,7 @@ do $$ begin raise notice 'a "notice"'; end $$;
 select g, repeat('x', g) from generate_series(1, 200) g;
 "#;
 
-/// A program that uses the extended protocol: prepared statements, binary parameters, a pipeline, a cursor on the server.
+/// Python program that uses psycopg and the extended protocol: prepared statements, binary parameters, a pipeline, a cursor on the server.
 const PSYCOPG: &str = r#"
 import os, psycopg
 with psycopg.connect(os.environ["URL"], autocommit=True) as conn:

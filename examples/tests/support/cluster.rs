@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use crate::support::{Ended, Server, finish, until};
 
-/// Settings of every cluster. Background processes of the server write as little WAL as possible.
+/// Settings of every cluster. With these settings, the background processes of the server write as little WAL as possible.
 const SETTINGS: [&str; 7] = [
     "listen_addresses=127.0.0.1",
     "fsync=off",
