@@ -1,7 +1,8 @@
 //! Checks that the trace of `pg-proxy` has libpq's format. libpq talks to real servers through `pg-proxy`, both print a trace, and the two
 //! traces must be the same, line by line.
 //!
-//! There are a few differences between the formats. [`Libpq`] changes libpq's text in these places; there are no other differences.
+//! The two formats differ in a few places. [`Libpq`] changes libpq's text in these places, so that the comparison finds all other
+//! differences.
 
 #[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 #[path = "proxy/process.rs"]

@@ -47,7 +47,7 @@ fn psql_psycopg_asyncpg_and_pgbench_see_everything_but_the_hidden_column() {
         let psql = |sql: &str| done(client(&server, "psql", proxy.address).args(["-XAtqc", sql]));
         assert_eq!(psql("select * from masked where n = 3"), "3|***|3\n");
         assert_eq!(psql("select 1; select secret, n from masked where n = 3; select 2"), "1\n***|3\n2\n");
-        // The proxy finds the column only by its name in the result. So an alias for the column shows the values.
+        // The proxy finds the column only by its name in the result. So a query that gives the column an alias shows the values.
         assert_eq!(psql("select secret as shown from masked where n = 3"), "secret 3\n");
         let copied = finish(client(&server, "psql", proxy.address).args(["-Xqc", "copy masked to stdout"]));
         assert_eq!((copied.code, copied.stdout.as_str()), (Some(2), ""), "{}", copied.stderr);

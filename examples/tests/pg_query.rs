@@ -646,7 +646,7 @@ fn rows_that_were_dropped_after_ctrl_c_are_an_error() {
     program.interrupt();
     let (mut request, _) = server.listener.accept().expect("a cancel request");
     packet(&mut request);
-    // The cancel request arrived too late: the server completes the answer.
+    // Plays a server that has executed the query before the cancel request arrived: the server sends the rest of the answer.
     let mut script = Vec::new();
     put_row(&mut script, &[Some(b"2")]);
     put(&mut script, &CommandComplete { tag: "SELECT 2".into() });

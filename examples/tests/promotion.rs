@@ -1,4 +1,4 @@
-//! Clients of both adapters, while a standby replaces the primary.
+//! Tests of clients of both adapters, while a standby replaces the primary.
 //!
 //! Replication is synchronous (`synchronous_standby_names`): the primary acknowledges an insert only after the standby has stored it. So
 //! each acknowledged row must be on the new primary.

@@ -85,8 +85,8 @@ impl Drop for Database {
     fn drop(&mut self) {
         // A panic during the unwinding of another panic would hide the cause of the first panic.
         let _ = std::panic::catch_unwind(|| {
-            // A prepared transaction that is left would block the next test, because the creation of a slot waits for the end of the
-            // transaction.
+            // Rolls back the prepared transactions of this test: they would block the next test, because the creation of a slot waits for
+            // the end of all transactions.
             let mut here = self.session();
             let gids = here.run("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()");
             for gid in gids.iter().filter_map(|row| row.first()?.as_ref()) {

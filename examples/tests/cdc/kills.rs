@@ -192,8 +192,8 @@ fn columns_that_are_rolled_back_are_not_in_the_replayed_tables() {
                 "BEGIN; ALTER TABLE changing ADD COLUMN x{id} text; INSERT INTO changing VALUES ({id}, 'x'); \
                  PREPARE TRANSACTION 'rolled_back_{id}'"
             ));
-            // If a prepared transaction is rolled back before the server has decoded it, the server does not send its changes. So the test
-            // waits for the changes before it ends the transaction.
+            // If a prepared transaction is rolled back before the server has decoded it, the server does not send the changes of the
+            // transaction. So the test waits for the row `between`, which follows these changes, before the transaction ends.
             session.run(&format!("INSERT INTO keyed VALUES ({id}, 1, 'between {id}', NULL)"));
             cdc.wait_for(&format!("between {id}"));
             session.run(&format!("{end} PREPARED 'rolled_back_{id}'"));

@@ -103,8 +103,8 @@ impl<'d> Writer<'d> {
     }
 
     fn decide(&mut self, gid: &str, decision: &str) {
-        // Tries again after a crash. An error of the server is accepted: after a crash before the PREPARE, the transaction does not exist;
-        // after a crash that followed this statement, the transaction has already ended.
+        // Tries again after a crash. An error of the server is accepted: if the crash was before PREPARE TRANSACTION, the transaction does
+        // not exist; if the crash was after this COMMIT PREPARED or ROLLBACK PREPARED, the transaction has already ended.
         while self.ask(&format!("{decision} PREPARED '{gid}'")).is_none() {
             self.session = None;
         }

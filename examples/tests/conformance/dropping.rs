@@ -300,8 +300,7 @@ pub(crate) async fn each_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     echo(way, &mut conn);
     log.push(outcome(dropped_each_time(&mut conn, async |conn| conn.flush().await).await));
     log.push(totals(&mut conn).await);
-    // With a low limit for buffered replies, `flush` may return before all bytes are sent. Then `recv` sends the
-    // remaining bytes.
+    // With a low limit for buffered replies, `flush` may return before all bytes are sent. Then `recv` sends the remaining bytes.
     conn.set_limits(Limits::BACKEND.read_ahead(READ_AHEAD));
     echo(way, &mut conn);
     let flushed = dropped_each_time(&mut conn, async |conn| conn.flush().await).await;

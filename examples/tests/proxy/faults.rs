@@ -239,8 +239,8 @@ fn the_same_seed_injects_the_same_faults_into_each_connection() {
         let proxy =
             Proxy::with(polite_server(), &["--fault-seed", seed, "--fault-rate", rate, "--threads", "2"]);
         for _ in 0..6 {
-            // The proxy injects faults at random positions. The client sends so many messages and bytes that the connection reaches all
-            // positions. Errors are ignored, because a fault may end the connection.
+            // The random faults are in the first 200 messages or in the first 6400 bytes of each side. The client sends more messages and
+            // bytes, so that the connection reaches each fault. Errors are ignored, because a fault may end the connection.
             let mut client = Client::new(proxy.address());
             client.try_to_say(&startup());
             client.try_to_say(&query(&"x".repeat(90)).repeat(210));
