@@ -148,7 +148,7 @@ impl<'s> Replay<'s> {
 
     /// Makes the changes of a transaction in the second database.
     fn apply(&mut self, transaction: Vec<Statement>) {
-        // If the output contains an insertion two times and the table has a key, the replay fails because of a duplicate key. The comparison
+        // If the output has an insertion two times and the table has a key, the replay fails because of a duplicate key. The comparison
         // of the tables at the end of the test finds every other difference.
         self.waiting += "BEGIN; ";
         for Statement { sql, table } in transaction {

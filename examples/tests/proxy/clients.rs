@@ -442,7 +442,7 @@ fn clients_work_without_decoding_too() {
         let stopped = proxy.stop();
         assert_eq!((stopped.code, stopped.said), (Some(0), vec![]));
         let [connections, decoded, _, not_decoded] = stopped.counts;
-        // Each of the two programs has made at least one connection. Even with --raw, the proxy decodes the messages up to AuthenticationOk.
+        // Each of the two programs has connected at least once. Even with --raw, the proxy decodes the messages up to AuthenticationOk.
         assert!(
             connections >= 2 && not_decoded == connections && decoded <= 4 * connections,
             "{:?}",
