@@ -6,10 +6,20 @@ pub(crate) struct Deviation {
     /// The names of the servers in `servers.rs`.
     pub(crate) servers: &'static [&'static str],
     pub(crate) reason: &'static str,
-    /// Whether the outcome depends on timing, for example on the number of packets in which bytes arrive. Then a check may pass.
-    pub(crate) by_timing: bool,
+    pub(crate) kind: Kind,
     /// The names of the checks.
     pub(crate) checks: &'static [&'static str],
+}
+
+/// Whether a known deviation is observed in every run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// In every run.
+    Always,
+    /// Not in every run: the outcome depends on timing, for example on the number of packets in which bytes arrive.
+    ByTiming,
+    /// The checks are not run, because they would take a part of the server out of service.
+    NotRun,
 }
 
 /// The known deviation of a server from a check.
@@ -37,6 +47,8 @@ const PGBOUNCER_STALLS: &str =
 const PGBOUNCER_PIECES: &str =
     "PgBouncer rejects a first packet if only a part of its header is there when PgBouncer reads";
 const PGPOOL_SECOND_ERROR: &str = "Pgpool-II sends a second error with SQLSTATE XX000 after the FATAL error";
+const PGPOOL_WAITS: &str = "Pgpool-II waits for a reply of the server that does not arrive, and its process stays occupied after the client has disconnected";
+const PGPOOL_COPY: &str = "Pgpool-II does not know COPY in the extended protocol: it closes the connection, or its process stays occupied after the client has disconnected";
 const POOLER_FATAL: &str =
     "pg-pooler decodes Parse, and ends the session of a client that sends a malformed Parse";
 
@@ -51,19 +63,19 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
             "pg-pooler",
         ],
         reason: "PostgreSQL keeps the portals of a closed statement, against its manual",
-        by_timing: false,
+        kind: Kind::Always,
         checks: &["Close of a statement closes its portals"],
     },
     Deviation {
         servers: POSTGRES_18,
         reason: "PostgreSQL 18 answers the next query by an error with SQLSTATE XX000 (unexpected state STARTED)",
-        by_timing: false,
+        kind: Kind::Always,
         checks: &["a Query without Sync before it is answered in order"],
     },
     Deviation {
         servers: PGBOUNCER,
         reason: PGBOUNCER_VERSION,
-        by_timing: false,
+        kind: Kind::Always,
         checks: &[
             "version 3.2 is negotiated down to 3.0",
             "version 3.9999 is negotiated down to the server's newest version",
@@ -75,7 +87,7 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     Deviation {
         servers: PGBOUNCER,
         reason: PGBOUNCER_PIECES,
-        by_timing: true,
+        kind: Kind::ByTiming,
         checks: &[
             "a start-up message in pieces of one byte is accepted",
             "the first packet may arrive in pieces of one byte",
@@ -84,7 +96,7 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     Deviation {
         servers: PGBOUNCER,
         reason: PGBOUNCER_SQLSTATE,
-        by_timing: false,
+        kind: Kind::Always,
         checks: &[
             "an unknown parameter is rejected after the login",
             "a database that does not exist is rejected",
@@ -94,13 +106,13 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     Deviation {
         servers: PGBOUNCER,
         reason: "PgBouncer sets the parameter before the first query, and not during the login",
-        by_timing: false,
+        kind: Kind::Always,
         checks: &["an invalid value of a parameter is rejected after the login"],
     },
     Deviation {
         servers: PGBOUNCER,
         reason: PGBOUNCER_SECOND_ERROR,
-        by_timing: false,
+        kind: Kind::Always,
         checks: &[
             "another message during COPY FROM STDIN ends the COPY with SQLSTATE 08P01",
             "pg_terminate_backend of the own session ends the session with SQLSTATE 57P01",
@@ -111,31 +123,31 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     Deviation {
         servers: BY_SESSION,
         reason: "PgBouncer sets the parameters of the start-up message by SET, so RESET restores the server's value",
-        by_timing: false,
+        kind: Kind::Always,
         checks: &["RESET reports the value of the start-up message"],
     },
     Deviation {
         servers: BY_SESSION,
         reason: "PgBouncer sets the parameters of the start-up message by SET, so DISCARD ALL restores the server's value",
-        by_timing: false,
+        kind: Kind::Always,
         checks: &["DISCARD ALL resets parameters and prepared statements"],
     },
     Deviation {
         servers: PGBOUNCER,
         reason: "PgBouncer takes the message for a packet without a code, and waits for its end",
-        by_timing: false,
+        kind: Kind::Always,
         checks: &["a message with the code NUL ends the session with SQLSTATE 08P01"],
     },
     Deviation {
         servers: BY_TRANSACTION,
         reason: "PgBouncer does not continue to read a message whose header arrives in pieces, if no transaction is open",
-        by_timing: true,
+        kind: Kind::ByTiming,
         checks: &["a query in pieces of one byte is answered"],
     },
     Deviation {
         servers: PGBOUNCER,
         reason: PGBOUNCER_AT_ONCE,
-        by_timing: false,
+        kind: Kind::Always,
         checks: &[
             "messages before an invalid header are answered",
             "messages before Terminate are answered",
@@ -146,19 +158,19 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     Deviation {
         servers: BY_SESSION,
         reason: PGBOUNCER_SECOND_ERROR,
-        by_timing: false,
+        kind: Kind::Always,
         checks: &["pg_terminate_backend of an idle session ends the session with SQLSTATE 57P01"],
     },
     Deviation {
         servers: MOCK,
         reason: "a test double accepts every parameter",
-        by_timing: false,
+        kind: Kind::Always,
         checks: &["an unknown parameter is rejected after the login"],
     },
     Deviation {
         servers: POOLER,
         reason: POOLER_FATAL,
-        by_timing: false,
+        kind: Kind::Always,
         checks: &[
             "Parse with a count larger than the list is rejected with SQLSTATE 08P01",
             "Parse with bytes after the list is rejected with SQLSTATE 08P01",
@@ -168,19 +180,19 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     Deviation {
         servers: POOLER,
         reason: "pg-pooler ends the session as soon as it reads the header, and drops the replies to earlier messages",
-        by_timing: false,
+        kind: Kind::Always,
         checks: &["messages before an invalid header are answered"],
     },
     Deviation {
         servers: POOLER,
         reason: "pg-pooler takes a half-close for a client that has disconnected",
-        by_timing: false,
+        kind: Kind::Always,
         checks: &["a query before a half-close is answered"],
     },
     Deviation {
         servers: PGBOUNCER,
         reason: PGBOUNCER_STALLS,
-        by_timing: true,
+        kind: Kind::ByTiming,
         checks: &[
             "a parameter of 16 MB arrives",
             "a value of 16 MB is sent",
@@ -191,7 +203,7 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     Deviation {
         servers: PGPOOL,
         reason: "Pgpool-II passes the start-up message on, but cannot take the NegotiateProtocolVersion of the server",
-        by_timing: false,
+        kind: Kind::Always,
         checks: &[
             "version 3.2 is negotiated down to 3.0",
             "version 3.9999 is negotiated down to the server's newest version",
@@ -203,7 +215,7 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     Deviation {
         servers: PGPOOL,
         reason: "Pgpool-II closes the connection without an error",
-        by_timing: false,
+        kind: Kind::Always,
         checks: &[
             "version 4.0 is rejected with a FATAL error",
             "a start-up message without the terminator is rejected",
@@ -212,7 +224,7 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     Deviation {
         servers: PGPOOL,
         reason: "Pgpool-II sends its own errors with SQLSTATE XX000, and some of them with the severity ERROR although the session ends",
-        by_timing: false,
+        kind: Kind::Always,
         checks: &[
             "a start-up message with a name without a value is rejected",
             "a wrong password is rejected with SQLSTATE 28P01",
@@ -238,13 +250,13 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     Deviation {
         servers: PGPOOL,
         reason: PGPOOL_SECOND_ERROR,
-        by_timing: true,
+        kind: Kind::ByTiming,
         checks: &["a first packet of length 7 ends the connection"],
     },
     Deviation {
         servers: PGPOOL,
         reason: PGPOOL_SECOND_ERROR,
-        by_timing: false,
+        kind: Kind::Always,
         checks: &[
             "a start-up message without a user is rejected",
             "an unknown parameter is rejected after the login",
@@ -258,7 +270,7 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     Deviation {
         servers: PGPOOL,
         reason: "Pgpool-II looks up statements and portals itself, and ends the session with SQLSTATE XX000 if it does not know the name",
-        by_timing: false,
+        kind: Kind::Always,
         checks: &[
             "Close of a statement is answered by CloseComplete, and destroys the statement",
             "Close of the unnamed statement destroys the statement",
@@ -278,7 +290,7 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     Deviation {
         servers: PGPOOL,
         reason: "Pgpool-II itself answers a query in a transaction that it takes for failed",
-        by_timing: false,
+        kind: Kind::Always,
         checks: &[
             "a failed transaction answers an empty query",
             "COMMIT in a query divides the query into transactions",
@@ -287,8 +299,8 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     },
     Deviation {
         servers: PGPOOL,
-        reason: "Pgpool-II does not answer: it waits for a reply of the server that does not arrive",
-        by_timing: false,
+        reason: PGPOOL_WAITS,
+        kind: Kind::NotRun,
         checks: &[
             "Flush makes the server send its replies before Sync",
             "after an error a Query before Sync is discarded",
@@ -301,8 +313,8 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     },
     Deviation {
         servers: PGPOOL,
-        reason: "Pgpool-II does not know COPY in the extended protocol: it does not answer, or closes the connection",
-        by_timing: false,
+        reason: PGPOOL_COPY,
+        kind: Kind::NotRun,
         checks: &[
             "COPY TO STDOUT in the extended protocol",
             "COPY FROM STDIN in the extended protocol ends with Sync",
@@ -312,7 +324,7 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     Deviation {
         servers: PGPOOL,
         reason: "Pgpool-II waits for the whole message",
-        by_timing: false,
+        kind: Kind::Always,
         checks: &[
             "a Sync of 1 MB ends the session at its header",
             "an Execute of 1 MB ends the session at its header",

@@ -86,10 +86,18 @@ fn against_all(arguments: &Arguments) -> Fallible<bool> {
     });
     let mut success = true;
     let mut out = io::stdout().lock();
-    for report in reports {
-        let report = report?;
-        success &= report.is_success();
-        out.write_all(report.to_text(arguments.format).as_bytes())?;
+    for (server, report) in servers.iter().zip(reports) {
+        match report {
+            Ok(report) => {
+                success &= report.is_success();
+                out.write_all(report.to_text(arguments.format).as_bytes())?;
+            }
+            // The reports of the other servers are printed too.
+            Err(error) => {
+                success = false;
+                writeln!(out, "{}: {error}\n", server.name)?;
+            }
+        }
     }
     Ok(success)
 }
@@ -97,8 +105,7 @@ fn against_all(arguments: &Arguments) -> Fallible<bool> {
 /// Runs the checks against a known server.
 fn report(arguments: &Arguments, server: &Server) -> Fallible<Report> {
     let target = Target::new(server.url.parse()?, server.lacks.to_vec(), arguments.patience());
-    let target = target.map_err(|error| format!("{}: {error}", server.name))?;
-    Ok(Report::of(arguments, &target, Some(server.name))?)
+    Ok(Report::of(arguments, &target?, Some(server.name))?)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::arguments::{Arguments, Format};
 use crate::check::{Check, Problem};
 use crate::checks::AREAS;
-use crate::deviations::{self, Deviation};
+use crate::deviations::{self, Deviation, Kind};
 use crate::target::Target;
 
 /// Number of checks that run at the same time against one server. Some checks wait most of their time.
@@ -35,7 +35,7 @@ impl Outcome {
         match (problem, known) {
             (Some(Problem::Failed(_)), Some(known)) => Self::Deviates(known.reason),
             (Some(Problem::Failed(reason)), None) => Self::Failed(reason),
-            (None, Some(known)) if known.by_timing => Self::Passed,
+            (None, Some(known)) if known.kind == Kind::ByTiming => Self::Passed,
             (_, Some(known)) => {
                 Self::Failed(format!("no longer deviates: remove the entry \"{}\"", known.reason))
             }
@@ -90,8 +90,11 @@ impl Report {
                 let place = next.fetch_add(1, Ordering::Relaxed);
                 let Some((area, check)) = selected.get(place) else { return Ok(rows) };
                 let known = known.and_then(|server| deviations::find(server, check.name));
-                let target = if known.is_some() { &impatient } else { &target };
-                let outcome = Outcome::new(target.run(check).err(), known);
+                let outcome = match known {
+                    None => Outcome::new(target.run(check).err(), None),
+                    Some(known) if known.kind == Kind::NotRun => Outcome::Deviates(known.reason),
+                    Some(known) => Outcome::new(impatient.run(check).err(), Some(known)),
+                };
                 rows.push((place, Row { area: area.title, check, outcome }));
             }
         };
@@ -174,9 +177,9 @@ impl Report {
 mod tests {
     use super::Outcome;
     use crate::check::Problem;
-    use crate::deviations::Deviation;
+    use crate::deviations::{Deviation, Kind};
 
-    const KNOWN: Deviation = Deviation { servers: &["s"], reason: "why", by_timing: false, checks: &["c"] };
+    const KNOWN: Deviation = Deviation { servers: &["s"], reason: "why", kind: Kind::Always, checks: &["c"] };
 
     #[test]
     fn a_known_deviation_is_no_failure() {
@@ -187,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_deviation_by_timing_may_pass() {
-        let known = Deviation { by_timing: true, ..KNOWN };
+        let known = Deviation { kind: Kind::ByTiming, ..KNOWN };
         assert_eq!(Outcome::new(None, Some(&known)), Outcome::Passed);
     }
 
