@@ -118,7 +118,7 @@ impl Answer {
                 *self = Self::default();
                 return if is_answer { Ok(()) } else { Err(Unanswered) };
             }
-            // The server may send these messages at any time, so they are not part of an answer.
+            // Notices, notifications and changed parameters may arrive at any time, so they are not part of an answer.
             Backend::NoticeResponse(_) | Backend::NotificationResponse(_) | Backend::ParameterStatus(_) => {
                 return Ok(());
             }

@@ -10,10 +10,11 @@ use crate::{paths, process};
 /// The duration of the chaos in `cargo xtask ci`, in seconds.
 pub(crate) const IN_CI: u64 = 30;
 
-/// Builds the programs, starts PostgreSQL 15 and 18, and runs the chaos for this time. Without a seed, the program chooses one.
+/// Builds the programs, starts PostgreSQL 15 and 18, and runs `pg-chaos` for `seconds` seconds. If `seed` is `None`, `pg-chaos` chooses a
+/// seed.
 pub(crate) fn run(seconds: u64, seed: Option<u64>) -> Result<ExitCode> {
-    // Building this test also builds the programs of its package, with the features of `cargo xtask test`. So `cargo xtask ci` does not
-    // build them twice.
+    // cargo builds the programs of the package `examples` together with its test `proxy`, with the features of `cargo xtask test`. So
+    // `cargo xtask ci`, which builds this test in any case, does not build the programs twice.
     process::succeed(&mut paths::cargo([
         "test",
         "--workspace",

@@ -98,7 +98,7 @@ struct Target {
 }
 
 impl Target {
-    /// The directory with the inputs in the work tree.
+    /// The directory in the work tree that contains the inputs of this target (its corpus).
     fn corpus(&self) -> PathBuf {
         paths::root().join(self.package).join("corpus").join(&self.name)
     }

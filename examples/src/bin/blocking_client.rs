@@ -199,7 +199,7 @@ impl Runtime for Blocking {
 #[derive(Clone, Debug, Default)]
 struct Tls(Rustls);
 
-/// A TLS stream. A read never waits until a write is complete: otherwise a pipeline could deadlock.
+/// A TLS stream. A read does not wait for pending writes: if it did, a pipeline could deadlock.
 #[derive(Debug)]
 struct TlsStream {
     tls: ClientConnection,

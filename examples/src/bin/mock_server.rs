@@ -116,7 +116,7 @@ impl Replay {
         let played = self.session.play(Direction::Backend, conn).await;
         if let Err(error) = &played {
             fatal(SqlState::PROTOCOL_VIOLATION, &error.to_string(), conn.outbox_mut());
-            // An error is ignored: the client may have disconnected, and `error` is returned.
+            // A failure of `close` is ignored, because the client may have disconnected already. The caller receives the error of `play`.
             let _ = conn.close().await;
         }
         played

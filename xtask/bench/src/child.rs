@@ -1,7 +1,7 @@
 //! Measures a whole process: its peak memory and its system calls.
 //!
-//! The benchmark starts itself as a child process for one contender of one measurement. Environment variables contain the addresses of the
-//! replay server, which runs in the parent process.
+//! The benchmark starts itself as a child process for one implementation of the work of one measurement. Environment variables contain the
+//! addresses of the replay server, which runs in the parent process.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -11,14 +11,14 @@ use anyhow::{Context, Result, ensure};
 use crate::line::{Line, Who};
 use crate::sockets::Ends;
 
-/// A child process that runs one contender: one implementation of the work of a measurement.
+/// A child process that runs one implementation of the work of a measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Child<'a> {
-    /// The addresses of the servers that the contender connects to.
+    /// The addresses of the servers that the implementation connects to.
     pub(crate) ends: &'a Ends,
     /// The name of the measurement.
     pub(crate) line: &'a str,
-    /// The contender that is measured.
+    /// The implementation that is measured.
     pub(crate) who: Who,
     /// The divisor of the number of operations: 8 means that the child process does an eighth of the operations of a full run.
     pub(crate) part: u64,
@@ -97,7 +97,7 @@ impl Child<'_> {
     }
 }
 
-/// The main function of the child process: runs `rounds` rounds of one contender, then prints the process's peak memory.
+/// The main function of the child process: runs `rounds` rounds of one implementation, then prints the process's peak memory.
 pub(crate) fn run(line: Line, who: &str, rounds: u64) -> Result<()> {
     let mut contenders = line.contenders.into_iter();
     let contender = contenders

@@ -1,8 +1,8 @@
 //! Counts the instructions per operation with callgrind, a tool of valgrind.
 //!
-//! The benchmark runs itself once under valgrind. Every contender does one round to warm up, and then one round between the calls of two
-//! mark functions. At the first mark callgrind sets its counters to zero. At the second mark callgrind writes the counters to a file. So
-//! there is one file for each contender, in the order of the contenders.
+//! The benchmark runs itself once under valgrind. Every implementation of the measured work does one round to warm up, and then one round
+//! between the calls of two mark functions. At the first mark callgrind sets its counters to zero. At the second mark callgrind writes the
+//! counters to a file. So there is one file for each implementation, in the order of the implementations.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -27,7 +27,8 @@ extern "C" fn pg_bench_round_ends() {
     std::hint::black_box(2);
 }
 
-/// The main function of the process under valgrind: each contender does one round to warm up, then one round between the two marks.
+/// The main function of the process under valgrind: each implementation of the work does one round to warm up, then one round between the
+/// two marks.
 pub(crate) fn run_marked(lines: Vec<Line>) -> Result<()> {
     for contender in lines.into_iter().flat_map(|line| line.contenders) {
         let (mut round, _) = (contender.prepare)()?;
@@ -40,8 +41,8 @@ pub(crate) fn run_marked(lines: Vec<Line>) -> Result<()> {
     Ok(())
 }
 
-/// Counts the instructions of every contender. `only` are the filters that selected the measurements; the process under valgrind gets the
-/// same filters.
+/// Counts the instructions of every implementation of the work. `only` are the filters that selected the measurements; the process under
+/// valgrind gets the same filters.
 pub(crate) fn count(results: &mut [Measured], only: &[String]) -> Result<()> {
     // Only measurements without sockets are counted: valgrind slows the client down, so the client would wait for its server in other
     // places than usual.

@@ -1,4 +1,4 @@
-//! A measurement, which is one line of the report: one kind of work, and the contenders that do this work.
+//! A measurement, which is one line of the report: one kind of work, and the implementations of this work.
 
 use anyhow::Result;
 
@@ -14,7 +14,7 @@ pub(crate) enum Who {
 }
 
 impl Who {
-    /// The contender's name in tables.
+    /// The name of the implementation in tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Limit => "limit",
@@ -78,7 +78,7 @@ pub(crate) enum Clock {
     Process,
 }
 
-/// A measurement: one kind of work, and the contenders that do the work.
+/// A measurement: one kind of work, and the implementations of the work.
 pub(crate) struct Line {
     /// The name of the work, such as `micro: decode …`.
     pub(crate) name: String,
@@ -92,12 +92,12 @@ pub(crate) struct Line {
     pub(crate) clock: Clock,
     /// Whether a round takes about a second. If so, a sample is one turn, and one round is enough to warm up.
     pub(crate) long: bool,
-    /// The contenders of this measurement.
+    /// The compared implementations of this measurement.
     pub(crate) contenders: Vec<Contender>,
 }
 
 impl Line {
-    /// Creates a measurement with short rounds. The contenders are added later.
+    /// Creates a measurement with short rounds. The compared implementations are added later.
     pub(crate) fn new(name: impl Into<String>, unit: &'static str, operations: u64, target: Target) -> Self {
         Self {
             name: name.into(),
@@ -120,19 +120,19 @@ impl Line {
         Self { clock, ..self }
     }
 
-    /// Adds a contender (an implementation of the work) that needs no preparation.
+    /// Adds an implementation of the work that needs no preparation.
     pub(crate) fn with(self, who: Who, round: impl FnMut() -> Result<u64> + 'static) -> Self {
         self.prepared(who, || Ok(Box::new(round)))
     }
 
-    /// Adds a contender (an implementation of the work) whose work `prepare` prepares.
+    /// Adds an implementation of the work that `prepare` has to prepare, for example by connecting.
     pub(crate) fn prepared(mut self, who: Who, prepare: impl FnOnce() -> Result<Round> + 'static) -> Self {
         let prepare = Box::new(|| Ok((prepare()?, None)));
         self.contenders.push(Contender { who, prepare });
         self
     }
 
-    /// Adds a contender (an implementation of the work) with its own meter, because another process does the work.
+    /// Adds an implementation of the work with its own meter, because another process does the work.
     pub(crate) fn metered(
         mut self,
         who: Who,

@@ -48,10 +48,10 @@ struct Arguments {
     /// Run only the measurements that use no network, with a part of their samples (used by the benchmark itself)
     #[arg(long, hide = true)]
     part_of_samples: bool,
-    /// Run every contender once, with marks for valgrind (used by the benchmark itself)
+    /// Run every implementation of the work once, with marks for valgrind (used by the benchmark itself)
     #[arg(long, hide = true)]
     marked: bool,
-    /// Run one contender of this measurement (used by the benchmark itself)
+    /// Run one implementation of the work of this measurement (used by the benchmark itself)
     #[arg(long, hide = true, requires = "who")]
     child: Option<String>,
     /// Hold this many idle connections (used by the benchmark itself)
@@ -63,7 +63,7 @@ struct Arguments {
     /// Accept connections and copy their bytes to and from this address (used by the benchmark itself)
     #[arg(long, hide = true)]
     splice: Option<std::net::SocketAddr>,
-    /// The name of the contender that the child process runs
+    /// The name of the implementation that the child process runs
     #[arg(long, hide = true)]
     who: Option<String>,
     /// The number of rounds that the child process runs

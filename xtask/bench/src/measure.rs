@@ -1,4 +1,4 @@
-//! Runs the contenders (the implementations) of a measurement in turns, and computes medians and ratios.
+//! Runs the implementations of the work of a measurement in turns, and computes medians and ratios.
 
 use anyhow::{Context, Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
@@ -12,9 +12,9 @@ pub(crate) struct Effort {
     /// The number of samples of a measurement. Each sample gives one ratio; the report shows the median, the minimum and the maximum of the
     /// ratios.
     samples: usize,
-    /// The number of times that each contender runs in a sample. The median of these CPU times is the time of the sample.
+    /// The number of times that each implementation of the work runs in a sample. The median of these CPU times is the time of the sample.
     turns: usize,
-    /// The number of samples of a measurement with long rounds. In each of these samples, each contender runs once.
+    /// The number of samples of a measurement with long rounds. In each of these samples, each implementation of the work runs once.
     long_samples: usize,
     /// The number of processes among which the samples of a measurement are divided, if the measurement uses no network.
     pub(crate) processes: usize,
@@ -48,7 +48,7 @@ impl Spread {
     }
 }
 
-/// The results of one contender: one implementation of the work of a measurement.
+/// The results of one implementation of the work of a measurement.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) who: Who,
@@ -71,7 +71,7 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    /// The results of one contender.
+    /// The results of the implementation `who`.
     pub(crate) fn of(&self, who: Who) -> Option<&Outcome> {
         self.outcomes.iter().find(|outcome| outcome.who == who)
     }
@@ -93,13 +93,13 @@ impl Measured {
 }
 
 impl Outcome {
-    /// The median of the contender's CPU times per operation.
+    /// The median of the implementation's CPU times per operation.
     pub(crate) fn median(&self) -> f64 {
         Spread::of(self.times.clone()).median
     }
 }
 
-/// Runs the contenders of a measurement in turns.
+/// Runs the implementations of the work of a measurement in turns.
 ///
 /// Times are CPU times, because other programs may use the machine at the same time.
 pub(crate) fn measure(line: Line, effort: Effort) -> Result<Measured> {
@@ -128,7 +128,8 @@ pub(crate) fn measure(line: Line, effort: Effort) -> Result<Measured> {
         let mut turns = vec![Vec::with_capacity(turns_each); rounds.len()];
         for turn in 0..turns_each {
             for index in 0..rounds.len() {
-                // Each turn begins with another contender, so that the state of the CPU caches does not always favour the same contender.
+                // Each turn begins with another implementation, so that the state of the CPU caches does not always favour the same
+                // implementation.
                 let index = (index + sample + turn) % rounds.len();
                 let (round, meter) = &mut rounds[index];
                 let before = meter();

@@ -42,7 +42,7 @@ pub(crate) fn measure(
     Ok(results)
 }
 
-/// The main function of a child process: runs the measurements, and prints one line of numbers for each contender.
+/// The main function of a child process: runs the measurements, and prints one line of numbers for each implementation of the work.
 pub(crate) fn run(lines: Vec<Line>, effort: Effort) -> Result<()> {
     for line in lines {
         for outcome in measure::measure(line, effort.of_one_process())?.outcomes {

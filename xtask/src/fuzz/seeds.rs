@@ -192,7 +192,7 @@ fn literals(path: &str) -> Result<Vec<Lit>> {
     Ok(found)
 }
 
-/// Adds the literals of all Rust files.
+/// Adds the literals of a Rust file to `found`. If `path` is a folder, adds the literals of all Rust files in the folder.
 fn collect(path: &Path, found: &mut Vec<Lit>) -> Result<()> {
     if path.is_dir() {
         let mut entries = fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;

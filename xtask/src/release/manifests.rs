@@ -142,7 +142,7 @@ mod tests {
         "rust_version": "1.89", "keywords": ["one", "two"], "categories": ["database"], "features": {"f": []},
         "targets": [{"kind": ["lib"]}], "metadata": {"docs": {"rs": {"all-features": true, "rustdoc-args": ["--cfg", "docsrs"]}}}}"##;
 
-    /// The faults of one package with changed text in its metadata.
+    /// Returns the faults of a package without faults, after the text `from` in its metadata is replaced by `to`.
     fn faults(from: &str, to: &str) -> Vec<String> {
         let root = tempfile::tempdir().expect("a directory");
         fs::create_dir_all(root.path().join("a/src")).expect("a directory");

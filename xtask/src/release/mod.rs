@@ -83,8 +83,8 @@ fn docs(packages: &[Package]) -> Command {
     doc.args(packages.iter().flat_map(|package| ["--package", &package.name]));
     // docs.rs has a nightly toolchain. With this variable, the stable toolchain also has the feature `doc_cfg`.
     doc.env("RUSTC_BOOTSTRAP", "1").env("RUSTDOCFLAGS", "--cfg docsrs -D warnings");
-    // A separate target directory: the variable changes the results of some build scripts. In the usual directory, cargo would build the
-    // packages again after each change of the variable.
+    // A separate target directory: `RUSTC_BOOTSTRAP` changes the results of some build scripts. In the usual directory, cargo would build
+    // the packages again after each change of the variable.
     doc.arg("--target-dir").arg(paths::cache().join("docs-rs"));
     doc
 }

@@ -128,7 +128,7 @@ impl<S: Serve> Daemon<S> {
         while !self.of.answers(self.port) {
             interrupt::check()?;
             if let Err(error) = self.check() {
-                // PostgreSQL and Node.js write these words with different capital letters, so the case is ignored.
+                // PostgreSQL and Node.js write "address already in use" with different capital letters, so the case is ignored.
                 let taken = self.last_words().to_ascii_lowercase().contains("address already in use");
                 if !taken || self.tries == TRIES {
                     return Err(error);

@@ -69,8 +69,8 @@ const ROLES: [Role; 12] = [
     Role::everywhere("scram", SCRAM, Some((SCRAM, "'scram-secret'"))),
     // This password contains a no-break space and a Roman numeral nine, which SASLprep turns into a space and "IX".
     Role::everywhere("saslprep", SCRAM, Some((SCRAM, r"U&'pa\00A0ss\2168'"))),
-    // With these two roles, only the second attempt of a client succeeds. With sslmode=allow the second attempt uses TLS; with
-    // sslmode=prefer the second attempt uses TCP without TLS.
+    // With the roles `tls_only` and `clear_only`, only the second attempt of a client succeeds. With sslmode=allow the second attempt uses
+    // TLS; with sslmode=prefer the second attempt uses TCP without TLS.
     Role { tls: SCRAM, password: Some((SCRAM, "'tls_only-secret'")), ..Role::nowhere("tls_only") },
     Role { clear: SCRAM, password: Some((SCRAM, "'clear_only-secret'")), ..Role::nowhere("clear_only") },
     // The common name in the client certificate must be the name of the role.

@@ -223,7 +223,7 @@ impl Servers {
         for spare in &self.spares {
             all.extend(place(format!("PG{}_SPARE", spare.of().major), spare));
         }
-        // These variables are the last: a program that has read PG18_URL has read all variables of the servers.
+        // The variables of the PostgreSQL servers are the last variables. So a program that has read PG18_URL has read all variables.
         for server in &self.servers {
             let prefix = format!("PG{}", server.of().major);
             all.extend(place(prefix.clone(), server));

@@ -12,7 +12,7 @@ use crate::supply::{CONFIG, lock_files};
 /// prints a sentence.
 pub(super) fn run(required: bool) -> Result<()> {
     let mut fetch = DENY.command()?;
-    // Without this variable, git may wait for a password.
+    // Without `GIT_TERMINAL_PROMPT=0`, git may ask for a password and wait for the answer.
     fetch.args(["--config", CONFIG, "fetch", "db"]).env("GIT_TERMINAL_PROMPT", "0");
     if let Err(error) = process::read(&mut fetch) {
         let sentence = "the advisories were not checked, because the advisory database cannot be fetched";

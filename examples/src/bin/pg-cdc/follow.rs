@@ -22,12 +22,13 @@ use crate::table::lacks;
 const TICK: Duration = Duration::from_millis(100);
 
 /// Shortest time between two handovers of lines that do not fill a block. Each handover wakes the output thread, which makes the lines
-/// durable, and sends a status update. If all received lines were handed over at once, a server that sends many small transactions would
-/// cause thousands of handovers per second.
+/// durable. After each handover, the program also sends a status update. If all received lines were handed over at once, a server that
+/// sends many small transactions would cause thousands of handovers per second.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Longest wait for the server to end the stream. A server that is sending a large transaction may take longer. The program need not wait
-/// longer: even if the server does not receive the confirmation, the next start asks for the recorded position.
+/// longer: even if the server does not receive the confirmation, the next start asks for the changes after the position that the output or
+/// the state file records.
 const FAREWELL: Duration = Duration::from_secs(10);
 
 /// The replication stream of one connection, and the parts of the program that process its changes.
@@ -180,7 +181,8 @@ impl Follow<'_> {
         };
         self.stream.keep_alive_while(settled).await?;
         self.confirm().await?;
-        // An error is ignored: even if the server has not received the confirmation, the next start asks for the recorded position.
+        // An error is ignored: even if the server has not received the confirmation, the next start asks for the changes after the position
+        // that the output or the state file records.
         let _ = timeout(FAREWELL, self.stream.finish()).await;
         Ok(())
     }

@@ -9,7 +9,8 @@ use clap::Parser;
 use crate::Adapter;
 use crate::proxies::PER_SERVER;
 
-/// Clients on real servers behind proxies that fail: is every acknowledged transaction in the database, once?
+/// Runs clients against real servers through proxies that inject faults, and checks that the database has every acknowledged transaction
+/// exactly once
 ///
 /// Faults of a network are injected: cuts, resets, half-closes, stalls, delays and pieces. Bytes are never changed, because then no client
 /// could promise that a transaction is executed exactly once.

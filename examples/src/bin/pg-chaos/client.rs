@@ -16,11 +16,12 @@ use crate::tally::Tally;
 use crate::work::{Transaction, look_up};
 use crate::{Result, direct};
 
-/// Time limit of an operation behind a proxy that injects stalls. An operation of the chaos takes milliseconds, and a delay at most 200 ms.
+/// Time limit of an operation behind a proxy that injects stalls. Without a fault, an operation takes milliseconds. An injected delay is at
+/// most 200 ms.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Time limit of an operation behind a proxy that injects no stalls. No operation takes nearly as long, so a client that reaches this
-/// limit hangs, which is a failure.
+/// Time limit of an operation behind a proxy that injects no stalls. Every operation ends long before this limit. So a client that reaches
+/// the limit hangs, which is a failure.
 const HANG: Duration = Duration::from_secs(60);
 
 /// Pause after a failed attempt to connect.
@@ -231,7 +232,7 @@ fn is_expected(error: &ServerError) -> bool {
 }
 
 impl From<Error> for Trouble {
-    /// Faults of a network change no byte. So an invalid message is a failure of the client or the proxy.
+    /// The injected faults change no byte. So an invalid message is a failure of the client or the proxy.
     fn from(error: Error) -> Self {
         match error {
             Error::Io(_) | Error::Closed { .. } | Error::Poisoned(_) => Self::Lost,

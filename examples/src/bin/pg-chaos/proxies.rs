@@ -15,7 +15,7 @@ use crate::{Result, random::Random};
 /// behind the second proxy always receive an answer or an error.
 pub(crate) const PER_SERVER: usize = 2;
 
-/// The kinds of faults that end by themselves, so that no client needs a time limit.
+/// All kinds of faults except stalls. After a fault of these kinds, a client without a time limit always receives an answer or an error.
 const WITHOUT_STALL: &str = "cut,reset,half-close,delay,split";
 
 /// All proxies.

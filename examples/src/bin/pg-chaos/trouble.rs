@@ -16,7 +16,7 @@ const PAUSE: u64 = 600;
 /// Shortest time between two restarts of the same server. A restart takes less than a second, and clients need time to work.
 const BETWEEN_RESTARTS: Duration = Duration::from_secs(3);
 
-/// Makes trouble until `end`.
+/// At random moments until `end`: restarts a proxy, asks for the restart of a server, or ends a session of a client.
 pub(crate) async fn make(
     arguments: &Arguments,
     databases: &[Database],

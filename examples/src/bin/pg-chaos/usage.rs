@@ -27,7 +27,8 @@ impl Usage {
     }
 }
 
-/// Waits until the process has as few file descriptors as before, at most two seconds: a runtime closes sockets in its own threads.
+/// Waits until the process has at most as many file descriptors as in `before`, but at most two seconds: a runtime closes sockets in its
+/// own threads, so some sockets may be closed later.
 pub(crate) async fn settled(before: &Usage) -> Usage {
     let mut now = *before;
     for _ in 0..100 {

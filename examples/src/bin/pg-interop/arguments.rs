@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     /// Form of the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
-    /// A feature that the server lacks by its own documentation
+    /// A feature that the server lacks according to its own documentation
     #[arg(long, value_name = "FEATURE", value_enum, requires = "url")]
     pub(crate) without: Vec<Feature>,
     /// Print the passed checks too

@@ -50,9 +50,9 @@ pub(crate) enum Need {
     Since(u32),
     /// PostgreSQL older than this major version.
     Before(u32),
-    /// A server that admits this user without TLS.
+    /// A server that admits the user of the connection string without TLS.
     Clear,
-    /// The method by which the server authenticates this user.
+    /// A server that authenticates the user of the connection string by this method.
     Method(Method),
 }
 
@@ -65,7 +65,7 @@ pub(crate) const PREPARED: Need = Need::Has(Feature::Prepared);
 /// The client's connection ends when the session of the server ends.
 pub(crate) const DIRECT: Need = Need::Has(Feature::Direct);
 
-/// A feature that a server may lack by its own documentation.
+/// A feature that a server may lack according to its own documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Feature {
     /// The SQL of PostgreSQL

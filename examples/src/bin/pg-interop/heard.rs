@@ -7,7 +7,8 @@ use pg_wire::{Direction, Encode, FrameBuf, Message, MessageCode, SqlState};
 
 use crate::check::Problem;
 
-/// Length of the longest body that is written as a line. A check compares larger values itself.
+/// Length in bytes of the longest body that is written into a line. For a longer body, the line has only the name and the length of the
+/// message, and a check compares the values itself.
 const LONGEST: usize = 64 << 10;
 
 /// A received message.
@@ -27,7 +28,7 @@ impl Heard {
         let malformed = |error| Problem::Failed(format!("a malformed message was received: {error}"));
         let message = frame.frame().backend().map_err(malformed)?;
         if let Backend::DataRow(row) = &message {
-            // Decoding does not read the values.
+            // Decoding a row does not read its values, so they are checked here.
             row.values.validate().map_err(malformed)?;
         }
         let line = match &message {

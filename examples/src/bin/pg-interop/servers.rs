@@ -1,4 +1,4 @@
-//! The servers that the program knows: their addresses, and the features that they lack by their own documentation.
+//! The servers that the program knows: their addresses, and the features that they lack according to their own documentation.
 
 use std::env;
 
@@ -20,11 +20,11 @@ pub(crate) struct Server {
     pub(crate) lacks: &'static [Lack],
     /// The program that was started for this server.
     _process: Option<Process>,
-    /// A file that the program reads.
+    /// A temporary file that the started program reads.
     _file: Option<tempfile::NamedTempFile>,
 }
 
-/// Lack of every pooler.
+/// The feature that every pooler lacks.
 const POOLED: Lack = (
     Feature::Direct,
     "a pooler: the connection of a client and the session of the server do not end together",

@@ -143,7 +143,7 @@ impl Target {
         self.session_with(&self.config)
     }
 
-    /// Opens a session with other settings.
+    /// Opens a session with the settings `config` instead of the settings of the target.
     pub(crate) fn session_with(&self, config: &Config) -> Checked<Client<'_>> {
         if self.needs_tls {
             return match self.within(connect(config)) {
@@ -171,14 +171,14 @@ impl Target {
         client.finish()
     }
 
-    /// Opens a session, and ends the session by bytes after which the server closes the connection.
+    /// Opens a session, sends bytes after which the server has to close the connection, and compares the last messages of the server.
     pub(crate) fn last_words(&self, bytes: &[u8], expected: &[&str]) -> Checked {
         let mut client = self.session()?;
         client.exchange(bytes, expected)?;
         client.expect_end()
     }
 
-    /// The session's own value of a query with one row and one column.
+    /// Runs a query that returns one row with one column in the session of `client`. Returns the value.
     pub(crate) fn value(&self, client: &mut Client<'_>, sql: &str) -> Checked<String> {
         client.exchange(&crate::message::query(sql), &["RowDescription 1 *"])?;
         let row = client.reply()?;

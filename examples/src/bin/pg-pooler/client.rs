@@ -23,7 +23,7 @@ use crate::session::Unnamed;
 use crate::settings::Settings;
 use crate::statements::Statement;
 
-/// Number of bytes in the queue to the server at which the pooler stops to read from the client.
+/// Number of bytes in the queue to the server at which the pooler stops reading from the client.
 const BACKLOG: usize = 64 * 1024;
 
 /// Maximum time for a client to read the error that ends its session, and to close the connection.

@@ -127,8 +127,8 @@ async fn parameters(
     for (name, value) in wanted.iter() {
         settings.set(name, value);
     }
-    // The server must check the client's values, and report them in its own form. If only application_name differs, no check is necessary,
-    // because every value is valid.
+    // The server must check the client's values, and report them in its own form. If only application_name differs from the defaults, no
+    // check is necessary, because every value of application_name is valid.
     let mut checked = unchanged;
     checked.set("application_name", settings.get("application_name").unwrap_or_default());
     if checked != settings {

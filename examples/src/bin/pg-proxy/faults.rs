@@ -138,7 +138,7 @@ impl Relays {
             if last == End::Reset
                 && let Some(handle) = handle
             {
-                // With this option, the close of the last descriptor, which is `handle`, sends RST instead of FIN.
+                // With a linger time of 0, the close of the last descriptor, which is `handle`, sends RST instead of FIN.
                 let _ = handle.set_linger(Some(Duration::ZERO));
             }
         };
@@ -251,8 +251,8 @@ impl Outward<'_> {
             }
             if count == 0 {
                 if stalled {
-                    // The sender has closed its connection. The stalled direction does not pass on this end, so both connections are closed
-                    // here.
+                    // The sender has closed its connection. The stalled direction does not pass on the end of the stream, so both
+                    // connections are closed here.
                     advance(self.end, End::Cut);
                 } else if !self.injector.has_ended() {
                     peer.shutdown().await?;

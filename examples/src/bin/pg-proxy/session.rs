@@ -226,8 +226,8 @@ async fn open(context: &Context, client: ClientStream, place: Place) -> Open {
     }
 }
 
-/// Runs a part of an opening phase. Fails when the timeout expires, when the limit of such phases requires room for another client, or when
-/// the proxy stops.
+/// Runs a part of an opening phase. Fails when the timeout expires, when this connection has to end to make room for another client, or
+/// when the proxy stops.
 async fn until_something_ends_it<T>(
     context: &Context,
     place: &Place,

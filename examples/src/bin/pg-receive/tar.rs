@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-/// Size of a block. Headers and contents are padded to whole blocks.
+/// Size of a block in bytes. Headers and contents are padded to whole blocks.
 const BLOCK: usize = 512;
 
 /// A file, directory or symbolic link in an archive.

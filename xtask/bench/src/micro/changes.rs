@@ -1,4 +1,5 @@
-//! Measurements of decoding changes of logical replication: each contender reads every value of every inserted row, from pieces of 64 KB.
+//! Measurements of decoding changes of logical replication: each implementation reads every value of every inserted row, from pieces of 64
+//! KB.
 //!
 //! No other library has public functions both for reading messages and for decoding pgoutput. For `pg_walstream`, this module cuts the
 //! messages out of a buffer in the same way as the library's connection does. For `pgwire-replication`, the hand-written loop reads the
@@ -31,7 +32,7 @@ pub(crate) fn lines() -> Result<Vec<Line>> {
     Ok(vec![contenders(Line::new(name, "insert", frames.count, Target::new(1.25, 1.0)), frames)])
 }
 
-/// Returns the same measurement with a stream of `count` inserts. Precondition: `count` is a multiple of [`INSERTS`].
+/// Returns the measurement of decoding a stream of `count` Insert messages. Precondition: `count` is a multiple of [`INSERTS`].
 pub(crate) fn long_stream(count: u64) -> Result<Line> {
     let frames = inserts()?.repeated(count);
     let line = Line::new(

@@ -138,7 +138,7 @@ fn hand_tuple((id, name, size): &Row, out: &mut Vec<u8>) {
     });
 }
 
-/// Writes a line. The standard library writes the float, as it does in pg-wire.
+/// Writes a row in text format by hand. As in pg-wire, the standard library formats the float.
 #[inline(always)]
 fn hand_line((id, name, size): &Row, out: &mut Vec<u8>) {
     let (mut digits, mut at, mut rest) = ([b'-'; 12], 12, id.unsigned_abs());
@@ -237,7 +237,7 @@ fn hand_lines(walk: &mut Walk, touch: &mut Touch) -> u64 {
     rows
 }
 
-/// Reads a line without escapes and NULL.
+/// Reads by hand a row in text format that contains neither escapes nor NULL.
 #[inline(always)]
 fn hand_read_line(body: &[u8], touch: &mut Touch) -> Option<()> {
     let mut ends = [0; 3];

@@ -36,7 +36,7 @@ pub(crate) struct CopyServer {
 pub(crate) struct Copied(Arc<AtomicU64>);
 
 impl Copied {
-    /// Returns the number, and sets it to 0.
+    /// Returns the number of bytes, and resets the number to 0.
     pub(crate) fn take(&self) -> u64 {
         self.0.swap(0, Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! Measurements of decoding rows: each contender reads every value, from pieces of 64 KB.
+//! Measurements of decoding rows: each implementation reads every value, from pieces of 64 KB.
 
 use anyhow::{Result, bail};
 use bytes::BytesMut;

@@ -1,6 +1,6 @@
 //! Measurements of encoding a client's messages into a buffer that is reused.
 //!
-//! After a hundred messages the buffer is emptied, as in a pipeline. All contenders write the same bytes.
+//! After a hundred messages the buffer is emptied, as in a pipeline. All implementations write the same bytes.
 
 use std::hint::black_box;
 
@@ -34,7 +34,7 @@ pub(crate) struct Values {
     pub(crate) kind: i16,
 }
 
-/// The parameter values that every contender sends.
+/// The parameter values that every implementation sends.
 pub(crate) const VALUES: Values = Values {
     id: 4711,
     name: "Ada Lovelace",

@@ -1,4 +1,4 @@
-//! Measurements that use no network: every contender reads or writes the same bytes in memory.
+//! Measurements that use no network: every compared implementation reads or writes the same bytes in memory.
 
 pub(crate) mod changes;
 mod copy;

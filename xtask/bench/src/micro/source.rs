@@ -1,4 +1,4 @@
-//! The bytes that contenders read, and a stream that repeats them without end.
+//! The bytes that the compared implementations read, and a stream that repeats them without end.
 
 use std::io;
 use std::pin::Pin;
@@ -74,7 +74,7 @@ impl AsyncRead for Endless {
     }
 }
 
-/// Ignores writes. A contender that reads rows sends nothing, but a connection needs a stream with both directions.
+/// Ignores writes. An implementation that reads rows sends nothing, but a connection needs a stream with both directions.
 impl AsyncWrite for Endless {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Poll::Ready(Ok(bytes.len()))

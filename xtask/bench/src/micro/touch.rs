@@ -1,4 +1,4 @@
-//! A sum over all received values. If the sums of all contenders are equal, every contender has read every value.
+//! A sum over all received values. If the sums of all compared implementations are equal, every implementation has read every value.
 
 /// The sum so far. A NULL adds a constant; any other value adds its length and its first byte.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,4 +1,4 @@
-//! Measurements of typed values: each contender reads the rows as Rust types, and checks lengths and UTF-8.
+//! Measurements of typed values: each implementation reads the rows as Rust types, and checks lengths and UTF-8.
 
 use anyhow::{Result, bail};
 use bytes::BytesMut;
@@ -58,10 +58,10 @@ pub(crate) fn lines() -> Result<Vec<Line>> {
     Ok(lines)
 }
 
-/// Four columns, which repeat in wider rows.
+/// The types of four columns. A wider row has these four columns several times.
 const TYPES: [u32; 4] = [oid::INT4, oid::TEXT, oid::FLOAT8, oid::TEXT];
 
-/// The values of the four columns.
+/// The values of four columns with the types [`TYPES`]; the last value may be NULL.
 type Four<'a> = (i32, &'a str, f64, Option<&'a str>);
 
 fn columns(groups: usize, format: FormatCode) -> Columns {
@@ -75,7 +75,7 @@ fn columns(groups: usize, format: FormatCode) -> Columns {
     Columns::of_portal(&RowDescription { fields: List::from(fields.as_slice()) })
 }
 
-/// Creates rows in which the four columns occur `groups` times.
+/// Creates rows that have the four columns of [`TYPES`] `groups` times.
 fn rows(groups: usize, format: FormatCode) -> Result<Frames> {
     let mut failure = None;
     let frames = Frames::fill(|row, out| {
@@ -212,7 +212,7 @@ fn add_4(columns: &Columns, row: &DataRow<'_>, touch: &mut Touch) -> Result<()> 
     Ok(())
 }
 
-/// The four columns as a struct.
+/// The four columns of [`TYPES`] as a struct.
 #[derive(FromRow)]
 struct Item<'a> {
     id: i32,
@@ -228,7 +228,7 @@ fn add_item(columns: &Columns, row: &DataRow<'_>, touch: &mut Touch) -> Result<(
     Ok(())
 }
 
-/// The values of a row in which the four columns occur three times.
+/// The values of a row that has the four columns of [`TYPES`] three times.
 type Twelve<'a> = (
     i32,
     &'a str,
@@ -334,7 +334,7 @@ fn postgres_types_rows(buffer: &mut BytesMut, format: FormatCode, touch: &mut To
             let value = |index: usize| ranges[4 * group + index].clone().map(|range| &row.buffer()[range]);
             let text = |index| read::<Option<&str>>(&Type::TEXT, value(index));
             let (id, price) = match format {
-                // tokio-postgres reads only the binary format. So this contender reads a string, and calls `str::parse`.
+                // tokio-postgres reads only the binary format. So this implementation reads a string, and calls `str::parse`.
                 FormatCode::Text => match (text(0)?, text(2)?) {
                     (Some(id), Some(price)) => (id.parse()?, price.parse()?),
                     _ => bail!("NULL"),

@@ -1,4 +1,4 @@
-//! The clients that the benchmark compares (contenders), and measurements in which all clients do the same work.
+//! The clients that the benchmark compares, and measurements in which all clients do the same work.
 
 use std::rc::Rc;
 
@@ -85,7 +85,7 @@ pub(super) fn unix_streams() -> Vec<(Who, Connect)> {
     ]
 }
 
-/// Adds every client (contender) that is not in `without` to a measurement. Each client does the work on its own connection.
+/// Adds every client that is not in `without` to a measurement. Each client does the work on its own connection.
 pub(super) fn line(
     line: Line,
     place: &Place,
@@ -97,7 +97,7 @@ pub(super) fn line(
     line_of(line, place, able, work)
 }
 
-/// Adds the clients `able` (the contenders) to a measurement. Each client does the work on its own connection.
+/// Adds the clients `able` to a measurement. Each client does the work on its own connection.
 pub(super) fn line_of(
     line: Line,
     place: &Place,
@@ -114,7 +114,7 @@ pub(super) fn line_of(
     })
 }
 
-/// Adds the clients (contenders) that `who` selects to a measurement of connecting. Each round makes `count` connections.
+/// Adds the clients that `who` selects to a measurement of connecting. Each round makes `count` connections.
 pub(super) fn connect_to(line: Line, place: &Place, count: u64, who: impl Fn(Who) -> bool) -> Line {
     let able = everybody(place).into_iter().filter(|(one, _)| who(*one));
     able.fold(line.long(), |line, (who, client)| {

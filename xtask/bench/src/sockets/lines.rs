@@ -192,7 +192,7 @@ fn rows(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
 fn make_tables(at: &At) -> Result<()> {
     let mut admin = TokioPostgres::connect(&Place::new(at.clone()), Rc::new(runtime()?))?;
     for sql in [
-        // With synchronized scans, a query would start where the previous scan ended, and contenders would read different rows.
+        // With synchronized scans, a query would start where the previous scan ended, and clients would read different rows.
         "ALTER ROLE trust SET synchronize_seqscans = off",
         "SET client_min_messages = warning",
         "DROP TABLE IF EXISTS bench_rows",
@@ -221,7 +221,7 @@ fn copies(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
         );
         lines.push(line(out, &place, &[], move |client| client.copy_out(&sql)));
     }
-    // With this condition PostgreSQL parses every row but stores none. The replay server ignores the data.
+    // With the condition `a < 0` PostgreSQL parses every row but stores none. The replay server ignores the data.
     const SQL: &str = "COPY bench_in FROM STDIN WHERE a < 0";
     const ROW: &[u8] = b"4711\tAda Lovelace, Countess\tthe quick brown fox jumps over all.\n";
     let in_block = 65_536 / ROW.len();
@@ -274,7 +274,7 @@ fn connects(ends: &Ends, lines: &mut Vec<Line>) {
     let major = server.major;
     let place = Place::new(server.tcp.clone()).scram();
     let name = format!("server {major}: connect, SCRAM");
-    // Measures the CPU time of the whole process, because some contenders derive the key on another thread.
+    // Measures the CPU time of the whole process, because some clients derive the key on another thread.
     let line = Line::new(name, "connection", CONNECTS, Target::new(1.1, 1.0)).clock(Clock::Process);
     lines.push(connect_to(line, &place, CONNECTS, |_| true));
     // Peers are left out, because no peer keeps derived keys for the next connection.

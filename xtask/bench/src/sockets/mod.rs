@@ -1,4 +1,5 @@
-//! Measurements over sockets. Each contender is a client of PostgreSQL or of the replay server; the CPU time of the client is measured.
+//! Measurements over sockets. Each compared implementation is a client of PostgreSQL or of the replay server; the CPU time of the client is
+//! measured.
 
 mod apart;
 pub(crate) mod clients;

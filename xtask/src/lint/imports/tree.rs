@@ -123,7 +123,7 @@ impl Tree {
         for name in rest {
             place = match place {
                 Place::Module(module) if name == "super" => Place::Module(self.modules[module].parent),
-                // If the module does not declare the name, a macro call in the module declares it.
+                // A name that the module does not declare is regarded as declared by a macro call in the module.
                 Place::Module(module) => self.lookup(module, name, left).unwrap_or(Place::Item(module)),
                 Place::Item(_) => return place,
                 Place::Outside(mut path) => {

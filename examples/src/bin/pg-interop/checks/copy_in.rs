@@ -10,7 +10,7 @@ const BINARY: &str = "sql-copy.html#SQL-COPY-FILE-FORMATS";
 
 const OPEN: &str = "ReadyForQuery T";
 const BROKEN: &str = "ReadyForQuery E";
-/// The format of the rows, and the formats of two columns: text.
+/// The answer to a COPY of two columns: the rows and both columns have the text format.
 const TEXT: &str = r"CopyInResponse \x00 2 0 0";
 const TWO: &str = r#"CommandComplete "COPY 2""#;
 const COMMAND: &str = "copy t from stdin";

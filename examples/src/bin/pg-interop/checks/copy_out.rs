@@ -9,7 +9,7 @@ use crate::message::{copy_data, copy_done, copy_fail, query, run, sync};
 const RESPONSE: &str = "protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYOUTRESPONSE";
 
 const IDLE: &str = "ReadyForQuery I";
-/// The format of the rows, and the formats of two columns: text.
+/// The answer to a COPY of two columns: the rows and both columns have the text format.
 const TEXT: &str = r"CopyOutResponse \x00 2 0 0";
 const TWO: &str = r#"CommandComplete "COPY 2""#;
 const ROWS: &str = "(values (1, 'a'), (2, null)) v";

@@ -14,7 +14,7 @@ const DO: &str = r#"CommandComplete "DO""#;
 
 pub(super) const CHECKS: &[Check] = &[
     Check::new("an error has the fields S, V, C and M", FIELDS, &[], |t| {
-        // This statement is no SQL of any server, so every server rejects it.
+        // `interop_no_such_command` is not a command of any server, so every server rejects it.
         fields(t, "interop_no_such_command", &[(b'V', "ERROR"), (b'S', "*"), (b'C', "*"), (b'M', "*")])
     }),
     Check::new("an error has the place in the server's source: F, L and R", FIELDS, &[SQL], |t| {

@@ -23,7 +23,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check::new("SSLRequest in the session ends the session", FORMATS, &[], |t| {
         let mut client = t.session()?;
         client.send(SSL_REQUEST)?;
-        // A server that decodes the request as a message reads a length that is larger than the request, and waits for the rest. The
+        // A server that decodes the SSLRequest as a message reads a length that is larger than the SSLRequest, and waits for the rest. The
         // half-close shows that no rest follows.
         client.half_close()?;
         client.expect_rejection()

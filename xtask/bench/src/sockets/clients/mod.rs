@@ -40,27 +40,27 @@ pub(crate) const ONE: &str = "SELECT $1::int4";
 pub(crate) trait Client {
     /// Runs a statement by the simple protocol, and reads its rows in text format.
     fn read_text(&mut self, _: &str) -> Result<u64> {
-        bail!("this contender does not support this operation")
+        bail!("this client does not support this operation")
     }
     /// Runs a statement by the extended protocol, and reads its rows in binary format.
     fn read_binary(&mut self, _: &str) -> Result<u64> {
-        bail!("this contender does not support this operation")
+        bail!("this client does not support this operation")
     }
     /// Reads the data of a `COPY … TO STDOUT`.
     fn copy_out(&mut self, _: &str) -> Result<u64> {
-        bail!("this contender does not support this operation")
+        bail!("this client does not support this operation")
     }
     /// Sends data to a `COPY … FROM STDIN`.
     fn copy_in(&mut self, _: &str, _: Pieces) -> Result<u64> {
-        bail!("this contender does not support this operation")
+        bail!("this client does not support this operation")
     }
     /// Runs [`ONE`] as a prepared statement, in a pipeline.
     fn pipeline(&mut self, _: Pipeline) -> Result<u64> {
-        bail!("this contender does not support this operation")
+        bail!("this client does not support this operation")
     }
     /// Runs [`ONE`] as a prepared statement this many times. Each run waits for its result.
     fn round_trips(&mut self, _: u64) -> Result<u64> {
-        bail!("this contender does not support this operation")
+        bail!("this client does not support this operation")
     }
     /// Begins to wait for a message of the server that is not a reply, such as a notification, and returns at once. Does nothing for a client
     /// that can only wait for replies.

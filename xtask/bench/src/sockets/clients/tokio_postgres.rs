@@ -80,7 +80,7 @@ impl TokioPostgres {
 
 impl Client for TokioPostgres {
     fn wait(&mut self) {
-        // Lets the background task run until it waits.
+        // Lets the task of the connection run until it waits for a message of the server.
         self.runtime.block_on(async {
             for _ in 0..3 {
                 tokio::task::yield_now().await;
