@@ -95,7 +95,7 @@ impl<'a> Plan<'a> {
         let mut arguments = self.common(&["--no-fail-fast"]);
         arguments.extend(["--", "--include-ignored"]);
         if std::io::stdout().is_terminal() {
-            // The programs write to a pipe to xtask, so they do not detect the terminal and would not use colours.
+            // The programs write to a pipe to xtask and not to the terminal, so without this option they would not use colours.
             arguments.push("--color=always");
         }
         arguments.extend(self.programs.iter().map(String::as_str));

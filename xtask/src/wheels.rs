@@ -11,7 +11,8 @@ use crate::{paths, process, psycopg};
 /// The directory `name` in the cache directory, with the files of wheels. `requirements` is the text of a requirements file, with a version
 /// and the expected hashes of each wheel: a changed wheel is rejected.
 pub(crate) fn unpacked(name: &str, requirements: &str) -> Result<PathBuf> {
-    // The wheels are downloaded with the pip of this environment. So the environment is made before the directory of the wheels.
+    // The wheels are downloaded with the pip of the Python environment of psycopg. So this environment is made before the directory of the
+    // wheels.
     let (_, python) = psycopg::environment()?;
     paths::cached(name, |temporary| {
         eprintln!("xtask: downloading {name}");

@@ -69,7 +69,7 @@ async fn copy_in(conn: &mut Connection<Socket>, rows: i32) -> Result<()> {
     let mut copy = conn.copy_in(&sql, CopyWriter::new(&options)?).await?;
     let bar = bar(rows)?;
     for id in 1..=rows {
-        // If the server has reported an error, this call returns the error. Before the error arrives, the client may send a few blocks of
+        // If the server has reported an error, `copy.row` returns the error. Before the error arrives, the client may send a few blocks of
         // 64 KiB, which the server ignores.
         copy.row(&(id, format!("number {id}"), f64::from(id) / 2.0)).await?;
         if copy.rows().is_multiple_of(STEP) {

@@ -316,8 +316,8 @@ async fn converse(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> 
                 }
                 skipping = true;
             }
-            // The server rejects a COPY with an error. The client may have sent these messages before it received the error. The server
-            // ignores them, as PostgreSQL does.
+            // The server rejects a COPY with an error. Before the client receives the error, it may have sent Flush, CopyData, CopyDone or
+            // CopyFail. The server ignores these messages, as PostgreSQL does.
             Ok(
                 Frontend::Flush(_) | Frontend::CopyData(_) | Frontend::CopyDone(_) | Frontend::CopyFail(_),
             ) => {}

@@ -23,7 +23,7 @@ impl Source {
         Ok(Self { path: path.to_owned(), text: text.to_owned(), code })
     }
 
-    /// Lines of the file that are not part of an item under `#[cfg(test)]`.
+    /// Number of lines of the file that are not part of an item under `#[cfg(test)]`.
     pub(super) fn lines_without_tests(&self) -> usize {
         let test_items = self.code.items.iter().filter(|item| is_test(attributes(item)));
         let test_lines: usize = test_items

@@ -20,7 +20,7 @@ const CATEGORIES: [&str; 9] = [
     "parser-implementations",
 ];
 
-/// The most keywords and the most categories of a package, and the most characters of a keyword, on crates.io.
+/// Limits of crates.io: the number of keywords and of categories of a package, and the number of characters of a keyword.
 const MOST_WORDS: usize = 5;
 const LONGEST_KEYWORD: usize = 20;
 

@@ -81,7 +81,7 @@ fn package(packages: &[Package]) -> Command {
 fn docs(packages: &[Package]) -> Command {
     let mut doc = paths::cargo(["doc", "--quiet", "--locked", "--no-deps", "--all-features"]);
     doc.args(packages.iter().flat_map(|package| ["--package", &package.name]));
-    // docs.rs has a nightly toolchain. With this variable, the stable toolchain also has the feature `doc_cfg`.
+    // docs.rs has a nightly toolchain. With the variable `RUSTC_BOOTSTRAP`, the stable toolchain also has the feature `doc_cfg`.
     doc.env("RUSTC_BOOTSTRAP", "1").env("RUSTDOCFLAGS", "--cfg docsrs -D warnings");
     // A separate target directory: `RUSTC_BOOTSTRAP` changes the results of some build scripts. In the usual directory, cargo would build
     // the packages again after each change of the variable.

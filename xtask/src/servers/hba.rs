@@ -67,7 +67,7 @@ const ROLES: [Role; 12] = [
     Role::everywhere("cleartext", "password", Some((SCRAM, "'cleartext-secret'"))),
     Role::everywhere("md5", "md5", Some(("md5", "'md5-secret'"))),
     Role::everywhere("scram", SCRAM, Some((SCRAM, "'scram-secret'"))),
-    // This password contains a no-break space and a Roman numeral nine, which SASLprep turns into a space and "IX".
+    // The password of the role `saslprep` contains a no-break space and a Roman numeral nine, which SASLprep turns into a space and "IX".
     Role::everywhere("saslprep", SCRAM, Some((SCRAM, r"U&'pa\00A0ss\2168'"))),
     // With the roles `tls_only` and `clear_only`, only the second attempt of a client succeeds. With sslmode=allow the second attempt uses
     // TLS; with sslmode=prefer the second attempt uses TCP without TLS.

@@ -268,7 +268,8 @@ impl Servers {
 
 impl Drop for Servers {
     fn drop(&mut self) {
-        // Send the signal to all daemons first, so that they stop at the same time. Later, dropping a field waits for its daemon.
+        // The signal is sent to all daemons before the first daemon is awaited, so that they stop at the same time. Dropping a field waits
+        // for its daemon.
         self.pooler.iter_mut().for_each(Daemon::ask_to_stop);
         self.pgpool.iter_mut().for_each(Daemon::ask_to_stop);
         self.pglite.iter_mut().for_each(Daemon::ask_to_stop);

@@ -9,7 +9,7 @@ use crate::supply::tools::{AUDIT, DENY};
 use crate::supply::{CONFIG, lock_files};
 
 /// Fetches the database and checks all lock files. If the database cannot be fetched, returns an error if `required` is true, and otherwise
-/// prints a sentence.
+/// prints that the advisories were not checked.
 pub(super) fn run(required: bool) -> Result<()> {
     let mut fetch = DENY.command()?;
     // Without `GIT_TERMINAL_PROMPT=0`, git may ask for a password and wait for the answer.

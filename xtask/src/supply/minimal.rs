@@ -49,7 +49,7 @@ fn write(packages: &[Package], workspace: &Path) -> Result<()> {
     update(&workspace.join("Cargo.toml"), &format!("[workspace]\nresolver = \"3\"\n{members}{root}"))
 }
 
-/// Writes a file if its content changes: cargo checks a package again when its manifest is newer.
+/// Writes a file only if its content changes: cargo checks a package again if its manifest was written after the last check.
 fn update(path: &Path, content: &str) -> Result<()> {
     if fs::read_to_string(path).is_ok_and(|existing| existing == content) {
         return Ok(());

@@ -99,8 +99,8 @@ struct Arguments {
     /// Position to start at; no effect if the position in the file of --state, or the position of the slot, is later
     #[arg(long, value_name = "LSN")]
     start: Option<Lsn>,
-    /// Stops before the first transaction that commits at this position or later; the word now stands for the end of the WAL after
-    /// connecting
+    /// Stops before the first transaction that commits at this position or later; the value "now" means the end of the WAL when the program
+    /// connects
     #[arg(long, value_name = "LSN|now")]
     until: Option<Until>,
     /// Form of the lines of the output

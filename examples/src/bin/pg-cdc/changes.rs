@@ -101,8 +101,8 @@ impl Changes {
                 self.boundary = Some((self.lines.len(), commit.end));
             }
             Change::RollbackPrepared(rollback) => {
-                // The message does not contain the position of its WAL record, but only the position after the record. The record begins at
-                // `until` or later only if the position after the record is greater than `until`.
+                // The message does not contain the position of its WAL record, but only the position after the record. If the record begins
+                // at `until` or later, the position after the record is greater than `until`.
                 if self.until.is_some_and(|until| rollback.end > until) {
                     return Ok(Taken::Reached);
                 }
@@ -145,9 +145,9 @@ impl Changes {
         Ok(())
     }
 
-    /// Makes the line of a message between transactions. `message.lsn` is the position after its WAL record, and is recorded: a stream that
-    /// starts there does not contain the message again. The next record, which may begin there, may be the commit of a transaction, so no
-    /// later position may be recorded.
+    /// Makes the line of a message between transactions, and records `message.lsn` as the position from which to continue. This position is
+    /// after the WAL record of the message, so a stream that starts there does not contain the message again. A later position must not be
+    /// recorded: the next WAL record may begin at `message.lsn`, and may be the commit of a transaction.
     fn message_outside(&mut self, message: &LogicalMessage<'_>) -> Result<Taken, Failure> {
         if self.until.is_some_and(|until| message.lsn > until) {
             return Ok(Taken::Reached);

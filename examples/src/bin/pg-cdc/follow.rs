@@ -70,9 +70,9 @@ impl Follow<'_> {
                         self.hand_over().await?;
                     }
                 }
-                // The branches are polled in their order (`biased`), so this branch is reached only if no change has arrived. Then the
-                // lines are handed over, even if they do not fill a block. If no lines were handed over during the last `PAUSE`, the
-                // lines are handed over at once.
+                // The branches are polled in their order (`biased`), so this branch is reached only if no further change has arrived. The
+                // branch hands the lines over, even if they do not fill a block. If the last handover was less than `PAUSE` ago, the lines
+                // wait until `pause` is over.
                 () = &mut pause, if !self.changes.lines.is_empty() => {
                     self.hand_over().await?;
                     pause.as_mut().reset(Instant::now() + PAUSE);

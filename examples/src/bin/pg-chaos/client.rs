@@ -95,7 +95,8 @@ impl Client {
         end: Instant,
         tally: &Arc<Tally>,
     ) -> Self {
-        // A commit waits for the disk, so that an acknowledged transaction survives a crash of the server.
+        // Unless `asynchronous_commit` is set, a commit waits for the disk, so that an acknowledged transaction survives a crash of the
+        // server.
         let commit = if arguments.asynchronous_commit { "off" } else { "on" };
         let config = direct::config(proxy.address(), &arguments.user)
             .with_parameter("application_name", "pg-chaos")

@@ -20,7 +20,8 @@ pub(crate) async fn prepare(database: &Database, clients: i32) -> Result<()> {
     database.sql(&sql).await.map(drop)
 }
 
-/// Returns the statement with which each transaction begins. It fails (division by zero) if the client has a later epoch.
+/// Returns the statement with which each transaction begins. The statement fails (division by zero) if `epoch` is no longer the epoch of
+/// the client.
 pub(crate) fn hold(client: i32, epoch: i64) -> String {
     format!(
         "SELECT 1 / count(*) FROM (SELECT 1 FROM chaos_fence WHERE client = {client} AND epoch = {epoch} FOR UPDATE) AS held"

@@ -41,7 +41,8 @@ pub(crate) async fn settled(before: &Usage) -> Usage {
     now
 }
 
-/// Checks that no descriptor is left, and that the memory has not grown, except for the clients' lists, which have `lists` bytes.
+/// Checks that the process has closed its file descriptors, and that its memory has not grown, except by the clients' lists, which have
+/// `lists` bytes.
 pub(crate) fn check(before: &Usage, after: &Usage, lists: u64) -> Result<()> {
     // The reactor of the runtime `Smol` is started with the first connection, and has a few descriptors.
     const REACTOR: usize = 4;

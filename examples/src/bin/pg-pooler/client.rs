@@ -127,7 +127,7 @@ impl Client {
                 return Poll::Ready(Ok(()));
             }
             // The client has sent Terminate. The server has replied to all earlier requests, or waits for COPY data that will not arrive.
-            // After this error, `settle` ends a COPY and rolls back an open transaction.
+            // After the failure `Gone`, `settle` ends a COPY and rolls back an open transaction.
             let state = &server.session.state;
             let waits_for_data = matches!(state.next_step(), Ok(Some(Step::CopyFail)));
             if self.has_left && (state.oldest().is_none() || waits_for_data) {

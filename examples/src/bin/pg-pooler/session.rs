@@ -216,8 +216,8 @@ impl Session {
                 self.barrier = self.changes_names();
                 self.forward_unchanged(frame, None)
             }
-            // The login is over, so the server would end its session after this message. The pooler does not forward the message, because
-            // other clients need the session.
+            // The client has logged in already, so the server would end its session after a response to an authentication request. The
+            // pooler does not forward the response, because other clients need the session of the server.
             MessageCode::AUTHENTICATION_RESPONSE => {
                 Err(Failure::Protocol("a response to an authentication request was not expected".into()))
             }
@@ -442,7 +442,8 @@ impl Session {
         if frame.code != MessageCode::PARAMETER_STATUS {
             return Ok(Forward::Unchanged);
         }
-        // The values that arrive while the pooler sets the client's settings are not forwarded: the client has already received the values.
+        // Parameter values that arrive while the pooler sets the client's settings are not forwarded: the client has received these values
+        // earlier.
         if matches!(self.fixes.front(), Some(Fix { kind: Kind::Settings, .. })) {
             return Ok(Forward::Not);
         }

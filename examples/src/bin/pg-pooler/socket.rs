@@ -77,7 +77,8 @@ impl Socket {
                 self.state = State::Paused(stream.into_std()?, Box::pin(sleep(self.pause)));
             }
             State::Paused(stream, mut end) => {
-                // After a full read, no new pause begins: the next read follows at once.
+                // After a full read, more data is probably waiting. So no new pause begins: `end` has passed, and the next read follows at
+                // once.
                 if count < READ_SIZE {
                     let grown = if count < READ_SIZE / 2 { 2 * self.pause } else { self.pause };
                     self.pause = grown.min(PAUSES[1]);

@@ -245,7 +245,8 @@ impl Outward<'_> {
                     FaultStep::Stall => stalled = true,
                     FaultStep::Close => advance(self.end, End::Cut),
                     FaultStep::Reset => advance(self.end, End::Reset),
-                    // A later version of the library may have steps that this program does not know. The connection is closed instead.
+                    // A later version of the library may have steps that this program does not know. At such a step the connection is
+                    // closed.
                     _ => advance(self.end, End::Cut),
                 }
             }

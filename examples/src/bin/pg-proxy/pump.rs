@@ -41,7 +41,7 @@ pub(crate) enum Passing<'c> {
 impl Pump {
     /// Passes bytes on until the sender closes its stream. While a write waits, the pump does not read (backpressure).
     ///
-    /// The future may be dropped at any time; `between_messages` is then still correct.
+    /// The future may be dropped at any time. After the drop, `between_messages` shows whether the last message was written completely.
     pub(crate) async fn run(&mut self, passing: Passing<'_>) -> Result<(), Failure> {
         match passing {
             Passing::Decoded(inspector) => self.messages(Some(inspector)).await,

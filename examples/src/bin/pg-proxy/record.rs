@@ -21,7 +21,7 @@ pub(crate) enum Recordings {
 pub(crate) struct Record(Lines);
 
 impl Recordings {
-    /// Checks that files can be created in the directory of this file; `None` stands for no recordings.
+    /// Checks that files can be created in the directory of the file `name`. If `name` is `None`, nothing is recorded.
     pub(crate) fn open(name: Option<String>) -> io::Result<Self> {
         let Some(name) = name else { return Ok(Self::None) };
         check_directory(&name)?;

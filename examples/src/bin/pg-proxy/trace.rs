@@ -90,7 +90,8 @@ pub(crate) fn check_directory(name: &str) -> io::Result<()> {
     checked.map_err(|error| cannot_write(name, &error))
 }
 
-/// Creates a file for lines, which only its owner can read. `what` is the name of the destination in an error text.
+/// Creates a file that only its owner can read. Returns the writer of lines to the file. `what` is the name of the destination in an error
+/// text.
 pub(crate) fn create(name: &str, what: &'static str) -> io::Result<Lines> {
     let file = private_file(name).map_err(|error| cannot_write(name, &error))?;
     Ok(Lines::to(file, what))

@@ -11,7 +11,7 @@ use pg_wire::{Direction, Frame};
 /// The client's messages are fed before they are forwarded, so a reply is never fed before its request.
 pub(crate) struct Watch(Mutex<Option<SessionState>>);
 
-/// A message that the model does not expect, or a limit of the model. The rest of the session is not compared.
+/// The reason why the comparison of a session ends: the model does not expect a message, or the queue of the model is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disagreement {
     Unexpected(Unexpected),

@@ -177,8 +177,8 @@ impl<'t> Query<'t> {
                         output
                             .say("pg-query: a ReadyForQuery that answers no Query was skipped".into())
                             .await?;
-                        // The answer to the Query may arrive later. The server answers the Query before this Sync. So if the answer has not
-                        // arrived before the ReadyForQuery of the Sync, the Query fails: see `probed`.
+                        // The answer to the Query may arrive later, so a Sync is sent. The server answers the Query before the Sync. So if
+                        // the answer has not arrived before the ReadyForQuery of the Sync, the Query fails: see `probed`.
                         probe = *answer == Answer::Nothing;
                         *probed = probe;
                     }

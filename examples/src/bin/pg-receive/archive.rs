@@ -224,7 +224,7 @@ fn fill(file: &File, from: u64, to: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs a function that may wait for the disk on a separate thread, and waits for its result.
+/// Runs the function `work`, which may wait for the disk, on a separate thread. Waits for the result.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {

@@ -18,7 +18,8 @@ use crate::resume::Place;
 use crate::segment::history_name;
 use crate::stop::Stop;
 
-/// If no new WAL arrives for this time, the received WAL is synced for the slot. A server that shuts down waits until the slot has all WAL.
+/// If no new WAL arrives for this time, the received WAL is synced, so that its position can be confirmed for the slot: a server that shuts
+/// down waits until all WAL is confirmed.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// Settings of a WAL stream.

@@ -182,7 +182,7 @@ fn walstream(frames: Frames) -> impl FnMut() -> Result<u64> {
     move || {
         let (mut rows, mut touch) = (0, Touch::default());
         while rows < frames.count {
-            // The connection of pg_walstream makes room for 256 KB as soon as less than 64 KB is free.
+            // Like the connection of pg_walstream: as soon as less than 64 KB is free, reserves 256 KB.
             if buffer.capacity() - buffer.len() < PIECE {
                 buffer.reserve(4 * PIECE);
             }

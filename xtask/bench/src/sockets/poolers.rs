@@ -36,7 +36,7 @@ pub(crate) fn lines(server: &At, part: u64) -> Vec<Line> {
         return Vec::new();
     }
     let mut lines = Vec::new();
-    // The last value of each tuple is the highest allowed ratio of our CPU time to PgBouncer's.
+    // The last value of each tuple is the highest allowed ratio of pg-pooler's CPU time to PgBouncer's CPU time.
     for (name, ours, theirs, most) in [
         ("pooler: pgbench -S -M simple", "simple", "simple", 1.1),
         ("pooler: pgbench -S -M extended", "extended", "extended", 1.1),
@@ -68,7 +68,7 @@ pub(crate) fn lines(server: &At, part: u64) -> Vec<Line> {
     lines
 }
 
-/// Requires that our CPU time is at most `most` times PgBouncer's CPU time.
+/// Requires that pg-pooler's CPU time is at most `most` times PgBouncer's CPU time.
 fn target(most: f64) -> Target {
     Target { limit: None, peer: Some((100.0 / most).round() / 100.0), rival: Some(PGBOUNCER) }
 }

@@ -220,7 +220,7 @@ fn run(command: &mut Command) -> Result<Usage> {
     Ok(Usage { cpu: ticks * 1e7, peak })
 }
 
-/// Counts the rows in the output of a program. Each row has one value that begins with this text.
+/// Counts the rows in the output of a program. Each row has one value that begins with `TEXT`.
 fn rows(out: &Path) -> Result<u64> {
     const TEXT: &[u8] = b"name of number ";
     let (mut file, mut count) = (fs::File::open(out)?, 0);

@@ -34,7 +34,8 @@ pub(super) const CHECKS: &[Check] = &[
     }),
     Check::new("after S the server reads no message in clear", SSL, &[], |t| {
         let mut client = t.connection()?;
-        // The start-up message is sent together with the request, as an attacker could inject it.
+        // The start-up message is sent together with the SSLRequest, before the answer of the server. In this way an attacker could inject
+        // a start-up message.
         let parameters = [("user", t.config.user.as_str())];
         client.send(&[SSL_REQUEST, &startup(ProtocolVersion::V3_0, &parameters)].concat())?;
         client.half_close()?;

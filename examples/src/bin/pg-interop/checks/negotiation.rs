@@ -74,7 +74,8 @@ pub(super) const CHECKS: &[Check] = &[
     }),
 ];
 
-/// Logs in with this version and these options. Checks that the first message is `expected`, or that there is no negotiation.
+/// Logs in with this version and these options. Checks that the first message of the server is the negotiation `expected`; with `None`,
+/// checks that the server sends no negotiation.
 fn negotiated(t: &Target, version: ProtocolVersion, options: &[&str], expected: Option<&str>) -> Checked {
     let mut config = t.config.clone().protocol_versions(ProtocolVersion::V3_0, version);
     for option in options {
