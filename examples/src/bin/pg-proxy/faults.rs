@@ -116,7 +116,7 @@ impl Relays {
                 self.start(Direction::Frontend, stream, Some(handle))
             }
             Socket::Unix(TokioIo(stream)) => self.start(Direction::Frontend, stream, None),
-            // The arguments of the command line exclude this case.
+            // The command line does not allow faults together with TLS to the server.
             Socket::Tls(_) => Err(io::Error::other("faults cannot be injected under TLS")),
         };
         inner?.try_into().map(TokioIo).map(Socket::Unix)

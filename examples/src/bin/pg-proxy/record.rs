@@ -12,7 +12,7 @@ use crate::trace::{Lines, check_directory, create};
 pub(crate) enum Recordings {
     /// Nothing is recorded.
     None,
-    /// Each connection has its own file, with a name made from this name.
+    /// Each connection has its own file. The string is the name of the files, from which the name of each file is made.
     Files(String),
 }
 

@@ -129,7 +129,7 @@ struct Writer {
     /// The progress that is durable, or that the next [`sync`](Self::sync) makes durable.
     progress: Progress,
     report: watch::Sender<Durable>,
-    /// Time at which the oldest transaction that is not durable yet was written.
+    /// Time since which a written transaction waits to be made durable; `None` if all written transactions are durable.
     pending: Option<Instant>,
     /// Number of written bytes that are not durable yet.
     unsynced: u64,
@@ -176,7 +176,7 @@ impl Writer {
             }
             Piece::BeginSnapshot(lines, done) => {
                 self.progress.in_snapshot = true;
-                // If an earlier snapshot was interrupted, its first line is still in the file. Then the new first line is not written.
+                // If the first line of an interrupted snapshot is still in the file, the first line of the new snapshot is not written.
                 if self.progress.marker.is_none() {
                     let before = self.sink.append(&lines)?;
                     self.progress.marker = before.map(|before| before + lines.len() as u64);
