@@ -1,4 +1,5 @@
-//! Tests of `pg-proxy` between clients of other projects and both servers, and between peers that misbehave.
+//! Tests of `pg-proxy`. In some tests the proxy is between a client of another project and PostgreSQL 15 or 18. In the other tests the client
+//! or the server misbehaves.
 
 #[path = "proxy/bouncer.rs"]
 mod bouncer;

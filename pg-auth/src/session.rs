@@ -18,8 +18,8 @@ use crate::secret::fill_random;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Session {
-    /// The host that an adapter's `dial` has connected to. An adapter's `cancel` needs the host to check the server's certificate. `None`
-    /// if the caller supplied the stream.
+    /// The host that an adapter's `dial` has connected to. An adapter's `cancel` checks the server's certificate against this host.
+    /// `None` if the caller supplied the stream.
     pub host: Option<Host>,
     /// The address that an adapter's `dial` has connected to: cancel requests must go to this address.
     pub address: Option<Address>,

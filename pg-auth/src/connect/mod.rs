@@ -157,7 +157,8 @@ where
         // Flush before the error of a failed step is returned: the outbox may contain an ErrorResponse for the client.
         let flushed = conn.flush().await;
         match step? {
-            // As in `drive`: process the bytes that the flush has read before reading more.
+            // `flush` also receives bytes, because a peer may read nothing until its own bytes are received. These bytes are processed
+            // first. Only then more bytes are read. `drive` does the same.
             AcceptStep::Read if conn.inbox().buffered() != seen => {}
             AcceptStep::Read => conn.fill().await?,
             AcceptStep::Authenticate(startup) => {

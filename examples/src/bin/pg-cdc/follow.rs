@@ -103,8 +103,8 @@ impl Follow<'_> {
         self.changes.describe(table)
     }
 
-    /// Passes the collected lines to the output. If the output is standard output, holds back the lines of an unfinished transaction. Then
-    /// confirms the durable position, because the timer of `run` may not fire under constant load.
+    /// Passes the collected lines to the output, and confirms the durable position. If the output is standard output, holds back the lines of
+    /// an unfinished transaction. The timer of `run` also confirms the durable position, but may not fire under constant load.
     async fn hand_over(&mut self) -> Result<(), Failure> {
         let mut lines = std::mem::take(&mut self.changes.lines);
         let boundary = self.changes.boundary.take();

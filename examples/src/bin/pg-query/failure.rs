@@ -33,7 +33,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Returns the text for standard error, which may have several lines.
+    /// Returns the text to print on standard error. The text may have several lines.
     pub(crate) fn text(&self, task: &Task) -> String {
         match self {
             Self::Server(error) | Self::Ended(error) => report::error(error.fields(), &task.sql),
