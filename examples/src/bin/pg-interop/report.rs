@@ -110,7 +110,15 @@ impl Report {
             )
         })?;
         rows.sort_unstable_by_key(|(place, _)| *place);
-        let rows = rows.into_iter().map(|(_, row)| row).collect();
+        let mut rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
+        if let Some(reason) = known.and_then(deviations::disturbance) {
+            for row in rows.iter_mut().filter(|row| matches!(row.outcome, Outcome::Failed(_))) {
+                let known = known.and_then(|server| deviations::find(server, row.check.name));
+                if known.is_none() && target.run(row.check).is_ok() {
+                    row.outcome = Outcome::Deviates(reason);
+                }
+            }
+        }
         let name = known.map(|name| format!("{name}: ")).unwrap_or_default();
         Ok(Self { heading: format!("{name}{}", target.description()), rows, verbose: arguments.verbose })
     }
