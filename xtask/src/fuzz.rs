@@ -74,10 +74,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     fuzz(&targets, Duration::from_secs(duration))
 }
 
-/// The step of `ci`: replays the corpora without libFuzzer, then runs each target for a short time.
+/// The step of `ci`: checks the format of the crates, which are not in the workspace, and replays the corpora without libFuzzer. Then runs
+/// each target for a short time.
 pub(crate) fn check() -> Result<()> {
     for package in CRATES {
         let manifest = Path::new(package).join("Cargo.toml");
+        process::succeed(paths::cargo(["fmt", "--check", "--manifest-path"]).arg(&manifest))?;
         let mut replay = paths::cargo(["test", "--quiet", "--locked", "--manifest-path"]);
         process::succeed(replay.arg(manifest).arg("--target-dir").arg(directory()))?;
     }

@@ -1,3 +1,4 @@
+//! Runs the target `values` with the inputs of libFuzzer.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| pg_wire_fuzz::values(data));
