@@ -238,9 +238,11 @@ fn report(target: &Target, status: ExitStatus, log: &str) -> String {
         return format!("{name}: {runs} inputs, {new} of them reach new code");
     }
     // The message of a panic is a few lines after the line with the place of the panic.
-    let panic = log.lines().skip_while(|line| !line.contains("panicked at")).take(4);
+    let panic = log.lines().skip_while(|line| !line.contains("panicked at"));
+    let panic =
+        panic.take_while(|line| !line.starts_with("stack backtrace") && !line.starts_with("==")).take(4);
     let mut report = format!("{name}: FAILED ({status})\n");
-    for line in panic.filter(|line| !line.starts_with("note:") && !line.starts_with("==")) {
+    for line in panic {
         report += &format!("    {line}\n");
     }
     let written = log.lines().find_map(|line| line.split_once("Test unit written to "));
@@ -330,7 +332,6 @@ mod tests {
             report(&target(), ExitStatus::from_raw(77 << 8), log),
             "frames: FAILED (exit status: 77)\n    \
             thread '<unnamed>' panicked at src/frames.rs:7:9:\n    assertion failed\n    \
-            artifact_prefix='t/'; Test unit written to t/crash-1\n    \
             input: t/crash-1\n    repeat: cargo xtask fuzz frames --input t/crash-1"
         );
     }
