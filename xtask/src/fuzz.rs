@@ -31,6 +31,10 @@ const LONGEST_INPUT: usize = 4096;
 /// Time for each target in `ci`.
 const SHORT: Duration = Duration::from_secs(20);
 
+/// Seed of the generated inputs in `ci`. The seed is fixed, so that a second run of `ci` generates the same inputs: a failure is caused by
+/// the change that is checked, and can be repeated. Without a seed, libFuzzer generates other inputs in each run.
+const SEED: u32 = 1;
+
 /// The options of the command line.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -71,7 +75,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         return minimize(&targets);
     }
     let duration = options.seconds.unwrap_or(60 * options.minutes);
-    fuzz(&targets, Duration::from_secs(duration))
+    fuzz(&targets, Duration::from_secs(duration), None)
 }
 
 /// The step of `ci`: checks the format of the crates, which are not in the workspace, and replays the corpora without libFuzzer. Then runs
@@ -85,7 +89,7 @@ pub(crate) fn check() -> Result<()> {
     }
     let targets = selected(None)?;
     build(&targets)?;
-    if fuzz(&targets, SHORT)? != ExitCode::SUCCESS {
+    if fuzz(&targets, SHORT, Some(SEED))? != ExitCode::SUCCESS {
         bail!("a fuzz target failed");
     }
     Ok(())
@@ -176,14 +180,14 @@ fn build(targets: &[Target]) -> Result<()> {
 }
 
 /// Runs each target for `duration`, two at a time. Prints one line for each target.
-fn fuzz(targets: &[Target], duration: Duration) -> Result<ExitCode> {
+fn fuzz(targets: &[Target], duration: Duration, seed: Option<u32>) -> Result<ExitCode> {
     let waiting: Mutex<VecDeque<&Target>> = Mutex::new(targets.iter().collect());
     let next = || waiting.lock().ok()?.pop_front();
     let work = || {
         let mut failed = 0;
         while let Some(target) = next() {
             let log = target.directory("log")?.join("log");
-            let status = fuzz_one(target, duration, &log)?;
+            let status = fuzz_one(target, duration, seed, &log)?;
             let text = fs::read(&log).with_context(|| log.display().to_string())?;
             let report = report(target, status, &String::from_utf8_lossy(&text));
             println!("{report}");
@@ -204,7 +208,7 @@ fn fuzz(targets: &[Target], duration: Duration) -> Result<ExitCode> {
 }
 
 /// Runs one target. libFuzzer writes its output to the file `log`, and new inputs to a directory in `target`.
-fn fuzz_one(target: &Target, duration: Duration, log: &Path) -> Result<ExitStatus> {
+fn fuzz_one(target: &Target, duration: Duration, seed: Option<u32>, log: &Path) -> Result<ExitStatus> {
     let output = File::create(log).with_context(|| log.display().to_string())?;
     let mut prefix = target.directory("crashes")?.into_os_string();
     prefix.push("/");
@@ -212,7 +216,8 @@ fn fuzz_one(target: &Target, duration: Duration, log: &Path) -> Result<ExitStatu
     artifacts.push(prefix);
     let found = target.directory("found")?;
     let mut run = target.program()?;
-    run.arg(format!("-max_total_time={}", duration.as_secs()))
+    run.args(seed.map(|seed| format!("-seed={seed}")))
+        .arg(format!("-max_total_time={}", duration.as_secs()))
         .args(["-rss_limit_mb=512", "-timeout=5", "-print_final_stats=1"])
         .arg(format!("-max_len={LONGEST_INPUT}"))
         .arg(artifacts)

@@ -18,3 +18,8 @@ pub(crate) fn assert_hidden(text: &str) {
         assert!(!text.contains(secret), "the text contains a secret: {text}");
     }
 }
+
+/// Whether the input itself contains a secret. libFuzzer observes comparisons, and so can find the secrets: the peer would then know them.
+pub(crate) fn is_known(input: &[u8]) -> bool {
+    [PASSWORD, TOKEN].iter().any(|secret| contains(input, secret.as_bytes()))
+}
