@@ -39,10 +39,12 @@ fn traces(mut stream: &[u8], sender: Direction) -> Vec<(String, Vec<u8>)> {
     let mut traces = Vec::new();
     let mut push = |trace: String, bytes: &[u8]| {
         let masks = ["'BBBB'", "\"SSSS\"", "Unknown ", "MD5Password"];
-        // Strings are printed without escapes: a quote or a newline may end the string in the transcript.
+        // Strings are printed without escapes: a quote or a newline may end the string in the transcript. A field that is a single byte is
+        // printed without quotes: a space looks like a separator.
         let is_whole = !masks.iter().any(|mask| trace.contains(mask))
             && !bytes.iter().any(|byte| matches!(byte, b'"' | b'\'' | b'\n' | b'\r'))
-            && !trace.contains('\u{fffd}');
+            && !trace.contains('\u{fffd}')
+            && !trace.contains("  ");
         if is_whole {
             traces.push((trace, bytes.to_vec()));
         }
