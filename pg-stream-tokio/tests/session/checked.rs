@@ -360,6 +360,7 @@ impl Checked {
         self.conn.flush().await.map_err(|error| format!("an idle session: {error}"))?;
         let name = self.state.parameters().get("application_name").map(|name| name.to_string());
         let mut codes = Vec::new();
+        let mut is_known_fault = false;
         while self.state.check_idle().is_err() {
             let frame = timeout(PATIENCE, self.conn.recv_owned()).await;
             let frame = frame.map_err(|_| "no reply")?.map_err(|error| error.to_string())?;
@@ -367,8 +368,13 @@ impl Checked {
             if reply.is_some() {
                 codes.push(frame.code);
             }
+            let body = String::from_utf8_lossy(frame.frame().body).into_owned();
+            // A fault of PostgreSQL 18: after an Execute and a Query without a Sync between them, the first query after the next
+            // ReadyForQuery can fail with this internal error.
+            is_known_fault |= frame.code == MessageCode::ERROR_RESPONSE
+                && body.contains("CXX000")
+                && body.contains("unexpected state STARTED");
             if frame.code == MessageCode::DATA_ROW {
-                let body = String::from_utf8_lossy(frame.frame().body).into_owned();
                 let expected = format!("q{number}{}", name.as_deref().unwrap_or_default());
                 if !body.ends_with(&expected) {
                     return Err(format!("expected {expected:?}, received {body:?}"));
@@ -376,6 +382,10 @@ impl Checked {
             }
         }
         use MessageCode as C;
+        if is_known_fault && codes == [C::ERROR_RESPONSE, C::READY_FOR_QUERY] {
+            self.saw("fault of PostgreSQL 18");
+            return Ok(());
+        }
         let expected = [C::ROW_DESCRIPTION, C::DATA_ROW, C::COMMAND_COMPLETE, C::READY_FOR_QUERY];
         if codes != expected {
             return Err(format!("an idle session replied {codes:?}"));
