@@ -1,4 +1,4 @@
-//! The packages of the workspace that are published on crates.io.
+//! The packages of the workspace that are published.
 
 use std::path::{Path, PathBuf};
 

@@ -6,7 +6,7 @@ use std::path::Path;
 /// The documents that are read in the repository.
 const IN_REPOSITORY: [&str; 3] = ["README.md", "CHANGELOG.md", "xtask/bench/NOTES.md"];
 
-/// The documents that crates.io shows. There, a relative link leads nowhere.
+/// The documents that the package registry shows. There, a relative link leads nowhere.
 const ON_REGISTRY: [&str; 5] = [
     "pg-wire/README.md",
     "pg-wire/derive/README.md",
@@ -53,7 +53,7 @@ fn dead(
         }
         if on_registry {
             return Some(format!(
-                "the relative link {target} leads nowhere on crates.io: write an absolute link"
+                "the relative link {target} leads nowhere in the package registry: write an absolute link"
             ));
         }
         (!exists(path)).then(|| format!("the link leads to {target}, which does not exist"))

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::packages::Package;
 
-/// The categories of crates.io that fit a package of this project. crates.io rejects other names than those in its list.
+/// The categories of the package registry that fit a package of this project. The registry rejects every name that is not in its list of
+/// categories.
 const CATEGORIES: [&str; 9] = [
     "asynchronous",
     "authentication",
@@ -20,7 +21,7 @@ const CATEGORIES: [&str; 9] = [
     "parser-implementations",
 ];
 
-/// Limits of crates.io: the number of keywords and of categories of a package, and the number of characters of a keyword.
+/// Limits of the package registry: the number of keywords and of categories of a package, and the number of characters of a keyword.
 const MOST_WORDS: usize = 5;
 const LONGEST_KEYWORD: usize = 20;
 
@@ -94,7 +95,8 @@ fn words(fields: &Value, field: &str, is_valid: impl Fn(&str) -> bool) -> Vec<St
         faults.push(format!("{} {field}, expected 1 to {MOST_WORDS}", words.len()));
     }
     let invalid = words.into_iter().filter(|word| !is_valid(word));
-    faults.extend(invalid.map(|word| format!("\"{word}\" in `{field}` is not valid on crates.io")));
+    faults
+        .extend(invalid.map(|word| format!("\"{word}\" in `{field}` is not valid in the package registry")));
     faults
 }
 
@@ -172,10 +174,13 @@ mod tests {
         assert_eq!(faults("https://example.org/a", ""), ["a: `repository` is missing"]);
         assert_eq!(
             faults("[\"database\"]", "[\"databases\"]"),
-            ["a: \"databases\" in `categories` is not valid on crates.io"]
+            ["a: \"databases\" in `categories` is not valid in the package registry"]
         );
         assert_eq!(faults("[\"one\", \"two\"]", "[]"), ["a: 0 keywords, expected 1 to 5"]);
-        assert_eq!(faults("two", "two words"), ["a: \"two words\" in `keywords` is not valid on crates.io"]);
+        assert_eq!(
+            faults("two", "two words"),
+            ["a: \"two words\" in `keywords` is not valid in the package registry"]
+        );
         assert_eq!(faults("true", "false").len(), 1);
     }
 

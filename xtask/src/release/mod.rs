@@ -2,7 +2,7 @@
 //!
 //! | check | file |
 //! | --- | --- |
-//! | the manifests: metadata for crates.io and docs.rs, versions, licence texts | `manifests.rs` |
+//! | the manifests: metadata for the package registry and docs.rs, versions, licence texts | `manifests.rs` |
 //! | the README files of the packages | `readmes.rs` |
 //! | the links in all README files, the changelog and the notes | `links.rs` |
 //! | each package compiles from its archive | `cargo package` |

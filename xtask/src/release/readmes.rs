@@ -1,4 +1,4 @@
-//! The README files of the packages, which crates.io shows.
+//! The README files of the packages, which the package registry shows.
 //!
 //! `cargo xtask lint` checks that the programs in these files are copies of compiled examples.
 

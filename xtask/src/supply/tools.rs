@@ -21,7 +21,7 @@ enum Source {
     /// A Python wheel with the compiled program: the text of a requirements file. A download takes a second; to compile one of these
     /// tools takes minutes.
     Wheel(&'static str),
-    /// A version on crates.io, which is compiled.
+    /// A version of a published package, which is compiled.
     Crate(&'static str),
 }
 
