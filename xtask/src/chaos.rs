@@ -1,4 +1,4 @@
-//! `cargo xtask chaos`: runs the program `pg-chaos` with two servers of its own, and restarts a server when the program asks for a restart.
+//! `cargo xtask chaos`: starts two servers, runs the program `pg-chaos` with the two servers, and restarts a server when the program asks for a restart.
 
 use std::process::{Command, ExitCode};
 

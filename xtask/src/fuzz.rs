@@ -277,8 +277,8 @@ fn minimize(targets: &[Target]) -> Result<ExitCode> {
         fs::remove_dir_all(&new)?;
         fs::create_dir_all(&new)?;
         let mut merge = target.program()?;
-        // Without the counters of libFuzzer, an input is kept only if it reaches code that no other input reaches. With them, each number of
-        // repetitions of a loop has an input of its own, and the corpora are four times as large.
+        // Without the counters of libFuzzer, an input is kept only if the input reaches code that no other input reaches. With the counters,
+        // one input is kept for each number of repetitions of a loop, and the corpora are four times as large.
         merge.args(["-set_cover_merge=1", "-use_counters=0", "-rss_limit_mb=512", "-timeout=5"]);
         merge.arg(format!("-max_len={LONGEST_INPUT}")).args([&new, &seeds, &found]);
         if target.corpus().is_dir() {

@@ -55,7 +55,7 @@
 //!
 //! # Chaos
 //!
-//! `cargo xtask chaos` starts servers of its own and the program `pg-chaos`: clients of both adapters execute transactions through
+//! `cargo xtask chaos` starts two servers and the program `pg-chaos`: clients of both adapters execute transactions through
 //! `pg-proxy`, while the proxies inject faults of a network, sessions and proxies are killed, and the servers are restarted. At the end,
 //! every acknowledged transaction must be in the database, once, and no client may hang. `--seconds N` sets the duration, and `--seed S`
 //! repeats the random choices of an earlier run. The times of the events also depend on the machine, so a failure may need several runs.

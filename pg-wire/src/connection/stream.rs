@@ -41,8 +41,8 @@ pub trait Sink {
     /// The error of the stream.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Closes the stream for writing (half-close). If the stream has a protocol of its own, such as TLS, also sends the closing message of
-    /// this protocol.
+    /// Closes the stream for writing (half-close). If the stream encrypts the bytes with TLS, this method also sends the closing
+    /// message of TLS.
     ///
     /// # Errors
     /// The error of the stream.

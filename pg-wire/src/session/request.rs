@@ -31,8 +31,8 @@ pub enum Request {
     Close,
     /// A Flush with a body, which is invalid. Its reply is an ErrorResponse.
     InvalidFlush,
-    /// A CopyDone or CopyFail of a client, which has no reply of its own. The message ends a COPY; outside a COPY, the server ignores the
-    /// message.
+    /// A CopyDone or CopyFail of a client. No reply answers this message alone: inside a COPY, the message ends the COPY, and the server then
+    /// answers the request that began the COPY. Outside a COPY, the server ignores the message.
     CopyEnd,
 }
 

@@ -12,8 +12,8 @@ use crate::{paths, process};
 
 /// Makes a second workspace with the same libraries, without their tests, and checks it with the oldest versions.
 ///
-/// Only the oldest versions of direct dependencies are chosen. The oldest versions of indirect dependencies are those that the manifests of
-/// other projects allow, and many of them do not compile.
+/// Only the oldest versions of direct dependencies are chosen. The manifests of other projects determine the oldest versions of
+/// indirect dependencies, and many of these versions do not compile.
 pub(super) fn run(packages: &[Package]) -> Result<()> {
     let workspace = paths::cache().join("minimal");
     write(packages, &workspace)?;

@@ -1,7 +1,7 @@
 //! Injects faults into a connection, between the sockets and the session.
 //!
-//! A session with faults has no socket of its own. Each side of the session is one end of a pair of Unix-domain sockets, and a relay at
-//! the other end copies the bytes between the pair and the real socket:
+//! A session with faults does not use the sockets of the client and the server directly. Each side of the session is one end of a pair of
+//! Unix-domain sockets, and a relay at the other end copies the bytes between the pair and the real socket:
 //!
 //! ```text
 //! client ⇄ relay ⇄ session ⇄ relay ⇄ server

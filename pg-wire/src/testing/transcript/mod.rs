@@ -161,8 +161,8 @@ impl Transcript {
     /// Splits the transcript after the server's first ReadyForQuery, into the login and the session. Without a ReadyForQuery, all lines
     /// are the login.
     ///
-    /// A recording masks the secrets of a login, so its login cannot be played. A test double performs a login of its own, and plays the
-    /// session.
+    /// A recording masks the secrets of the login, so the recorded login cannot be played. Instead, a test double performs another login, and
+    /// then plays the rest of the recording.
     ///
     /// ```
     /// use pg_wire::{Direction, testing::Transcript};

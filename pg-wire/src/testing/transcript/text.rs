@@ -116,7 +116,7 @@ fn goes_on(text: &str, start: usize, known: &mut BTreeMap<usize, bool>) -> bool 
     }
 }
 
-/// Result of [`scan`]: the end of a sequence of words, each of which is a field.
+/// Result of [`scan`]: where a sequence of words ends. Each word of the sequence is a field.
 enum Scan {
     /// The sequence ends at the end of the line, or before a word that is no field. `true` if the line ends and the following text is empty
     /// or begins another line.

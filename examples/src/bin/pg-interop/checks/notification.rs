@@ -121,7 +121,8 @@ pub(super) const CHECKS: &[Check] = &[
     }),
 ];
 
-/// Opens a session that listens to a channel of its own.
+/// Opens a session that listens to a channel. The name of the channel contains the process id of the session, so no other session uses the
+/// channel. Returns the session and the name.
 fn listening(t: &Target) -> Checked<(Client<'_>, String)> {
     let mut client = t.session()?;
     let (pid, _) = client.cancel_key()?;
