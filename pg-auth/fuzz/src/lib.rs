@@ -10,6 +10,9 @@ mod certificate;
 mod client_machine;
 mod config;
 mod first_packet;
+// The fuzz targets of pg-wire read their inputs in the same way.
+#[path = "../../../pg-wire/fuzz/src/input.rs"]
+#[allow(dead_code, reason = "shared with the targets of pg-wire, which also read numbers")]
 mod input;
 mod scram;
 mod secrets;

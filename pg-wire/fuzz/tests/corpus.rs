@@ -1,46 +1,6 @@
-//! Replays the corpora: calls each target with each of its inputs.
+//! Replays the corpora of the targets of pg-wire.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
+#[macro_use]
+mod replay;
 
-/// The directory of this crate.
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-/// Declares a test for each target. The test has the name of the target.
-macro_rules! targets {
-    ($($name:ident)*) => {
-        $(#[test]
-        fn $name() {
-            replay(stringify!($name), pg_wire_fuzz::$name);
-        })*
-
-        const TARGETS: &[&str] = &[$(stringify!($name)),*];
-    };
-}
-
-targets! { backend copy_rows frames frontend pgoutput rewrite session transcript values }
-
-/// Calls the target with each input of its corpus, and prints the number of inputs.
-fn replay(name: &str, target: fn(&[u8])) {
-    let corpus = Path::new(ROOT).join("corpus").join(name);
-    let mut inputs = 0;
-    for entry in fs::read_dir(&corpus).expect("the target has a corpus") {
-        let file = entry.expect("an input").path();
-        let data = fs::read(&file).expect("an input can be read");
-        // The test harness shows this line only if the target panics.
-        eprintln!("{}", file.display());
-        target(&data);
-        inputs += 1;
-    }
-    println!("{name}: {inputs} inputs");
-    assert!(inputs > 0, "the corpus of {name} is empty");
-}
-
-#[test]
-fn every_target_has_a_test() {
-    let files = fs::read_dir(Path::new(ROOT).join("fuzz_targets")).expect("the targets");
-    let names = files.map(|entry| entry.expect("a file").path().file_stem().expect("a name").to_owned());
-    let tested: BTreeSet<_> = TARGETS.iter().map(Into::into).collect();
-    assert_eq!(names.collect::<BTreeSet<_>>(), tested);
-}
+targets! { pg_wire_fuzz: backend copy_rows frames frontend pgoutput rewrite session transcript values }
