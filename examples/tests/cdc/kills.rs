@@ -10,10 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::database::{Database, Server, Session, on_both};
-use crate::process::{Cdc, wait_until};
+use crate::process::Cdc;
 use crate::progress::Progress;
 use crate::replay::Replay;
 use crate::resuming::is_active;
+use crate::support::until;
 use crate::workload::{NAMES, Random, TABLES, Writer};
 
 /// Default number of transactions per server.
@@ -186,7 +187,7 @@ fn columns_that_are_rolled_back_are_not_in_the_replayed_tables() {
         copy.run(TABLES);
         session.run(&format!("CREATE PUBLICATION {} FOR ALL TABLES", cdc.database.name));
         let running = cdc.start(&["--create-slot", "--two-phase"]);
-        wait_until("the slot", || is_active(&cdc));
+        until("the slot", || is_active(&cdc));
         for (id, end) in [(1, "ROLLBACK"), (2, "COMMIT")] {
             session.run(&format!(
                 "BEGIN; ALTER TABLE changing ADD COLUMN x{id} text; INSERT INTO changing VALUES ({id}, 'x'); \

@@ -206,7 +206,7 @@ fn a_type_that_is_created_while_the_program_runs_is_looked_up() {
         let mut session = cdc.database.session();
         session.run(&format!("CREATE PUBLICATION {} FOR ALL TABLES", cdc.database.name));
         let running = cdc.start(&["--create-slot", "--binary"]);
-        crate::process::wait_until("the slot", || {
+        crate::support::until("the slot", || {
             !cdc.database
                 .session()
                 .run("SELECT FROM pg_replication_slots WHERE active AND database = current_database()")

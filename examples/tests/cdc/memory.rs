@@ -26,7 +26,7 @@ fn memory_does_not_grow_with_the_size_of_a_transaction() {
                 session.run("CREATE TABLE t (id int, x text)");
                 session.run(&format!("CREATE PUBLICATION {} FOR ALL TABLES", cdc.database.name));
                 let running = cdc.start(&[&["--create-slot"], mode].concat());
-                crate::process::wait_until("the slot", || {
+                crate::support::until("the slot", || {
                     let sql =
                         "SELECT FROM pg_replication_slots WHERE active AND database = current_database()";
                     !cdc.database.session().run(sql).is_empty()

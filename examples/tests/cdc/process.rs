@@ -5,14 +5,14 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::database::Database;
 use crate::progress::Progress;
-use crate::support::{Ended, PATIENCE, is_readable, output_unless, wait_for_end};
+use crate::support::{Ended, is_readable, output_unless, until, wait_for_end};
 
 /// Time between two checks of a condition that a test waits for.
 const TICK: Duration = Duration::from_millis(20);
@@ -141,7 +141,7 @@ impl Cdc {
 /// Waits until a file contains this text in its first or its last 4000 bytes.
 #[track_caller]
 pub(crate) fn wait_until_in(file: &Path, text: &str) {
-    wait_until(text, || is_in(file, text));
+    until(text, || is_in(file, text));
 }
 
 fn is_in(file: &Path, text: &str) -> bool {
@@ -170,16 +170,6 @@ pub(crate) fn parse(text: &str) -> Vec<Value> {
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
         .collect()
-}
-
-/// Waits until a condition is true. `what` names the condition in the text of the panic.
-#[track_caller]
-pub(crate) fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
-        thread::sleep(TICK);
-    }
 }
 
 /// A running `pg-cdc`. Dropping this value kills the process.

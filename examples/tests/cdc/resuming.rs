@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use crate::cluster::{Cluster, Programs};
 use crate::database::{Database, Server, on_both};
-use crate::process::{Cdc, parse, wait_until};
-use crate::support::{Ended, finish};
+use crate::process::{Cdc, parse};
+use crate::support::{Ended, finish, until};
 
 fn followed(server: Server, name: &str, with_state: bool) -> Cdc {
     let cdc = Cdc::new(Database::create(server, name), with_state);
@@ -57,7 +57,7 @@ fn sigterm_and_ctrl_c_end_the_program_with_everything_confirmed() {
         let mut session = cdc.database.session();
         for (id, signal) in [(1, "-TERM"), (2, "-INT")] {
             let running = cdc.start(&["--create-slot"]);
-            wait_until("the slot", || is_active(&cdc));
+            until("the slot", || is_active(&cdc));
             session.run(&format!("INSERT INTO t VALUES ({id})"));
             cdc.wait_for(&format!("\"id\":{id}"));
             cdc.wait_for("\"commit\"");
@@ -83,7 +83,7 @@ fn the_progress_is_reported_on_standard_error() {
         let cdc = followed(server, "progress", true);
         let mut session = cdc.database.session();
         let mut running = cdc.start_loudly(&["--create-slot"]);
-        wait_until("the slot", || is_active(&cdc));
+        until("the slot", || is_active(&cdc));
         session.run("INSERT INTO t SELECT generate_series(1, 12)");
         let line = running.line();
         running.signal("-TERM");
@@ -201,7 +201,7 @@ fn a_lost_connection_is_made_again_and_no_part_of_a_transaction_is_left() {
             let cdc = followed(server, "again", true);
             let mut session = cdc.database.session();
             let running = cdc.start(&[&["--create-slot"], mode].concat());
-            wait_until("the slot", || is_active(&cdc));
+            until("the slot", || is_active(&cdc));
             // Each round runs a transaction, and then ends the connection of the program. Round 0 ends the connection at once. The later
             // rounds first wait until the program has written 500 kB, 1 MB and 1.5 MB more.
             for round in 0..4 {
@@ -210,7 +210,7 @@ fn a_lost_connection_is_made_again_and_no_part_of_a_transaction_is_left() {
                     "INSERT INTO t SELECT g, repeat('x', 200) FROM generate_series({0}, {0} + 9999) g",
                     round * 10_000
                 ));
-                wait_until("a part of the output", || cdc.length() >= before + round * 500_000);
+                until("a part of the output", || cdc.length() >= before + round * 500_000);
                 terminate(&cdc);
             }
             session.run("INSERT INTO t VALUES (-1)");
@@ -233,7 +233,7 @@ fn a_slot_in_use_is_waited_for() {
         cdc.until_now(&["--create-slot"]);
         let other = Cdc::new(Database { server, name: cdc.database.name.clone() }, true);
         let first = cdc.start(&[]);
-        wait_until("the slot", || is_active(&cdc));
+        until("the slot", || is_active(&cdc));
         let mut second = other.start(&[]);
         let line = second.line();
         assert!(line.contains("55006") && second.is_alive(), "{line}");
@@ -270,7 +270,7 @@ fn standard_output_has_whole_transactions_only() {
         let mut first = [0; 100];
         pipe.read_exact(&mut first).expect("lines");
         let capacity = fcntl_getpipe_size(&*pipe).expect("a pipe");
-        wait_until("a full pipe", || {
+        until("a full pipe", || {
             let waiting = usize::try_from(ioctl_fionread(&*pipe).expect("a pipe")).expect("a short length");
             waiting + first.len() == capacity
         });
@@ -300,7 +300,7 @@ fn a_reader_that_stalls_longer_than_the_servers_patience_loses_nothing() {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let mut pid = String::new();
-        wait_until("the walsender", || is_active(&cdc));
+        until("the walsender", || is_active(&cdc));
         let sql = "SELECT active_pid FROM pg_replication_slots WHERE database = current_database()";
         for _ in 0..8 {
             thread::sleep(Duration::from_millis(500));
@@ -373,7 +373,7 @@ fn a_temporary_slot_ends_with_the_program() {
         let cdc = followed(server, "temporary", false);
         let mut session = cdc.database.session();
         let running = cdc.start(&["--temporary"]);
-        wait_until("the slot", || is_active(&cdc));
+        until("the slot", || is_active(&cdc));
         session.run("INSERT INTO t VALUES (1)");
         cdc.wait_for("\"commit\"");
         terminate(&cdc);

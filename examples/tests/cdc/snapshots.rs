@@ -5,8 +5,8 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::database::{Database, Server, on_both};
-use crate::process::{Cdc, wait_until};
-use crate::support::finish;
+use crate::process::Cdc;
+use crate::support::{finish, until};
 
 const SNAPSHOT: &[&str] = &["--create-slot", "--snapshot"];
 
@@ -94,7 +94,7 @@ fn changes_continue_where_the_snapshot_ends() {
                     session.run("INSERT INTO t (x) VALUES ('while')");
                 }
             });
-            wait_until("a row of the writer", || {
+            until("a row of the writer", || {
                 cdc.database.session().value("SELECT count(*) FROM t WHERE x = 'while'") != "0"
             });
             cdc.until_now(SNAPSHOT);
@@ -188,7 +188,7 @@ fn a_lost_connection_during_a_snapshot_starts_the_snapshot_again() {
         cdc.wait_for("\"row\"");
         let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                    WHERE datname = current_database() AND backend_type = 'walsender'";
-        wait_until("the end of the connection", || !cdc.database.session().run(sql).is_empty());
+        until("the end of the connection", || !cdc.database.session().run(sql).is_empty());
         cdc.wait_for("\"snapshot_end\"");
         running.signal("-TERM");
         let (code, stderr) = running.wait();
