@@ -407,6 +407,16 @@ fn errors_name_the_row_and_the_column() {
 }
 
 #[test]
+fn an_end_marker_over_the_limit_is_the_same_error_in_pieces() {
+    for piece in [4, 2, 1] {
+        let reader = || reader(&CopyOptions::text());
+        let error = read(reader().limit(1), b"\\.\n\n", piece).expect_err("the end marker is too long");
+        assert_eq!(error.to_string(), "COPY row 1: the row is longer than the limit of 1 bytes", "{piece}");
+        assert!(read(reader().limit(2), b"\\.\n\n", piece).expect("the end marker").is_empty(), "{piece}");
+    }
+}
+
+#[test]
 fn a_row_that_cannot_be_written_leaves_the_buffer_unchanged() {
     let names = ["id", "note"];
     let mut writer =

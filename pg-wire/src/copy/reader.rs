@@ -338,6 +338,10 @@ impl CopyReader {
             Format::Lines(lines) => match lines.scan(input, self.partial.len(), &mut self.fields)? {
                 Found::Row(consumed) => Ok(Step::Row(consumed)),
                 Found::Nothing => self.store(input),
+                // If the end marker is received in pieces, `store` has checked the limit for the first two bytes.
+                Found::End if self.limit < b"\\.".len() => {
+                    Err(CopyErrorKind::RowTooLong { limit: self.limit })
+                }
                 Found::End => {
                     self.state = State::Ended;
                     Ok(Step::Nothing)
