@@ -1,6 +1,6 @@
 //! Decides how often a large buffer is freed.
 
-/// Maximum number of counted waits that are skipped between two releases. A release frees the buffer; see [`Backoff`].
+/// Maximum number of counted waits between two waits that free the buffer; see [`Backoff`].
 const LONGEST: u8 = 63;
 
 /// Decides after which waits for the peer a connection frees a large buffer. A wait in the middle of a transfer should not free the buffer,

@@ -131,7 +131,7 @@ impl<'c, 'm, P: PutMessage> BindBuilder<'c, 'm, P> {
     }
 }
 
-/// Returns a Bind with the shortest list of format codes that expresses the given result formats.
+/// Returns a Bind. If all result formats are equal, the list of formats is shortened: to one code, or to none for text.
 #[inline(always)]
 fn bind<'a, P: Params>(
     statement: Statement<'a>,

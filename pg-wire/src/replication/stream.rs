@@ -143,7 +143,7 @@ impl<'a> PrimaryMessage<'a> {
     /// Decodes the data of a CopyData.
     ///
     /// # Errors
-    /// When the data is empty, or does not have the fields that its kind requires.
+    /// When the data is empty, or the fields do not match the kind of the message, which is the first byte.
     #[inline]
     pub fn decode(data: &'a [u8]) -> Result<Self, DecodeError> {
         Self::decode_in(data, Scope::Outside)
@@ -163,7 +163,7 @@ impl<'a> StandbyMessage<'a> {
     /// Decodes the data of a CopyData.
     ///
     /// # Errors
-    /// When the data is empty, or does not have the fields that its kind requires.
+    /// When the data is empty, or the fields do not match the kind of the message, which is the first byte.
     pub fn decode(data: &'a [u8]) -> Result<Self, DecodeError> {
         Self::decode_in(data, Scope::Outside)
     }

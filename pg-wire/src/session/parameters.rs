@@ -12,7 +12,7 @@ use crate::basic::text::Text;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Parameters {
     all: Vec<Parameter>,
-    /// Number of bytes of all parameters, as counted for the bound.
+    /// Number of bytes of all parameters, counted by the rule of [`Bounds::parameters`](super::Bounds::parameters).
     bytes: usize,
     changes: u64,
     omitted: u64,

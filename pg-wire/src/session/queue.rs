@@ -1,4 +1,4 @@
-//! The queue of requests that have received no reply. Repeated requests are stored as runs.
+//! The queue of requests that have received no reply.
 
 use alloc::collections::VecDeque;
 
@@ -24,7 +24,7 @@ struct Run {
     at: u8,
 }
 
-/// Maximum number of requests in the pattern of a run.
+/// Maximum number of requests in the pattern of a run: 16 requests of four bits fill a `u64`.
 const WIDEST: u8 = 16;
 
 impl Run {

@@ -86,7 +86,7 @@ impl<T: Transport, C: Clock> ReplicationStream<T, C> {
 
 impl<T, C, P> ReplicationStream<T, C, P> {
     /// Sets the longest time between two status updates; 10 seconds by default. Choose at most a third of the server's
-    /// `wal_sender_timeout`. See [`StandbyStatus::interval`].
+    /// `wal_sender_timeout`: a client that sends nothing for this timeout is disconnected. See [`StandbyStatus::interval`].
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.core.driver.status.set_interval(interval);
@@ -178,8 +178,8 @@ impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
         .map_err(|error| core.fail(error.into()))
     }
 
-    /// Runs the future `work` to its end, and meanwhile sends status updates at the interval. Receives no data meanwhile: the server has to
-    /// wait, but does not disconnect.
+    /// Runs the future `work` to its end, and meanwhile sends status updates at the interval. Receives no data meanwhile, so the server
+    /// stops sending, but does not disconnect.
     ///
     /// The interval must be shorter than the server's `wal_sender_timeout`: a keepalive that requests an answer may remain unread, because
     /// no data is received. A future that blocks the thread prevents the updates. So run blocking work in another thread
