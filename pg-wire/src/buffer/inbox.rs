@@ -283,8 +283,8 @@ impl Inbox {
         let Head(Header { code, body }) = head;
         let start = self.start + Header::LENGTH;
         let end = start + body;
-        // A `Head` that is used too late, after another `take`, may state more bytes than are buffered. Then all buffered bytes are taken,
-        // and an empty frame is lent.
+        // A `Head` that is used too late, after another `take`, may have a length of more bytes than are buffered. Then all buffered bytes
+        // are taken, and an empty frame is lent.
         self.start = end;
         if end > self.end {
             self.start = self.end;
@@ -315,9 +315,8 @@ impl Inbox {
         FrameBuf { code: head.0.code, body }
     }
 
-    /// Call this function when the connection has to wait because a read has found no bytes, or when no read follows soon. If no bytes are
-    /// buffered, the connection may be idle. In this case a buffer of more than 24 KiB is freed, and the next read is as small as the first
-    /// read of a new inbox.
+    /// Frees a large buffer if the connection may be idle. Call this function when a read has found no bytes, or when no read follows soon.
+    /// If no bytes are buffered, a buffer of more than 24 KiB is freed, and the next read is as small as the first read of a new inbox.
     ///
     /// After ReadyForQuery and Sync, a connection can be idle, so every call frees a large buffer. After other messages, not every call
     /// frees the buffer. As long as each following message needs a large buffer again, fewer and fewer calls free the buffer, but at least

@@ -180,8 +180,8 @@ impl Outbox {
         self.tidy();
     }
 
-    /// Call this function when the connection waits for the peer. If the outbox is empty, the connection may be idle: then a buffer of more
-    /// than 16 KiB is freed.
+    /// Frees a large buffer if the connection may be idle. Call this function when the connection waits for the peer. If the outbox is
+    /// empty, a buffer of more than 16 KiB is freed.
     ///
     /// Not every call frees the buffer. As long as each batch needs a large buffer again, fewer and fewer calls free the buffer, but at
     /// least every 64th call does.

@@ -34,7 +34,7 @@ pub struct CopyIn<'c, T: Transport> {
     /// Number of bytes at the beginning of the buffer of `writer` that have been passed to [`Connection::send_copy_data`].
     queued: usize,
     phase: Phase,
-    /// State of receiving the end of the COPY.
+    /// Progress of receiving the end of the COPY.
     end: End<Error>,
 }
 

@@ -25,7 +25,7 @@ pub struct CopyOut<'c, T: Transport> {
     /// Whether CopyDone has been received.
     is_done: bool,
     phase: Phase,
-    /// State of receiving the end of the COPY after an error.
+    /// Progress of receiving the end of the COPY after an error.
     end: End<Error>,
     /// The error of a row or of a message. Stored until ReadyForQuery has been received, and then returned.
     error: Option<Error>,

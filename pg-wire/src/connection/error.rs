@@ -12,7 +12,7 @@ use crate::session::{Over, QueueFull, Unexpected, Waiting};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// Reading from or writing to the stream failed. Fatal for that direction: after a failed write, the server's last messages
+    /// Reading from or writing to the stream failed. Fatal for the direction that failed: after a failed write, the server's last messages
     /// can still be received.
     Io(io::Error),
     /// The peer has closed the stream. Fatal.

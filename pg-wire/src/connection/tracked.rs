@@ -305,7 +305,7 @@ impl<'c, T: Transport, O: Observer> Future for Recv<'c, T, O> {
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // A poll after completion is always pending.
+        // After completion, `poll` always returns `Pending`.
         let Some(tracked) = self.0.take() else { return Poll::Pending };
         // Fast path: if a frame is buffered, `poll_head` is not called.
         let head = match tracked.conn.incoming.inbox.whole_fast() {

@@ -15,14 +15,14 @@ use crate::connection::sending::Outgoing;
 use crate::connection::stream::Transport;
 use crate::encode::messages::Messages;
 
-/// A live stream of messages in both directions, for a client or a server.
+/// A connection that sends and receives messages, for a client or a server.
 ///
 /// A connection starts no task. Messages are queued by the methods of [`PgProtocol`](crate::PgProtocol) (or by
 /// [`put`](Self::put), for a server), sent by [`flush`](Self::flush), and received by [`recv`](Self::recv).
 ///
-/// All progress is stored in the connection and none in the futures. So each future may be dropped at any point; then call the same method
-/// again. The exception is [`send_copy_data`](Self::send_copy_data): after dropping its future, do not repeat the call. Call `flush`
-/// instead, which sends the rest of the data.
+/// All progress is stored in the connection. So each future may be dropped at any point; then call the same method again. The exception is
+/// [`send_copy_data`](Self::send_copy_data): after dropping its future, do not repeat the call. Call `flush` instead, which sends the rest
+/// of the data.
 ///
 /// # Memory of an idle connection
 ///
@@ -276,7 +276,7 @@ impl<'c, T: Transport> Future for Recv<'c, T> {
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // A poll after completion is always pending.
+        // After completion, `poll` always returns `Pending`.
         let Some(conn) = self.0.take() else { return Poll::Pending };
         // Fast path: when a frame is buffered, `whole_fast` and `lend` share one bounds check.
         if let Some(head) = conn.incoming.inbox.whole_fast() {

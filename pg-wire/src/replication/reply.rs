@@ -110,7 +110,7 @@ reply! {
     pub struct SlotState<'a> {
         /// Kind of the slot: always `physical`, because the server rejects this command for a logical slot.
         "slot_type" => pub kind: Option<&'a str>,
-        /// Position at which the WAL that the slot keeps begins.
+        /// Beginning of the WAL that the slot keeps.
         "restart_lsn" => pub restart: Option<Lsn>,
         /// Number of the timeline of `restart`.
         "restart_tli" => pub timeline: Option<u32>,

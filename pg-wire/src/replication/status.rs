@@ -1,4 +1,4 @@
-//! The positions that a client of a replication stream has received and may confirm, without I/O and without a clock.
+//! Tracks the positions that a client of a replication stream has received and may confirm. Does no I/O and reads no clock.
 
 use core::fmt;
 use core::time::Duration;

@@ -6,7 +6,8 @@ use core::fmt;
 
 use crate::basic::text::Text;
 
-/// The parameters that the server has reported, with their current values. The memory is bounded.
+/// The parameters that the server has reported, with their current values. [`Bounds::parameters`](super::Bounds::parameters) limits their
+/// memory.
 ///
 /// [The reported parameters](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC)
 #[derive(Clone, Default, PartialEq, Eq)]

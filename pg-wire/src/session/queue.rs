@@ -164,8 +164,8 @@ impl Queue {
         None
     }
 
-    /// Returns the number of runs, which are groups of repeated requests. The memory of the queue is at most 48 bytes, multiplied by the
-    /// largest number of runs so far.
+    /// Returns the number of runs, which are groups of repeated requests. A run takes 24 bytes. The queue keeps at most twice the memory
+    /// that its largest number of runs so far needed.
     pub(super) fn runs(&self) -> usize {
         self.runs.len()
     }

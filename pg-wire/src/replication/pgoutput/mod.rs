@@ -7,7 +7,7 @@
 //! | version | PostgreSQL | adds |
 //! | --- | --- | --- |
 //! | 1 | 10 | whole transactions, sent after their commit |
-//! | 2 | 14 | option `streaming`: large transactions in blocks, while they are in progress |
+//! | 2 | 14 | option `streaming`: large transactions in blocks, before their commit |
 //! | 3 | 15 | option `two_phase`: two-phase commit |
 //! | 4 | 16 | option `streaming=parallel`: position and time of a [`StreamAbort`] |
 //!

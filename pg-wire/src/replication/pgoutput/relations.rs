@@ -259,8 +259,8 @@ impl Relations {
         self.received
     }
 
-    /// Adds the description of a table, and returns the table. Inside a block of a streamed transaction, the description is valid for this
-    /// transaction only.
+    /// Adds the description of a table, and returns the table. Inside a block of a streamed transaction, the description is valid only for
+    /// this transaction until the transaction ends.
     fn describe(&mut self, relation: &Relation<'_>, order: u64) -> Result<&Table, RelationError> {
         let table = Table::new(relation, &self.types)?;
         self.reserve(table.size())?;
@@ -325,7 +325,7 @@ impl Relations {
         }
     }
 
-    /// Ends the replay of a streamed transaction, and makes its descriptions valid for all later changes.
+    /// Ends the replay of a streamed transaction, and makes its table descriptions valid for all later changes.
     pub(super) fn end_replay(&mut self, xid: u32) {
         self.block = None;
         self.keep(xid);

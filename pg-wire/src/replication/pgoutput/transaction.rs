@@ -70,8 +70,8 @@ pub struct LogicalMessage<'a> {
     pub xid: Option<u32>,
     /// 1 if the message is part of the transaction. See [`is_transactional`](Self::is_transactional).
     pub flags: u8,
-    /// WAL position after the record of the message. If the message is not part of a transaction, report this position as flushed: a stream
-    /// that starts at this position does not contain the message again.
+    /// WAL position after the record of the message. If the message is not part of a transaction, a stream that starts at this position
+    /// does not contain the message again.
     pub lsn: Lsn,
     /// First argument of `pg_logical_emit_message`: the name for this kind of message.
     pub prefix: Text<'a>,

@@ -111,7 +111,7 @@ impl<'a> Field<'a> for TupleValue<'a> {
     }
 }
 
-/// Returns the error of a value whose length is missing, negative, or longer than the rest of the message.
+/// Returns the error for a value whose length is missing, negative, or longer than the rest of the message.
 #[inline(always)]
 fn malformed(body: &mut Reader<'_>) -> DecodeError {
     match body.i32() {
