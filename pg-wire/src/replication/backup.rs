@@ -12,8 +12,8 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-BASE-BACKUP)
     b'n' => pub struct NewArchive<'a> {
-        /// File name, such as `base.tar`. The name comes from the server, so check that it is no path to another directory before you
-        /// create a file.
+        /// File name, such as `base.tar`. The server chooses the name, and a name such as `../x` leads out of your directory: check the
+        /// name before you create a file.
         pub name: Text<'a>,
         /// Directory of the tablespace; empty for the main data directory.
         pub tablespace: Text<'a>,
