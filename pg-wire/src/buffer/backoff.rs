@@ -1,6 +1,6 @@
 //! Decides how often a large buffer is freed.
 
-/// Maximum number of counted waits that are skipped between two releases. A release frees the buffer; see [`Backoff`].
+/// Maximum number of counted waits between two waits that free the buffer; see [`Backoff`].
 const LONGEST: u8 = 63;
 
 /// Decides after which waits for the peer a connection frees a large buffer. A wait in the middle of a transfer should not free the buffer,
@@ -15,7 +15,7 @@ const LONGEST: u8 = 63;
 /// So a steady transfer allocates rarely, and a large buffer is freed after at most 64 counted waits.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Backoff {
-    /// Number of counted waits that remain to be skipped before the next release.
+    /// Number of counted waits that are still to be skipped before the buffer is freed again.
     left: u8,
     /// Number of counted waits to skip after a release, as set by the last release. Each counted wait with a small buffer halves this
     /// number. The next release doubles this number and adds one, up to [`LONGEST`].

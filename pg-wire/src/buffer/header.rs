@@ -17,7 +17,7 @@ impl Header {
     /// Length of a header in bytes.
     pub(crate) const LENGTH: usize = 5;
 
-    /// Longest body that a length field can state.
+    /// Longest body in bytes that a length field can express.
     pub(crate) const MAX_BODY: usize = MAX_LENGTH - 4;
 
     /// Parses the header at the beginning of `bytes`. Returns the header and the bytes after the header; `None` if there are

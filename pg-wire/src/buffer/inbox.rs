@@ -21,8 +21,8 @@ const FIRST_READ: usize = 8 * 1024;
 const IDLE: usize = 3 * FIRST_READ;
 
 /// Length in bytes of the smallest frame for which [`Inbox::take_owned`] returns the buffer itself instead of a copy of the frame. The
-/// other buffered bytes then have to be copied to a new buffer. So the buffer itself is returned only if the other bytes are at most half
-/// as long as the frame. A smaller frame is always copied, because otherwise a small frame could keep a large buffer allocated.
+/// buffer itself is returned only if the other buffered bytes are at most half as long as the frame, because these bytes then have to be
+/// copied to a new buffer. A smaller frame is always copied: otherwise a small frame could keep a large buffer allocated.
 const HAND_OVER: usize = 256 * 1024;
 
 /// The buffer that receives frames and lends them.
@@ -30,8 +30,8 @@ const HAND_OVER: usize = 256 * 1024;
 /// An inbox does no I/O: read into [`space`](Self::space), report the number of bytes to [`filled`](Self::filled), then call
 /// [`next`](Self::next) until it returns `None`. One allocation holds all messages. When too little space is left at the end of the buffer,
 /// the unfinished message moves to the front. For a large message the buffer grows as the bytes of the message arrive. An empty buffer
-/// shrinks to twice the read size, which is [`Limits::read_size`]. A buffer of more than eight times the read size also shrinks when it
-/// holds at most as many bytes as one read.
+/// shrinks to twice [`Limits::read_size`]. A buffer of more than eight times `read_size` also shrinks when it holds at most `read_size`
+/// bytes.
 ///
 /// If a read finds no bytes, call [`waiting`](Self::waiting), which frees a large buffer of an idle connection.
 ///
@@ -55,7 +55,8 @@ pub struct Inbox {
     end: usize,
     /// Length of the part of the buffer that may contain bytes of messages. [`scrub`](Self::scrub) wipes only this part.
     used: usize,
-    /// While a frame is skipped because its body is over the limit: number of bytes of this frame that have not been received.
+    /// Number of bytes that have not been received of the frame that is being skipped; 0 if no frame is being skipped. A frame is skipped
+    /// if its body is longer than the limit.
     skip: usize,
     /// Size of the next read in bytes.
     read: usize,
@@ -209,8 +210,8 @@ impl Inbox {
     /// `take` after the loop.
     ///
     /// # Errors
-    /// When the header is invalid or the length is over the limit. A bulk message over its limit is skipped as it arrives, and the next
-    /// call continues after that message. Any other error is returned again by each later call.
+    /// When the header is invalid or the length is over the limit. A message over the limit [`Limits::bulk`] is skipped as it arrives, and
+    /// the next call continues after this message. Any other error is returned again by each later call.
     #[inline]
     pub fn head(&mut self) -> Result<Option<Head>, FrameError> {
         match self.whole_fast() {
@@ -254,7 +255,8 @@ impl Inbox {
     #[inline(always)]
     pub(crate) fn whole_fast(&self) -> Option<Head> {
         let Some(filled) = self.buf.get(..self.end) else {
-            // Without `cold_path`, the compiler merges this check with the next check into one condition, which takes more instructions.
+            // Without `cold_path`, the compiler merges this check and the next check into one condition, which takes more instructions than
+            // two.
             cold_path();
             return None;
         };
@@ -281,8 +283,8 @@ impl Inbox {
         let Head(Header { code, body }) = head;
         let start = self.start + Header::LENGTH;
         let end = start + body;
-        // A `Head` that is used too late, after another `take`, may state more bytes than are buffered. Then all buffered bytes are taken,
-        // and an empty frame is lent.
+        // A `Head` that is used too late, after another `take`, may have a length of more bytes than are buffered. Then all buffered bytes
+        // are taken, and an empty frame is lent.
         self.start = end;
         if end > self.end {
             self.start = self.end;
@@ -313,9 +315,8 @@ impl Inbox {
         FrameBuf { code: head.0.code, body }
     }
 
-    /// Call this function when the connection has to wait because a read has found no bytes, or when no read follows soon. If no bytes are
-    /// buffered, the connection may be idle. In this case a buffer of more than 24 KiB is freed, and the next read is as small as the first
-    /// read of a new inbox.
+    /// Frees a large buffer if the connection may be idle. Call this function when a read has found no bytes, or when no read follows soon.
+    /// If no bytes are buffered, a buffer of more than 24 KiB is freed, and the next read is as small as the first read of a new inbox.
     ///
     /// After ReadyForQuery and Sync, a connection can be idle, so every call frees a large buffer. After other messages, not every call
     /// frees the buffer. As long as each following message needs a large buffer again, fewer and fewer calls free the buffer, but at least
@@ -348,7 +349,8 @@ impl Inbox {
     pub fn next(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
         // Does the work of `whole_fast` and `lend` in one function: receiving a row of one column takes 80 instructions instead of 105.
         let Some(filled) = self.buf.get(..self.end) else {
-            // Without `cold_path`, the compiler merges this check with the next check into one condition, which takes more instructions.
+            // Without `cold_path`, the compiler merges this check and the next check into one condition, which takes more instructions than
+            // two.
             cold_path();
             return Ok(None);
         };
@@ -493,8 +495,8 @@ fn first_read(limits: &Limits) -> usize {
     FIRST_READ.min(limits.read_size.max(1))
 }
 
-/// Starts to skip the frame whose error is `error`, if the error is `TooLong` with `skipped`. The parameters are three fields of the inbox
-/// instead of the inbox itself, because the caller may have borrowed another field, the buffer.
+/// Starts to skip the frame that caused `error`, if the error is `TooLong` with `skipped: true`. The parameters are fields of the inbox
+/// instead of the inbox itself, because the caller may still borrow the field `buf`.
 #[cold]
 fn skip_frame_of(error: &FrameError, start: &mut usize, end: usize, skip: &mut usize) {
     if let FrameErrorKind::TooLong { length, skipped: true, .. } = error.kind {

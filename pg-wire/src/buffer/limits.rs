@@ -7,7 +7,8 @@ use crate::codec::message::Direction;
 use crate::message::backend::Backend;
 use crate::message::frontend::Frontend;
 
-/// Limits on the memory that a peer can make a connection use. Each limit is a setting with a default.
+/// Limits on the memory that a peer can make a connection use. [`BACKEND`](Self::BACKEND) and [`FRONTEND`](Self::FRONTEND) are the
+/// defaults.
 ///
 /// A length is checked when the five bytes of its header have arrived, before memory is reserved. Memory then grows with the
 /// bytes that arrive, not with the announced length.
@@ -44,7 +45,7 @@ pub struct Limits {
     pub read_ahead: usize,
     /// Size of one read from the transport, in bytes. The first reads are smaller, and double each time a read fills its space.
     ///
-    /// Default 65,536. The buffer has twice this size. The buffer grows for a larger message, and shrinks to twice this size after the
+    /// Default 65,536. The buffer has twice the size of one read. The buffer grows for a larger message, and shrinks again after the
     /// message. A connection that waits while no bytes are buffered frees a buffer of more than 24 KiB; see
     /// [`Inbox::waiting`](crate::Inbox::waiting).
     pub read_size: usize,

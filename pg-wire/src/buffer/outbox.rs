@@ -8,18 +8,18 @@ use crate::basic::hint::cold_path;
 use crate::buffer::backoff::Backoff;
 use crate::encode::messages::{self, Messages};
 
-/// Smallest growth of the buffer in bytes. Large enough for all packets of a connection phase. A reallocation during that phase
-/// would leave a copy of passwords and keys in freed memory.
+/// Smallest growth of the buffer in bytes: enough for all messages of a login. A reallocation during the login would leave a copy of
+/// passwords and keys in freed memory.
 const SMALLEST_GROWTH: usize = 1024;
 
-/// Capacity in bytes of the largest buffer that an idle connection keeps.
+/// Capacity in bytes of the largest buffer that an idle connection keeps. [`Outbox::waiting`] frees a larger buffer.
 const IDLE: usize = 16 * 1024;
 
 /// Largest size in bytes that Rust allows for a buffer.
 const LARGEST_BUFFER: usize = isize::MAX as usize;
 
-/// Maximum number of bytes after the written part that are zeroed when the buffer grows. If the next message is longer, the bytes for the
-/// whole message are zeroed.
+/// Number of bytes that are zeroed at once when the buffer grows; more bytes only if the next message is longer. The rest of the capacity
+/// is zeroed when it is needed.
 const MOST_ZEROED: usize = 64 * 1024;
 
 /// The buffer into which messages are written and from which they are sent.
@@ -93,8 +93,8 @@ impl Outbox {
                 self.refuse(messages::error(messages, kind));
             }
             Ok(needed) => {
-                // `grown` takes the buffer instead of `&mut self`. If `self` were passed by reference, the compiler could not keep its
-                // fields in registers, and would reload the fields for each byte written.
+                // `grown` takes the buffer instead of `&mut self`: if a function received a reference to `self`, the compiler would reload
+                // the fields of `self` for each byte written.
                 self.buf = grown(core::mem::take(&mut self.buf), self.end, needed, self.wiping);
                 if self.fill(messages).is_none() {
                     self.refuse(messages::error(messages, EncodeErrorKind::Unstable));
@@ -108,7 +108,8 @@ impl Outbox {
     #[inline(always)]
     fn fill<M: Messages + ?Sized>(&mut self, messages: &M) -> Option<()> {
         let Some(room) = self.buf.get_mut(self.end..) else {
-            // Without `cold_path`, the compiler merges this check with the next check into one condition, which takes more instructions.
+            // Without `cold_path`, the compiler merges this check and the next check into one condition, which takes more instructions than
+            // two.
             cold_path();
             return None;
         };
@@ -146,8 +147,8 @@ impl Outbox {
             self.tidy();
             return Err(error);
         }
-        // Under constant load the buffer may never be empty. So when more than half of the written bytes have been sent, the remaining
-        // bytes are moved to the beginning of the buffer, over the sent bytes.
+        // Under constant load the buffer is perhaps never empty. So when more than half of the written bytes have been sent, the remaining
+        // bytes are moved to the beginning of the buffer.
         if self.sent > self.retain && self.sent > self.end / 2 {
             self.compact();
         }
@@ -179,8 +180,8 @@ impl Outbox {
         self.tidy();
     }
 
-    /// Call this function when the connection waits for the peer. If the outbox is empty, the connection may be idle: then a buffer of more
-    /// than 16 KiB is freed.
+    /// Frees a large buffer if the connection may be idle. Call this function when the connection waits for the peer. If the outbox is
+    /// empty, a buffer of more than 16 KiB is freed.
     ///
     /// Not every call frees the buffer. As long as each batch needs a large buffer again, fewer and fewer calls free the buffer, but at
     /// least every 64th call does.

@@ -100,8 +100,8 @@ impl<'c, 'm, P: PutMessage> BindBuilder<'c, 'm, P> {
         Self { result_formats: formats, ..self }
     }
 
-    /// Appends the Bind message with these parameters: a tuple, an array, a slice, or [`params!`](crate::params). Each parameter determines
-    /// its own format.
+    /// Appends the Bind message with the parameters `params`: a tuple, an array, a slice, or [`params!`](crate::params). Each parameter
+    /// determines its own format.
     #[inline(always)]
     pub fn finish(self, params: impl Params) -> P::Chained<'c> {
         self.out.put_message(&bind(self.statement, self.portal, params, self.result_formats))
@@ -131,7 +131,7 @@ impl<'c, 'm, P: PutMessage> BindBuilder<'c, 'm, P> {
     }
 }
 
-/// Returns a Bind with the shortest list of format codes that expresses the given result formats.
+/// Returns a Bind. If all result formats are equal, the list of formats is shortened: to one code, or to none for text.
 #[inline(always)]
 fn bind<'a, P: Params>(
     statement: Statement<'a>,
@@ -210,7 +210,7 @@ impl<'c, P: PutMessage> FnCallBuilder<'c, P> {
         Self { result_format: format, ..self }
     }
 
-    /// Appends the FunctionCall message with these arguments. Each argument determines its own format.
+    /// Appends the FunctionCall message with the given arguments. Each argument determines its own format.
     #[inline]
     pub fn finish(self, arguments: impl Params) -> P::Chained<'c> {
         let Self { out, function, result_format } = self;

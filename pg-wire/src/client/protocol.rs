@@ -28,8 +28,8 @@ use crate::message::frontend::{Close, CopyFail, Describe, Execute, Flush, Query,
 /// # Ok::<_, pg_wire::EncodeError>(())
 /// ```
 ///
-/// On a connection each call returns the connection, so that the next call can be chained. An error is stored, and the method `flush` of
-/// the connection, which sends the messages, returns the first error. See [`Connection`](crate::connection::Connection).
+/// On a connection each call returns the connection, so that the next call can be chained. The connection stores the first error, and its
+/// method `flush` returns this error instead of sending the messages. See [`Connection`](crate::connection::Connection).
 ///
 /// The caller decides where a batch ends: of the methods of this trait, only the methods with `sync` or `flush` in their name write a Sync
 /// or a Flush message. Names of statements have the type [`Statement`], names of portals the type [`Portal`].
@@ -43,7 +43,7 @@ pub trait PgProtocol: PutMessage {
         self.put_message(&Query { sql: sql.into() })
     }
 
-    /// Prepares a statement with this name. See [`Parse`](crate::frontend::Parse).
+    /// Prepares a statement with the name `statement`. See [`Parse`](crate::frontend::Parse).
     ///
     /// ```
     /// # use pg_wire::{PgProtocol, Statement, oid};
@@ -336,8 +336,8 @@ mod tests {
                 );
                 assert_eq!(out, b"");
                 let mut outbox = Outbox::new(1024);
-                // The Sync allocates room in the outbox. So the outbox first tries the fast path for the Bind. The fast path must detect
-                // the wrong count too.
+                // The Sync makes the outbox allocate memory, so that the fast path for the Bind is tried. The fast path must detect the
+                // wrong count too.
                 outbox.sync().bind(Statement(""), Portal("")).finish(WrongCount(count, shown()));
                 assert_eq!(
                     outbox.commit().expect_err("two values are visited").kind,

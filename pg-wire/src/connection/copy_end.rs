@@ -28,8 +28,8 @@ pub(super) struct Announced {
     pub(super) columns: usize,
 }
 
-/// State of receiving the end of a COPY. The caller stores this value outside the future of [`Connection::end_copy`], so that no error of
-/// the server is lost when the future is dropped.
+/// Progress of [`Connection::end_copy`]. The caller stores this value outside the future of `end_copy`, so that no error of the server is
+/// lost when the future is dropped.
 pub(super) struct End<E> {
     outcome: Outcome<E>,
     /// Number of rows in the first CommandComplete of a COPY; `None` before this message has been received.
@@ -65,8 +65,8 @@ impl<T: Transport> Connection<T> {
                 | MessageCode::COPY_OUT_RESPONSE
                 | MessageCode::COPY_BOTH_RESPONSE => {
                     match self.end_copy(&mut End::<Error>::new(), |_| Ok(())).await {
-                        // `Error::Copy` means that no CommandComplete with a number of rows was received. This is no failure here, because
-                        // the statement may be another command than COPY.
+                        // Ignores `Error::Copy`, which means that no CommandComplete with a number of rows was received. The statement may
+                        // be no COPY at all, and the error after this `match` reports that.
                         Ok(_) | Err(Error::Copy(_)) => {}
                         Err(error) => return Err(error),
                     }
@@ -99,7 +99,7 @@ impl<T: Transport> Connection<T> {
             let ended = outcome.take(received, &mut |frame| {
                 if frame.code == MessageCode::COMMAND_COMPLETE && rows.is_none() {
                     let complete = frame.decode::<CommandComplete<'_>>().map_err(Error::from)?;
-                    // The query string may contain other commands, whose results are ignored.
+                    // The query string may contain other commands than COPY. Their results are ignored.
                     if complete.command().as_bytes() == b"COPY" {
                         *rows = complete.rows();
                     }

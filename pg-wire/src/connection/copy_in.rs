@@ -16,8 +16,8 @@ use crate::copy::{CopyError, CopyErrorKind, CopyValues, CopyWriter};
 /// Size in bytes at which the buffer with the written rows is sent. Larger messages do not make the COPY faster.
 const BLOCK: usize = 64 * 1024;
 
-/// Largest number of bytes of data in one message. A longer buffer is sent in several messages. (The server accepts at most about 1 GiB in
-/// one message.)
+/// Largest number of bytes of data in one message. A longer buffer is sent in several messages, because the server rejects a message of
+/// more than about 1 GiB.
 const LARGEST: usize = 1024 * 1024;
 
 /// Largest number of bytes of the reason in a CopyFail. The server accepts at most 10,000 bytes, including the Int32 length and the NUL.
@@ -34,7 +34,7 @@ pub struct CopyIn<'c, T: Transport> {
     /// Number of bytes at the beginning of the buffer of `writer` that have been passed to [`Connection::send_copy_data`].
     queued: usize,
     phase: Phase,
-    /// State of receiving the end of the COPY.
+    /// Progress of receiving the end of the COPY.
     end: End<Error>,
 }
 
@@ -101,7 +101,7 @@ impl<T: Transport> CopyIn<'_, T> {
     /// Writes a row into a buffer. When the buffer has 64 KiB, sends the buffer, waits until the stream has accepted the bytes, and checks
     /// whether the server has sent an error. A buffer of more than 1 MiB is sent in messages of 1 MiB.
     ///
-    /// If the future is dropped after its first poll, the row is in the buffer and is sent later.
+    /// If the future is dropped after its first poll, the row stays in the buffer and is sent later.
     ///
     /// # Errors
     /// - [`Copy`](Error::Copy) when the row cannot be written. The row is not sent, and further rows can be written.
@@ -195,8 +195,7 @@ impl<T: Transport> CopyIn<'_, T> {
             && !data.is_empty()
         {
             let data = data.get(..LARGEST).unwrap_or(data);
-            // Counted before the `await`: after the call of `send_copy_data`, the connection sends the whole data even if this future is
-            // dropped.
+            // Adds the length before the `await`, because `send_copy_data` sends the whole data even if this future is dropped.
             self.queued += data.len();
             match self.conn.send_copy_data(data).await {
                 Ok(()) => {}
@@ -206,7 +205,7 @@ impl<T: Transport> CopyIn<'_, T> {
         }
         self.writer.clear();
         self.queued = 0;
-        // An earlier future may have been dropped before all queued bytes were sent. Then this call sends the remaining bytes.
+        // If an earlier future was dropped before all queued bytes were sent, this call sends the remaining bytes.
         if self.conn.is_sending() { self.flush_queued().await } else { Ok(()) }
     }
 

@@ -25,7 +25,7 @@ pub struct CopyOut<'c, T: Transport> {
     /// Whether CopyDone has been received.
     is_done: bool,
     phase: Phase,
-    /// State of receiving the end of the COPY after an error.
+    /// Progress of receiving the end of the COPY after an error.
     end: End<Error>,
     /// The error of a row or of a message. Stored until ReadyForQuery has been received, and then returned.
     error: Option<Error>,
@@ -137,8 +137,7 @@ impl<T: Transport> CopyOut<'_, T> {
             return Err(failure.unwrap_or_else(|| Error::from(CopyError::new(CopyErrorKind::Ended)).into()));
         }
         if *is_done && failure.is_none() {
-            // CopyDone has been received by a future of `row` that was dropped before it returned the last row. So the last row is read
-            // here.
+            // A dropped future of `row` may have received CopyDone without returning the last row. So the last row is read here.
             failure = match reader.finish() {
                 Ok(Some(row)) => each(row).err(),
                 Ok(None) => None,
@@ -251,8 +250,7 @@ impl<T: Transport> CopyOut<'_, T> {
         self.reader.rows()
     }
 
-    /// Enters the phase in which the remaining rows are dropped. Drops the data that was received and not read, so that `row` returns no
-    /// further row.
+    /// Begins to drop the remaining rows. First drops the data that was received and not read, so that `row` returns no further row.
     #[cold]
     fn begin_failing(&mut self) {
         self.phase = Phase::Failing;
@@ -269,7 +267,7 @@ impl<T: Transport> CopyOut<'_, T> {
         }
         let end = loop {
             match self.conn.end_copy(&mut self.end, |_| Ok(())).await {
-                // A message during the end of the COPY is over its limit. The message is skipped, and receiving continues.
+                // A message is longer than its limit. The message is skipped, and receiving continues.
                 Err(Error::Frame(error)) if !error.is_fatal() => {}
                 end => break end,
             }

@@ -12,7 +12,7 @@ use crate::session::{Over, QueueFull, Unexpected, Waiting};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// Reading from or writing to the stream failed. Fatal for that direction: after a failed write, the server's last messages
+    /// Reading from or writing to the stream failed. Fatal for the direction that failed: after a failed write, the server's last messages
     /// can still be received.
     Io(io::Error),
     /// The peer has closed the stream. Fatal.
@@ -20,13 +20,14 @@ pub enum Error {
         /// Whether the stream ended inside a message.
         mid_message: bool,
     },
-    /// The header of a message is invalid (fatal), or a body is over its limit (recoverable when the frame is skipped).
+    /// The header of a message is invalid, or a body is longer than its limit. Fatal, except for a message over the limit
+    /// [`bulk`](crate::Limits::bulk), which the connection skips.
     Frame(FrameError),
     /// The body of a message is malformed. Recoverable: the frame has been consumed.
     Decode(DecodeError),
     /// A queued message cannot be sent. Recoverable: no part of its batch has been sent, and the batch is dropped.
     Encode(EncodeError),
-    /// The peer does not read until its own messages are received, and the inbox is full: it holds
+    /// The peer does not read until its own messages are received, and the inbox is full. A full inbox holds
     /// [`Limits::read_ahead`](crate::Limits::read_ahead) bytes of these messages. Recoverable: call `recv`, which also continues to send,
     /// or call `flush` again later.
     InboxFull,
@@ -36,7 +37,7 @@ pub enum Error {
     /// A row of a COPY cannot be written or read, or the statement started no COPY. Recoverable.
     Copy(CopyError),
     /// No reply will arrive, and no message is buffered. Recoverable: the connection is unchanged. Only a
-    /// [`TrackedConnection`](crate::TrackedConnection) returns `NoReply`, `Unexpected`, `Over` and `QueueFull`.
+    /// [`TrackedConnection`](crate::TrackedConnection) returns `NoReply`, `Unexpected`, `Over` or `QueueFull`.
     NoReply(Waiting),
     /// The server sent a message that is not a reply to a sent request. Fatal: later messages cannot be assigned to requests.
     Unexpected(Unexpected),

@@ -1,4 +1,4 @@
-//! A live stream of messages, over any stream that can be polled.
+//! A connection: sends and receives messages over any byte stream that can be polled.
 
 mod copy_end;
 mod copy_in;

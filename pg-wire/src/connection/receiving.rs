@@ -1,4 +1,5 @@
-//! The receiving direction of a connection, without its stream.
+//! The receiving direction of a connection. The stream is not a part of this state: each function that reads receives the stream as an
+//! argument.
 
 use core::task::{Context, Poll};
 use std::io;
@@ -47,8 +48,8 @@ impl Incoming {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            // A TLS library returns this error when the peer closes without close_notify, as a PostgreSQL server process does
-            // when it exits. If the last message is incomplete, `is_mid_frame` detects that below.
+            // A TLS library returns this error when the peer closes the stream without close_notify, as a PostgreSQL server process does
+            // when it exits. The check of `is_mid_frame` below detects an incomplete last message.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
             count => count,
         };
@@ -71,8 +72,8 @@ impl Incoming {
     /// Reads the bytes that have arrived, and returns whether a whole message is buffered. Called after a write has failed,
     /// because the peer's last message may explain the failure.
     ///
-    /// Never waits for the peer. Returns `Pending` only after a read, and wakes the task at once: other tasks can run between two reads.
-    /// Stops when the inbox holds [`Limits::read_ahead`] bytes.
+    /// Never waits for the peer. Returns `Pending` only after a read, and then wakes the task at once, so that other tasks can run between
+    /// two reads. Stops when the inbox holds [`Limits::read_ahead`] bytes.
     pub(super) fn poll_last_message<R: Source + ?Sized>(
         &mut self,
         source: &mut R,
@@ -119,7 +120,7 @@ impl Incoming {
     }
 }
 
-/// Ends the direction if the error is fatal. Returns the error, or `Poisoned` if this error was returned before.
+/// Ends the receiving direction if the error is fatal. Returns the error; returns `Poisoned` if the same error was returned before.
 #[cold]
 fn poison(error: FrameError, fault: &mut Option<Fault>, unreported: &mut Option<Error>) -> Error {
     let again = *fault == Some(Fault::Frame(error));

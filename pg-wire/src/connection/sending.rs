@@ -1,4 +1,5 @@
-//! The sending direction of a connection, without its stream.
+//! The sending direction of a connection. The stream is not a part of this state: each function that writes receives the stream as an
+//! argument.
 
 use core::task::{Context, Poll, ready};
 use std::io::{self, IoSlice};

@@ -25,7 +25,7 @@ use crate::session::{NotIdle, Observer, Reply, SessionState, Step, Waiting};
 ///
 /// - [`recv`](Self::recv) returns an error if no reply will arrive, instead of waiting for ever.
 /// - [`recv_reply`](Self::recv_reply) also returns the request to which a message belongs.
-/// - [`check_idle`](Self::check_idle) checks whether the connection can be given to another user. If not, the result is the reason.
+/// - [`check_idle`](Self::check_idle) checks whether the connection can be given to another user. If not, returns the reason.
 /// - [`recover`](Self::recover) makes the connection idle, even after a dropped future, in a COPY or in a transaction.
 ///
 /// ```
@@ -59,14 +59,13 @@ pub struct TrackedConnection<T, O = ()> {
 }
 
 impl<T: Transport> TrackedConnection<T> {
-    /// Tracks a connection. Precondition: the session is idle, because the ReadyForQuery of the login has been received, and no message has
-    /// been sent since then.
+    /// Tracks a connection. Precondition: the ReadyForQuery of the login has been received, and no message has been sent since then.
     pub fn new(conn: Connection<T>) -> Self {
         Self::with_state(conn, SessionState::new())
     }
 
     /// Tracks a connection whose session has the state `state`. Precondition: every sent or partly sent message has been passed to `state`.
-    /// Messages that are queued, and that no flush has begun to send, are passed to `state` by the next [`flush`](Self::flush).
+    /// Queued messages that no flush has begun to send are an exception: the next [`flush`](Self::flush) passes them to `state`.
     pub fn with_state(conn: Connection<T>, state: SessionState) -> Self {
         Self { conn, state, observer: () }
     }
@@ -87,8 +86,8 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
     fn commit(&mut self) -> Result<(), Error> {
         let outbox = &mut self.conn.outgoing.outbox;
         let batch = outbox.batch();
-        // Checks with a copy of the state whether the queue of requests has room for the whole batch. The queue is rarely full, so this
-        // check is made only when the queue may become full.
+        // If the queue of requests may become full, checks with a copy of the state whether the whole batch fits. A message has at least 5
+        // bytes, so the batch has at most `batch.len() / 5` messages.
         if !self.state.has_room_for(batch.len() / 5) {
             let mut trial = self.state.clone();
             Frames::new(batch).into_iter().try_for_each(|frame| trial.sent(frame).map(drop))?;
@@ -120,8 +119,8 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
         }
     }
 
-    /// Drops the queued messages that no flush has begun to send. Keeps messages of an earlier flush that are partly sent because the
-    /// future of that flush was dropped; see [`recover`](Self::recover).
+    /// Drops the queued messages that no flush has begun to send. Keeps partly sent messages, which remain if the future of a flush was
+    /// dropped; [`recover`](Self::recover) sends the rest of such messages.
     pub fn discard_batch(&mut self) {
         self.conn.outgoing.outbox.discard_batch();
     }
@@ -284,7 +283,7 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
         }
     }
 
-    /// Handles a message that is skipped because it is over its limit: passes its code to the state.
+    /// Passes the code of a skipped message to the state. A message is skipped if it is longer than its limit.
     #[cold]
     fn skipped(&mut self, error: Error) -> Error {
         if let Error::Frame(frame) = &error
@@ -306,7 +305,7 @@ impl<'c, T: Transport, O: Observer> Future for Recv<'c, T, O> {
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // A poll after completion is always pending.
+        // After completion, `poll` always returns `Pending`.
         let Some(tracked) = self.0.take() else { return Poll::Pending };
         // Fast path: if a frame is buffered, `poll_head` is not called.
         let head = match tracked.conn.incoming.inbox.whole_fast() {

@@ -46,8 +46,8 @@ impl<T: Transport> Connection<T> {
     ///
     /// # Errors
     /// The first error of the server or of `each`. A message over its limit also counts as an error: the message is skipped, and the
-    /// remaining messages are received. A fatal error of the connection ends the call at once. If the server or `each` had already returned
-    /// an error, that earlier error is returned: the server's last error explains why the connection ended.
+    /// remaining messages are received. A fatal error of the connection ends the call at once. If the server or `each` had returned an
+    /// error before, this earlier error is returned, because an error of the server usually explains why the connection ended.
     pub async fn until_ready<E: From<Error>>(
         &mut self,
         mut each: impl FnMut(Frame<'_>) -> Result<(), E>,
@@ -84,7 +84,7 @@ impl<T: Transport> Connection<T> {
     }
 }
 
-/// Result of a batch so far: the first error is kept while the rest of the batch is received.
+/// Result of a batch so far. Stores the first error while the rest of the batch is received.
 pub(super) struct Outcome<E> {
     failure: Option<E>,
 }
@@ -96,7 +96,7 @@ impl<E: From<Error>> Outcome<E> {
 
     /// Processes a message of the batch, or the error of the connection. Returns the result of the batch after ReadyForQuery or an error
     /// of the connection, and `None` after any other message.
-    // Inlined always: a row of one column takes 65 instructions, and 78 with `#[inline]`.
+    // Always inlined: receiving a row of one column then takes 65 instructions, and 78 with `#[inline]`.
     #[inline(always)]
     pub(super) fn take(
         &mut self,

@@ -15,14 +15,14 @@ use crate::connection::sending::Outgoing;
 use crate::connection::stream::Transport;
 use crate::encode::messages::Messages;
 
-/// A live stream of messages in both directions, for a client or a server.
+/// A connection that sends and receives messages, for a client or a server.
 ///
 /// A connection starts no task. Messages are queued by the methods of [`PgProtocol`](crate::PgProtocol) (or by
 /// [`put`](Self::put), for a server), sent by [`flush`](Self::flush), and received by [`recv`](Self::recv).
 ///
-/// All progress is stored in the connection and none in the futures. So each future may be dropped at any point; then call the same method
-/// again. The exception is [`send_copy_data`](Self::send_copy_data): after dropping its future, do not repeat the call. Call `flush`
-/// instead, which sends the rest of the data.
+/// All progress is stored in the connection. So each future may be dropped at any point; then call the same method again. The exception is
+/// [`send_copy_data`](Self::send_copy_data): after dropping its future, do not repeat the call. Call `flush` instead, which sends the rest
+/// of the data.
 ///
 /// # Memory of an idle connection
 ///
@@ -41,8 +41,8 @@ use crate::encode::messages::Messages;
 ///   ReadyForQuery reported [`Idle`](crate::TransactionStatus::Idle), and [`is_quiet`](Self::is_quiet) returns true. A
 ///   [`TrackedConnection`](crate::TrackedConnection) checks these conditions, and can make the connection idle.
 /// - The server may have ended an idle connection. Before using such a connection, poll [`ready`](Self::ready) once. `Pending` means that
-///   the connection has not ended. Otherwise a message has arrived ([`try_recv`](Self::try_recv)), or the result is the error that ended
-///   the connection.
+///   the connection has not ended. `Ok` means that a message has arrived: take the message with [`try_recv`](Self::try_recv). An error
+///   means that the connection has ended.
 ///
 /// ```
 /// use pg_wire::{Connection, Limits, MessageCode, PgProtocol, testing::Script};
@@ -88,9 +88,9 @@ impl<T: Transport> Connection<T> {
     /// # Errors
     /// - [`Encode`](Error::Encode) when a queued message cannot be sent: no part of the batch is sent.
     /// - [`InboxFull`](Error::InboxFull) when the replies exceed the limit: call `recv`, which continues to send.
-    /// - [`Io`](Error::Io) when the stream fails. All queued messages are dropped, and messages that are queued later are dropped. If a
-    ///   message of the peer is buffered when the stream fails, this call returns `Ok`, and a later `flush` returns the error. So receive
-    ///   the server's last message, which may explain why the stream failed.
+    /// - [`Io`](Error::Io) when the stream fails. All queued messages, and all messages that are queued later, are dropped. If a message of
+    ///   the peer is buffered when the stream fails, this call returns `Ok`. Receive this message, which may explain why the stream failed;
+    ///   the next `flush` then returns the error.
     pub async fn flush(&mut self) -> Result<(), Error> {
         self.outgoing.outbox.commit()?;
         poll_fn(|cx| self.poll_flush(cx)).await
@@ -131,13 +131,13 @@ impl<T: Transport> Connection<T> {
                 Poll::Ready(Ok(())) => {}
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(Error::Poisoned(fault @ Fault::Frame(_)))) => {
-                    // Returns the error instead of waiting for ever: the peer may not read until its own messages are received, and after
-                    // an invalid header no message can be received.
+                    // Returns the error, because waiting could take for ever: the peer may not read until its own messages are received,
+                    // and after an invalid header no message can be received.
                     return Poll::Ready(Err(Error::Poisoned(fault)));
                 }
                 Poll::Ready(Err(error)) => {
-                    // The peer sends nothing more, but may still read. So the call keeps the error for `recv`, and waits until the stream
-                    // accepts more bytes.
+                    // The peer sends nothing more, but may still read. So this call stores the error, which `recv` returns later, and waits
+                    // until the stream accepts more bytes.
                     incoming.keep(error);
                     return Poll::Pending;
                 }
@@ -219,8 +219,8 @@ impl<T: Transport> Connection<T> {
         self.outgoing.is_sending()
     }
 
-    /// Sends all committed bytes without receiving meanwhile. Returns `Pending` while bytes are left to send. An error is kept for
-    /// the next flush: the peer's last message has to be received first.
+    /// Sends all committed bytes without receiving meanwhile. Returns `Pending` while bytes are left to send. An error is stored, and the
+    /// next flush returns it: the last message of the peer has to be received first, because it may explain the error.
     pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Self { transport, outgoing, .. } = self;
         if outgoing.is_sending()
@@ -267,8 +267,8 @@ impl<T: Transport> Connection<T> {
     }
 }
 
-/// The future of [`Connection::recv`]. A hand-written `poll` instead of an `async` block, because a future is created, polled and dropped
-/// for each message. If a message is buffered, as in most cases, these three steps compile to the check of the buffer alone.
+/// The future of [`Connection::recv`]. A hand-written `poll` instead of an `async` block: in most cases a message is buffered, and then
+/// creating, polling and dropping this future compile to a check of the buffer alone.
 struct Recv<'c, T>(Option<&'c mut Connection<T>>);
 
 impl<'c, T: Transport> Future for Recv<'c, T> {
@@ -276,7 +276,7 @@ impl<'c, T: Transport> Future for Recv<'c, T> {
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // A poll after completion is always pending.
+        // After completion, `poll` always returns `Pending`.
         let Some(conn) = self.0.take() else { return Poll::Pending };
         // Fast path: when a frame is buffered, `whole_fast` and `lend` share one bounds check.
         if let Some(head) = conn.incoming.inbox.whole_fast() {

@@ -12,7 +12,8 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-BASE-BACKUP)
     b'n' => pub struct NewArchive<'a> {
-        /// File name, such as `base.tar`. The server chooses the name: check the name before you create a file.
+        /// File name, such as `base.tar`. The server chooses the name, and a name such as `../x` leads out of your directory: check the
+        /// name before you create a file.
         pub name: Text<'a>,
         /// Directory of the tablespace; empty for the main data directory.
         pub tablespace: Text<'a>,
@@ -29,7 +30,7 @@ enclosed! {
 }
 
 enclosed! {
-    /// A piece of the archive or of the manifest. The boundaries of the pieces have no meaning.
+    /// A piece of the archive or manifest that the server has begun last. The server may end a piece at any byte.
     ///
     /// `d`, bytes.
     ///
@@ -53,7 +54,7 @@ enclosed! {
 }
 
 kinds! {
-    /// A message that the server sends inside CopyData after BASE_BACKUP. Requires PostgreSQL 15.
+    /// A message that the server sends inside CopyData after BASE_BACKUP. The server must be PostgreSQL 15 or later.
     pub enum BackupMessage {
         b'd' => BackupData<'a>, Hot;
         b'n' => NewArchive<'a>, Cold;
@@ -66,7 +67,7 @@ impl<'a> BackupMessage<'a> {
     /// Decodes the data of a CopyData.
     ///
     /// # Errors
-    /// When the data is empty, or does not have the fields that its kind requires.
+    /// When the data is empty, or the fields do not match the kind of the message, which is the first byte.
     #[inline]
     pub fn decode(data: &'a [u8]) -> Result<Self, DecodeError> {
         Self::decode_in(data, Scope::Outside)

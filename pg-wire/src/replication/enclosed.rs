@@ -252,8 +252,8 @@ macro_rules! enclosed {
     };
 }
 
-/// Declares an enum of messages, with its decoding. Each row declares one message: `kind => Message, path;`.
-/// [`Path`](crate::message::table::Path) explains the `path`.
+/// Declares an enum of messages and the functions that decode it. Each line of the macro call declares one message: `kind => Message,
+/// path;`. [`Path`](crate::message::table::Path) explains the `path`.
 macro_rules! kinds {
     ($(#[$doc:meta])* pub enum $name:ident { $($kind:literal => $message:ident $(<$life:lifetime>)?, $path:ident;)* }) => {
         $(#[$doc])*
@@ -275,7 +275,7 @@ macro_rules! kinds {
                 Self::decode_hot(data, scope, || Self::decode_cold(data, scope))
             }
 
-            /// Decodes a hot message, or calls `decode_cold` for any other message.
+            /// Decodes a message that is marked `Hot`, or calls `decode_cold` for any other message.
             #[inline(always)]
             fn decode_hot(
                 data: &'a [u8],
@@ -287,8 +287,8 @@ macro_rules! kinds {
                         $crate::replication::enclosed::DecodeEnclosed::decode(data, scope).map(Self::$message)
                     })*
                     _ => match decode_cold() {
-                        // Unreachable, because `decode_cold` returns no hot message. Without these arms the compiler generates
-                        // the caller's loop twice.
+                        // Unreachable, because `decode_cold` returns no message that is marked `Hot`. Without these arms the compiler
+                        // generates the caller's loop twice.
                         $(Ok(Self::$message(_)) if const { $crate::message::table::Path::$path.is_hot() } => {
                             Ok(Self::Unknown($crate::replication::enclosed::Unknown {
                                 kind: $kind,

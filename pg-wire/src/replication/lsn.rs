@@ -125,8 +125,8 @@ impl<'a> Field<'a> for Lsn {
     }
 }
 
-/// Reads values of the type `pg_lsn` in both formats. Also reads the text form of a position from a column of another type, because
-/// replication commands return positions as `text`.
+/// Reads values of the type `pg_lsn` in text and binary format. Also reads the text form of a position from a column of another type,
+/// because replication commands return positions as `text`.
 impl<'a> FromValue<'a> for Lsn {
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         match (column.format, column.type_oid) {

@@ -11,8 +11,8 @@
 //!   progress, returned at their commit. [`StandbyStatus`]: the positions of a client, without I/O.
 //!
 //! The messages are decoded from byte slices, borrow from the slices and allocate nothing. So any client that provides the data of a
-//! CopyData as a slice can use this module without a `ReplicationStream`. Such a client has to send status updates itself: a server
-//! disconnects a client that does not answer within `wal_sender_timeout`, and deletes only the WAL that the client has reported as flushed.
+//! CopyData as a slice can use this module without a `ReplicationStream`. Such a client has to send status updates itself. Without them,
+//! the server disconnects the client after `wal_sender_timeout`, and the slot keeps all WAL.
 //!
 //! # Reading changes
 //!
@@ -155,7 +155,8 @@ mod tests {
     ///
     /// - Each prefix with fewer than `open` bytes must be an error. A longer prefix may be a valid message, if the last field
     ///   is optional or takes all remaining bytes.
-    /// - Changed bytes must cause no panic. If they are decoded as a message, encoding the message must return the same bytes.
+    /// - Changing a bit of `bytes` must cause no panic. If the changed bytes are a valid message, encoding this message must return the
+    ///   changed bytes.
     #[track_caller]
     pub(super) fn golden<M: Enclosed + PartialEq + Debug>(
         message: M,

@@ -26,7 +26,7 @@ pub trait FromReply<'a>: Sized {
     fn from_reply(columns: &Columns, row: &DataRow<'a>) -> Result<Self, RowError>;
 }
 
-/// Reads the value of the column with this name.
+/// Reads the value of the column `name`.
 fn named<'a, T: FromValue<'a>>(
     columns: &Columns,
     row: &DataRow<'a>,
@@ -84,8 +84,8 @@ impl<'a> FromReply<'a> for TimelineHistoryFile<'a> {
         let name = named(columns, row, "filename")?;
         let missing = RowError::NoColumnNamed { name: CONTENT };
         let Some(index) = columns.position(CONTENT) else { return Err(missing) };
-        // The bytes are used as received, and are not decoded by the type of the column. Some servers declare the column as text. Other
-        // servers declare it as bytea, but still send the plain content of the file.
+        // Reads the bytes without regard to the type of the column. Some servers declare the column as text, others as bytea, but all send
+        // the plain content of the file.
         let content = row.values.get(index)?.flatten().ok_or(missing)?;
         Ok(Self { name, content })
     }
@@ -108,9 +108,9 @@ reply! {
 reply! {
     /// The row that answers READ_REPLICATION_SLOT. All fields are `None` if the slot does not exist.
     pub struct SlotState<'a> {
-        /// Kind of the slot: `physical`.
+        /// Kind of the slot: always `physical`, because the server rejects this command for a logical slot.
         "slot_type" => pub kind: Option<&'a str>,
-        /// WAL position from which on the slot keeps the WAL.
+        /// Beginning of the WAL that the slot keeps.
         "restart_lsn" => pub restart: Option<Lsn>,
         /// Number of the timeline of `restart`.
         "restart_tli" => pub timeline: Option<u32>,

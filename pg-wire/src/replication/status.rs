@@ -1,4 +1,4 @@
-//! The positions that a client of a replication stream has received and may confirm, without I/O and without a clock.
+//! Tracks the positions that a client of a replication stream has received and may confirm. Does no I/O and reads no clock.
 
 use core::fmt;
 use core::time::Duration;
@@ -51,7 +51,8 @@ pub struct StandbyStatus {
     /// Whether a status update is due now, independently of the interval.
     now_due: bool,
     confirm_keepalives: bool,
-    /// Whether data was received and [`StandbyStatus::change`] has not yet been called with the change in this data.
+    /// Whether [`StandbyStatus::data`] was called, and [`StandbyStatus::change`] has not yet been called with the change in this data.
+    /// Until then it is unknown whether the stream is inside a transaction.
     is_unexplained: bool,
     /// Whether the stream is inside a transaction, or inside a block of a streamed transaction.
     in_transaction: bool,
@@ -92,9 +93,9 @@ impl StandbyStatus {
         }
     }
 
-    /// Sets the longest time between two updates. Choose at most a third of the server's `wal_sender_timeout`. A positive interval below
-    /// one millisecond is raised to one millisecond. With an interval of zero, an update is due only after the server requests an answer,
-    /// or after the caller calls [`report`](Self::report).
+    /// Sets the longest time between two updates. Choose at most a third of the server's `wal_sender_timeout`: a client that sends nothing
+    /// for this timeout is disconnected. A positive interval below one millisecond is raised to one millisecond. With an interval of zero,
+    /// an update is due only after the server requests an answer, or after the caller calls [`report`](Self::report).
     pub fn interval(mut self, interval: Duration) -> Self {
         self.set_interval(interval);
         self
@@ -109,10 +110,10 @@ impl StandbyStatus {
 
     /// Sets whether the position of a keepalive is confirmed as flushed, once everything received before the keepalive is flushed.
     ///
-    /// Off by default, because the caller has not declared this position. The server sends such positions while it reads WAL without
-    /// changes for this stream. If these positions are never confirmed, the slot keeps this WAL until the next published transaction is
-    /// flushed, and a server that shuts down waits for the confirmation. Effective only with pgoutput: with other output plugins, the ends
-    /// of transactions are unknown, so no keepalive is confirmed after the first data.
+    /// Off by default, because the caller has not declared this position. The server sends keepalives while it reads WAL without changes
+    /// for this stream. If their positions are not confirmed, the slot keeps this WAL until the next published transaction is flushed. A
+    /// server that shuts down also waits for the confirmation. Use this setting only with pgoutput. With other output plugins, the ends of
+    /// transactions are unknown, so no keepalive is confirmed after the first data.
     pub const fn confirm_keepalives(mut self, on: bool) -> Self {
         self.set_confirm_keepalives(on);
         self
@@ -123,7 +124,7 @@ impl StandbyStatus {
         self.confirm_keepalives = on;
     }
 
-    /// Whether physical data begins at another position than the end of the previous data.
+    /// Whether a physical stream has a gap: the data `wal` does not begin at the end of the previous data.
     #[cfg(feature = "std")]
     pub(super) fn is_gap(&self, wal: &XLogData<'_>) -> bool {
         self.is_physical && wal.start != self.received
@@ -171,8 +172,8 @@ impl StandbyStatus {
                 self.in_transaction = true;
                 return;
             }
-            // The end of a block does not change `last_end`: if the stream is started again before the end of the transaction is confirmed,
-            // the server sends all blocks of the transaction again.
+            // The end of a block is not the end of its transaction, so `last_end` stays unchanged. After a restart of the stream, the
+            // server sends all blocks of an unconfirmed transaction again.
             Change::StreamStop(_) => {
                 self.in_transaction = false;
                 return;

@@ -18,7 +18,7 @@ enclosed! {
     /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-XLOGDATA)
     b'w' => pub struct XLogData<'a> {
         /// In physical replication: position of the first byte of the data. In logical replication: position of the WAL record that caused
-        /// the message; `0/0` if the server sends a further message for the same record.
+        /// the message; `0/0` if this is not the last message for the record.
         pub start: Lsn,
         /// In physical replication: end of the WAL on the server. In logical replication: the same as `start`.
         pub end: Lsn,
@@ -143,7 +143,7 @@ impl<'a> PrimaryMessage<'a> {
     /// Decodes the data of a CopyData.
     ///
     /// # Errors
-    /// When the data is empty, or does not have the fields that its kind requires.
+    /// When the data is empty, or the fields do not match the kind of the message, which is the first byte.
     #[inline]
     pub fn decode(data: &'a [u8]) -> Result<Self, DecodeError> {
         Self::decode_in(data, Scope::Outside)
@@ -163,7 +163,7 @@ impl<'a> StandbyMessage<'a> {
     /// Decodes the data of a CopyData.
     ///
     /// # Errors
-    /// When the data is empty, or does not have the fields that its kind requires.
+    /// When the data is empty, or the fields do not match the kind of the message, which is the first byte.
     pub fn decode(data: &'a [u8]) -> Result<Self, DecodeError> {
         Self::decode_in(data, Scope::Outside)
     }

@@ -78,7 +78,7 @@ enum Kind {
     Other,
 }
 
-/// Replacement of values: the parts of [`Rewrite::rest`], and the values to write.
+/// Values to write instead of the values of the frame, and the parts of [`Rewrite::rest`].
 #[derive(Clone, Copy)]
 struct Replaced<'a> {
     parts: Parts<'a>,
@@ -90,7 +90,7 @@ struct Replaced<'a> {
 #[derive(Clone, Copy)]
 struct Parts<'a> {
     before: &'a [u8],
-    /// The list of values, including its count.
+    /// The list of values. It begins with the number of values.
     values: &'a [u8],
     after: &'a [u8],
 }
@@ -183,9 +183,9 @@ impl<'a> Rewrite<'a> {
         Self { portal: self.portal.map(|_| name), ..self }
     }
 
-    /// Replaces values. Each new value has an index, counted from 0; the indexes must be in ascending order. `None` is NULL. A new value
-    /// must be in the format that the message has for its index, because the formats are not changed. A second call replaces the new values
-    /// of the first call.
+    /// Replaces values. Each new value has an index, counted from 0; the indexes must be in ascending order. `None` is NULL. The format
+    /// codes of the message are not changed, so a new value must have the same format as the value that it replaces. A second call discards
+    /// the new values of the first call.
     ///
     /// # Errors
     /// When the values of the frame are malformed, when the frame has no value for one of the indexes, or when the indexes are not
@@ -256,7 +256,7 @@ impl Replaced<'_> {
     fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         let Self { parts, values } = *self;
         out.unprinted(parts.before);
-        // `with_values` has checked the list, so no read below fails, and the results are ignored.
+        // No read below fails, because `with_values` has checked the list. So the results are ignored.
         let mut list = Reader::new("", parts.values);
         let mut unchanged = list;
         let _ = list.u16();

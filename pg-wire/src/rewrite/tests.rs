@@ -58,7 +58,7 @@ fn written(rewrite: Rewrite<'_>) -> Vec<u8> {
     out
 }
 
-/// Writes the frame with another statement name and another portal name.
+/// Writes the frame with the statement name `other` and the unnamed portal.
 fn renamed(rewrite: Rewrite<'_>) -> Vec<u8> {
     written(rewrite.with_statement("other".into()).with_portal("".into()))
 }
@@ -204,7 +204,7 @@ fn a_malformed_name_is_an_error_with_its_message_and_offset() {
         let error = Rewrite::frontend(Frame { code, body }).expect_err("no terminator");
         assert_eq!((error.message, error.offset), (message, offset));
     }
-    // Checks that the offset of the error counts from the beginning of the body, although the values are read after the names.
+    // The offset in the error must count from the beginning of the body, although the values begin after the names.
     let bind =
         Rewrite::frontend(Frame { code: MessageCode::BIND, body: b"p\0s\0\0\0\0\x01\xff\xff\xff\xfe\0\0" });
     let error = bind.expect("the names are well-formed").values().expect_err("a length of -2");

@@ -6,13 +6,14 @@ use core::fmt;
 
 use crate::basic::text::Text;
 
-/// The parameters that the server has reported, with their current values. The memory is bounded.
+/// The parameters that the server has reported, with their current values. [`Bounds::parameters`](super::Bounds::parameters) limits their
+/// memory.
 ///
 /// [The reported parameters](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC)
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Parameters {
     all: Vec<Parameter>,
-    /// Number of bytes of all parameters, as counted for the bound.
+    /// Number of bytes of all parameters, counted by the rule of [`Bounds::parameters`](super::Bounds::parameters).
     bytes: usize,
     changes: u64,
     omitted: u64,

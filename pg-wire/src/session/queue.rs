@@ -1,4 +1,4 @@
-//! The queue of requests that have received no reply. Repeated requests are stored as runs.
+//! The queue of requests that have received no reply.
 
 use alloc::collections::VecDeque;
 
@@ -24,7 +24,7 @@ struct Run {
     at: u8,
 }
 
-/// Maximum number of requests in the pattern of a run.
+/// Maximum number of requests in the pattern of a run: 16 requests of four bits fill a `u64`.
 const WIDEST: u8 = 16;
 
 impl Run {
@@ -164,8 +164,8 @@ impl Queue {
         None
     }
 
-    /// Returns the number of runs, which are groups of repeated requests. The memory of the queue is at most 48 bytes, multiplied by the
-    /// largest number of runs so far.
+    /// Returns the number of runs, which are groups of repeated requests. A run takes 24 bytes. The queue keeps at most twice the memory
+    /// that its largest number of runs so far needed.
     pub(super) fn runs(&self) -> usize {
         self.runs.len()
     }

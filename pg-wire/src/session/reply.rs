@@ -19,8 +19,7 @@ pub struct Reply {
     /// Whether this message is the last reply to the request.
     pub last: bool,
     /// Whether the message certainly belongs to this request. After a COPY has failed, it can be unknown whether the server ignored a Sync.
-    /// If the message can arrive whether or not the Sync was ignored, `certain` is false; see
-    /// [`SessionState::is_certain`](super::SessionState::is_certain).
+    /// If the message can arrive in both cases, `certain` is false; see [`SessionState::is_certain`](super::SessionState::is_certain).
     pub certain: bool,
 }
 
@@ -203,7 +202,7 @@ pub enum UnexpectedKind {
     Over(Over),
     /// The message is malformed.
     Malformed(DecodeError),
-    /// More than 8 states of the server are possible, because too many Syncs were sent into a COPY that failed.
+    /// More than 8 states of the server are possible, because the client sent too many Syncs during a COPY that failed.
     TooUncertain,
 }
 
@@ -224,8 +223,7 @@ impl fmt::Display for Unexpected {
 
 impl core::error::Error for Unexpected {}
 
-/// Error for a request that does not fit into the full queue of requests. The state is unchanged: send the request only after replies have
-/// arrived.
+/// Error for a request that is sent while the queue of requests is full. The state is unchanged: receive replies, then send the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueFull;
 

@@ -37,8 +37,8 @@ pub enum Request {
 }
 
 impl Request {
-    /// Returns the kind of the request in a client's frame. Returns `None` for CopyData, Flush, Terminate and messages that are not
-    /// requests.
+    /// Returns the kind of the request in a client's frame; `None` if the message is no request, such as CopyData, Terminate and a valid
+    /// Flush.
     pub(super) fn of(frame: Frame<'_>) -> Option<Self> {
         Some(match frame.code {
             MessageCode::QUERY => Self::Query,

@@ -41,7 +41,8 @@ use super::track::Track;
 /// ```
 #[derive(Clone, Debug)]
 pub struct SessionState {
-    /// Fast path: the code of a message that does not change the state if the message arrives next, and the [`Reply`] for this message.
+    /// Fast path for repeated messages, such as DataRow: the code of a message that does not change the state if it arrives next, and its
+    /// [`Reply`].
     repeatable: Option<(MessageCode, Reply)>,
     track: Track,
     /// Other possible states of the server. These states differ from each other and from `track`.
@@ -72,7 +73,8 @@ impl Default for Bounds {
     }
 }
 
-/// Maximum number of possible states of the server that are followed at the same time.
+/// Maximum number of possible states of the server that are followed at the same time. If more states are possible, the session is over
+/// ([`UnexpectedKind::TooUncertain`]).
 const MOST_TRACKS: u64 = 8;
 
 impl Default for SessionState {
@@ -141,7 +143,7 @@ impl SessionState {
                     return Err(QueueFull);
                 }
                 // Only the queue of `track` is checked against the limit. The queue of each other possible state contains only requests
-                // that are also in the queue of `track`, and has at most one run more.
+                // that are also in the queue of `track`, and has at most one run more than the queue of `track`.
                 self.others.iter_mut().for_each(|track| {
                     track.push(request, usize::MAX);
                 });
@@ -283,7 +285,8 @@ impl SessionState {
         Ok(reply)
     }
 
-    /// Adds possible states: one state for each number of Syncs that the failed COPY may have read.
+    /// Adds possible states after a COPY has failed: one state for each possible number of Syncs that the server read, and ignored, as a
+    /// part of the COPY.
     #[cold]
     fn fork(&mut self, maybe_swallowed: u64) -> Result<(), UnexpectedKind> {
         if maybe_swallowed >= MOST_TRACKS {
@@ -429,8 +432,8 @@ impl SessionState {
     /// Returns the next step on the way to an idle session; `None` when the session is idle. Perform the step, pass its messages to the
     /// state, and call this method again.
     ///
-    /// The steps abandon a COPY from the client and an open transaction. Before the session is idle, all remaining rows of a running
-    /// statement have to be received; their number is not limited. A cancel request stops the statement sooner.
+    /// The steps abandon a COPY from the client, and roll back an open transaction. All remaining rows of a running statement have to be
+    /// received, however many these are. A cancel request stops the statement earlier.
     ///
     /// ```
     /// use pg_wire::{Frame, MessageCode, session::{SessionState, Step}};
@@ -464,8 +467,8 @@ impl SessionState {
             return Ok(Some(Step::Sync));
         }
         if !self.is_certain() && self.tracks().any(|track| track.oldest().is_none()) {
-            // The reply to the next request shows which state is true, except if an earlier request can have the same reply. In this case,
-            // a Close is sent instead of an empty Query.
+            // The reply to an empty Query shows which of the possible states is the real one. If an outstanding request can also be
+            // answered by EmptyQueryResponse, the client sends a Close instead.
             let ambiguous = self.tracks().filter_map(Track::oldest);
             let ambiguous = ambiguous.map(|(request, _)| request).any(Request::can_be_empty);
             return Ok(Some(if ambiguous { Step::ClosePortal } else { Step::Query("") }));

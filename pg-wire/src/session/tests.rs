@@ -16,7 +16,8 @@ fn client(code: u8) -> Frame<'static> {
     }
 }
 
-/// Returns a message of the server by its code. `F` is a fatal ErrorResponse. `i`, `x` and `z` are ReadyForQuery with different statuses.
+/// Returns a message of the server by its code. `F` is a fatal ErrorResponse. `i`, `x` and `z` are ReadyForQuery with the transaction
+/// status idle, in a transaction, and failed.
 fn server(code: u8) -> Frame<'static> {
     let (code, body): (u8, &[u8]) = match code {
         b'E' => (b'E', b"SFEHLER\0VERROR\0\0"),

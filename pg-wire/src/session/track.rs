@@ -101,7 +101,7 @@ impl Track {
         self.flushed = self.next_number();
     }
 
-    /// If the server ignores the first requests of the queue, drops these requests.
+    /// Drops the requests at the front of the queue that the server ignores.
     pub(super) fn settle(&mut self) {
         if self.current.is_some() {
             return;
@@ -285,7 +285,8 @@ impl Track {
         }
     }
 
-    /// Returns the direction of the active COPY if the COPY continues until the client ends it.
+    /// Returns the direction of the active COPY if the client has to end it: the client has sent neither the end of the COPY nor any other
+    /// request except Sync.
     pub(super) fn needs_copy_end(&self) -> Option<CopyDirection> {
         let copy = self.copy().filter(|copy| *copy != CopyDirection::Out)?;
         self.queue.first_but_sync().is_none().then_some(copy)

@@ -4,8 +4,8 @@ use core::fmt;
 
 /// A name in double quotes. A double quote inside the name is doubled, as in SQL.
 ///
-/// In a list of publications, the server reads the doubled quote as one quote, which is a part of the name. In all other places the
-/// replication grammar allows no double quote inside a name, and the server reports a syntax error.
+/// In a list of publications, the server reads a doubled quote as one quote inside the name. In all other places, the server reports a
+/// syntax error for a double quote inside a name.
 pub(super) struct Identifier<'a>(pub(super) &'a str);
 
 impl fmt::Display for Identifier<'_> {

@@ -187,7 +187,8 @@ pub struct AlterReplicationSlot<'a> {
 }
 
 impl<'a> AlterReplicationSlot<'a> {
-    /// Creates a command that changes the slot with the name `slot`. Set at least one option before the command is sent.
+    /// Creates a command that changes the slot with the name `slot`. Set at least one option, because the server rejects this command
+    /// without options.
     pub const fn new(slot: &'a str) -> Self {
         Self { slot, two_phase: None, failover: None }
     }

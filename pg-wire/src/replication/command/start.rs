@@ -139,12 +139,12 @@ pub struct PgOutput<'a> {
     origin: Option<OriginFilter>,
 }
 
-/// Selects whether the server sends large transactions while they are in progress.
+/// Selects whether the server sends large transactions before their commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamingOption {
     /// The server sends every transaction only after its commit.
     Off,
-    /// The server sends large transactions in blocks while they are in progress. Requires version 2 of pgoutput and PostgreSQL 14.
+    /// The server sends large transactions in blocks before their commit. Requires version 2 of pgoutput and PostgreSQL 14.
     On,
     /// The same as `On`. In addition, the message of a rollback contains its position and time. Requires version 4 of pgoutput and
     /// PostgreSQL 16.
@@ -192,7 +192,7 @@ impl<'a> PgOutput<'a> {
         self
     }
 
-    /// Sets whether the server sends large transactions while they are in progress.
+    /// Sets whether the server sends large transactions before their commit.
     pub fn streaming(mut self, streaming: impl Into<StreamingOption>) -> Self {
         self.streaming = Some(streaming.into());
         self

@@ -84,8 +84,8 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
         let mut turns = 0;
         let head = loop {
             if self.payload.is_replaying() {
-                // Data that `payload` has stored is returned without receiving a message. Receiving would also send buffered bytes and
-                // status updates. Here, `keep_sending` sends the bytes and the updates.
+                // Returns stored data and receives no message. Receiving a message would also send buffered bytes and status updates, so
+                // `keep_sending` sends them here.
                 poll_fn(|cx| {
                     self.keep_sending(cx);
                     Poll::Ready(())
@@ -113,8 +113,8 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
         })
     }
 
-    /// Passes received data to `payload`, which decides in which form the caller receives data: raw WAL or decoded changes. Returns true if
-    /// `payload` has stored the data for later, because the data belongs to a transaction in progress.
+    /// Passes received data to `payload`, which stores the data if it belongs to a transaction in progress. Returns true if `payload` has
+    /// stored the data.
     fn keep(&mut self, head: &Head) -> Result<bool, StreamError> {
         let Self { conn, driver, phase, payload } = self;
         let wal = decode(conn.inbox().look(head).body);
@@ -142,7 +142,7 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
                 return Err(StreamErrorKind::Gap { expected, found: wal.start });
             }
             let item = payload.decode(wal)?;
-            // `payload` was called before `with`, not inside: `with` may lock the positions, and a slow store inside `with` would delay the
+            // `payload.decode` is not called inside `with`, because `with` may lock the positions. A slow decoder would then delay the
             // status updates of the sending half.
             driver.with(|status| status.received_change(&wal, P::change(&item)));
             Ok(item)
@@ -154,7 +154,7 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
     }
 
     /// Waits until XLogData is buffered, and returns its head without taking the data. Meanwhile stores the positions of keepalives. After
-    /// `TURNS` messages, lets other tasks run, even if the server always has more data.
+    /// `TURNS` messages, returns `Pending` once, so that other tasks can run although the server always has more data.
     fn poll_data(
         &mut self,
         turns: &mut u32,
@@ -197,7 +197,8 @@ fn decode(body: &[u8]) -> Result<XLogData<'_>, StreamErrorKind> {
     Ok(DecodeEnclosed::decode(copy.data.0, Scope::Outside)?)
 }
 
-/// Returns the position of erroneous data, or the received position if the data has no valid position.
+/// Returns the position for an error: the position of the erroneous data, or, if this position is unknown, the position up to which the
+/// stream was received.
 fn place(start: Option<Lsn>, driver: &mut impl Driver) -> Lsn {
     start.filter(|start| start.is_valid()).unwrap_or_else(|| driver.received())
 }

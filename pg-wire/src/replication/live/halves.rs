@@ -92,8 +92,7 @@ impl<T: Split, C: Clock, P> ReplicationStream<T, C, P> {
 }
 
 impl Shared {
-    /// Locks the state. If another thread has poisoned the lock by a panic, the lock is used anyway, because no panic leaves the state
-    /// partly changed.
+    /// Locks the state. Ignores that a panic in another thread has poisoned the lock, because no panic leaves the state partly changed.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -123,7 +122,8 @@ impl Driver for ReaderSide {
         let mut state = self.0.lock();
         let before = state.status.has_report();
         let result = action(&mut state.status);
-        // If the server requests an answer, an update is due at once. Then the sending half must wake now, and not at its old deadline.
+        // If the keepalive requests an answer, an update is due at once. So this code wakes the sending half, which otherwise waits until
+        // its old deadline.
         let sender = if state.status.has_report() != before { state.sender.take() } else { None };
         drop(state);
         if let Some(sender) = sender {

@@ -13,8 +13,8 @@ pub trait Payload: sealed::Sealed {
     where
         Self: 's;
 
-    /// Keeps the data of a transaction in progress, so that `replay` can return the data later. Returns the change that the data contains.
-    /// Any other data is not kept, and the result is `None`.
+    /// Stores the data if it belongs to a transaction in progress, and returns the change in the data; `replay` returns the data later.
+    /// Does not store any other data, and returns `None`.
     #[doc(hidden)]
     fn keep<'a>(&mut self, _: &XLogData<'a>) -> Result<Option<Change<'a>>, StreamErrorKind> {
         Ok(None)

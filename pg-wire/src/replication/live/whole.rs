@@ -23,8 +23,8 @@ use crate::replication::status::{NotReceived, StandbyStatus};
 /// - [`start`](Self::start) sends the command. [`next`](Self::next) lends the data as [`XLogData`](crate::replication::XLogData). After a
 ///   call of [`changes`](ReplicationStream::changes) or [`transactions`](ReplicationStream::transactions), `next` lends changes of pgoutput
 ///   with their tables. [`finish`](Self::finish) ends the stream and returns the connection.
-/// - Status updates are sent in answer to a keepalive that requests one, at an [`interval`](Self::interval), and by
-///   [`report`](Self::report). Only positions that [`set_flushed`](Self::set_flushed) has declared are confirmed.
+/// - The stream sends a status update when a keepalive requests an answer, after each [`interval`](Self::interval), and when
+///   [`report`](Self::report) is called. Only positions that [`set_flushed`](Self::set_flushed) has declared are confirmed.
 /// - While `next` is not called, the stream receives no data, and the server stops sending (backpressure). The server would disconnect
 ///   after `wal_sender_timeout`, so do long work inside [`keep_alive_while`](Self::keep_alive_while), or [`split`](Self::split) the stream.
 /// - All progress is stored in the stream. The futures of `next`, `report` and `keep_alive_while` may be dropped at any point; then call
@@ -37,7 +37,7 @@ pub struct ReplicationStream<T, C, P = Raw> {
 }
 
 impl<T: Transport, C: Clock> ReplicationStream<T, C> {
-    /// Starts a stream over a connection that was opened with the parameter `replication`, with a default clock.
+    /// Starts a stream with a default clock. Precondition: the connection was opened with the parameter `replication`.
     ///
     /// # Errors
     /// An error of the server, with all its fields, or an error of the connection. Every error contains the connection.
@@ -69,8 +69,8 @@ impl<T: Transport, C: Clock> ReplicationStream<T, C> {
     }
 
     /// Changes the form of the data: the stream decodes changes of pgoutput, finds the table of each change, and returns transactions in
-    /// the order of their commits. With the option `streaming`, the server sends large transactions in blocks while they are in progress.
-    /// The store keeps these blocks until the commit.
+    /// the order of their commits. With the option `streaming`, the server sends large transactions in blocks before their commit. The
+    /// store keeps these blocks until the commit.
     pub fn transactions<S>(self, store: S) -> ReplicationStream<T, C, Transactions<S>>
     where
         S: Store<Error: Into<Box<dyn core::error::Error + Send + Sync>>>,
@@ -86,7 +86,7 @@ impl<T: Transport, C: Clock> ReplicationStream<T, C> {
 
 impl<T, C, P> ReplicationStream<T, C, P> {
     /// Sets the longest time between two status updates; 10 seconds by default. Choose at most a third of the server's
-    /// `wal_sender_timeout`. See [`StandbyStatus::interval`].
+    /// `wal_sender_timeout`: a client that sends nothing for this timeout is disconnected. See [`StandbyStatus::interval`].
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.core.driver.status.set_interval(interval);
@@ -178,8 +178,8 @@ impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
         .map_err(|error| core.fail(error.into()))
     }
 
-    /// Runs the future `work` to its end, and meanwhile sends status updates at the interval. Receives no data meanwhile: the server has to
-    /// wait, but does not disconnect.
+    /// Runs the future `work` to its end, and meanwhile sends status updates at the interval. Receives no data meanwhile, so the server
+    /// stops sending, but does not disconnect.
     ///
     /// The interval must be shorter than the server's `wal_sender_timeout`: a keepalive that requests an answer may remain unread, because
     /// no data is received. A future that blocks the thread prevents the updates. So run blocking work in another thread

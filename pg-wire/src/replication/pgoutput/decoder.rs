@@ -45,7 +45,7 @@ impl ChangeDecoder {
     }
 }
 
-/// Error for a pgoutput message that is malformed or does not match the tables described before.
+/// Error for a pgoutput message that is malformed, or does not match the tables that the server has described before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChangeError {

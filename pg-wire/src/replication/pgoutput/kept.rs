@@ -7,10 +7,11 @@ use crate::replication::lsn::Lsn;
 use crate::replication::pgoutput::store::Store;
 use crate::replication::time::Timestamp;
 
-/// Minimum number of bytes that one call reads from the store. If the transaction has fewer bytes left, the call reads all of them.
+/// Minimum number of bytes that one call reads from the store, so that small records need few calls. If fewer bytes of the transaction are
+/// left, the call reads all of them.
 const CHUNK: usize = 64 * 1024;
 
-/// Length of a record's header: xid, start, time and length of the data.
+/// Length in bytes of the header of a record: xid (4), start (8), time (8) and length of the data (4).
 const HEADER: usize = 24;
 
 /// Header of a message in the store.
@@ -45,7 +46,8 @@ struct Subtransaction {
 }
 
 impl Kept {
-    /// Appends a message, whose data is in two parts, to the stored messages of the transaction `top`.
+    /// Appends a message to the stored messages of the transaction `top`. The data of the message is the two parts of `data`, one after the
+    /// other.
     pub(super) fn append<S: Store>(
         &mut self,
         store: &mut S,
@@ -118,8 +120,8 @@ impl Records {
         Self { top, kept, read: 0, buffer: Vec::new(), start: 0 }
     }
 
-    /// Reads up to the next record that was not rolled back. Returns the record and the length of its data. The method
-    /// [`data`](Self::data) returns the data.
+    /// Reads the next record that was not rolled back. Returns its header and the length of its data. The method [`data`](Self::data)
+    /// returns the data.
     pub(super) fn next<S: Store>(
         &mut self,
         store: &mut S,

@@ -7,7 +7,7 @@
 //! | version | PostgreSQL | adds |
 //! | --- | --- | --- |
 //! | 1 | 10 | whole transactions, sent after their commit |
-//! | 2 | 14 | option `streaming`: large transactions in blocks, while they are in progress |
+//! | 2 | 14 | option `streaming`: large transactions in blocks, before their commit |
 //! | 3 | 15 | option `two_phase`: two-phase commit |
 //! | 4 | 16 | option `streaming=parallel`: position and time of a [`StreamAbort`] |
 //!
@@ -72,11 +72,11 @@ kinds! {
 impl<'a> Change<'a> {
     /// Decodes one message. The caller provides the scope; [`Decoder`] tracks the scope over a sequence of messages.
     ///
-    /// The values of the last tuple are not read. Iterating over the values, or [`validate`](Self::validate), returns their
-    /// errors.
+    /// This function does not read the values of the last tuple, so it does not report a malformed value. Iterating over the values, or
+    /// [`validate`](Self::validate), reports the error.
     ///
     /// # Errors
-    /// When the data is empty, or does not have the fields that its kind requires.
+    /// When the data is empty, or the fields do not match the kind of the message, which is the first byte.
     #[inline]
     pub fn decode(data: &'a [u8], scope: Scope) -> Result<Self, DecodeError> {
         Self::decode_in(data, scope)
@@ -145,13 +145,13 @@ impl Decoder {
     /// The errors of [`Change::decode`], and [`Misplaced`](DecodeErrorKind::Misplaced) for a message that is not valid at this
     /// point:
     ///
-    /// - a StreamStart, or a message that begins or ends a transaction, inside a block;
-    /// - a StreamStop outside a block.
+    /// - inside a block: a StreamStart, or a message that begins or ends a transaction;
+    /// - outside a block: a StreamStop.
     ///
     /// After an error the decoder is unchanged.
     #[inline]
     pub fn decode<'a>(&mut self, data: &'a [u8]) -> Result<Change<'a>, DecodeError> {
-        // Fast path: hot messages are changes of rows. They do not change the scope, so `note` is not called.
+        // Fast path for INSERT, UPDATE and DELETE. These messages begin and end no block, so `note` is not called.
         let scope = self.scope;
         Change::decode_hot(data, scope, || self.decode_cold(data))
     }

@@ -124,8 +124,8 @@ impl TypeName {
 }
 
 impl TableColumn {
-    /// Returns the name of the column's type: for a built-in type [`oid::name`](crate::oid::name), for any other type the name that the
-    /// server sent.
+    /// Returns the name of the column's type. For a built-in type, this is the result of [`oid::name`](crate::oid::name). For any other
+    /// type, it is the name that the server sent.
     pub fn type_name(&self) -> Option<&str> {
         match &self.custom_type {
             Some(name) => Some(&name.name),
@@ -155,7 +155,8 @@ pub struct Relations {
     types: BTreeMap<Oid, TypeName>,
     /// Tables that were described inside the blocks of each transaction in progress, by transaction number.
     streamed: BTreeMap<u32, BTreeMap<Oid, Described>>,
-    /// Number of the streamed transaction whose block is being received, or which is being replayed; `None` outside a block.
+    /// Number of the streamed transaction whose block is being received, or whose stored changes are being returned; `None` at any other
+    /// time.
     block: Option<u32>,
     /// Number of descriptions of tables that were received so far.
     received: u64,
@@ -179,7 +180,7 @@ impl Default for Relations {
 }
 
 impl Relations {
-    /// Creates an empty collection without tables and types.
+    /// Creates a collection without tables and types.
     pub const fn new() -> Self {
         Self {
             tables: BTreeMap::new(),
@@ -258,7 +259,8 @@ impl Relations {
         self.received
     }
 
-    /// Adds the description of a table, and returns the table. A description in a block is added to the descriptions of the transaction.
+    /// Adds the description of a table, and returns the table. Inside a block of a streamed transaction, the description is valid only for
+    /// this transaction until the transaction ends.
     fn describe(&mut self, relation: &Relation<'_>, order: u64) -> Result<&Table, RelationError> {
         let table = Table::new(relation, &self.types)?;
         self.reserve(table.size())?;
@@ -282,7 +284,7 @@ impl Relations {
         Ok(())
     }
 
-    /// Adds the size of a new description, unless the sum exceeds the limit.
+    /// Adds `size`, the size of a new description, to the size of all descriptions. Returns an error if the sum exceeds the limit.
     fn reserve(&mut self, size: usize) -> Result<(), RelationError> {
         let sum = self.size.saturating_add(size);
         if sum > self.limit {
@@ -292,8 +294,8 @@ impl Relations {
         Ok(())
     }
 
-    /// At the end of a streamed transaction, makes its table descriptions valid for all later changes. If a later description of the same
-    /// table was received outside the transaction, the later description stays valid, because the server does not send it again.
+    /// Makes the table descriptions of a streamed transaction that has ended valid for all later changes. A newer description of the same
+    /// table, received outside the transaction, is not replaced, because the server does not send the newer description again.
     fn keep(&mut self, xid: u32) {
         for (relation, described) in self.streamed.remove(&xid).unwrap_or_default() {
             let dropped = match self.tables.get(&relation) {
@@ -304,13 +306,14 @@ impl Relations {
         }
     }
 
-    /// Begins the replay of a streamed transaction. During the replay, the changes use the descriptions that the transaction contains.
+    /// Begins the replay of a streamed transaction: its stored changes are returned now. During the replay, the changes use the table
+    /// descriptions that the transaction contains.
     pub(super) const fn begin_replay(&mut self, xid: u32) {
         self.block = Some(xid);
     }
 
-    /// Updates the tables from a replayed change, as [`follow`](Self::follow) does. If the change is a description, `order` is the number
-    /// of the description.
+    /// Updates the tables from a replayed change, as [`follow`](Self::follow) does. If the change describes a table, `order` is the number
+    /// of this description.
     pub(super) fn replay(
         &mut self,
         change: &Change<'_>,
@@ -322,7 +325,7 @@ impl Relations {
         }
     }
 
-    /// Ends the replay of a streamed transaction, and makes its descriptions valid for all later changes.
+    /// Ends the replay of a streamed transaction, and makes its table descriptions valid for all later changes.
     pub(super) fn end_replay(&mut self, xid: u32) {
         self.block = None;
         self.keep(xid);
@@ -342,7 +345,7 @@ impl Relations {
         tables.get(&relation).map(|described| &described.table)
     }
 
-    /// Returns the tables in the order of their Oids, without tables that only transactions in progress have described.
+    /// Returns the tables in the order of their Oids. Tables that only transactions in progress have described are left out.
     pub fn iter(&self) -> impl Iterator<Item = &Table> {
         self.tables.values().map(|described| &described.table)
     }

@@ -1,5 +1,5 @@
-//! Messages about transactions that the server sends in blocks while they are in progress. Requires version 2 of pgoutput, with the option
-//! `streaming`.
+//! Messages about streamed transactions, which the server sends in blocks before their commit. The server sends these messages only with
+//! version 2 of pgoutput or later, and the option `streaming`.
 
 use crate::basic::error::DecodeError;
 use crate::codec::field::Field;
@@ -53,8 +53,8 @@ enclosed! {
 }
 
 enclosed! {
-    /// Reports that a transaction that was sent in blocks, or one of its subtransactions, has been rolled back. The receiver
-    /// must discard the changes.
+    /// Reports that a transaction that was sent in blocks, or one of its subtransactions, has been rolled back. The receiver must discard
+    /// the changes of the rolled-back transaction or subtransaction.
     ///
     /// `A`, Int32 xid, Int32 subxid, then an [`Aborted`] or nothing.
     ///

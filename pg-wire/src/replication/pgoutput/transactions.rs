@@ -21,7 +21,8 @@ use crate::replication::time::Timestamp;
 /// many prepared transactions.
 const MOST: usize = 2 * 262_143;
 
-/// Returns transactions in the order of their commits, even if the server sends large transactions in blocks while they are in progress.
+/// Collector that returns transactions in the order of their commits, even if the server sends large transactions in blocks before their
+/// commit.
 ///
 /// The blocks of each transaction are kept in a [`Store`] until the transaction ends. A rollback of a subtransaction drops the changes of
 /// this subtransaction. A rollback of the transaction drops all of its changes. After a commit, the transaction is returned as if the
@@ -139,8 +140,8 @@ impl<S: Store> Transactions<S> {
         Ok(ReceivedChange { start: wal.start, time: wal.time, change, table })
     }
 
-    /// Processes a message about a streamed transaction, and returns the change in the message. Ignores any other message, and returns
-    /// `None`.
+    /// Processes a message about a streamed transaction, and returns the change in the message. For any other message, does nothing and
+    /// returns `None`.
     pub(in crate::replication) fn keep_streamed<'a>(
         &mut self,
         wal: &XLogData<'a>,
@@ -196,7 +197,7 @@ impl<S: Store> Transactions<S> {
                 let top = self.block.ok_or(misplaced)?;
                 let xid = change.xid_in_stream().unwrap_or(top);
                 let record = Record { xid, start: wal.start, time: wal.time };
-                // The record of a description ends with the number of the description, which the replay needs.
+                // The stored record of a Relation ends with the number of this table description, which `replay` reads.
                 let order =
                     matches!(change, Change::Relation(_)).then(|| self.relations.next_order().to_be_bytes());
                 let order = order.as_ref().map_or(&[][..], |order| order);
@@ -218,8 +219,8 @@ impl<S: Store> Transactions<S> {
         self.replay.as_ref().is_some_and(|replay| replay.stage != Stage::Over)
     }
 
-    /// Returns the next change of a kept transaction that has ended. The last change is the [`Commit`] or [`Prepare`]; the call after it
-    /// returns `None`.
+    /// Returns the next change of a stored transaction that was committed or prepared. The last change is the [`Commit`] or [`Prepare`];
+    /// the call after it returns `None`.
     ///
     /// # Errors
     /// The errors of [`receive`](Self::receive), and an error when the store returns bytes that differ from the stored bytes.
@@ -247,7 +248,7 @@ impl<S: Store> Transactions<S> {
             return Ok(Some(boundary(replay.end.end())));
         };
         let data = replay.records.data(length);
-        // The record of a description of a table ends with the number of the description.
+        // The stored record of a Relation (`R`) ends with the number of this table description.
         let (data, order) = match data.split_last_chunk() {
             Some((relation @ [b'R', ..], order)) => (relation, u64::from_be_bytes(*order)),
             _ => (data, 0),
@@ -303,7 +304,7 @@ impl End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransactionError<E> {
-    /// A message is malformed, misplaced, or does not match the tables described before.
+    /// A message is malformed, is not valid at its place in the stream, or does not match the tables that the server has described before.
     Change(ChangeError),
     /// The store failed.
     Store(E),

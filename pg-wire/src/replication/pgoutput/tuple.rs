@@ -76,8 +76,8 @@ impl fmt::Debug for TupleValue<'_> {
 impl<'a> Field<'a> for TupleValue<'a> {
     #[inline]
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        // Fast path: one bounds check for the form and the length, and no error, so that the compiler keeps the reader in registers. The length
-        // is read as unsigned. A negative length then exceeds the length of every message, so the bounds check rejects it.
+        // Fast path with one bounds check for the form and the length. No error is created here, so the compiler keeps the reader in
+        // registers. The length is read as unsigned: a negative length is then longer than every message, so the bounds check rejects it.
         if let Some((form, bytes)) = body.formed([b't', b'b']) {
             return Ok(if form == b't' { Self::Text(bytes) } else { Self::Binary(bytes) });
         }
@@ -111,7 +111,7 @@ impl<'a> Field<'a> for TupleValue<'a> {
     }
 }
 
-/// Returns the error of a value whose length is missing, negative, or longer than the rest of the message.
+/// Returns the error for a value whose length is missing, negative, or longer than the rest of the message.
 #[inline(always)]
 fn malformed(body: &mut Reader<'_>) -> DecodeError {
     match body.i32() {
@@ -163,7 +163,7 @@ impl<'a> Tuple<'a> {
     #[inline]
     pub(super) fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         match self.0 {
-            // A malformed tuple is forwarded unchanged, as the values of a DataRow are.
+            // Received bytes are written unchanged, even if a value is malformed.
             Unread::Wire(bytes) => out.bytes(bytes),
             Unread::Given(values) => {
                 out.count("values", values.len());

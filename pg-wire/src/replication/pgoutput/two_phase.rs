@@ -70,8 +70,8 @@ enclosed! {
 }
 
 enclosed! {
-    /// Reports that a prepared transaction has been rolled back. The server sends this message even if the PREPARE was before the start of
-    /// the slot, so that the client has not received the transaction. Ignore such a message.
+    /// Reports that a prepared transaction has been rolled back. Ignore the message if the client has not received the transaction: the
+    /// server sends the message even if the PREPARE was before the start of the slot.
     ///
     /// `r`, Int8 flags, Int64 prepare end, Int64 rollback end, Int64 prepare time, Int64 rollback time, Int32 xid, String gid.
     ///
