@@ -31,7 +31,7 @@ pub enum DecodeErrorKind {
     Inconsistent,
     /// The frame has the code of another message.
     WrongCode,
-    /// A byte has a value without a meaning. The byte is a Boolean, or selects the form of a field.
+    /// A byte has a value without a meaning. The byte must be a Boolean, or must select one of the known forms of a field.
     UnknownForm {
         /// Value of the byte. No known form has this value.
         found: u8,
@@ -148,9 +148,10 @@ impl core::error::Error for EncodeError {}
 
 /// Error for an invalid frame header, or for a body over its limit.
 ///
-/// The error [`TooLong`](FrameErrorKind::TooLong) for a bulk message is recoverable: the bytes of the frame are dropped as they arrive, and
-/// the next message can be read. After any other error the position of the next message is unknown, and the connection is poisoned: each
-/// later call that receives returns an error.
+/// The error [`TooLong`](FrameErrorKind::TooLong) for a bulk message is recoverable: the receiver drops the bytes of the frame, and the
+/// next
+/// message can be read. After any other error, the position of the next message is unknown. Then the connection is poisoned: each later
+/// call that receives returns an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameError {
     /// The code in the header; 0 for a packet without a code.

@@ -40,7 +40,7 @@ impl<'a> Reader<'a> {
         DecodeError { message: self.message, offset: self.offset(), kind }
     }
 
-    /// Creates an error of this kind at the offset before `rest`, the bytes that were read last.
+    /// Creates an error of this kind at the first byte of `rest`. Precondition: `rest` contains the bytes that were read last.
     #[inline]
     pub(crate) fn error_before(&self, rest: &[u8], kind: DecodeErrorKind) -> DecodeError {
         DecodeError { message: self.message, offset: self.offset() - rest.len(), kind }
@@ -112,8 +112,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a byte that is one of `forms`, an Int32 length as an unsigned number, and that many bytes. Returns `None` and reads nothing if
-    /// the body does not continue with such a field.
+    /// Reads three parts: a byte that is one of `forms`, an unsigned Int32 length, and that many bytes. Returns `None` and reads nothing if
+    /// the body does not continue with these parts.
     #[inline(always)]
     pub(crate) fn formed(&mut self, forms: [u8; 2]) -> Option<(u8, &'a [u8])> {
         let (&[form, a, b, c, d], rest) = self.rest.split_first_chunk()?;

@@ -48,7 +48,7 @@ impl Writer for Measure {
     }
     #[inline]
     fn bytes(&mut self, value: &[u8]) {
-        // The addition saturates: slices may overlap, so their lengths can add up to more than the address space.
+        // The addition saturates: a message may contain the same slice many times, so the sum of the lengths can exceed `usize::MAX`.
         self.length = self.length.saturating_add(value.len());
     }
     #[cold]

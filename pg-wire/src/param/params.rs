@@ -18,8 +18,8 @@ use crate::param::formats::Mixed;
     note = "values that can be bound are listed at `Bindable`; PostgreSQL has no unsigned `int8`: use an `i64`"
 )]
 pub trait Params {
-    /// Whether the compiler can inline the computation of all lengths, as for a tuple. If `true`, the writer computes the lengths first and
-    /// then writes without further bounds checks. If `false`, the length of each value is known only after a call for this value.
+    /// Whether the compiler can inline the computation of all lengths. If `true`, as for a tuple, the writer computes the lengths first and
+    /// then writes without further bounds checks. If `false`, as for a slice, the length of each value is known only after a call.
     const KNOWN: bool = false;
 
     /// Returns the number of parameters, which must be the number that [`each`](Self::each) visits.
@@ -173,9 +173,9 @@ macro_rules! params {
 /// m, m values. Returns the number of bytes, or `None` if the parameters do not fit or cannot be sent. `room` may then hold a part of the
 /// parameters.
 ///
-/// Makes one call for each parameter. The call writes the value and returns its format. Before the values, one format code is reserved for
-/// each parameter. If all parameters have the same format, the message needs at most one code, and the values are moved to the front, over
-/// the unused codes.
+/// The function calls `write_to` once for each parameter. The call writes the value and returns its format. Before the values, the function
+/// reserves one format code for each parameter. If all parameters have the same format, the message needs at most one code. Then the
+/// function moves the values to the front, over the unused codes.
 ///
 /// Inlined, so that the compiler can devirtualise the calls where the values are constructed next to this call, as with
 /// [`params!`](crate::params).
@@ -196,8 +196,8 @@ fn write_slice<T: Bindable, F: FieldByField>(params: &[T], room: &mut [u8]) -> O
         *place = written.formats().code();
         match rest.get_mut(written.length()..) {
             Some(next) => rest = next,
-            // The parameters do not fit with one format code for each parameter. `F` writes at most one code if all parameters have the
-            // same format, and may therefore fit.
+            // The parameters do not fit with one format code for each parameter. If all parameters have the same format, `F` writes at
+            // most one code. Then the parameters may fit.
             None => return F::write(params, room),
         }
     }

@@ -104,7 +104,7 @@ fn goes_on(text: &str, start: usize, known: &mut BTreeMap<usize, bool>) -> bool 
             }
             Scan::Quote(at, quote) => path.push((next, closings(text, at, quote))),
         }
-        // Continue at the next closing quote of the innermost string that has further closing quotes.
+        // Backtrack: try the next possible closing quote of the last string that has one.
         next = loop {
             let Some((start, ends)) = path.last_mut() else { return false };
             if let Some(end) = ends.next() {
@@ -116,10 +116,10 @@ fn goes_on(text: &str, start: usize, known: &mut BTreeMap<usize, bool>) -> bool 
     }
 }
 
-/// Result of [`scan`]: where a sequence of words ends. Each word of the sequence is a field.
+/// Result of [`scan`]: the end of a sequence of words. Each word of the sequence is a field.
 enum Scan {
-    /// The sequence ends at the end of the line, or before a word that is no field. `true` if the line ends and the following text is empty
-    /// or begins another line.
+    /// The sequence ends at the end of the line, or before a word that is no field. `true` if the line ends here, and the following text is
+    /// empty or begins another line.
     Ends(bool),
     /// The sequence ends at the beginning of a string.
     Quote(usize, char),
