@@ -1,4 +1,4 @@
-//! Tests of a connection over streams that wait, fail or end at any point. No deadlock may occur, no bytes may be lost or sent
+//! Tests of a connection over streams that wait, fail or end at any point. A connection must not deadlock. No bytes may be lost or sent
 //! twice, and only unrecoverable errors may be fatal.
 
 mod support;
@@ -85,8 +85,8 @@ fn one_task_that_only_writes_with_both_halves_deadlocks() {
         for query in queries(500) {
             to.query(query.as_str());
         }
-        // This call never returns: a half does not read while it writes, and the server does not read until its answers are read. So a
-        // single task that owns both halves must not wait in `flush`.
+        // This call never returns: the sending half does not read, and the server does not read until the client has read the answers.
+        // So a single task that owns both halves must not wait in `flush`.
         to.flush().await.expect("never reached");
         while from.recv().await.is_ok() {}
     };
@@ -148,7 +148,7 @@ fn recv_continues_a_flush_and_does_not_send_messages_that_were_queued_later() {
             assert_eq!(pair(conn.recv().await.expect("recv continues the flush")), answer(query));
         }
         {
-            // Checks that no further message arrives. Such a message would be the answer to the query that was queued but not flushed.
+            // Checks that no further message arrives. The last query is queued but not flushed, so the server must not answer this query.
             let mut next = pin!(conn.recv());
             for _ in 0..10 {
                 assert!(poll_once(next.as_mut()).is_pending());
@@ -253,8 +253,8 @@ struct Outcome {
     closed: bool,
 }
 
-/// Runs a session in which every call is pending several times. Each future is dropped after `polls()` polls, and its call is
-/// repeated.
+/// Runs a session in which every call is pending several times. A future that is not ready after `polls()` polls is dropped, and the call
+/// is repeated.
 fn session(mut polls: impl FnMut() -> usize) -> Outcome {
     let replies = [
         frame(b'1', b""),
@@ -345,7 +345,7 @@ fn every_future_can_be_dropped_at_every_point() {
     for patience in 1..20 {
         assert_eq!(session(|| patience), whole, "each future is dropped after {patience} polls");
     }
-    // The future of one call is dropped once, after `patience` polls; with 0 the future is never polled.
+    // In each round, only one future is dropped, after `patience` polls. If `patience` is 0, the future is never polled.
     let calls = 12;
     for dropped in 0..calls {
         for patience in 0..60 {
@@ -512,7 +512,8 @@ fn data_after_a_rejected_message_or_after_a_failure_is_not_sent() {
 
 #[test]
 fn a_leaked_future_of_partly_sent_data_ends_the_direction() {
-    // `polls` is the number of polls before the future is leaked. After 0 polls no data has been sent, after 1 poll a part of the data.
+    // `polls` is the number of polls before the future is leaked. After 0 polls, no data has been sent. After 1 poll, a part of the data
+    // has been sent.
     for polls in [0, 1] {
         let block = block();
         let mut conn = Connection::new(Steps::writing([Write::Take(7), Write::Wait]), Limits::BACKEND);
@@ -525,7 +526,7 @@ fn a_leaked_future_of_partly_sent_data_ends_the_direction() {
         assert!(!conn.is_quiet());
         let sent = conn.transport().wrote.len();
         for _ in 0..2 {
-            // The Query must not be sent: the server would take the bytes of the Query for the rest of the CopyData.
+            // The Query must not be sent: the server would read the Query as the rest of the unfinished CopyData.
             let error = block_on(conn.query("drop table t").flush()).expect_err("the message is cut short");
             assert!(matches!(error, Error::Poisoned(Fault::Leaked)) && error.is_fatal(), "{error:?}");
             let error = block_on(conn.send_copy_data(&block)).expect_err("the message is cut short");
@@ -907,14 +908,14 @@ fn writing_may_fail_after_every_byte() {
         assert!(matches!(block_on(conn.sync().flush()), Err(Error::Poisoned(Fault::Io(_)))));
         assert_eq!(conn.transport().wrote, message[..cut], "no bytes are written after the failure");
     }
-    // Two cases: the flush of the stream fails; the stream accepts no bytes.
+    // Two cases: flushing the stream fails, and a write accepts 0 bytes.
     let mut steps = Steps::writing([]);
     steps.flushes = [Write::Fail(ErrorKind::ConnectionReset)].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
     assert_eq!(io_kind(block_on(conn.sync().flush())), ErrorKind::ConnectionReset);
     let mut conn = Connection::new(Steps::writing([Write::Take(0)]), Limits::BACKEND);
     assert_eq!(io_kind(block_on(conn.sync().flush())), ErrorKind::WriteZero);
-    // Case: the close of the stream fails.
+    // Case: closing the stream fails.
     let mut steps = Steps::writing([]);
     steps.closes = [Write::Fail(ErrorKind::TimedOut)].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
@@ -931,7 +932,7 @@ fn closing_is_no_error_if_the_peer_has_closed_first() {
         block_on(conn.terminate().close()).unwrap_or_else(|error| panic!("{kind}: {error}"));
         assert_eq!(conn.transport().wrote, b"X\0\0\0\x04");
         assert_eq!(conn.write_fault(), None);
-        // Case: the Terminate itself cannot be sent, which is an error.
+        // Case: the Terminate cannot be sent. This is an error.
         let mut steps = Steps::writing([Write::Fail(kind)]);
         steps.closes = [Write::Fail(kind)].into();
         let mut conn = Connection::new(steps, Limits::BACKEND);

@@ -38,7 +38,8 @@ fn reads(parts: &[&[u8]]) -> Read {
     Read::Bytes(parts.concat())
 }
 
-/// Creates a connection. The stream accepts the whole statement in one write; `writes` are the results of later writes.
+/// Creates a connection over a scripted stream. The first write, which sends the COPY statement, accepts all bytes. `writes` contains the
+/// results of the later writes.
 fn connect(
     reads: impl IntoIterator<Item = Read>,
     writes: impl IntoIterator<Item = Write>,

@@ -14,8 +14,8 @@ use postgres_types::{Date, Field, FromSql, Json, Kind, PgLsn, Timestamp, ToSql, 
 /// Minimum number of damaged values for each type.
 const FEWEST: usize = 50;
 
-/// Maximum number of bytes that a type may hold at one time for each received byte. A NULL element of an array has 4 bytes on
-/// the wire and 24 bytes as an `Option<String>`. A growing vector holds its old and its new memory at the same time.
+/// Number of bytes that reading a value may hold at one time for each received byte. A NULL element of an array has 4 bytes on the wire and
+/// 24 bytes as an `Option<String>`. While a vector grows, the old and the new memory exist at the same time.
 const TIMES: usize = 32;
 
 /// Number of bytes that reading a value may allocate in addition to [`TIMES`] per received byte. An error, and the minimum
@@ -164,7 +164,7 @@ fn dates() -> Vec<Row> {
     ]
 }
 
-/// Creates rows for the types that this crate reads itself. Each value is read in both formats and as every built-in type.
+/// Creates rows for the types that pg-wire reads without `postgres-types`. Each value is read in both formats and for every built-in type.
 fn ours() -> Vec<Row> {
     fn row<T: for<'a> FromValue<'a> + 'static>(text: &[u8], binary: &[u8]) -> Row {
         let types: Vec<u32> =
@@ -294,7 +294,7 @@ fn numbers_outside_the_range_of_a_decimal_are_errors() {
         Err(Mismatch::Range { wanted: "rust_decimal::decimal::Decimal" })
     ));
     assert!(matches!(read(&[1, i16::MAX, 0, 0, 1]), Err(Mismatch::Range { .. })));
-    // 8e28 has as many digits as the largest `Decimal`, but is larger than the largest `Decimal`.
+    // 8e28 has as many digits as the largest `Decimal` (7.9e28), but is larger.
     assert!(matches!(read(&[1, 7, 0, 0, 8]), Err(Mismatch::Other(_))));
     assert_eq!(read(&[1, 7, 0, 0, 7]).expect("7e28").0.to_string(), "70000000000000000000000000000");
     assert_eq!(read(&[1, i16::MIN, 0, 0, 1]).expect("a number close to zero").0.to_string(), "0");

@@ -21,7 +21,7 @@ pub fn rewrite(data: &[u8]) {
         let renamed = Rewrite::frontend(Frame { code: frame.code, body: &out[5..] }).expect("a valid frame");
         assert_eq!(renamed.statement(), original.statement().map(|_| name));
         assert_eq!(renamed.portal(), original.portal().map(|_| name));
-        // The new message must be valid for the receiver if the original message is valid, and invalid if the original message is invalid.
+        // The new frame must be well-formed if and only if the original frame is well-formed.
         assert_eq!(
             Frame { code: frame.code, body: &out[5..] }.frontend().is_ok(),
             frame.frontend().is_ok(),

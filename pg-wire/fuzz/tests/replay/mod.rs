@@ -39,7 +39,7 @@ pub(crate) fn replay(name: &str, target: fn(&[u8])) {
     assert!(inputs > 0, "the corpus of {name} is empty");
 }
 
-/// Compares the names of the tested targets with the files of the targets.
+/// Checks that each file in `fuzz_targets` has a test, and that each test has a file.
 pub(crate) fn compare(tested: &[&str]) {
     let files = fs::read_dir(Path::new(ROOT).join("fuzz_targets")).expect("the targets");
     let names = files.map(|entry| entry.expect("a file").path().file_stem().expect("a name").to_owned());

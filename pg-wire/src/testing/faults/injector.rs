@@ -484,7 +484,9 @@ mod tests {
         transcript.bytes(sender).expect("valid messages")
     }
 
-    /// Pushes the bytes that `sender` sends in `CONVERSATION`, in pieces of this size. Returns the steps as text.
+    /// Pushes the bytes that `sender` sends in `CONVERSATION`, in pieces of `size` bytes. Returns the steps as text. Adjacent bytes are
+    /// joined,
+    /// except if `size` is `usize::MAX`.
     fn steps(faults: &str, sender: Direction, size: usize) -> Vec<String> {
         let table: FaultTable = faults.parse().expect("valid faults");
         let mut injector = table.injector(sender);
