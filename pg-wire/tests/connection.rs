@@ -243,8 +243,8 @@ macro_rules! repeat_until_ready {
     };
 }
 
-/// The observable result of a session: received frames, written bytes, number of flushed bytes, and whether the stream was
-/// closed.
+/// The observable result of a session: the received frames, the written bytes, the number of flushed bytes, and whether the client closed
+/// the stream.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     seen: Vec<(MessageCode, Vec<u8>)>,
@@ -677,7 +677,7 @@ fn until_ready_receives_all_messages_after_a_message_over_its_limit() {
 
 const FATAL: &[u8] = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0";
 
-/// Checks that `recv` returns the server's last message, then the end of the stream, and then `Poisoned`.
+/// Checks the results of three calls of `recv`: the last message of the server, then the error `Closed`, and then the error `Poisoned`.
 fn expect_last_message_and_end(conn: &mut Connection<Steps>) {
     block_on(async {
         let error = conn.recv().await.expect("the last message is buffered").decode::<ErrorResponse<'_>>();

@@ -1,4 +1,5 @@
-//! Tests of a COPY on a connection: dropped futures, a server that sends while the client sends, and replies in an unusual order.
+//! Tests of a COPY on a connection. The tests drop futures, let the server send while the client sends, and let the server reply in an
+//! unusual order.
 
 mod support;
 

@@ -11,7 +11,7 @@ use pg_wire::value::{Column, FromValue, Mismatch, Sql, SqlParam};
 use pg_wire::{Bindable, FormatCode};
 use postgres_types::{Date, Field, FromSql, Json, Kind, PgLsn, Timestamp, ToSql, Type};
 
-/// Minimum number of damaged values for each type.
+/// Each type is tested with at least this number of damaged values.
 const FEWEST: usize = 50;
 
 /// Number of bytes that reading a value may hold at one time for each received byte. A NULL element of an array has 4 bytes on the wire and

@@ -1,4 +1,4 @@
-//! Tests of transactions in progress: only committed changes are returned, in the order in which they were made.
+//! Tests of [`Transactions`]: only the changes of committed transactions are returned, in the order in which the server sent the changes.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ fn commit(xid: u32) -> Vec<u8> {
     encoded(StreamCommit { xid, flags: 0, commit: Lsn(100), end: Lsn(110), time: Timestamp(2) })
 }
 
-/// Encodes a message of a transaction or a subtransaction. The message is a change without a table.
+/// Encodes a LogicalMessage of the transaction or subtransaction `xid`. Unlike a row, a LogicalMessage needs no description of a table.
 fn note(xid: u32, content: &[u8]) -> Vec<u8> {
     let (flags, lsn, prefix) = (1, Lsn(9), "note".into());
     encoded(LogicalMessage { xid: Some(xid), flags, lsn, prefix, content: Payload(content) })

@@ -29,7 +29,7 @@ pub enum DecodeErrorKind {
     NegativeLength,
     /// A count or a length contradicts another field.
     Inconsistent,
-    /// The frame has the code of another message.
+    /// The code of the frame is not the code of the message that the caller decodes.
     WrongCode,
     /// A byte has a value without a meaning. The byte must be a Boolean, or must select one of the known forms of a field.
     UnknownForm {
@@ -89,12 +89,14 @@ pub enum EncodeErrorKind {
         /// Largest number of items that the count field can hold.
         most: usize,
     },
-    /// A value is longer than a length field can hold: 2,147,483,647 bytes.
+    /// A value is longer than 2,147,483,647 bytes, which is the largest length that a length field can hold.
     ValueTooLong {
         /// Length of the value in bytes.
         length: usize,
     },
-    /// A message is longer than a length field can hold: 2,147,483,647 bytes, including the four bytes of the field.
+    /// A message is longer than 2,147,483,647 bytes, which is the largest length that a length field can hold. This length includes the
+    /// four
+    /// bytes of the field.
     MessageTooLong {
         /// Length of the message in bytes.
         length: usize,
@@ -173,7 +175,7 @@ pub enum FrameErrorKind {
     TooLong {
         /// Length of the body in bytes.
         length: usize,
-        /// Limit of the body in bytes.
+        /// Limit for the length of the body in bytes.
         limit: usize,
         /// Whether the frame is being skipped. After a skipped frame, the next message can be read.
         skipped: bool,

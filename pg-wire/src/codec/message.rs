@@ -14,7 +14,7 @@ pub trait Message {
     #[doc(hidden)]
     const MEASURED: bool = true;
 
-    /// Returns the code; `None` for a packet before the session, which has no code.
+    /// Returns the code; `None` for a packet that is sent before the session, because such a packet has no code.
     fn code(&self) -> Option<MessageCode>;
 
     /// Returns the name of the message in the PostgreSQL manual.
@@ -68,7 +68,7 @@ pub struct Trace<'m, M: ?Sized> {
 
 /// A message that can be decoded from the body of its frame.
 pub trait Decode<'a>: Message + Sized {
-    /// Code of the message; `None` for a packet before the session, which has no code.
+    /// Code of the message; `None` for a packet that is sent before the session, because such a packet has no code.
     const CODE: Option<MessageCode>;
 
     /// Name of the message in the PostgreSQL manual.

@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         self.array().map(|[byte]| byte)
     }
 
-    /// Reads an Int16 as an unsigned number, because counts in this protocol are unsigned.
+    /// Reads an Int16 as an unsigned number. Counts in this protocol are unsigned: a list can have 65,535 items.
     ///
     /// # Errors
     /// [`Short`](DecodeErrorKind::Short) when fewer than two bytes are left.
@@ -162,7 +162,9 @@ impl<'a> Reader<'a> {
         core::mem::take(&mut self.rest)
     }
 
-    /// Returns the bytes from the offset of this reader to the offset of `end`, a later copy of this reader.
+    /// Returns the bytes between the position of this reader and the position of `end`. Precondition: `end` is a copy of this reader that
+    /// has
+    /// read more bytes.
     pub(crate) fn until(&self, end: &Reader<'a>) -> &'a [u8] {
         let taken = self.rest.len().saturating_sub(end.rest.len());
         self.rest.get(..taken).unwrap_or_default()

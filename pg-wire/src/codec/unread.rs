@@ -10,7 +10,7 @@ pub(crate) trait Item<'a>: Field<'a> + Copy + PartialEq {
     const LIST: &'static str;
 }
 
-/// A list of items: `Int16 n`, then n items.
+/// A list whose items are read by its iterator. The layout is `Int16 n`, then n items.
 #[derive(Clone, Copy)]
 pub(crate) enum Unread<'a, T> {
     /// Received bytes: the count and the bytes after the count.

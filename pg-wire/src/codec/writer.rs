@@ -64,12 +64,12 @@ pub trait Writer {
     fn params<T: Params>(&mut self, params: &T) {
         write_params(params, self);
     }
-    /// Takes a string that must not be printed, and that is sent with a terminating NUL.
+    /// Takes a secret string, which is sent with a terminating NUL. A trace must not print the string.
     #[inline]
     fn secret_text(&mut self, value: Text<'_>) {
         self.text(value);
     }
-    /// Takes bytes that must not be printed.
+    /// Takes secret bytes. A trace must not print the bytes.
     #[inline]
     fn secret_bytes(&mut self, value: &[u8]) {
         self.bytes(value);

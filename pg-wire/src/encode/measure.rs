@@ -59,9 +59,9 @@ impl Writer for Measure {
 
 /// Counts the bytes of frames for the fast path, in a form that the optimiser can compute at compile time for most messages.
 ///
-/// Ignores `refuse`, because [`Fill`](crate::encode::fill::Fill) detects rejected messages while it writes. For parameters whose lengths
-/// are known only after a call for each parameter ([`Params::KNOWN`] is false), counts only the four bytes of the two Int16 counts. `Fill`
-/// checks whether each of these parameters fits.
+/// Ignores `refuse`, because [`Fill`](crate::encode::fill::Fill) detects rejected messages while it writes. If [`Params::KNOWN`] is false,
+/// the length of each parameter is known only after a call. Then this writer counts only the four bytes of the two Int16 counts, and
+/// `Fill` checks whether each parameter fits.
 #[derive(Default)]
 pub(crate) struct Extent {
     length: usize,

@@ -159,7 +159,7 @@ impl VisitMessage for Extent {
     }
 }
 
-/// Writes frames one after another. Holds the unused part of the room; `None` after a frame that did not fit.
+/// Writes frames one after another. Holds the unused part of the room; `None` after a frame that did not fit or cannot be sent.
 struct FillFrames<'a>(Option<&'a mut [u8]>);
 
 impl VisitMessage for FillFrames<'_> {
@@ -222,7 +222,7 @@ impl VisitMessage for Lengths {
     }
 }
 
-/// Creates an error for all of the messages, with the name of the first message.
+/// Creates an error of this kind. The error contains the name of the first message.
 #[cold]
 pub(crate) fn error<M: Messages + ?Sized>(messages: &M, kind: EncodeErrorKind) -> EncodeError {
     struct First(&'static str);

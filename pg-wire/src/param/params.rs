@@ -11,7 +11,7 @@ use crate::param::formats::Mixed;
 ///
 /// - a tuple of up to 16 [`Bindable`]s, with formats and sizes that the compiler knows; `()` for no parameters;
 /// - a slice, an array or a `Vec` of [`Bindable`]s of one type;
-/// - `&[&dyn Bindable]` and [`params!`](crate::params), for mixed types that are known only at run time.
+/// - `&[&dyn Bindable]`, which [`params!`](crate::params) creates, for mixed types that are known only at run time.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the parameters of a statement",
     note = "a single parameter is written `(value,)`, and none is `()`",
@@ -22,7 +22,7 @@ pub trait Params {
     /// then writes without further bounds checks. If `false`, as for a slice, the length of each value is known only after a call.
     const KNOWN: bool = false;
 
-    /// Returns the number of parameters, which must be the number that [`each`](Self::each) visits.
+    /// Returns the number of parameters. [`each`](Self::each) must visit exactly this number of parameters.
     fn count(&self) -> usize;
 
     /// Passes each parameter to `visit`, in order. This method is called more than once for each message, and must visit the same values

@@ -109,7 +109,7 @@ enum Mode {
 
 #[derive(Clone, Debug)]
 pub(super) struct Server {
-    /// Messages that the server has not read, with their numbers.
+    /// Messages that the server has not read, each with the number of its request.
     pub(super) queue: VecDeque<(Client, Option<u64>)>,
     /// Messages that the client has not received.
     pub(super) replies: VecDeque<Sent>,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// The directory of the crate that is compiled.
+/// Directory of the fuzz crate for which this file is compiled.
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Declares a test for each target of a crate. The test has the name of the target.

@@ -100,17 +100,17 @@ pub(super) fn count_in(sender: Direction, code: MessageCode, body: &[u8]) -> Opt
             Direction::Backend,
             MessageCode::ROW_DESCRIPTION | MessageCode::DATA_ROW | MessageCode::PARAMETER_DESCRIPTION,
         ) => 0,
-        // One byte with the format comes first.
+        // The count is after one byte with the format.
         (
             Direction::Backend,
             MessageCode::COPY_IN_RESPONSE | MessageCode::COPY_OUT_RESPONSE | MessageCode::COPY_BOTH_RESPONSE,
         ) => 1,
-        // Two strings come first.
+        // The count is after two strings.
         (Direction::Frontend, MessageCode::PARSE | MessageCode::BIND) => {
             let (first, _) = body.iter().enumerate().filter(|(_, byte)| **byte == 0).nth(1)?;
             first + 1
         }
-        // An object id comes first.
+        // The count is after an object id.
         (Direction::Frontend, MessageCode::FUNCTION_CALL) => 4,
         _ => return None,
     };

@@ -67,7 +67,7 @@ pub(in crate::testing) use wire::Decoder;
 /// - In lines of the other side, the masks `"SSSS"` and `'BBBB'` match any secret. A line to be sent must contain the secret itself.
 /// - `B SSLResponse N` and `B GSSENCResponse N` stand for one byte, as in libpq's trace.
 /// - `B raw 'Z\x00'` stands for exactly these bytes: no code and no length are added.
-/// - `B flush` sends all lines before the `flush`. Without a `flush`, all lines before the other side's next line are sent at once.
+/// - `B flush` sends all lines before the `flush`. Without a `flush`, all lines before the other side's next line are sent together.
 /// - `B close` closes the stream for writing. The other side may still send.
 /// - Blank lines, and lines that begin with `#`, are ignored.
 #[derive(Clone, Debug)]
