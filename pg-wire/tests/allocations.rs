@@ -1,6 +1,5 @@
 //! Tests that count allocations. When the buffers have been allocated, sending or receiving a message must not allocate. An owned frame
-//! must
-//! use little more memory than the bytes of the frame.
+//! must use little more memory than the bytes of the frame.
 
 mod support;
 

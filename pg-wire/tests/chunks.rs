@@ -139,8 +139,7 @@ proptest! {
                 drain(&mut inbox, &mut seen);
             }
             // `most` is the largest number of bytes that were buffered at one time. The buffer needs room for these bytes and for two
-            // reads.
-            // Its capacity may be twice this number, because a full buffer doubles its size.
+            // reads. Its capacity may be twice this number, because a full buffer doubles its size.
             prop_assert!(inbox.capacity() <= 2 * (most + 2 * stream.limits.read_size), "{} for {most}", inbox.capacity());
         }
         drain(&mut inbox, &mut seen);

@@ -85,8 +85,8 @@ fn one_task_that_only_writes_with_both_halves_deadlocks() {
         for query in queries(500) {
             to.query(query.as_str());
         }
-        // This call never returns: the sending half does not read, and the server does not read until the client has read the answers.
-        // So a single task that owns both halves must not wait in `flush`.
+        // This call never returns: the sending half does not read, and the server does not read until the client has read the answers. So a
+        // single task that owns both halves must not wait in `flush`.
         to.flush().await.expect("never reached");
         while from.recv().await.is_ok() {}
     };

@@ -72,8 +72,7 @@ fn halves<const N: usize>(to: &mut [u8], from: &[u8]) -> bool {
 }
 
 /// Copies `N` bytes in pieces of sixteen bytes. At each of its sixteen indices, the result has the smallest byte of `seen` and of the
-/// pieces
-/// at this index. So the result contains a NUL if one of the copied bytes is NUL.
+/// pieces at this index. So the result contains a NUL if one of the copied bytes is NUL.
 ///
 /// The first four pieces are copied without a loop: the compiler would turn a loop into one copy of all bytes, and would then load each
 /// piece again for the comparison.

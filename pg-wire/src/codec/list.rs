@@ -42,8 +42,7 @@ pub trait Entry<'a>: Field<'a> + Copy {
     fn is_end(&self) -> bool;
 
     /// Writes the zero byte that ends the list. libpq prints this byte in the traces of some messages only. So each implementation calls
-    /// the
-    /// method of [`Writer`] that prints or hides the byte in the same way.
+    /// the method of [`Writer`] that prints or hides the byte in the same way.
     fn end<P: Writer + ?Sized>(out: &mut P);
 }
 
@@ -85,8 +84,7 @@ impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
     }
 
     /// Returns an iterator over the items. Received items can only be read in order. To look up an item by its index, collect the items
-    /// into
-    /// a `Vec`.
+    /// into a `Vec`.
     #[inline]
     pub fn iter(&self) -> Iter<'a, T> {
         Iter(self.0)

@@ -163,8 +163,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns the bytes between the position of this reader and the position of `end`. Precondition: `end` is a copy of this reader that
-    /// has
-    /// read more bytes.
+    /// has read more bytes.
     pub(crate) fn until(&self, end: &Reader<'a>) -> &'a [u8] {
         let taken = self.rest.len().saturating_sub(end.rest.len());
         self.rest.get(..taken).unwrap_or_default()

@@ -28,8 +28,7 @@ pub struct Values<'a>(Unread<'a, Option<&'a [u8]>>);
 
 impl<'a> Item<'a> for Option<&'a [u8]> {
     /// Only a DataRow is decoded without reading its values. Decoding any other message reads all values, and returns the errors. So an
-    /// error
-    /// during an iteration is always an error in a DataRow.
+    /// error during an iteration is always an error in a DataRow.
     const LIST: &'static str = "DataRow";
 }
 

@@ -19,8 +19,7 @@ impl<'a, B: BufMut + ?Sized> Append<'a, B> {
     }
 
     /// Ends the frame. If the message has written fewer bytes than its measured length, fills the frame with zeros up to this length.
-    /// Returns
-    /// true if the message has written exactly its measured length and can be sent.
+    /// Returns true if the message has written exactly its measured length and can be sent.
     pub(crate) fn finish(self) -> bool {
         self.out.put_bytes(0, self.left);
         !self.overrun && self.left == 0

@@ -107,8 +107,7 @@ pub struct WrongType {
 const FIRST_ASSIGNED_OID: Oid = 10_000;
 
 /// Checks that a value of the Rust type `T` can be sent for a parameter of the type `type_oid`. `forms` contains the built-in types as
-/// which
-/// the server reads the binary form of a `T` correctly.
+/// which the server reads the binary form of a `T` correctly.
 pub(crate) fn check<T>(type_oid: Oid, forms: &[Oid]) -> Result<(), WrongType> {
     if type_oid >= FIRST_ASSIGNED_OID || forms.contains(&type_oid) {
         return Ok(());

@@ -158,8 +158,8 @@ mod golden {
         assert_eq!(&back, message);
         assert_eq!(back.trace(direction).to_string(), trace);
         assert_eq!(message.trace(direction).to_string(), trace);
-        // A trace is also a line of a transcript. Encoding this line must return the bytes of the message. Exception: traces that hide
-        // a part of the message.
+        // A trace is also a line of a transcript. Encoding this line must return the bytes of the message. Exception: traces that hide a
+        // part of the message.
         let hidden =
             ["'BBBB'", "\"SSSS\"", "Unknown ", "MD5Password"].iter().any(|mark| trace.contains(mark));
         if !hidden {

@@ -43,8 +43,7 @@ impl<'a> CommandComplete<'a> {
 
 message! {
     /// Reports that the server is ready for the next request. The server sends ReadyForQuery once after the login, and once after each
-    /// Query,
-    /// FunctionCall and Sync.
+    /// Query, FunctionCall and Sync.
     ///
     /// `Z`, length, Byte1 status.
     ///

@@ -203,8 +203,7 @@ impl<'a> fmt::Display for ErrorFields<'a> {
     /// missing too, prints the hint. If all three are missing, prints a fixed sentence.
     ///
     /// `{:#}` adds a line for each of these fields that is present: `DETAIL`, `HINT`, `POSITION` and `CONSTRAINT NAME`, named as in psql.
-    /// The
-    /// detail can contain data of a table, which may be confidential.
+    /// The detail can contain confidential data of a table.
     ///
     /// The server may be hostile, so characters that control a terminal or break a log line are escaped. The accessors return
     /// the bytes unchanged.

@@ -117,8 +117,7 @@ impl<'a> Decode<'a> for StartupMessage<'a> {
 }
 
 /// Requests that the server cancels the running statement of another session. The client sends this packet over a new connection. The
-/// server
-/// closes this connection without an answer.
+/// server closes this connection without an answer.
 ///
 /// Length, Int32 80877102, Int32 pid, bytes key. The key comes from the BackendKeyData of the other session.
 ///

@@ -194,8 +194,7 @@ impl FaultInjector {
     }
 
     /// Removes and returns the faults that were applied for the first time since the last call. Each fault is returned at most once, even
-    /// if
-    /// the fault is at every message.
+    /// if the fault is at every message.
     pub fn take_applied(&mut self) -> Vec<Fault> {
         mem::take(&mut self.applied)
     }
@@ -485,8 +484,7 @@ mod tests {
     }
 
     /// Pushes the bytes that `sender` sends in `CONVERSATION`, in pieces of `size` bytes. Returns the steps as text. Adjacent bytes are
-    /// joined,
-    /// except if `size` is `usize::MAX`.
+    /// joined, except if `size` is `usize::MAX`.
     fn steps(faults: &str, sender: Direction, size: usize) -> Vec<String> {
         let table: FaultTable = faults.parse().expect("valid faults");
         let mut injector = table.injector(sender);

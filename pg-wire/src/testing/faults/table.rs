@@ -55,13 +55,12 @@ use crate::testing::faults::injector::FaultInjector;
 /// | `swap` | the message is sent after the next message |
 /// | `flood 1000` | the message is sent 1000 more times |
 /// | `flood endless` | the message is sent until 1 GiB of copies have been sent |
-/// | `length 3`, `length +1`, `length -1` | the length field has this value, or differs by this number |
-/// | `count 3`, `count +1`, `count -1` | the count of columns, parameters or formats has this value, or differs by this number |
+/// | `length 3`, `length +1`, `length -1` | the length field is this number, or the right length plus this number |
+/// | `count 3`, `count +1`, `count -1` | the count of columns, parameters or formats is this number, or the right count plus this number |
 ///
 /// `cut`, `reset`, `half-close`, `stall`, `delay` and `corrupt` at a message may end with `@K`. Then the fault is after the first K bytes
-/// of
-/// the message. The first byte of a message is its code. Without `@K` the fault is before the message, and `corrupt` inverts the code. If
-/// the message has fewer than K bytes, the fault is at the end of the message, and `corrupt` has no effect.
+/// of the message. The first byte of a message is its code. Without `@K` the fault is before the message, and `corrupt` inverts the code.
+/// If the message has fewer than K bytes, the fault is at the end of the message, and `corrupt` has no effect.
 ///
 /// `count` is for messages that have a count of 2 bytes: RowDescription, DataRow, ParameterDescription, the responses that begin a COPY,
 /// Parse, Bind and FunctionCall.
