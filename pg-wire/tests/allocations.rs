@@ -232,7 +232,7 @@ fn a_large_length_or_count_reserves_no_memory() {
         });
         assert!(info.bytes_max < 100_000, "{info:?}");
     }
-    // The count in each body is large, but the body contains no items. Decoding must not reserve memory for the count.
+    // Each body contains a large count but no items. Decoding must not reserve memory for the announced items.
     let info = measure(|| {
         for (code, body) in [
             (b'T', &b"\xff\xff"[..]),
@@ -316,7 +316,7 @@ fn taking_a_large_owned_frame_does_not_copy_all_other_buffered_frames() {
     assert!(info.bytes_total <= 3 * whole, "{} for {whole}", info.bytes_total);
 }
 
-/// Runs a future that is never pending. No executor is used, because an executor would allocate a waker.
+/// Polls a future once. The future must be ready. `support::block_on` is not used here, because it would allocate a waker.
 fn block_on_nothing<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
     match support::poll_once(future.as_mut()) {

@@ -227,7 +227,7 @@ fn a_split_loses_no_bytes_in_either_direction() {
 
 // ---- Dropped futures -------------------------------------------------------------------------------------------------
 
-/// Creates a future from `$call`, polls the future `$polls()` times, and drops the future. Repeats this until a future is
+/// Creates a future from `$call`, polls the future up to `$polls()` times, and drops the future. Repeats these steps until a future is
 /// ready.
 macro_rules! repeat_until_ready {
     ($polls:ident, $call:expr, $then:expr) => {
@@ -433,7 +433,8 @@ fn the_next_flush_sends_the_rest_of_data_whose_future_was_dropped() {
     }
 }
 
-/// Polls the future of `send_copy_data` at most `patience` times and drops it. Then sends the remaining data and the end of the COPY.
+/// Polls the future of `send_copy_data` at most `patience` times, and drops the future. Then sends the remaining data and the end of the
+/// COPY.
 fn partly_sent<T: Source + Sink>(stream: T, patience: usize) -> T {
     let mut conn = Connection::new(stream, Limits::BACKEND);
     conn.query("copy t from stdin");

@@ -348,7 +348,7 @@ fn types_that_are_not_built_into_postgresql_are_read_by_their_definition() {
     impl<'a> FromSql<'a> for Pair {
         fn from_sql(type_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
             let Kind::Composite(fields) = type_.kind() else { return Err("not a composite".into()) };
-            // The layout of a composite value is Int32 count, and for each field Int32 type, Int32 length, bytes.
+            // A composite value consists of an Int32 count and, for each field, Int32 type, Int32 length and bytes.
             let number = i32::from_sql(fields[0].type_(), &raw[12..16])?;
             Ok(Self(number, String::from_sql(fields[1].type_(), &raw[24..])?))
         }

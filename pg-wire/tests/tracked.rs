@@ -1,4 +1,4 @@
-//! Tests of `TrackedConnection`: errors instead of endless waits, and the recovery to an idle session.
+//! Tests of `TrackedConnection`. A wait for a reply that cannot arrive must be an error. `recover` must lead to an idle session.
 
 mod support;
 

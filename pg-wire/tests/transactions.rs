@@ -277,7 +277,8 @@ fn a_description_in_a_transaction_in_progress_is_valid_for_other_transactions_af
     assert!(transactions.receive(&message(5, &data)).is_err(), "two columns now");
 }
 
-/// The later description must stay valid after the commit, because the server does not send it again.
+/// The server describes a table in a transaction in progress, and later describes the table again outside this transaction. The later
+/// description must stay valid after the commit, because the server does not send this description again.
 #[test]
 fn a_description_outside_stays_valid_after_the_commit_of_a_transaction_with_an_earlier_description() {
     let in_progress = [start(10, true), relation(Some(10), "earlier", 2), insert(Some(10), 2), stop()];

@@ -37,7 +37,7 @@ const OWN: &[Check] = &[
     },
 ];
 
-/// Oids of the column types as which the checks in `OWN` read a value. 0 is an unknown type, and 100,000 is not a built-in type.
+/// Oids of the column types for the checks in `OWN`. 0 is an unknown type, and 100,000 is not a built-in type.
 const TYPES: &[u32] = &[
     0,
     oid::BOOL,

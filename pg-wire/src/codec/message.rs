@@ -51,8 +51,8 @@ pub enum Direction {
 /// and then each field after a space. Numbers are decimal, strings are in double quotes, and bytes are in single quotes, with `\xNN` for
 /// bytes that are not printable. libpq 18 prints the same line with `PQTRACE_SUPPRESS_TIMESTAMPS`, with these exceptions:
 ///
-/// - secrets, which are masked as in libpq's regression mode: `"SSSS"` and `'BBBB'`;
-/// - AuthenticationOk, whose name libpq does not print;
+/// - secrets: this trace prints a mask instead, `"SSSS"` or `'BBBB'`, as libpq does in its regression mode;
+/// - AuthenticationOk: libpq does not print the name of this message;
 /// - AuthenticationMD5Password: libpq does not read the salt, and prints an error about the length of the message; this trace prints no
 ///   error;
 /// - strings that are not UTF-8: the trace has U+FFFD for invalid bytes.

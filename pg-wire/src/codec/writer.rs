@@ -91,7 +91,7 @@ pub trait Writer {
     fn wants_fields(&self) -> bool {
         false
     }
-    /// Rejects the message. If this method is called more than once, the first reason is reported.
+    /// Rejects the message with this reason. If this method is called more than once, the error contains the first reason.
     #[inline]
     fn refuse(&mut self, reason: EncodeErrorKind) {
         let _ = reason;

@@ -6,7 +6,7 @@ use crate::basic::error::EncodeErrorKind;
 use crate::basic::text::Text;
 use crate::codec::writer::Writer;
 
-/// Writes to a [`BufMut`] field by field, and never writes more bytes than were measured before.
+/// Writes a frame to a [`BufMut`] field by field. Never writes more bytes than the measured length of the frame.
 pub(crate) struct Append<'a, B: ?Sized> {
     out: &'a mut B,
     left: usize,

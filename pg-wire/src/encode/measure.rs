@@ -17,7 +17,7 @@ pub(crate) struct Measure {
 }
 
 impl Measure {
-    /// Returns the reason why the message cannot be sent: the reported reason, or the length of the message if no reason was reported.
+    /// Returns the reason for which the message cannot be sent. If no field has reported a reason, the message is too long.
     #[cold]
     pub(crate) fn kind(self) -> EncodeErrorKind {
         let length = self.length.saturating_add(4);

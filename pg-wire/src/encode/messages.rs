@@ -20,7 +20,7 @@ const STAGED: usize = 256;
 const SHORT: usize = 64;
 
 /// Space on the stack for frames of up to `N` bytes. Aligned to a cache line, because a copy from an unaligned address takes up to twice
-/// as long.
+/// as long as from an aligned address.
 #[repr(align(64))]
 struct Stage<const N: usize>([u8; N]);
 

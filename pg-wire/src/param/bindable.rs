@@ -72,7 +72,7 @@ pub trait Bindable {
         Ok(())
     }
 
-    /// Returns the format of [`bound`](Self::bound), without the bytes. Implementations need not provide this method.
+    /// Returns the format of the value; `None` for NULL. Implementations need not provide this method.
     #[doc(hidden)]
     #[inline]
     fn format(&self) -> Option<FormatCode> {
@@ -106,8 +106,8 @@ pub struct WrongType {
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT)
 const FIRST_ASSIGNED_OID: Oid = 10_000;
 
-/// Checks that a value of the Rust type `T` can be sent for a parameter of the type `type_oid`. `forms` contains the built-in types as
-/// which the server reads the binary form of a `T` correctly.
+/// Checks that a value of the Rust type `T` can be sent for a parameter of the type `type_oid`. The server must read the binary form of a
+/// `T` as the same value. `forms` contains all built-in types for which this is true.
 pub(crate) fn check<T>(type_oid: Oid, forms: &[Oid]) -> Result<(), WrongType> {
     if type_oid >= FIRST_ASSIGNED_OID || forms.contains(&type_oid) {
         return Ok(());

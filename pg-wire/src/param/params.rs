@@ -32,7 +32,7 @@ pub trait Params {
     /// Writes the parameters to the beginning of `room` in the form that a Bind has, and returns the number of bytes. Returns `None` if the
     /// parameters do not fit or cannot be sent. Implementations need not provide this method.
     ///
-    /// `F` does the same for parameters of every kind. Slices have a fast path, and call `F` if the fast path fails.
+    /// `F` writes any parameters field by field. Slices have a fast path, and call `F` only if the fast path fails.
     #[doc(hidden)]
     #[inline(always)]
     fn write_to<F: FieldByField>(&self, room: &mut [u8]) -> Option<usize> {
@@ -40,7 +40,7 @@ pub trait Params {
     }
 }
 
-/// Writes parameters of every kind, for [`Params::write_to`].
+/// Writes any parameters field by field, for [`Params::write_to`].
 #[doc(hidden)]
 pub trait FieldByField {
     /// Writes the parameters to the beginning of `room`, and returns the number of bytes. Returns `None` if the parameters do not fit or

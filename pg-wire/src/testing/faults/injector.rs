@@ -528,8 +528,8 @@ mod tests {
     const B: &str = "D\\x00\\x00\\x00\\x0b\\x00\\x01\\x00\\x00\\x00\\x01b";
     const READY: &str = "Z\\x00\\x00\\x00\\x05I";
 
-    /// Checks the steps for one direction. In `expected`, adjacent strings are joined; `"|"` separates steps. The bytes are pushed
-    /// at once, one by one, and in pieces of 7 bytes.
+    /// Checks the steps for one direction. Pushes the bytes all together, one by one, and in pieces of 7 bytes. In `expected`, adjacent
+    /// strings are joined, and `"|"` separates steps.
     #[track_caller]
     fn check(sender: Direction, faults: &str, expected: &[&str]) {
         let expected = expected.concat();
@@ -601,7 +601,7 @@ mod tests {
         assert_eq!(all.len(), bytes(Direction::Backend).len());
         let all = split("client:Sync:split 2", Direction::Frontend);
         assert_eq!(all[1..], ["S\\x00", "\\x00\\x00", "\\x04"]);
-        // A fault at a byte: all bytes after this byte are sent in pieces, also the bytes of the next messages.
+        // Case: the place of `split` is a byte. All bytes after this byte are sent in pieces, also the bytes of later messages.
         let all = split("client:byte#12:split 4", Direction::Frontend);
         let length = |piece: &str| piece.len() - 3 * piece.matches("\\x").count();
         assert_eq!(length(&all[0]), 12);

@@ -141,7 +141,7 @@ impl Transcript {
     /// ```
     ///
     /// # Errors
-    /// When a line cannot be sent; the error contains the first such line.
+    /// When a line cannot be sent. The error contains the number of the first such line.
     pub fn bytes(&self, sender: Direction) -> Result<Vec<u8>, TranscriptError> {
         Ok(self.encoded_lines(sender)?.concat())
     }
