@@ -106,8 +106,8 @@ pub struct WrongType {
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT)
 const FIRST_ASSIGNED_OID: Oid = 10_000;
 
-/// Checks that a value of the Rust type `T` can be sent for a parameter of the type `type_oid`. The server must read the binary form of a
-/// `T` as the same value. `forms` contains all built-in types for which this is true.
+/// Checks that a value of the Rust type `T` can be sent for a parameter of the type `type_oid`. `forms` contains the accepted built-in
+/// types: the server reads the binary form of a `T` as the same value.
 pub(crate) fn check<T>(type_oid: Oid, forms: &[Oid]) -> Result<(), WrongType> {
     if type_oid >= FIRST_ASSIGNED_OID || forms.contains(&type_oid) {
         return Ok(());
