@@ -25,7 +25,7 @@
 //! For proxies and for authors of messages:
 //!
 //! - [`codec`]: [`Frame`], a message that is not yet decoded and can be forwarded; the traits and fields of messages.
-//! - [`encode`]: writing several messages in one step.
+//! - [`encode`]: [`Messages`](encode::Messages), which writes several messages in one step.
 //! - [`rewrite`]: replaces names or values in a frame, and forwards all other bytes of the frame unchanged.
 //!
 //! # Example

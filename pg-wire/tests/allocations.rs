@@ -1,5 +1,5 @@
-//! Tests that count allocations. Once the buffers are allocated, sending or receiving a message must not allocate. An owned frame must use
-//! little more memory than the bytes of the frame.
+//! Tests that count allocations. When the buffers have been allocated, sending or receiving a message must not allocate. An owned frame
+//! must use little more memory than the bytes of the frame.
 
 mod support;
 
@@ -45,7 +45,7 @@ impl Source for Repeating {
         let count = from.len().min(space.len()).min(self.piece).max(1);
         space[..count].copy_from_slice(&from[..count]);
         self.at = (self.at + count) % self.bytes.len();
-        // The lengths of the pieces vary from a few bytes to more than one read.
+        // The lengths of the pieces vary from a few bytes to nearly 100,000 bytes, which is more than one read.
         self.piece = (self.piece * 7 + 3) % 100_000;
         Poll::Ready(Ok(count))
     }
@@ -232,7 +232,7 @@ fn a_large_length_or_count_reserves_no_memory() {
         });
         assert!(info.bytes_max < 100_000, "{info:?}");
     }
-    // The count in each body is large, but the body contains no items. Decoding must not reserve memory for the count.
+    // Each body contains a large count but no items. Decoding must not reserve memory for the announced items.
     let info = measure(|| {
         for (code, body) in [
             (b'T', &b"\xff\xff"[..]),
@@ -266,7 +266,7 @@ fn the_buffer_grows_for_a_large_frame_by_doubling() {
     }
 }
 
-/// Returns how many bytes of memory one owned frame uses, after the frame was taken from a buffer with many frames.
+/// Takes one owned frame from a buffer with several frames, and drops the buffer. Returns the number of bytes that the owned frame uses.
 fn held_by_one_kept(bodies: &[usize], which: usize) -> i64 {
     let stream = bodies.iter().map(|length| frame(b'd', &vec![1; *length])).collect::<Vec<_>>().concat();
     let mut kept = None;
@@ -290,7 +290,7 @@ fn an_owned_frame_does_not_hold_the_other_frames_of_its_buffer() {
         (&[200_000, 300_000], 0),
         (&[1_000_000], 0),
         (&[10, 1_000_000, 10], 1),
-        // Cases in which many more bytes are buffered before or after the kept frame.
+        // Cases in which the buffer contains many bytes before or after the owned frame.
         (&[5_000_000, 300_000], 1),
         (&[300_000, 5_000_000], 0),
         (&[5_000_000, 300_000, 5_000_000], 1),
@@ -316,7 +316,7 @@ fn taking_a_large_owned_frame_does_not_copy_all_other_buffered_frames() {
     assert!(info.bytes_total <= 3 * whole, "{} for {whole}", info.bytes_total);
 }
 
-/// Runs a future that is never pending. No executor is used, because an executor would allocate a waker.
+/// Polls a future once. The future must be ready. `support::block_on` is not used here, because it would allocate a waker.
 fn block_on_nothing<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
     match support::poll_once(future.as_mut()) {

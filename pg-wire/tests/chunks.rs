@@ -1,5 +1,5 @@
-//! Tests that cut a stream of frames into pieces of random sizes. The received frames must be the same for all sizes, and the
-//! buffer must hold no more memory than the frames need.
+//! Tests that cut a stream of frames into pieces of random sizes. The received frames must be the same for all sizes, and the memory of the
+//! buffer must stay proportional to the buffered bytes.
 
 mod support;
 
@@ -36,8 +36,8 @@ impl Debug for Stream {
     }
 }
 
-/// Generates frames with codes of bulk messages, of control messages, and an unknown code. All bodies are below the limit for
-/// control messages. The limit for bulk messages is random, so bulk frames may be over their limit.
+/// Generates frames with the codes of bulk messages and control messages, and with an unknown code. All bodies are below the limit for
+/// control messages. The limit for bulk messages is random, so a bulk message may be over its limit.
 fn stream() -> impl Strategy<Value = Stream> {
     let body = prop_oneof![
         4 => 0usize..3,
@@ -138,8 +138,8 @@ proptest! {
             if index % lazy == 0 {
                 drain(&mut inbox, &mut seen);
             }
-            // `most` is the largest number of bytes that were buffered at one time. The buffer may have twice the size that these bytes and
-            // two reads need, because a full buffer doubles its size.
+            // `most` is the largest number of bytes that were buffered at one time. The buffer needs room for these bytes and for two
+            // reads. Its capacity may be twice this number, because a full buffer doubles its size.
             prop_assert!(inbox.capacity() <= 2 * (most + 2 * stream.limits.read_size), "{} for {most}", inbox.capacity());
         }
         drain(&mut inbox, &mut seen);
@@ -210,7 +210,7 @@ proptest! {
     #[test]
     fn frames_are_the_same_through_recv_owned(stream in stream(), pieces in pieces()) {
         let mut conn = Connection::new(reads(&stream.bytes, &pieces), stream.limits);
-        // The owned frames are compared after all frames have been received, because later bytes must not change a frame.
+        // Compares the owned frames after all frames have been received, because a later read must not change an owned frame.
         let mut kept = Vec::new();
         let mut seen = Vec::new();
         block_on(async {
@@ -317,7 +317,7 @@ fn memory_for_a_large_frame_is_freed_even_if_the_buffer_is_never_empty() {
         }
         inbox.capacity()
     };
-    // Each row has 100 bytes. So a read of 10,000 bytes ends at the same offset inside a row as the read before.
+    // Each row has 100 bytes. So after a read of 10,000 bytes, the buffer ends at the same offset inside a row as before the read.
     let row = frame(b'D', &[7; 95]);
     let mut seen = 0;
     // The bytes of this call end after 60 bytes of a row. So each read of the later calls also ends inside a row, and the buffer is never

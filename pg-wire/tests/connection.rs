@@ -1,4 +1,4 @@
-//! Tests of a connection over streams that wait, fail or end at any point. No deadlock may occur, no bytes may be lost or sent
+//! Tests of a connection over streams that wait, fail or end at any point. A connection must not deadlock. No bytes may be lost or sent
 //! twice, and only unrecoverable errors may be fatal.
 
 mod support;
@@ -85,7 +85,7 @@ fn one_task_that_only_writes_with_both_halves_deadlocks() {
         for query in queries(500) {
             to.query(query.as_str());
         }
-        // This call never returns: a half does not read while it writes, and the server does not read until its answers are read. So a
+        // This call never returns: the sending half does not read, and the server does not read until the client has read the answers. So a
         // single task that owns both halves must not wait in `flush`.
         to.flush().await.expect("never reached");
         while from.recv().await.is_ok() {}
@@ -148,7 +148,7 @@ fn recv_continues_a_flush_and_does_not_send_messages_that_were_queued_later() {
             assert_eq!(pair(conn.recv().await.expect("recv continues the flush")), answer(query));
         }
         {
-            // Checks that no further message arrives. Such a message would be the answer to the query that was queued but not flushed.
+            // Checks that no further message arrives. The last query is queued but not flushed, so the server must not answer this query.
             let mut next = pin!(conn.recv());
             for _ in 0..10 {
                 assert!(poll_once(next.as_mut()).is_pending());
@@ -227,7 +227,7 @@ fn a_split_loses_no_bytes_in_either_direction() {
 
 // ---- Dropped futures -------------------------------------------------------------------------------------------------
 
-/// Creates a future from `$call`, polls the future `$polls()` times, and drops the future. Repeats this until a future is
+/// Creates a future from `$call`, polls the future up to `$polls()` times, and drops the future. Repeats these steps until a future is
 /// ready.
 macro_rules! repeat_until_ready {
     ($polls:ident, $call:expr, $then:expr) => {
@@ -243,8 +243,8 @@ macro_rules! repeat_until_ready {
     };
 }
 
-/// The observable result of a session: received frames, written bytes, number of flushed bytes, and whether the stream was
-/// closed.
+/// The observable result of a session: the received frames, the written bytes, the number of flushed bytes, and whether the client closed
+/// the stream.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     seen: Vec<(MessageCode, Vec<u8>)>,
@@ -253,8 +253,8 @@ struct Outcome {
     closed: bool,
 }
 
-/// Runs a session in which every call is pending several times. Each future is dropped after `polls()` polls, and its call is
-/// repeated.
+/// Runs a session in which every call is pending several times. A future that is not ready after `polls()` polls is dropped, and the call
+/// is repeated.
 fn session(mut polls: impl FnMut() -> usize) -> Outcome {
     let replies = [
         frame(b'1', b""),
@@ -345,7 +345,7 @@ fn every_future_can_be_dropped_at_every_point() {
     for patience in 1..20 {
         assert_eq!(session(|| patience), whole, "each future is dropped after {patience} polls");
     }
-    // The future of one call is dropped once, after `patience` polls; with 0 the future is never polled.
+    // In each round, only one future is dropped, after `patience` polls. If `patience` is 0, the future is never polled.
     let calls = 12;
     for dropped in 0..calls {
         for patience in 0..60 {
@@ -433,7 +433,8 @@ fn the_next_flush_sends_the_rest_of_data_whose_future_was_dropped() {
     }
 }
 
-/// Polls the future of `send_copy_data` at most `patience` times and drops it. Then sends the remaining data and the end of the COPY.
+/// Polls the future of `send_copy_data` at most `patience` times, and drops the future. Then sends the remaining data and the end of the
+/// COPY.
 fn partly_sent<T: Source + Sink>(stream: T, patience: usize) -> T {
     let mut conn = Connection::new(stream, Limits::BACKEND);
     conn.query("copy t from stdin");
@@ -512,7 +513,8 @@ fn data_after_a_rejected_message_or_after_a_failure_is_not_sent() {
 
 #[test]
 fn a_leaked_future_of_partly_sent_data_ends_the_direction() {
-    // `polls` is the number of polls before the future is leaked. After 0 polls no data has been sent, after 1 poll a part of the data.
+    // `polls` is the number of polls before the future is leaked. After 0 polls, no data has been sent. After 1 poll, a part of the data
+    // has been sent.
     for polls in [0, 1] {
         let block = block();
         let mut conn = Connection::new(Steps::writing([Write::Take(7), Write::Wait]), Limits::BACKEND);
@@ -525,7 +527,7 @@ fn a_leaked_future_of_partly_sent_data_ends_the_direction() {
         assert!(!conn.is_quiet());
         let sent = conn.transport().wrote.len();
         for _ in 0..2 {
-            // The Query must not be sent: the server would take the bytes of the Query for the rest of the CopyData.
+            // The Query must not be sent: the server would read the Query as the rest of the unfinished CopyData.
             let error = block_on(conn.query("drop table t").flush()).expect_err("the message is cut short");
             assert!(matches!(error, Error::Poisoned(Fault::Leaked)) && error.is_fatal(), "{error:?}");
             let error = block_on(conn.send_copy_data(&block)).expect_err("the message is cut short");
@@ -676,7 +678,7 @@ fn until_ready_receives_all_messages_after_a_message_over_its_limit() {
 
 const FATAL: &[u8] = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0";
 
-/// Checks that `recv` returns the server's last message, then the end of the stream, and then `Poisoned`.
+/// Checks the results of three calls of `recv`: the last message of the server, then the error `Closed`, and then the error `Poisoned`.
 fn expect_last_message_and_end(conn: &mut Connection<Steps>) {
     block_on(async {
         let error = conn.recv().await.expect("the last message is buffered").decode::<ErrorResponse<'_>>();
@@ -907,14 +909,14 @@ fn writing_may_fail_after_every_byte() {
         assert!(matches!(block_on(conn.sync().flush()), Err(Error::Poisoned(Fault::Io(_)))));
         assert_eq!(conn.transport().wrote, message[..cut], "no bytes are written after the failure");
     }
-    // Two cases: the flush of the stream fails; the stream accepts no bytes.
+    // Two cases: flushing the stream fails, and a write accepts 0 bytes.
     let mut steps = Steps::writing([]);
     steps.flushes = [Write::Fail(ErrorKind::ConnectionReset)].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
     assert_eq!(io_kind(block_on(conn.sync().flush())), ErrorKind::ConnectionReset);
     let mut conn = Connection::new(Steps::writing([Write::Take(0)]), Limits::BACKEND);
     assert_eq!(io_kind(block_on(conn.sync().flush())), ErrorKind::WriteZero);
-    // Case: the close of the stream fails.
+    // Case: closing the stream fails.
     let mut steps = Steps::writing([]);
     steps.closes = [Write::Fail(ErrorKind::TimedOut)].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
@@ -931,7 +933,7 @@ fn closing_is_no_error_if_the_peer_has_closed_first() {
         block_on(conn.terminate().close()).unwrap_or_else(|error| panic!("{kind}: {error}"));
         assert_eq!(conn.transport().wrote, b"X\0\0\0\x04");
         assert_eq!(conn.write_fault(), None);
-        // Case: the Terminate itself cannot be sent, which is an error.
+        // Case: the Terminate cannot be sent. This is an error.
         let mut steps = Steps::writing([Write::Fail(kind)]);
         steps.closes = [Write::Fail(kind)].into();
         let mut conn = Connection::new(steps, Limits::BACKEND);

@@ -393,8 +393,8 @@ fn errors_name_the_row_and_the_column() {
     for (reader, data, message) in errors {
         for piece in [data.len(), 1, 2, 3, 7] {
             let error = read(reader.clone(), data, piece).unwrap_err();
-            // When the row arrives in pieces, the limit is checked when a piece is stored. The error then names the column in which the
-            // piece ends.
+            // If the row arrives in pieces, the reader checks the limit when it stores a piece. Then the error also names the column in
+            // which the piece ends.
             let found = error.to_string().replace("row 2, column 0: the row is", "row 2: the row is");
             assert_eq!(found, message, "{} in pieces of {piece}", data.escape_ascii());
         }
@@ -508,8 +508,8 @@ proptest! {
             }
         }
         if let Err(error) = writer.finish() {
-            // `finish` writes the header if no row has been written. An empty name in the header is an error if the NULL string is empty
-            // too.
+            // If no row has been written, `finish` writes the header. An empty name in the header is an error if the NULL string is also
+            // empty.
             prop_assert!(matches!(error.kind(), CopyErrorKind::EmptyIsNull), "{}", error);
             return Ok(());
         }

@@ -1,4 +1,5 @@
-//! Tests of a COPY on a connection: dropped futures, a server that sends while the client sends, and replies in an unusual order.
+//! Tests of a COPY on a connection. The tests drop futures, let the server send while the client sends, and let the server reply in an
+//! unusual order.
 
 mod support;
 
@@ -38,7 +39,8 @@ fn reads(parts: &[&[u8]]) -> Read {
     Read::Bytes(parts.concat())
 }
 
-/// Creates a connection. The stream accepts the whole statement in one write; `writes` are the results of later writes.
+/// Creates a connection over a scripted stream. The first write, which sends the COPY statement, accepts all bytes. `writes` contains the
+/// results of the later writes.
 fn connect(
     reads: impl IntoIterator<Item = Read>,
     writes: impl IntoIterator<Item = Write>,

@@ -35,7 +35,7 @@ fn columns(fields: &[(&str, Oid)]) -> Columns {
     Columns::of_portal(&RowDescription { fields: List::from(fields.as_slice()) })
 }
 
-/// Passes a row to `see` in both forms: as a list of slices, and as received bytes.
+/// Calls `see` twice with the same row: first as a slice of values, then as received bytes.
 fn both_forms(values: &[Option<&[u8]>], mut see: impl FnMut(&DataRow<'_>)) {
     let row = DataRow { values: Values::from(values) };
     see(&row);

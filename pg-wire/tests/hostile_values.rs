@@ -11,11 +11,11 @@ use pg_wire::value::{Column, FromValue, Mismatch, Sql, SqlParam};
 use pg_wire::{Bindable, FormatCode};
 use postgres_types::{Date, Field, FromSql, Json, Kind, PgLsn, Timestamp, ToSql, Type};
 
-/// Minimum number of damaged values for each type.
+/// Each type is tested with at least this number of damaged values.
 const FEWEST: usize = 50;
 
-/// Maximum number of bytes that a type may hold at one time for each received byte. A NULL element of an array has 4 bytes on
-/// the wire and 24 bytes as an `Option<String>`. A growing vector holds its old and its new memory at the same time.
+/// Number of bytes that reading a value may hold at one time for each received byte. A NULL element of an array has 4 bytes on the wire and
+/// 24 bytes as an `Option<String>`. While a vector grows, the old and the new memory exist at the same time.
 const TIMES: usize = 32;
 
 /// Number of bytes that reading a value may allocate in addition to [`TIMES`] per received byte. An error, and the minimum
@@ -164,7 +164,7 @@ fn dates() -> Vec<Row> {
     ]
 }
 
-/// Creates rows for the types that this crate reads itself. Each value is read in both formats and as every built-in type.
+/// Creates rows for the types that pg-wire reads without `postgres-types`. Each value is read in both formats and for every built-in type.
 fn ours() -> Vec<Row> {
     fn row<T: for<'a> FromValue<'a> + 'static>(text: &[u8], binary: &[u8]) -> Row {
         let types: Vec<u32> =
@@ -294,7 +294,7 @@ fn numbers_outside_the_range_of_a_decimal_are_errors() {
         Err(Mismatch::Range { wanted: "rust_decimal::decimal::Decimal" })
     ));
     assert!(matches!(read(&[1, i16::MAX, 0, 0, 1]), Err(Mismatch::Range { .. })));
-    // 8e28 has as many digits as the largest `Decimal`, but is larger than the largest `Decimal`.
+    // 8e28 has as many digits as the largest `Decimal` (7.9e28), but is larger.
     assert!(matches!(read(&[1, 7, 0, 0, 8]), Err(Mismatch::Other(_))));
     assert_eq!(read(&[1, 7, 0, 0, 7]).expect("7e28").0.to_string(), "70000000000000000000000000000");
     assert_eq!(read(&[1, i16::MIN, 0, 0, 1]).expect("a number close to zero").0.to_string(), "0");
@@ -348,7 +348,7 @@ fn types_that_are_not_built_into_postgresql_are_read_by_their_definition() {
     impl<'a> FromSql<'a> for Pair {
         fn from_sql(type_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
             let Kind::Composite(fields) = type_.kind() else { return Err("not a composite".into()) };
-            // The layout of a composite value is Int32 count, and for each field Int32 type, Int32 length, bytes.
+            // A composite value consists of an Int32 count and, for each field, Int32 type, Int32 length and bytes.
             let number = i32::from_sql(fields[0].type_(), &raw[12..16])?;
             Ok(Self(number, String::from_sql(fields[1].type_(), &raw[24..])?))
         }

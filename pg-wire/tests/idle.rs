@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use support::{frame, poll_once};
 
-/// A stream that returns a list of pieces again and again. After each piece, one read returns `Pending`. All writes succeed.
+/// A stream that returns the pieces of a list in an endless loop. After each piece, one read is pending. All writes succeed.
 struct Pieces {
     pieces: Vec<Vec<u8>>,
     /// Index of the current piece.
@@ -77,7 +77,8 @@ fn held(conn: &Connection<Pieces>) -> usize {
     conn.inbox().capacity() + conn.outbox().capacity()
 }
 
-/// Sizes of a large result, as a number of rows of 1000 bytes. The last read returns few bytes for 250 rows, and many bytes for 300 rows.
+/// Numbers of rows in a large result. Each row has 1000 bytes. The last read of the result returns few bytes for 250 rows, and many bytes
+/// for 300 rows. In both cases, the connection must free the memory.
 const LARGE: [usize; 2] = [250, 300];
 
 #[test]
@@ -165,7 +166,7 @@ fn a_part_of_a_message_is_kept_while_the_connection_waits() {
     assert!(frame.body.len() == 250_000 && frame.body.iter().all(|byte| *byte == 7));
 }
 
-/// Sends `sql` and receives its reply `times` times. Returns the number of allocations after the first `warm` times.
+/// Sends `sql` and receives the reply, `warm` times and then `times` times. Returns the number of allocations after the first `warm` times.
 fn allocations(pieces: &[&[u8]], sql: &str, warm: usize, times: usize) -> u64 {
     let mut conn = Connection::new(Pieces::new(pieces), Limits::BACKEND);
     let mut run = |times| {
@@ -196,7 +197,7 @@ fn small_round_trips_do_not_allocate() {
 
 #[test]
 fn waits_within_a_result_do_not_allocate() {
-    // Between two waits, the peer sends 60 whole rows. So the buffer is empty at each wait.
+    // The peer sends 60 whole rows, then pauses, and so on. So the buffer is empty whenever the connection waits.
     let few = rows(60);
     let mut pieces = vec![&few[..]; 1000];
     let end = end();

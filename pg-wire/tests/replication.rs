@@ -38,8 +38,8 @@ fn encoded(message: &impl Enclosed) -> Vec<u8> {
     out
 }
 
-/// Checks that the change is encoded, decoded and encoded again without a difference. Also checks that each prefix of its bytes is an
-/// error.
+/// Encodes a change, decodes the bytes, and encodes the result again. Checks that the change and the bytes are the same. Also checks that
+/// decoding any prefix of the bytes is an error.
 fn check_roundtrip(change: Change<'_>) {
     let bytes = encoded(&change);
     let scope = if change.xid_in_stream().is_some() { Scope::InStream } else { Scope::Outside };
@@ -147,8 +147,8 @@ fn recorded_changes_have_tables_and_recorded_blocks_are_returned_at_their_commit
             }
         }
         assert_eq!(open, 0);
-        // The recording of PostgreSQL 15 ends inside its last transaction, after the rollback of a subtransaction. PostgreSQL 18 has not
-        // sent this transaction.
+        // The recording of PostgreSQL 15 ends inside a transaction, after the rollback of a subtransaction. The recording of PostgreSQL 18
+        // does not contain this transaction.
         let in_progress: Vec<_> = transactions.in_progress().collect();
         assert_eq!(in_progress, if major == 15 { vec![763] } else { vec![] });
         let dropped = sent.len() - returned.len();

@@ -99,7 +99,7 @@ fn a_transaction() -> Vec<Vec<u8>> {
     vec![begin(100), relation(), insert(95, "7"), keepalive(96, true), insert(97, "8"), commit(110)]
 }
 
-/// Returns the messages that end the copy and the command.
+/// Returns the messages with which the server ends the copy and the replication command.
 fn an_end() -> Vec<u8> {
     [copy_done(), command_complete(), ready()].concat()
 }
@@ -143,7 +143,8 @@ const DONE: Sent = Sent::Other('c');
 
 type Stream<P = Raw> = ReplicationStream<Steps, TestClock, P>;
 
-/// Starts a logical stream. After the start, the stream of the connection returns the results in `reads`. All later reads are pending.
+/// Starts logical replication with a scripted server. After the start, the reads of the connection return the results in `reads`. All later
+/// reads are pending.
 fn start(reads: impl IntoIterator<Item = Read>) -> Stream {
     let reads = [Read::Bytes(copy_both())].into_iter().chain(reads);
     let steps = Steps { at_end: Read::Never, ..Steps::reading(reads) };
@@ -238,7 +239,8 @@ fn keepalives_are_confirmed_on_request_only_between_transactions_that_are_flushe
     block_on(stream.next()).expect("received");
     assert_eq!(wrote(&stream), [status(0), status(210)]);
 
-    // Without pgoutput, the ends of transactions are unknown. So a keepalive that arrives after data is not confirmed.
+    // Without pgoutput, the client does not know where a transaction ends. So the client does not confirm the position of a keepalive that
+    // arrives after data.
     let messages = [keepalive(60, true), wal(100, b"other plugin"), keepalive(200, true), wal(201, b"")];
     let mut stream = start(messages.map(Read::Bytes)).confirm_keepalives(true);
     for expected in [Lsn(60), Lsn(60)] {
@@ -261,7 +263,7 @@ fn a_message_may_be_cut_at_any_byte_and_any_future_may_be_dropped() {
         assert_eq!(wrote(&stream), [status(0)]);
     }
 
-    // The server sends byte by byte, and the future is dropped before each byte. The status update is also written byte by byte.
+    // The server sends byte by byte. Before each byte, the future of `next` is pending and is dropped.
     let reads = bytes.iter().flat_map(|byte| [Read::Wait, Read::Bytes(vec![*byte])]);
     let mut stream = start(reads).changes();
     let mut ids = Vec::new();
@@ -310,8 +312,8 @@ fn malformed_data_is_an_error_with_its_position_and_ends_the_stream() {
     let values = [TupleValue::Text(b"7")];
     let valid = Insert { xid: None, relation: 16_385, new: Tuple::from(&values) };
     valid.encode(&mut data).expect("valid");
-    // The data is cut at `end`, before the values of the tuple. Damage inside the values would not be detected here, because the stream
-    // does not read the values.
+    // The data is cut at `end`, before the values of the row. A cut inside the values would be no error here, because the stream does not
+    // read the values.
     for end in 0..8 {
         let messages = [vec![begin(100), relation(), wal(96, &data[..end])], a_transaction()].concat();
         let mut stream = changes(messages);
@@ -369,7 +371,7 @@ fn messages_that_are_not_allowed_in_a_stream_are_errors_with_the_position() {
     let error = failure(&mut changes([begin(100), command_complete()]));
     assert!(matches!(error.kind, StreamErrorKind::EndedByServer), "{error}");
 
-    // A notice and a changed parameter are no errors.
+    // A NoticeResponse or a ParameterStatus in the stream is no error.
     let notice = frame(b'N', b"SNOTICE\0C00000\0Mhello\0\0");
     let parameter = frame(b'S', b"TimeZone\0UTC\0");
     let mut stream = changes([vec![notice, parameter], a_transaction()].concat());
@@ -404,7 +406,8 @@ fn finish_returns_the_fatal_error_of_the_server_and_not_the_end_of_the_connectio
 
 #[test]
 fn finish_ends_the_copy_in_both_directions() {
-    // Data that arrives after the client has ended the copy is dropped, even after the CopyDone of the server.
+    // The client ends the copy after the first transaction. All data that arrives later is dropped, even data after the CopyDone of the
+    // server.
     let messages =
         [a_transaction(), vec![begin(200), copy_done(), insert(195, "9"), command_complete(), ready()]];
     let mut stream = changes(messages.concat());
@@ -439,7 +442,7 @@ fn the_server_may_end_the_copy_first_and_name_the_next_timeline() {
     assert_eq!((next.timeline, next.start), (2, Lsn(0x16b_2d50)));
     assert_eq!(sent(&finished.connection.transport().wrote), [status(54), DONE]);
 
-    // The timeline ends at the position at which the stream would start.
+    // Case: the start position is the end of the timeline. The server replies with the next timeline, and no stream starts.
     let conn = Connection::new(Steps::reading([Read::Bytes(after)]), Limits::BACKEND);
     let failed = block_on(Stream::start(conn, &start)).expect_err("the timeline has ended");
     let StreamErrorKind::TimelineEnds(next) = failed.error.kind else { panic!("{failed}") };
@@ -699,7 +702,7 @@ fn a_split_stream_sends_updates_while_the_reader_is_busy_and_ends_without_an_err
                 end = commit.end;
             }
         }
-        // The reader is busy for a minute. Other tasks run meanwhile.
+        // The reader is busy and does not call `next` for a minute. The other tasks run in this time.
         for second in 0..=60 {
             let mut waits = 5;
             poll_fn(|cx| {

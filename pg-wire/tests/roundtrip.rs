@@ -22,7 +22,8 @@ fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// Generates the bytes of a string: any bytes except NUL. Some strings are too long for the stack buffer of short messages.
+/// Generates the bytes of a string: any bytes except NUL. Some strings are longer than the stack buffer (256 bytes) to which the encoder
+/// first writes a short message.
 fn text() -> impl Strategy<Value = Bytes> {
     prop_oneof![9 => vec(1u8..=255, 0..24), 1 => vec(1u8..=255, 200..600)]
 }
@@ -75,7 +76,7 @@ fn encoded(message: &impl Message) -> Bytes {
     );
 
     let mut after = b"before".to_vec();
-    // `PgProtocol` appends messages to a buffer through the trait `PutMessage`.
+    // Appends the message twice with `PutMessage`, the trait through which `PgProtocol` appends messages.
     let chained = PutMessage::put_message(&mut after, message).expect("valid");
     PutMessage::put_message(chained, message).expect("valid");
     assert_eq!(after, [b"before", &whole[..], &whole[..]].concat());
@@ -96,7 +97,7 @@ fn encoded(message: &impl Message) -> Bytes {
     assert_eq!(error.kind, EncodeErrorKind::NoRoom { needed: whole.len(), left: whole.len() - 1 });
     assert!(short.iter().all(|byte| *byte == 0xaa));
 
-    // This buffer consists of two parts, and the boundary of the parts is inside the message.
+    // Encodes the message into a buffer of two parts. The boundary between the parts is inside the message.
     let (mut front, mut back) = (vec![0; whole.len() / 2], vec![0; whole.len() - whole.len() / 2]);
     message.encode(&mut (&mut front[..]).chain_mut(&mut back[..])).expect("it fits");
     assert_eq!([front, back].concat(), whole);
@@ -126,8 +127,8 @@ fn frame(whole: &[u8]) -> Frame<'_> {
     Frame { code: MessageCode(whole[0]), body: &whole[5..] }
 }
 
-/// Checks a message with a code: encodes the message, decodes it as its type and as a message of its direction, and forwards it
-/// as a frame. Returns its bytes.
+/// Checks a message with a code. Encodes the message, decodes the bytes as `$type` and as any message of the direction, and forwards the
+/// bytes as a frame. Returns the bytes.
 macro_rules! same {
     ($direction:ident, $type:ident, $message:expr) => {{
         let message = $message;
@@ -148,7 +149,7 @@ macro_rules! same {
 /// The type to which the bytes of a FunctionCall are decoded.
 type Call<'a> = FunctionCall<EncodedParams<'a>>;
 
-/// Checks a packet in the same way as `same` checks a message. A packet has no code.
+/// Checks a packet, which has no code: encodes the packet, and decodes the bytes as `$type` and as any packet. Returns the bytes.
 macro_rules! same_packet {
     ($type:ident, $message:expr) => {{
         let message = $message;
@@ -162,7 +163,7 @@ macro_rules! same_packet {
     }};
 }
 
-/// Checks messages without fields in the same way as `same` checks a message with fields.
+/// Checks each of the messages, which have no fields, in the same way as `same`.
 macro_rules! same_plain {
     ($direction:ident, $($message:ident)*) => {
         $({

@@ -1,4 +1,4 @@
-//! Tests of `TrackedConnection`: errors instead of endless waits, and the recovery to an idle session.
+//! Tests of `TrackedConnection`. A wait for a reply that cannot arrive must be an error. `recover` must lead to an idle session.
 
 mod support;
 
@@ -59,15 +59,15 @@ fn a_wait_for_a_reply_that_will_not_arrive_is_an_error_with_the_reason() {
         // stream.
         assert_eq!(reason(&mut conn).await, Waiting::Nothing);
         conn.discard_batch();
-        // Without Flush or Sync, the server keeps its reply. After a Flush, ParseComplete arrives, and then only a Sync leads to another
-        // reply.
+        // Without a Flush or a Sync, the server does not send its reply. After a Flush, ParseComplete arrives. Then only a Sync leads to
+        // another reply.
         conn.parse(Statement::UNNAMED).query("select 1").finish().flush().await.unwrap();
         assert_eq!(reason(&mut conn).await, Waiting::Flush);
         conn.flush_msg().flush().await.unwrap();
         assert_eq!(conn.recv().await.unwrap().code, MessageCode::PARSE_COMPLETE);
         let mut idle = conn;
-        // One read has buffered all remaining messages of the script, so `recv` would return them. Only the state shows that a Sync is
-        // missing.
+        // One read has buffered all remaining messages of the script, so `recv` would return the next message. So the test asks the state,
+        // which reports that a Sync is missing.
         assert_eq!(idle.state().waiting(), Waiting::Sync);
         idle.sync().flush().await.unwrap();
         assert_eq!(idle.recv().await.unwrap().code, MessageCode::READY_FOR_QUERY);
@@ -181,7 +181,7 @@ fn until_ready_returns_the_first_error_after_all_messages_were_received() {
                 })
                 .await;
             assert!(matches!((error, calls), (Err(Error::InboxFull), 1)));
-            // Checks that the server's last error is returned, and not the end of the stream that follows.
+            // Checks that the call returns the last error of the server, and not the end of the stream after this error.
             let error = plain.until_ready(|_| Ok::<_, Error>(())).await.unwrap_err();
             assert!(matches!(&error, Error::Server(_)) && error.is_fatal());
             assert!(plain.recv().await.unwrap_err().is_fatal());
@@ -297,8 +297,7 @@ fn a_batch_that_does_not_fit_into_the_queue_stays_queued() {
         state.set_bounds(Bounds { runs: 1, ..Bounds::default() });
         let script = Script::says(&[PARSED.repeat(17), READY.to_vec()].concat());
         let mut conn = TrackedConnection::with_state(Connection::new(script, Limits::BACKEND), state);
-        // The queue has room for one run, which is a group of repeated requests. All these requests have the same kind, so they form one
-        // run.
+        // The queue has room for one run. A run is a group of consecutive requests of the same kind, so the 17 Parse messages form one run.
         for _ in 0..17 {
             conn.parse(Statement::UNNAMED).query("select 1").finish();
         }

@@ -1,4 +1,4 @@
-//! Tests of transactions in progress: only committed changes are returned, in the order in which they were made.
+//! Tests of [`Transactions`]: only the changes of committed transactions are returned, in the order in which the server sent the changes.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ fn commit(xid: u32) -> Vec<u8> {
     encoded(StreamCommit { xid, flags: 0, commit: Lsn(100), end: Lsn(110), time: Timestamp(2) })
 }
 
-/// Encodes a message of a transaction or a subtransaction. The message is a change without a table.
+/// Encodes a LogicalMessage of the transaction or subtransaction `xid`. Unlike a row, a LogicalMessage needs no description of a table.
 fn note(xid: u32, content: &[u8]) -> Vec<u8> {
     let (flags, lsn, prefix) = (1, Lsn(9), "note".into());
     encoded(LogicalMessage { xid: Some(xid), flags, lsn, prefix, content: Payload(content) })
@@ -107,14 +107,15 @@ fn a_rollback_drops_the_changes_of_its_subtransaction_only() {
         note(10, b"5"),
         stop(),
         abort(10, 12),
-        // Two rollbacks that no server sends: of an unknown subtransaction, and of an unknown transaction.
+        // No real server sends these two messages: the rollback of an unknown subtransaction, and of an unknown transaction.
         abort(10, 13),
         abort(99, 99),
     ] {
         receive_part(&mut transactions, &data);
     }
     let before = transactions.store().used();
-    // Change 5 follows the changes of subtransaction 11. So the changes of 11 stay in the store, and the replay skips them.
+    // Change 5 is in the store after the changes of subtransaction 11. Only the end of the store can be removed. So the changes of
+    // subtransaction 11 stay in the store, and the replay skips them.
     receive_part(&mut transactions, &abort(10, 11));
     assert_eq!(transactions.store().used(), before);
     receive_part(&mut transactions, &commit(10));
@@ -236,7 +237,7 @@ fn a_description_in_a_transaction_in_progress_is_valid_for_other_transactions_af
     let end = encoded(Commit { flags: 0, commit: Lsn(50), end: Lsn(60), time: Timestamp(2) });
     let before = [start(10, true), relation(Some(10), "altered", 2), insert(Some(10), 2), stop()];
 
-    // First decodes the messages without `Transactions`, to compare the results.
+    // First, a `ChangeDecoder` decodes the messages without `Transactions`.
     let mut decoder = ChangeDecoder::default();
     decoder.decode(&relation(None, "old", 1)).expect("valid");
     for data in &before {
@@ -260,7 +261,7 @@ fn a_description_in_a_transaction_in_progress_is_valid_for_other_transactions_af
     let error = decoder.decode(&data).map(drop).expect_err("two columns now");
     assert_eq!(error, ChangeError::Relation(RelationError::Count { relation: 7, columns: 2, values: 1 }));
 
-    // Then passes the same messages to `Transactions`.
+    // Then, `Transactions` receives the same messages.
     let mut transactions = Transactions::new(MemoryStore::new(MIB));
     assert!(transactions.receive(&message(5, &relation(None, "old", 1))).expect("valid").is_some());
     before.iter().for_each(|data| receive_part(&mut transactions, data));
@@ -276,7 +277,8 @@ fn a_description_in_a_transaction_in_progress_is_valid_for_other_transactions_af
     assert!(transactions.receive(&message(5, &data)).is_err(), "two columns now");
 }
 
-/// The later description must stay valid after the commit, because the server does not send it again.
+/// The server describes a table in a transaction in progress, and later describes the table again outside this transaction. The later
+/// description must stay valid after the commit, because the server does not send this description again.
 #[test]
 fn a_description_outside_stays_valid_after_the_commit_of_a_transaction_with_an_earlier_description() {
     let in_progress = [start(10, true), relation(Some(10), "earlier", 2), insert(Some(10), 2), stop()];
@@ -311,7 +313,7 @@ fn a_description_that_was_rolled_back_is_dropped() {
     assert_eq!(table.map(|table| table.name.clone()).as_deref(), Some("old"));
 }
 
-/// A store that returns only zeros.
+/// A faulty store: each read returns 0xff bytes instead of the stored bytes.
 #[derive(Debug)]
 struct Zeros;
 
@@ -369,15 +371,15 @@ proptest! {
     #[test]
     fn all_changes_that_were_not_rolled_back_are_returned(actions in actions()) {
         let mut transactions = Transactions::new(MemoryStore::new(64 * MIB));
-        // The changes that must be returned. Each entry has the number of the subtransaction, its transaction id, and the number of the
-        // action.
+        // The changes that must be returned. Each entry has the number of the subtransaction, the transaction id of the subtransaction,
+        // and the index of the action.
         let mut changes: Vec<(u8, u32, usize)> = Vec::new();
         let mut rolled_back: BTreeMap<u8, bool> = BTreeMap::new();
         receive_part(&mut transactions, &start(100, true));
         for (number, action) in actions.iter().enumerate() {
             match *action {
                 Action::Change { sub, length } => {
-                    // The number of a subtransaction is not used again after the subtransaction has been rolled back.
+                    // A subtransaction that was rolled back makes no more changes.
                     if rolled_back.get(&sub).copied().unwrap_or(false) {
                         continue;
                     }

@@ -69,8 +69,8 @@ fn implement(input: &DeriveInput) -> Result<TokenStream, Error> {
     })
 }
 
-/// Returns the lifetime of the row, and the generics of the implementation. If the struct has a lifetime, that lifetime is the lifetime of
-/// the row; otherwise a new lifetime is added. The implementation requires that each type parameter of the struct can be read as a value.
+/// Returns the lifetime of the row, and the generics of the implementation. The lifetime of the row is the lifetime of the struct. If the
+/// struct has no lifetime, a new lifetime is added. The implementation requires that each type parameter can be read as a value.
 fn generics(input: &DeriveInput, path: &Path) -> Result<(Lifetime, syn::Generics), Error> {
     let mut generics = input.generics.clone();
     let mut lifetimes = input.generics.lifetimes();

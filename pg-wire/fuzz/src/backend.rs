@@ -37,7 +37,7 @@ pub fn backend(data: &[u8]) {
     }
 }
 
-/// Checks that a decoded message is encoded as the bytes of its frame, by each way of encoding, and that the message can be printed.
+/// Encodes a decoded message in every way, and checks that the result is the original frame. Also checks that the message can be printed.
 pub(crate) fn check<M: Message + std::fmt::Debug>(message: &M, frame: Frame<'_>, direction: Direction) {
     let Frame { code, body } = frame;
     let length = u32::try_from(body.len() + 4).expect("an input is short");

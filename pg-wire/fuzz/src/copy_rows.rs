@@ -31,7 +31,8 @@ pub fn copy_rows(data: &[u8]) {
         error.as_ref().is_some_and(|error| matches!(error.kind(), CopyErrorKind::RowTooLong { .. }))
     };
     assert_eq!(rows, in_pieces);
-    // A row can have two faults. In pieces, the limit can be exceeded before the other fault is read.
+    // A row can be too long and also malformed. If the row arrives in pieces, the reader may return `RowTooLong` before it reads the
+    // malformed bytes. So if only one of the two errors is `RowTooLong`, this must be the error of the read in pieces.
     if is_too_long(&error) == is_too_long(&other) {
         assert_eq!(shown(&error), shown(&other));
     } else {
@@ -44,7 +45,7 @@ pub fn copy_rows(data: &[u8]) {
     write(&options, &rows);
 }
 
-/// Reads options from the input. About half of the inputs have the default options of a format.
+/// Reads the options of a COPY from the input. About half of the inputs have the default options of a format.
 fn options(input: &mut Input<'_>) -> CopyOptions {
     let settings = input.byte();
     let options = match settings & 3 {
@@ -72,7 +73,7 @@ fn options(input: &mut Input<'_>) -> CopyOptions {
     }
 }
 
-/// Reads the pieces. Returns the rows before the first error, and the error.
+/// Reads data in pieces. Returns the rows before the first error, and this error.
 fn read<'d>(
     reader: &mut CopyReader,
     pieces: impl IntoIterator<Item = &'d [u8]>,
@@ -126,7 +127,7 @@ fn write(options: &CopyOptions, rows: &[Row]) {
             let values: Vec<_> = row.iter().map(Option::as_deref).collect();
             writer.row(&values[..])
         } else {
-            // The text of a row may have any encoding, but a value to be written is UTF-8. So the check ends at a row with other text.
+            // A row that was read may have bytes that are not UTF-8. Such a row cannot be written as text, so the check ends here.
             let texts: Result<Vec<_>, _> =
                 row.iter().map(|field| field.as_deref().map(str::from_utf8).transpose()).collect();
             let Ok(texts) = texts else { return };
@@ -153,7 +154,7 @@ fn write(options: &CopyOptions, rows: &[Row]) {
     }
 }
 
-/// Reads rows of two columns in binary format as tuples.
+/// Reads data in binary format as tuples of two columns, and compares the tuples with `rows`.
 fn decode(options: &CopyOptions, mut data: &[u8], rows: &[Row]) {
     let mut reader = CopyReader::new(options).expect("the options are valid");
     for row in rows {

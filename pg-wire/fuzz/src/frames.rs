@@ -6,8 +6,8 @@ use crate::input::Input;
 /// The result of receiving one message.
 type Received = Result<(MessageCode, Vec<u8>), FrameError>;
 
-/// Cuts arbitrary bytes into pieces, and passes the pieces to an [`Inbox`]. Checks that the frames and errors are the same as without cuts,
-/// and that the memory is proportional to the bytes that have arrived.
+/// Cuts arbitrary bytes into pieces, and passes the pieces to an [`Inbox`]. Checks that the frames and errors are the same as without cuts.
+/// Also checks that the memory of the inbox is proportional to the buffered bytes.
 pub fn frames(data: &[u8]) {
     let mut input = Input::new(data);
     let settings = input.byte();
@@ -65,7 +65,7 @@ pub fn frames(data: &[u8]) {
     }
 }
 
-/// Whether the error is returned again by every later call.
+/// Whether the result is an error that every later call returns again.
 fn is_final(received: &Received) -> bool {
     matches!(received, Err(error) if !matches!(error.kind, FrameErrorKind::TooLong { skipped: true, .. }))
 }

@@ -32,7 +32,7 @@ pub fn frontend(data: &[u8]) {
     }
 }
 
-/// Reads all values of a decoded message of the client. Such values have been checked when the message was decoded.
+/// Reads all values of a decoded message of the client. No value may be malformed, because decoding has checked the values.
 fn read(values: &Values<'_>) {
     assert_eq!(values.validate(), Ok(()));
     assert_eq!(values.iter().filter(Result::is_ok).count(), values.len());

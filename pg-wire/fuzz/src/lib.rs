@@ -1,10 +1,10 @@
 //! The fuzz targets of pg-wire.
 //!
-//! Each target is a function that takes any bytes, and panics if the crate breaks a rule. `cargo xtask fuzz` calls the targets with inputs
-//! that libFuzzer generates. The tests of this crate call each target with the inputs in `corpus`.
+//! Each target is a function that takes any bytes, and panics if a check fails. `cargo xtask fuzz` calls the targets with inputs that
+//! libFuzzer generates. The tests of this crate call each target with the inputs in `corpus`.
 //!
-//! To add a target: write its function in a file of the same name, and add the target to `fuzz_targets`, `Cargo.toml` and
-//! `tests/corpus.rs`. For seeds, add a row to `xtask/src/fuzz/seeds.rs`.
+//! To add a target, write the function in a file of the same name, and add the target to `fuzz_targets`, `Cargo.toml` and
+//! `tests/corpus.rs`. To add seeds, which are the first inputs of the corpus, add a row to `xtask/src/fuzz/seeds.rs`.
 
 mod backend;
 mod copy_rows;

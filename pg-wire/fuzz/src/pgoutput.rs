@@ -14,8 +14,8 @@ const STORE: usize = 4096;
 
 /// Decodes messages of replication, encodes each message again, and compares the bytes.
 ///
-/// The first byte selects the kind of the messages. The kinds 0 to 4 are one message. All other kinds are a sequence of pgoutput messages,
-/// each after its length of two bytes.
+/// The first byte of the input selects the kind of the rest. With the kinds 0 to 4, the rest is one message. With all other kinds, the
+/// rest is a sequence of pgoutput messages. Before each of these messages is its length, a number of two bytes.
 pub fn pgoutput(data: &[u8]) {
     let mut input = Input::new(data);
     let kind = input.byte();
@@ -55,11 +55,11 @@ fn check_change(data: &[u8], scope: Scope) {
     assert_eq!(values.iter().find_map(Result::err), change.validate().err());
 }
 
-/// A change of a row in a transaction in progress: the number of its transaction, and its data.
+/// A change in a transaction in progress: the id of its transaction or subtransaction, and the bytes of the message.
 type Kept = (u32, Vec<u8>);
 
-/// Passes a sequence of messages to a [`ChangeDecoder`] and to [`Transactions`]. Compares the changes of each committed transaction with a
-/// plain list of the changes that were received for the transaction.
+/// Passes a sequence of messages to a [`ChangeDecoder`] and to [`Transactions`], and also appends the changes to a plain list for each
+/// transaction. Checks that `Transactions` returns the changes in the list of each committed transaction.
 fn check_sequence(mut input: Input<'_>) {
     let mut decoder = ChangeDecoder::default();
     let mut collector = Transactions::new(MemoryStore::new(STORE));
@@ -104,7 +104,7 @@ fn check_sequence(mut input: Input<'_>) {
     }
 }
 
-/// Updates the plain list. Returns the changes of the transaction if the message commits or prepares the transaction.
+/// Updates the plain lists in `model`. If the message commits or prepares a transaction, returns the list of the transaction.
 fn keep(
     model: &mut BTreeMap<u32, Vec<Kept>>,
     block: &mut Option<u32>,
@@ -142,7 +142,7 @@ fn replay(collector: &mut Transactions<MemoryStore>, expected: &[Kept]) {
         let change = match collector.replay() {
             Ok(Some(received)) => received.change,
             Ok(None) => break,
-            // The transaction has a change of a table that the server has not described. This error ends the stream.
+            // The transaction changes a table that the server has not described. After this error, no more changes are returned.
             Err(_) => return,
         };
         match change {

@@ -3,7 +3,8 @@ use pg_wire::{Direction, Encode, Frame, Message, MessageCode, Text};
 
 use crate::input::Input;
 
-/// Replaces the names and a value of an arbitrary frame. Checks that the new frame has the new names and values, and is otherwise the same.
+/// Replaces the names and a value of an arbitrary frame. Checks that the new frame has the new names and values, and that all other bytes
+/// are unchanged.
 pub fn rewrite(data: &[u8]) {
     let mut input = Input::new(data);
     let settings = input.byte();
@@ -21,7 +22,7 @@ pub fn rewrite(data: &[u8]) {
         let renamed = Rewrite::frontend(Frame { code: frame.code, body: &out[5..] }).expect("a valid frame");
         assert_eq!(renamed.statement(), original.statement().map(|_| name));
         assert_eq!(renamed.portal(), original.portal().map(|_| name));
-        // The new message must be valid for the receiver if the original message is valid, and invalid if the original message is invalid.
+        // The new frame must be well-formed if and only if the original frame is well-formed.
         assert_eq!(
             Frame { code: frame.code, body: &out[5..] }.frontend().is_ok(),
             frame.frontend().is_ok(),

@@ -6,12 +6,13 @@ use pg_wire::{Frame, MessageCode};
 use crate::input::Input;
 use server::{Client, Server};
 
-/// Maximum number of messages of the client in one run.
+/// Maximum number of actions in one run. An action is a message of the client, an execution by the server, or a reply that is received.
 const MOST_MESSAGES: usize = 200;
 
-/// Follows a session by [`SessionState`].
+/// Passes the messages of a session to a [`SessionState`].
 ///
-/// The lowest bit of the first byte selects the peer: a simple server, whose replies and requests are known, or arbitrary messages.
+/// The lowest bit of the first byte selects the messages: a conversation with a simple server, or arbitrary messages of both sides. The
+/// test knows to which request a reply of the simple server belongs.
 pub fn session(data: &[u8]) {
     let mut input = Input::new(data);
     let settings = input.byte();
@@ -22,7 +23,7 @@ pub fn session(data: &[u8]) {
     if settings & 1 == 0 { with_server(state, input) } else { arbitrary(state, input) }
 }
 
-/// Passes arbitrary messages to the state.
+/// Passes arbitrary messages of both sides to the state.
 fn arbitrary(mut state: SessionState, mut input: Input<'_>) {
     while !input.is_empty() {
         let (kind, code) = (input.byte(), MessageCode(input.byte()));
@@ -121,7 +122,7 @@ impl Conversation {
         let has_failed = future.replies.front().is_some_and(|reply| reply.is_error());
         match self.state.waiting() {
             Waiting::Reply => assert!(has_reply, "{:?} {:?}", self.state, self.server),
-            // While the server waits for data, the COPY can fail at any time.
+            // While the server waits for data of a COPY, the only possible reply is an error.
             Waiting::CopyData => assert!(!has_reply || has_failed, "{:?} {:?}", self.state, self.server),
             Waiting::Nothing | Waiting::Sync => {
                 assert!(!has_reply, "{:?} {:?}", self.state, self.server);
@@ -130,7 +131,7 @@ impl Conversation {
         }
     }
 
-    /// Does the steps to an idle session.
+    /// Performs the steps that [`SessionState::next_step`] returns, until the session is idle.
     fn drain(mut self) {
         let mut left = 2 * (self.server.queue.len() + 2) * 8 + 4 * self.server.replies.len();
         loop {

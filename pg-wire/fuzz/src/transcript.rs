@@ -4,9 +4,9 @@ use pg_wire::testing::{Script, Transcript, block_on};
 use pg_wire::{Connection, Direction, Frame, Inbox, Limits, Message};
 
 /// Parses an arbitrary transcript, and encodes its messages. Prints each message as a trace, and checks that the trace is encoded as the
-/// same bytes. Plays both sides of the transcript with a peer that sends exactly the expected messages.
+/// same bytes. Also plays both sides of the transcript with a peer that sends arbitrary bytes.
 ///
-/// The input is the transcript. The bytes after a NUL are sent by an arbitrary peer.
+/// The input is the transcript, a NUL, and the bytes that the peer sends.
 pub fn transcript(data: &[u8]) {
     let (text, peer) = match data.iter().position(|byte| *byte == 0) {
         Some(end) => (&data[..end], &data[end + 1..]),
@@ -28,7 +28,7 @@ pub fn transcript(data: &[u8]) {
     }
 }
 
-/// Plays one side with a peer that sends these bytes and then closes.
+/// Plays one side of the transcript with a peer that sends the bytes `peer` and then closes the stream.
 fn play(transcript: &Transcript, role: Direction, limits: Limits, peer: &[u8]) -> Result<(), String> {
     let mut conn = Connection::new(Script::says(peer), limits);
     block_on(transcript.play(role, &mut conn)).map_err(|error| error.to_string())
@@ -39,8 +39,8 @@ fn traces(mut stream: &[u8], sender: Direction) -> Vec<(String, Vec<u8>)> {
     let mut traces = Vec::new();
     let mut push = |trace: String, bytes: &[u8]| {
         let masks = ["'BBBB'", "\"SSSS\"", "Unknown ", "MD5Password"];
-        // Strings are printed without escapes: a quote or a newline may end the string in the transcript. A field that is a single byte is
-        // printed without quotes: a space looks like a separator.
+        // A trace does not escape strings, so a quote or a newline in a string may end the string in the transcript. A trace prints a
+        // Byte1 without quotes, so the transcript reads a Byte1 that is a space as a separator.
         let is_whole = !masks.iter().any(|mask| trace.contains(mask))
             && !bytes.iter().any(|byte| matches!(byte, b'"' | b'\'' | b'\n' | b'\r'))
             && !trace.contains('\u{fffd}')
@@ -69,7 +69,7 @@ fn traces(mut stream: &[u8], sender: Direction) -> Vec<(String, Vec<u8>)> {
         let frame = Frame { code, body };
         let trace = match sender {
             Direction::Frontend => frame.frontend().map(|message| message.trace(sender).to_string()),
-            // The values of a DataRow are read later. The trace of malformed values is not the whole message.
+            // Decoding a DataRow does not read its values. If a value is malformed, the trace does not show the whole message.
             Direction::Backend => frame.backend().and_then(|message| match message {
                 Backend::DataRow(row) => row.values.validate().map(|()| message.trace(sender).to_string()),
                 _ => Ok(message.trace(sender).to_string()),

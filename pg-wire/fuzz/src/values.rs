@@ -9,10 +9,10 @@ use postgres_types::{Date, Json, Kind, PgLsn, Timestamp, ToSql, Type};
 
 use crate::input::Input;
 
-/// Checks the bytes of a value as one Rust type.
+/// A check that reads the bytes of a value as one Rust type.
 type Check = fn(&[u8], Column);
 
-/// The types of this crate.
+/// The checks for the Rust types that pg-wire reads itself.
 const OWN: &[Check] = &[
     both_ways::<bool>,
     both_ways::<i16>,
@@ -37,7 +37,7 @@ const OWN: &[Check] = &[
     },
 ];
 
-/// The types of columns for the types of this crate.
+/// Oids of the column types for the checks in `OWN`. 0 is an unknown type, and 100,000 is not a built-in type.
 const TYPES: &[u32] = &[
     0,
     oid::BOOL,
@@ -62,7 +62,7 @@ const TYPES: &[u32] = &[
 
 /// Reads arbitrary bytes as a value of an arbitrary type. Encodes the value, reads the encoded value, and compares the two.
 ///
-/// The first byte selects the Rust type, the second byte the type and the format of the column.
+/// The first byte selects the Rust type. The second byte selects the type and the format of the column.
 pub fn values(data: &[u8]) {
     let mut input = Input::new(data);
     let (rust, column) = (usize::from(input.byte()), input.byte());
@@ -76,7 +76,7 @@ pub fn values(data: &[u8]) {
     }
 }
 
-/// Reads the value with the fast path too, and compares the results.
+/// Reads a value with `from_value` and with `from_value_fast`, and compares the results.
 fn read<'b, T: FromValue<'b> + Debug>(bytes: &'b [u8], column: Column) {
     let value = T::from_value(Some(bytes), column);
     if let Some(fast) = T::from_value_fast(Some(bytes), column) {
@@ -91,7 +91,7 @@ fn read<'b, T: FromValue<'b> + Debug>(bytes: &'b [u8], column: Column) {
     }
 }
 
-/// Reads a value, and sends the value in binary format and in text format.
+/// Reads a value, encodes the value in its own format and in text format, and checks that both encodings are read as the same value.
 fn both_ways<T>(bytes: &[u8], column: Column)
 where
     T: for<'a> FromValue<'a> + Bindable + Clone + Debug,
@@ -107,7 +107,7 @@ where
     again(&value, &AsText::from(value.clone()), Column { type_oid, format: FormatCode::Text });
 }
 
-/// Reads a value that was bound, and compares it with the original value.
+/// Reads the encoded parameter `bound`, and checks that the result is `value`.
 fn again<T: for<'a> FromValue<'a> + Debug>(value: &T, bound: &impl Bindable, column: Column) {
     let bound = bound.bound();
     assert_eq!(bound.format(), Some(column.format));
@@ -123,7 +123,8 @@ fn sql(rust: usize, bytes: &[u8]) {
                 let of: Type = $of;
                 let Ok(Sql(value)) = Sql::<$type>::read(Some(bytes), &of) else { return };
 check_sql(&value, &of, |bytes| {
-                    // Equal numbers can have different printed forms: 0.00 is sent as 0. NaN is not equal to itself.
+                    // Compares the values and also their printed forms, because each comparison fails in one case. Equal numbers can have
+                    // different printed forms (0.00 is sent as 0). NaN is not equal to itself.
                     let back = Sql::<$type>::read(Some(bytes), &of).expect("a value that was encoded can be read");
                     back.0 == value || format!("{:?}", back.0) == format!("{value:?}")
                 });
@@ -160,7 +161,7 @@ fn custom(name: &str, oid: u32, kind: Kind) -> Type {
     Type::new(name.into(), oid, kind, "public".into())
 }
 
-/// Encodes a value that was read. If `postgres-types` can encode the value, checks that `is_same` reads the same value.
+/// Encodes a value. If `postgres-types` can encode the value, checks with `is_same` that the encoded bytes are read as the same value.
 fn check_sql(value: &impl ToSql, of: &Type, is_same: impl Fn(&[u8]) -> bool) {
     let Ok(param) = SqlParam::new(value, of) else { return };
     let bound = param.bound();

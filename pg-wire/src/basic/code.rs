@@ -16,7 +16,7 @@ impl fmt::Debug for MessageCode {
     }
 }
 
-/// Size class of a message: the field of [`Limits`](crate::Limits) that bounds its body.
+/// Size class of a message. [`Limits`](crate::Limits) has one limit for each class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Size {
     /// A message with rows, data, SQL, parameters, descriptions or error texts. When a message of this class is longer than its limit, the

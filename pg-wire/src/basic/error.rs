@@ -29,9 +29,9 @@ pub enum DecodeErrorKind {
     NegativeLength,
     /// A count or a length contradicts another field.
     Inconsistent,
-    /// The frame has the code of another message.
+    /// The code of the frame is not the code of the message that the caller decodes.
     WrongCode,
-    /// A byte has a value without a meaning. The byte is a Boolean, or selects the form of a field.
+    /// A byte has a value without a meaning. The byte must be a Boolean, or must select one of the known forms of a field.
     UnknownForm {
         /// Value of the byte. No known form has this value.
         found: u8,
@@ -89,12 +89,13 @@ pub enum EncodeErrorKind {
         /// Largest number of items that the count field can hold.
         most: usize,
     },
-    /// A value is longer than a length field can hold: 2,147,483,647 bytes.
+    /// A value is longer than 2,147,483,647 bytes, which is the largest length that a length field can hold.
     ValueTooLong {
         /// Length of the value in bytes.
         length: usize,
     },
-    /// A message is longer than a length field can hold: 2,147,483,647 bytes, including the four bytes of the field.
+    /// A message is longer than 2,147,483,647 bytes, which is the largest length that a length field can hold. This length includes the
+    /// four bytes of the field.
     MessageTooLong {
         /// Length of the message in bytes.
         length: usize,
@@ -148,8 +149,8 @@ impl core::error::Error for EncodeError {}
 
 /// Error for an invalid frame header, or for a body over its limit.
 ///
-/// The error [`TooLong`](FrameErrorKind::TooLong) for a bulk message is recoverable: the bytes of the frame are dropped as they arrive, and
-/// the next message can be read. After any other error the position of the next message is unknown, and the connection is poisoned: each
+/// The error [`TooLong`](FrameErrorKind::TooLong) for a bulk message is recoverable: the receiver drops the bytes of the frame, and the
+/// next message can be read. After any other error, the position of the next message is unknown. Then the connection is poisoned: each
 /// later call that receives returns an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameError {
@@ -172,7 +173,7 @@ pub enum FrameErrorKind {
     TooLong {
         /// Length of the body in bytes.
         length: usize,
-        /// Limit of the body in bytes.
+        /// Limit for the length of the body in bytes.
         limit: usize,
         /// Whether the frame is being skipped. After a skipped frame, the next message can be read.
         skipped: bool,

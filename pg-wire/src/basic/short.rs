@@ -3,11 +3,11 @@
 //!
 //! A string of N to 2N bytes is copied in two parts: the first N bytes and the last N bytes. The two parts may overlap.
 
-/// Longest value in bytes that is copied inline.
+/// Longest value in bytes that is copied inline. `memcpy` copies a longer value.
 const VALUE: usize = 32;
 
-/// Longest string in bytes that is copied without a call of `memcpy`. Higher than `VALUE`: [`halves`] copies a string and searches it for
-/// NUL in one pass, but `memcpy` needs a second pass for the search.
+/// Longest string in bytes that is copied without a call of `memcpy`. Higher than `VALUE`, because [`halves`] copies a string and searches
+/// for NUL in one pass. `memcpy` needs a second pass for the search.
 const STRING: usize = 256;
 
 /// Copies `from` to `to`. Precondition: both slices have the same length.
@@ -71,8 +71,8 @@ fn halves<const N: usize>(to: &mut [u8], from: &[u8]) -> bool {
     !has_nul(&seen)
 }
 
-/// Copies `N` bytes in pieces of sixteen bytes. Returns an array of sixteen bytes: at each index, the smallest byte that `seen` and the
-/// pieces have at this index. So the result contains a NUL if one of the copied bytes is NUL.
+/// Copies `N` bytes in pieces of sixteen bytes. At each of its sixteen indices, the result has the smallest byte of `seen` and of the
+/// pieces at this index. So the result contains a NUL if one of the copied bytes is NUL.
 ///
 /// The first four pieces are copied without a loop: the compiler would turn a loop into one copy of all bytes, and would then load each
 /// piece again for the comparison.

@@ -33,8 +33,8 @@ impl SqlState {
         core::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// Returns the first two characters, which are the class: `08` for a connection, `23` for a constraint, `40` for a transaction that may
-    /// be retried.
+    /// Returns the first two characters, which are the class. For example, `08` is the class of connection errors, `23` of violated
+    /// constraints, and `40` of transactions that were rolled back and may be retried.
     pub fn class(&self) -> &str {
         self.as_str().get(..2).unwrap_or_default()
     }

@@ -9,7 +9,7 @@ use core::fmt;
 /// A received string is not always UTF-8. For example, before `client_encoding` is set, the texts of errors are in the encoding of the
 /// server. So a `Text` holds the bytes, and decodes them on demand.
 ///
-/// A string to be sent is made from `&str` or `&[u8]`. If the string contains a NUL, encoding the message that contains the string fails.
+/// To send a string, create a `Text` from a `&str` or a `&[u8]`. A message with a string that contains a NUL cannot be encoded.
 ///
 /// ```
 /// use pg_wire::Text;

@@ -8,7 +8,7 @@ use crate::basic::text::Text;
 use crate::codec::reader::Reader;
 use crate::codec::writer::Writer;
 
-/// A field of a message body. The same list of fields is used to read a message and to write a message.
+/// A field of a message body. A message declares its fields once, for reading and for writing.
 pub trait Field<'a>: Sized {
     /// Reads the field from `body`.
     ///
@@ -147,8 +147,7 @@ impl fmt::Debug for Payload<'_> {
 
 /// Secret bytes to the end of the body: a key, a password, a token.
 ///
-/// Neither `Debug` nor a trace shows the bytes. `==` does not run in constant time: use it in tests and proxies, but not to
-/// authenticate a peer.
+/// Neither `Debug` nor a trace shows the bytes. The operator `==` does not run in constant time, so do not authenticate a peer with `==`.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Secret<'a>(pub &'a [u8]);
 

@@ -9,8 +9,8 @@ use crate::codec::writer::Writer;
 
 /// One whole message, borrowed: the code, and the bytes after the length field.
 ///
-/// Decode a frame as a message of its direction, or forward the frame unchanged: a frame is itself a [`Message`], so
-/// `put(&frame)` forwards its bytes.
+/// [`backend`](Self::backend) decodes a frame of a server, and [`frontend`](Self::frontend) decodes a frame of a client. To forward a frame
+/// unchanged, send the frame itself: a frame is a [`Message`].
 ///
 /// ```
 /// use pg_wire::{Frame, MessageCode, backend::Backend};
@@ -40,8 +40,7 @@ impl<'a> Frame<'a> {
     /// ```
     ///
     /// # Errors
-    /// [`WrongCode`](DecodeErrorKind::WrongCode) when the frame has the code of another message; other errors when the body is
-    /// malformed.
+    /// [`WrongCode`](DecodeErrorKind::WrongCode) when the frame has a different code than `M`; other errors when the body is malformed.
     #[inline]
     pub fn decode<M: Decode<'a>>(self) -> Result<M, DecodeError> {
         if M::CODE == Some(self.code) {

@@ -23,7 +23,7 @@ use crate::codec::writer::Writer;
 /// ```
 pub struct List<'a, T, N = u16>(Items<'a, T>, PhantomData<N>);
 
-/// A list with a zero byte after the last item instead of a count before the first item. In all other respects the same as [`List`].
+/// A list with a zero byte after the last item. Unlike a [`List`], it has no count.
 ///
 /// ```
 /// use pg_wire::{Encode, codec::Terminated, frontend::{ProtocolVersion, StartupMessage}};
@@ -41,8 +41,8 @@ pub trait Entry<'a>: Field<'a> + Copy {
     /// Whether the item begins with a zero byte, which would be read as the end of the list.
     fn is_end(&self) -> bool;
 
-    /// Writes the zero byte that ends the list. An implementation chooses the method of [`Writer`] that prints this byte in a trace in the
-    /// same way as libpq.
+    /// Writes the zero byte that ends the list. libpq prints this byte in the traces of some messages only. So each implementation calls
+    /// the method of [`Writer`] that prints or hides the byte in the same way.
     fn end<P: Writer + ?Sized>(out: &mut P);
 }
 
@@ -54,7 +54,7 @@ pub trait Count: for<'a> Field<'a> {
     /// Converts a number of items to a count.
     ///
     /// # Errors
-    /// When `len` is too large; the error is the largest possible count.
+    /// Returns the largest possible count if `len` is larger.
     fn from_len(len: usize) -> Result<Self, usize>;
 }
 
@@ -83,22 +83,22 @@ impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
         self.0.len() == 0
     }
 
-    /// Returns an iterator over the items. Received items can only be read in order: to look up items by index, collect them, or use
-    /// [`Columns`](crate::Columns).
+    /// Returns an iterator over the items. Received items can only be read in order. To look up an item by its index, collect the items
+    /// into a `Vec`.
     #[inline]
     pub fn iter(&self) -> Iter<'a, T> {
         Iter(self.0)
     }
 }
 
-/// Reads and writes the count and the items of a list separately, for a message that has another field between these two parts.
+/// Reads and writes the count and the items of a list separately. Some messages have another field between the count and the items.
 impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
     /// Reads `count` items. The caller has already read the count.
     pub(crate) fn read_items(body: &mut Reader<'a>, count: N) -> Result<Self, DecodeError> {
         let count = count.to_len();
         let start = *body;
-        // The count may be larger than the number of items in the body. Then reading fails at the end of the body. No memory is
-        // reserved for the count.
+        // A hostile count may be larger than the number of items in the body. No memory is reserved for the count: reading fails at the end
+        // of the body.
         for _ in 0..count {
             T::read(body)?;
         }

@@ -9,12 +9,12 @@ use crate::codec::writer::Writer;
 ///
 /// The layout is `Byte1 code` (not for the packets before the session), `Int32 length` (of the length field and the body), body.
 pub trait Message {
-    /// Whether the compiler can inline the computation of the whole length. For example, the value is false for a Bind with a slice of
-    /// parameters, which needs a call for each parameter. If `true`, the writer computes the length before it writes.
+    /// Whether the compiler can inline the computation of the whole length. If `true`, the writer computes the length before it writes.
+    /// For example, a Bind with a slice of parameters has `false`, because the length of each parameter needs a call.
     #[doc(hidden)]
     const MEASURED: bool = true;
 
-    /// Returns the code; `None` for a packet before the session, which has no code.
+    /// Returns the code; `None` for a packet that is sent before the session, because such a packet has no code.
     fn code(&self) -> Option<MessageCode>;
 
     /// Returns the name of the message in the PostgreSQL manual.
@@ -51,8 +51,8 @@ pub enum Direction {
 /// and then each field after a space. Numbers are decimal, strings are in double quotes, and bytes are in single quotes, with `\xNN` for
 /// bytes that are not printable. libpq 18 prints the same line with `PQTRACE_SUPPRESS_TIMESTAMPS`, with these exceptions:
 ///
-/// - secrets, which are masked as in libpq's regression mode: `"SSSS"` and `'BBBB'`;
-/// - AuthenticationOk, whose name libpq does not print;
+/// - secrets: this trace prints a mask instead, `"SSSS"` or `'BBBB'`, as libpq does in its regression mode;
+/// - AuthenticationOk: libpq does not print the name of this message;
 /// - AuthenticationMD5Password: libpq does not read the salt, and prints an error about the length of the message; this trace prints no
 ///   error;
 /// - strings that are not UTF-8: the trace has U+FFFD for invalid bytes.
@@ -68,7 +68,7 @@ pub struct Trace<'m, M: ?Sized> {
 
 /// A message that can be decoded from the body of its frame.
 pub trait Decode<'a>: Message + Sized {
-    /// Code of the message; `None` for a packet before the session, which has no code.
+    /// Code of the message; `None` for a packet that is sent before the session, because such a packet has no code.
     const CODE: Option<MessageCode>;
 
     /// Name of the message in the PostgreSQL manual.

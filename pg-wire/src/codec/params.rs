@@ -9,8 +9,8 @@ use crate::codec::values::Values;
 use crate::codec::writer::Writer;
 use crate::param::params::Params;
 
-/// Encoded parameters of a Bind, or arguments of a FunctionCall: Int16 n, Int16\[n\] format codes, Int16 m, m times: Int32 length
-/// or -1 for NULL, bytes.
+/// Encoded parameters of a Bind, or encoded arguments of a FunctionCall. The layout is Int16 n, Int16\[n\] format codes, Int16 m, m times:
+/// Int32 length or -1 for NULL, bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EncodedParams<'a> {
     /// Format codes of the values: an empty list when all values are text, one code for all values, or one code for each value.

@@ -40,7 +40,7 @@ impl<'a> Reader<'a> {
         DecodeError { message: self.message, offset: self.offset(), kind }
     }
 
-    /// Creates an error of this kind at the offset before `rest`, the bytes that were read last.
+    /// Creates an error of this kind at the first byte of `rest`. Precondition: `rest` contains the bytes that were read last.
     #[inline]
     pub(crate) fn error_before(&self, rest: &[u8], kind: DecodeErrorKind) -> DecodeError {
         DecodeError { message: self.message, offset: self.offset() - rest.len(), kind }
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         self.array().map(|[byte]| byte)
     }
 
-    /// Reads an Int16 as an unsigned number, because counts in this protocol are unsigned.
+    /// Reads an Int16 as an unsigned number. Counts in this protocol are unsigned: a list can have 65,535 items.
     ///
     /// # Errors
     /// [`Short`](DecodeErrorKind::Short) when fewer than two bytes are left.
@@ -112,8 +112,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a byte that is one of `forms`, an Int32 length as an unsigned number, and that many bytes. Returns `None` and reads nothing if
-    /// the body does not continue with such a field.
+    /// Reads three parts: a byte that is one of `forms`, an unsigned Int32 length, and that many bytes. Returns `None` and reads nothing if
+    /// the body does not continue with these parts.
     #[inline(always)]
     pub(crate) fn formed(&mut self, forms: [u8; 2]) -> Option<(u8, &'a [u8])> {
         let (&[form, a, b, c, d], rest) = self.rest.split_first_chunk()?;
@@ -162,7 +162,8 @@ impl<'a> Reader<'a> {
         core::mem::take(&mut self.rest)
     }
 
-    /// Returns the bytes from the offset of this reader to the offset of `end`, a later copy of this reader.
+    /// Returns the bytes between the position of this reader and the position of `end`. Precondition: `end` is a copy of this reader that
+    /// has read more bytes.
     pub(crate) fn until(&self, end: &Reader<'a>) -> &'a [u8] {
         let taken = self.rest.len().saturating_sub(end.rest.len());
         self.rest.get(..taken).unwrap_or_default()

@@ -10,7 +10,7 @@ pub(crate) trait Item<'a>: Field<'a> + Copy + PartialEq {
     const LIST: &'static str;
 }
 
-/// A list of items: `Int16 n`, then n items.
+/// A list whose items are read by its iterator. The layout is `Int16 n`, then n items.
 #[derive(Clone, Copy)]
 pub(crate) enum Unread<'a, T> {
     /// Received bytes: the count and the bytes after the count.
@@ -29,7 +29,7 @@ impl<'a, T: Item<'a>> Unread<'a, T> {
         Ok(Self::Wire(whole.rest()))
     }
 
-    /// Reads a list that is followed by another field. The items are read to find the end of the list.
+    /// Reads a list with another field after the list. To find the end of the list, this method reads all items.
     #[inline]
     pub(crate) fn read_first(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let start = *body;

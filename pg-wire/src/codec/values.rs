@@ -11,8 +11,8 @@ use crate::codec::writer::Writer;
 
 /// A list of values: `Int16 n`, then n times `Int32 length` (-1 for NULL) and that many bytes. At most 65,535 values.
 ///
-/// The values are a slice, or received bytes. Decoding a [`DataRow`](crate::backend::DataRow) does not read the values of the
-/// row, so each step of the iteration may return an error: a malformed value is an error and never NULL.
+/// A list holds either a slice of values or received bytes. Decoding a [`DataRow`](crate::backend::DataRow) does not read the values of the
+/// row. So each step of an iteration over received values may return an error: a malformed value is an error and never NULL.
 ///
 /// ```
 /// use pg_wire::codec::Values;
@@ -27,8 +27,8 @@ use crate::codec::writer::Writer;
 pub struct Values<'a>(Unread<'a, Option<&'a [u8]>>);
 
 impl<'a> Item<'a> for Option<&'a [u8]> {
-    /// An error during iteration names the message DataRow. Only the values of a DataRow are not read before the iteration: decoding any
-    /// other message reads all of its values, and reports the errors.
+    /// Only a DataRow is decoded without reading its values. Decoding any other message reads all values, and returns the errors. So an
+    /// error during an iteration is always an error in a DataRow.
     const LIST: &'static str = "DataRow";
 }
 
@@ -54,7 +54,7 @@ impl<'a> Values<'a> {
         self.len() == 0
     }
 
-    /// Returns the bytes of a received list, beginning with the count; `None` for a list of slices.
+    /// Returns the bytes of a received list, beginning with the count; `None` if the list holds a slice.
     #[inline(always)]
     pub(crate) fn as_received(&self) -> Option<&'a [u8]> {
         match self.0 {
@@ -86,13 +86,13 @@ impl<'a> Values<'a> {
     pub fn validate(&self) -> Result<(), DecodeError> {
         match self.0 {
             Unread::Wire(bytes) if is_sound(bytes) => Ok(()),
-            // `is_sound` answers yes or no; iterate over the values to find the error.
+            // `is_sound` returns only true or false. The iteration returns the error.
             _ => self.iter().try_for_each(|value| value.map(drop)),
         }
     }
 }
 
-/// Whether the bytes are a count and that number of values, without more bytes after the last value.
+/// Whether the bytes consist of a count and exactly that number of values.
 fn is_sound(bytes: &[u8]) -> bool {
     let Some((&count, mut rest)) = bytes.split_first_chunk() else { return false };
     // Lengths are read as unsigned below. So a negative length other than -1 exceeds every body of at most `MAX_LENGTH` bytes, and is
@@ -138,7 +138,7 @@ impl<'a> Field<'a> for Values<'a> {
     #[inline]
     fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         match self.0 {
-            // Received bytes are forwarded unchanged, even if the row is malformed, because its values are not decoded here.
+            // Received bytes are forwarded unchanged and without a check, even if a value is malformed.
             Unread::Wire(bytes) if !out.wants_fields() => out.bytes(bytes),
             Unread::Wire(_) => {
                 out.count("values", self.len());

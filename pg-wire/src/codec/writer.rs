@@ -23,7 +23,8 @@ pub trait Writer {
     fn int32(&mut self, value: u32);
     /// Takes a string, which is sent with a terminating NUL.
     fn text(&mut self, value: Text<'_>);
-    /// Takes bytes without a length field: another field states their length, or the bytes end at the end of the message.
+    /// Takes bytes without a length field. Another field contains the length of these bytes, or the bytes are the last field of the
+    /// message.
     fn bytes(&mut self, value: &[u8]);
 
     /// Takes an Int32 length and that many bytes. Precondition: `length` is the length of `value`.
@@ -63,12 +64,12 @@ pub trait Writer {
     fn params<T: Params>(&mut self, params: &T) {
         write_params(params, self);
     }
-    /// Takes a string that must not be printed, and that is sent with a terminating NUL.
+    /// Takes a secret string, which is sent with a terminating NUL. A trace must not print the string.
     #[inline]
     fn secret_text(&mut self, value: Text<'_>) {
         self.text(value);
     }
-    /// Takes bytes that must not be printed.
+    /// Takes secret bytes. A trace must not print the bytes.
     #[inline]
     fn secret_bytes(&mut self, value: &[u8]) {
         self.bytes(value);
@@ -78,7 +79,8 @@ pub trait Writer {
     fn unprinted(&mut self, value: &[u8]) {
         self.bytes(value);
     }
-    /// Sets the name of this message in a trace, for a message with a name that depends on a field. The name is not sent.
+    /// Sets the name that a trace prints for this message. Call this method for a message whose name depends on a field. The name is not
+    /// sent.
     #[inline]
     fn rename(&mut self, name: core::fmt::Arguments<'_>) {
         let _ = name;
@@ -89,7 +91,7 @@ pub trait Writer {
     fn wants_fields(&self) -> bool {
         false
     }
-    /// Rejects the message. If this method is called more than once, the first reason is reported.
+    /// Rejects the message with this reason. If this method is called more than once, the error contains the first reason.
     #[inline]
     fn refuse(&mut self, reason: EncodeErrorKind) {
         let _ = reason;

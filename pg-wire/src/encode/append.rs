@@ -6,7 +6,7 @@ use crate::basic::error::EncodeErrorKind;
 use crate::basic::text::Text;
 use crate::codec::writer::Writer;
 
-/// Writes to a [`BufMut`] field by field, and never writes more bytes than were measured before.
+/// Writes a frame to a [`BufMut`] field by field. Never writes more bytes than the measured length of the frame.
 pub(crate) struct Append<'a, B: ?Sized> {
     out: &'a mut B,
     left: usize,
@@ -18,7 +18,8 @@ impl<'a, B: BufMut + ?Sized> Append<'a, B> {
         Self { out, left: length, overrun: false }
     }
 
-    /// Fills the frame with zeros up to the length in its header. Returns true if no filling was necessary and the frame is valid.
+    /// Ends the frame. If the message has written fewer bytes than its measured length, fills the frame with zeros up to this length.
+    /// Returns true if the message has written exactly its measured length and can be sent.
     pub(crate) fn finish(self) -> bool {
         self.out.put_bytes(0, self.left);
         !self.overrun && self.left == 0
@@ -36,7 +37,7 @@ impl<B: BufMut + ?Sized> Writer for Append<'_, B> {
         self.bytes(&value.to_be_bytes());
     }
     fn text(&mut self, value: Text<'_>) {
-        // `measure` found no NUL, but the message may return a different string now.
+        // `measure` found no NUL, but a faulty message may return another string in this call.
         self.overrun |= memchr::memchr(0, value.as_bytes()).is_some();
         self.bytes(value.as_bytes());
         self.bytes(&[0]);

@@ -18,7 +18,7 @@ use crate::param::params::{FieldByField, Params, VisitParam};
 pub(crate) struct Fill<'a> {
     /// The length field of the frame, which is written last.
     field: &'a mut [u8; 4],
-    /// Number of bytes from the length field to the end of the slice, without the field itself.
+    /// Number of bytes of the slice after the length field.
     room: usize,
     /// The part of the slice after the last written field. Set to the empty slice when a field does not fit.
     rest: &'a mut [u8],
@@ -71,7 +71,8 @@ impl<'a> Fill<'a> {
     }
 
     /// Writes the number of format codes, the codes, and the number of parameters. Precondition: [`CodePlaces`] has written one code for
-    /// each parameter. If the message needs these codes, this method skips their bytes; otherwise this method writes a shorter list.
+    /// each parameter. If the parameters have different formats, this method keeps these codes; otherwise it overwrites them with a shorter
+    /// list.
     #[inline(always)]
     fn format_list(&mut self, formats: Formats, count: u16) {
         match formats.in_common() {
@@ -213,7 +214,7 @@ impl VisitParam for CodePlaces<'_> {
     }
 }
 
-/// Writes parameters field by field, and visits each parameter more than once.
+/// Slow path for parameters. Visits each parameter several times: to count, to write its format code, and to write its value.
 struct OneByOne;
 
 impl FieldByField for OneByOne {

@@ -17,7 +17,7 @@ pub(crate) struct Measure {
 }
 
 impl Measure {
-    /// Returns the reason why the message cannot be sent: the reported reason, or the length of the message if no reason was reported.
+    /// Returns the reason for which the message cannot be sent. If no field has reported a reason, the message is too long.
     #[cold]
     pub(crate) fn kind(self) -> EncodeErrorKind {
         let length = self.length.saturating_add(4);
@@ -48,7 +48,7 @@ impl Writer for Measure {
     }
     #[inline]
     fn bytes(&mut self, value: &[u8]) {
-        // The addition saturates: slices may overlap, so their lengths can add up to more than the address space.
+        // The addition saturates: a message may contain the same slice many times, so the sum of the lengths can exceed `usize::MAX`.
         self.length = self.length.saturating_add(value.len());
     }
     #[cold]
@@ -59,9 +59,9 @@ impl Writer for Measure {
 
 /// Counts the bytes of frames for the fast path, in a form that the optimiser can compute at compile time for most messages.
 ///
-/// Ignores `refuse`, because [`Fill`](crate::encode::fill::Fill) detects rejected messages while it writes. For parameters whose lengths
-/// are known only after a call for each parameter ([`Params::KNOWN`] is false), counts only the four bytes of the two Int16 counts. `Fill`
-/// checks whether each of these parameters fits.
+/// Ignores `refuse`, because [`Fill`](crate::encode::fill::Fill) detects rejected messages while it writes. If [`Params::KNOWN`] is false,
+/// the length of each parameter is known only after a call. Then this writer counts only the four bytes of the two Int16 counts, and
+/// `Fill` checks whether each parameter fits.
 #[derive(Default)]
 pub(crate) struct Extent {
     length: usize,

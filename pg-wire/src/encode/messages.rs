@@ -16,15 +16,15 @@ use crate::encode::measure::{Extent, Measure};
 /// call for each field takes several times as long as writing the field.
 const STAGED: usize = 256;
 
-/// Frames of up to this number of bytes use a smaller space on the stack.
+/// Frames of up to this number of bytes use a smaller space on the stack, because the space is zeroed before each use.
 const SHORT: usize = 64;
 
-/// Space on the stack for frames of up to `STAGED` bytes. Aligned to a cache line, because a copy from an unaligned address
-/// takes up to twice as long.
+/// Space on the stack for frames of up to `N` bytes. Aligned to a cache line, because a copy from an unaligned address takes up to twice
+/// as long as from an aligned address.
 #[repr(align(64))]
 struct Stage<const N: usize>([u8; N]);
 
-/// Maximum number of messages in one [`Messages`].
+/// Largest number of messages in a tuple that implements [`Messages`].
 const MOST_MESSAGES: usize = 6;
 
 /// A message, or a tuple of up to six messages. A tuple is written completely, or no part of the tuple is written. One check decides
@@ -40,7 +40,7 @@ const MOST_MESSAGES: usize = 6;
 /// # Ok::<_, pg_wire::EncodeError>(())
 /// ```
 pub trait Messages: Sealed {
-    /// Whether all of the messages have [`Message::MEASURED`] set.
+    /// Whether [`Message::MEASURED`] is true for each of the messages.
     #[doc(hidden)]
     const KNOWN: bool;
 
@@ -159,7 +159,7 @@ impl VisitMessage for Extent {
     }
 }
 
-/// Writes frames one after another. Holds the unused part of the room; `None` after a frame that did not fit.
+/// Writes frames one after another. Holds the unused part of the room; `None` after a frame that did not fit or cannot be sent.
 struct FillFrames<'a>(Option<&'a mut [u8]>);
 
 impl VisitMessage for FillFrames<'_> {
@@ -202,7 +202,7 @@ pub(crate) struct Lengths {
 }
 
 impl Lengths {
-    /// Returns the sum of the lengths. The addition saturates, because the frames may be longer than the address space.
+    /// Returns the sum of the lengths. The addition saturates, because the sum may exceed `usize::MAX`.
     pub(crate) fn sum(&self) -> usize {
         self.of.iter().fold(0, |sum, length| sum.saturating_add(*length))
     }
@@ -222,7 +222,7 @@ impl VisitMessage for Lengths {
     }
 }
 
-/// Creates an error for all of the messages, with the name of the first message.
+/// Creates an error of this kind. The error contains the name of the first message.
 #[cold]
 pub(crate) fn error<M: Messages + ?Sized>(messages: &M, kind: EncodeErrorKind) -> EncodeError {
     struct First(&'static str);

@@ -94,7 +94,7 @@ impl Writer for Line<'_, '_> {
 /// Prints bytes, with `\xNN` for each byte that is not printable ASCII.
 struct Printable<'a>(&'a [u8]);
 
-/// Number of bytes of a value that are written to the formatter in one call: a call for each byte takes many times as long.
+/// Number of bytes of a value that are written to the formatter in one call. One call for each byte would take many times as long.
 const PIECE: usize = 64;
 
 impl fmt::Display for Printable<'_> {

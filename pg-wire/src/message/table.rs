@@ -39,12 +39,12 @@ macro_rules! message {
     };
 }
 
-/// Selects whether the decoding of a message is inlined into the caller.
+/// How the decoding of a message is compiled: inlined into the caller, or out of line.
 #[derive(Clone, Copy)]
 pub(crate) enum Path {
     /// Inlined, for the few kinds of messages that are received very often.
     Hot,
-    /// Out of line, for all other messages, so that a loop over hot messages does not construct the enum of all messages.
+    /// Out of line, for all other messages. So a loop over hot messages does not construct the large enum of all messages.
     Cold,
 }
 
@@ -54,9 +54,10 @@ impl Path {
     }
 }
 
-/// Declares a direction by its table. Each row declares one message: `CODE = byte => Message, path, size class;`.
+/// Declares a direction by its table. Each row declares one message: `CODE = byte => Message, path, size class;`. The path is a variant of
+/// [`Path`], and the size class is a variant of [`Size`](crate::basic::code::Size).
 ///
-/// - If both directions have a message with this code, the second table writes `CODE also byte`, because the first table has
+/// - If both directions have a message with the same code, the row in the second table has the form `CODE also byte`. The first table has
 ///   already declared the constant.
 /// - For a message that is generic over its parameters, the row has the form `Message of Decoded`. `Decoded` is the type that decoding
 ///   returns.

@@ -72,7 +72,7 @@ pub trait Bindable {
         Ok(())
     }
 
-    /// Returns the format of [`bound`](Self::bound), without the bytes. Implementations need not provide this method.
+    /// Returns the format of the value; `None` for NULL. Implementations need not provide this method.
     #[doc(hidden)]
     #[inline]
     fn format(&self) -> Option<FormatCode> {
@@ -82,8 +82,8 @@ pub trait Bindable {
     /// Writes the value to the beginning of `room`, and returns the number of bytes. The value has the form of a value in a Bind: Int32
     /// length (-1 for NULL) and the bytes. Implementations need not provide this method.
     ///
-    /// For a `dyn Bindable`, this method takes one call and stores only the bytes of the value. [`bound`](Self::bound) would store a whole
-    /// [`Bound`] in memory.
+    /// For a `dyn Bindable`, this method is faster than [`bound`](Self::bound). This method stores only the bytes of the value, and `bound`
+    /// would store a whole [`Bound`] first.
     #[doc(hidden)]
     #[inline]
     fn write_to(&self, room: &mut [u8]) -> Written {
@@ -91,23 +91,23 @@ pub trait Bindable {
     }
 }
 
-/// Error for a value that is encoded as another PostgreSQL type than the type of its parameter.
+/// Error for a value that the server would read incorrectly: the PostgreSQL type of the value is not the type of its parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongType {
     /// Name of the Rust type.
     pub rust_type: &'static str,
-    /// The PostgreSQL type as which values of the Rust type are encoded.
+    /// Oid of the PostgreSQL type whose form the value has.
     pub sent_as: Oid,
 }
 
-/// Lowest oid that PostgreSQL assigns at the creation of a database or later. The domains of `information_schema` have such oids. Types
-/// with a lower oid are the same in every database, so their forms are known.
+/// Lowest oid that PostgreSQL assigns automatically, so the type of such an oid differs between servers. The domains of
+/// `information_schema` have such oids. Types with a lower oid are the same on every server, so their binary forms are known.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT)
 const FIRST_ASSIGNED_OID: Oid = 10_000;
 
-/// Checks that a value of the Rust type `T` can be sent for a parameter of the type `type_oid`. The server reads the binary form of a `T`
-/// correctly for each of the types `forms`.
+/// Checks that a value of the Rust type `T` can be sent for a parameter of the type `type_oid`. `forms` contains the accepted built-in
+/// types: the server reads the binary form of a `T` as the same value.
 pub(crate) fn check<T>(type_oid: Oid, forms: &[Oid]) -> Result<(), WrongType> {
     if type_oid >= FIRST_ASSIGNED_OID || forms.contains(&type_oid) {
         return Ok(());

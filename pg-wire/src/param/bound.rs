@@ -27,8 +27,8 @@ enum Repr<'a> {
     Borrowed(&'a [u8]),
 }
 
-/// Bytes of a value, aligned so that they do not share an 8-byte word with the tag of the enum. So a single store writes the word, and a
-/// later load of the word need not wait (store forwarding).
+/// Bytes of a value, aligned to 8 bytes so that these bytes do not share a word with the tag of the enum. So a single store writes each
+/// word, and a later load of the word need not wait (store forwarding).
 #[derive(Clone, Copy, Debug)]
 #[repr(align(8))]
 struct Aligned<const N: usize>([u8; N]);
@@ -141,8 +141,8 @@ impl Written {
     /// Start value for [`add_formats`](Self::add_formats): no bytes and no format.
     pub(crate) const NONE: Self = Self(0);
 
-    /// Result for a value that does not fit into the buffer, or is longer than any message may be. The length in this result exceeds the
-    /// length of every buffer.
+    /// Result for a value that does not fit into the buffer, or is longer than any message may be. The length in this result is `u32::MAX`,
+    /// which exceeds the length of every buffer.
     const NO_ROOM: Self = Self(u32::MAX as u64);
 
     /// Creates the result for `length` written bytes. Precondition: `length` is at most the length of a message.

@@ -37,8 +37,8 @@ impl Formats {
         ((self.0 >> 16) as u16).to_le_bytes()
     }
 
-    /// Returns the code of binary if all parameters except NULLs are binary: the message needs this code once. Returns `None` if no
-    /// parameter is binary: the message needs no format code.
+    /// Returns the format that all parameters have in common. NULLs are not considered. Returns `Binary` if all parameters are binary: the
+    /// message needs this code once. Returns `None` if all parameters are text: the message needs no format code.
     ///
     /// # Errors
     /// [`Mixed`] when each parameter needs its own code.

@@ -11,18 +11,18 @@ use crate::param::formats::Mixed;
 ///
 /// - a tuple of up to 16 [`Bindable`]s, with formats and sizes that the compiler knows; `()` for no parameters;
 /// - a slice, an array or a `Vec` of [`Bindable`]s of one type;
-/// - `&[&dyn Bindable]` and [`params!`](crate::params), for mixed types that are known only at run time.
+/// - `&[&dyn Bindable]`, which [`params!`](crate::params) creates, for mixed types that are known only at run time.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the parameters of a statement",
     note = "a single parameter is written `(value,)`, and none is `()`",
     note = "values that can be bound are listed at `Bindable`; PostgreSQL has no unsigned `int8`: use an `i64`"
 )]
 pub trait Params {
-    /// Whether the compiler can inline the computation of all lengths, as for a tuple. If `true`, the writer computes the lengths first and
-    /// then writes without further bounds checks. If `false`, the length of each value is known only after a call for this value.
+    /// Whether the compiler can inline the computation of all lengths. If `true`, as for a tuple, the writer computes the lengths first and
+    /// then writes without further bounds checks. If `false`, as for a slice, the length of each value is known only after a call.
     const KNOWN: bool = false;
 
-    /// Returns the number of parameters, which must be the number that [`each`](Self::each) visits.
+    /// Returns the number of parameters. [`each`](Self::each) must visit exactly this number of parameters.
     fn count(&self) -> usize;
 
     /// Passes each parameter to `visit`, in order. This method is called more than once for each message, and must visit the same values
@@ -32,7 +32,7 @@ pub trait Params {
     /// Writes the parameters to the beginning of `room` in the form that a Bind has, and returns the number of bytes. Returns `None` if the
     /// parameters do not fit or cannot be sent. Implementations need not provide this method.
     ///
-    /// `F` does the same for parameters of every kind. Slices have a fast path, and call `F` if the fast path fails.
+    /// `F` writes any parameters field by field. Slices have a fast path, and call `F` only if the fast path fails.
     #[doc(hidden)]
     #[inline(always)]
     fn write_to<F: FieldByField>(&self, room: &mut [u8]) -> Option<usize> {
@@ -40,7 +40,7 @@ pub trait Params {
     }
 }
 
-/// Writes parameters of every kind, for [`Params::write_to`].
+/// Writes any parameters field by field, for [`Params::write_to`].
 #[doc(hidden)]
 pub trait FieldByField {
     /// Writes the parameters to the beginning of `room`, and returns the number of bytes. Returns `None` if the parameters do not fit or
@@ -173,9 +173,9 @@ macro_rules! params {
 /// m, m values. Returns the number of bytes, or `None` if the parameters do not fit or cannot be sent. `room` may then hold a part of the
 /// parameters.
 ///
-/// Makes one call for each parameter. The call writes the value and returns its format. Before the values, one format code is reserved for
-/// each parameter. If all parameters have the same format, the message needs at most one code, and the values are moved to the front, over
-/// the unused codes.
+/// The function calls `write_to` once for each parameter. The call writes the value and returns its format. Before the values, the function
+/// reserves one format code for each parameter. If all parameters have the same format, the message needs at most one code. Then the
+/// function moves the values to the front, over the unused codes.
 ///
 /// Inlined, so that the compiler can devirtualise the calls where the values are constructed next to this call, as with
 /// [`params!`](crate::params).
@@ -196,8 +196,8 @@ fn write_slice<T: Bindable, F: FieldByField>(params: &[T], room: &mut [u8]) -> O
         *place = written.formats().code();
         match rest.get_mut(written.length()..) {
             Some(next) => rest = next,
-            // The parameters do not fit with one format code for each parameter. `F` writes at most one code if all parameters have the
-            // same format, and may therefore fit.
+            // The parameters do not fit with one format code for each parameter. If all parameters have the same format, `F` writes at
+            // most one code. Then the parameters may fit.
             None => return F::write(params, room),
         }
     }

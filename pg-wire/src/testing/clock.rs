@@ -31,7 +31,7 @@ impl TestClock {
         }
     }
 
-    /// Locks the time. A lock that another thread has poisoned by a panic is used anyway, because no panic leaves the time half changed.
+    /// Locks the time. A poisoned lock is accepted, because no panic can leave the time half changed.
     fn lock(&self) -> MutexGuard<'_, Time> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

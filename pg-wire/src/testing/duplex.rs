@@ -38,7 +38,7 @@ struct Pipe {
 }
 
 impl End {
-    /// Resets the stream, like TCP's RST: bytes that are not read yet are lost, and later operations on both ends fail with
+    /// Resets the stream, like TCP's RST. Bytes that were not yet read are lost. Later operations on both ends return the error
     /// [`ConnectionReset`](io::ErrorKind::ConnectionReset).
     pub fn reset(&mut self) {
         for pipe in [&self.reads, &self.writes] {
@@ -106,7 +106,7 @@ fn wake(mut pipe: MutexGuard<'_, Pipe>) {
     }
 }
 
-/// Locks a pipe. A poisoned lock is accepted, because no update of a pipe can panic halfway.
+/// Locks a pipe. A poisoned lock is accepted, because no panic can leave a pipe half changed.
 fn lock(pipe: &Mutex<Pipe>) -> MutexGuard<'_, Pipe> {
     pipe.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -22,9 +22,7 @@ pub use duplex::{End, duplex};
 pub use faults::{Fault, FaultInjector, FaultKind, FaultStep, FaultTable, FaultTableError, FaultyEnd};
 pub use transcript::{Transcript, TranscriptError, TranscriptErrorKind};
 
-/// A stream in memory. The simulated peer sends given bytes, and records all bytes that it receives.
-///
-/// The stream ends after the given bytes.
+/// A stream in memory to a simulated peer. The peer sends given bytes, and then closes the stream. The peer records all received bytes.
 #[derive(Debug, Default)]
 pub struct Script {
     says: VecDeque<u8>,
@@ -93,8 +91,8 @@ mod golden {
     use crate::message::frontend::Initial;
     use crate::{Decode, Direction, Encode, Frame, Message, MessageCode};
 
-    /// Checks that a message of the server is encoded as `bytes`, that `bytes` are decoded as the message, and that its trace is `trace`.
-    /// Also checks that truncated or changed bytes cause no panic.
+    /// Checks the encoding, the decoding and the trace of a message of the server. Also checks that truncated or changed bytes cause no
+    /// panic.
     #[track_caller]
     pub(crate) fn golden<'a, M>(message: M, bytes: &'a [u8], trace: &str)
     where
@@ -160,7 +158,7 @@ mod golden {
         assert_eq!(&back, message);
         assert_eq!(back.trace(direction).to_string(), trace);
         assert_eq!(message.trace(direction).to_string(), trace);
-        // A transcript that contains the trace as a line must encode this line as the bytes of the message. Exception: traces that hide a
+        // A trace is also a line of a transcript. Encoding this line must return the bytes of the message. Exception: traces that hide a
         // part of the message.
         let hidden =
             ["'BBBB'", "\"SSSS\"", "Unknown ", "MD5Password"].iter().any(|mark| trace.contains(mark));
@@ -170,8 +168,8 @@ mod golden {
         }
     }
 
-    /// Passes to `check` each prefix of the body, the body with each single bit changed, and the body with one more byte. The
-    /// bodies are leaked, because `M` borrows from them for a lifetime that the caller chooses.
+    /// Calls `check` with each prefix of the body, with each body in which one bit is changed, and with one additional byte. The bodies are
+    /// leaked, because the decoded messages borrow from the bodies.
     fn damage(bytes: &[u8], mut check: impl FnMut(Option<MessageCode>, &'static [u8])) {
         let (code, body) = match bytes {
             [0, ..] => (None, &bytes[4..]),

@@ -50,8 +50,7 @@ pub(crate) fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Outp
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Error of [`run`]: all tasks are pending and none will be woken, or the limit of polls is reached. Contains the number of unfinished
-/// tasks.
+/// Error of [`run`], with the number of unfinished tasks. No unfinished task will be woken, or the limit of polls is reached.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Stuck(pub(crate) usize);
 
@@ -88,7 +87,7 @@ pub(crate) fn run(tasks: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>, polls: usi
     }
 }
 
-/// Runs one task on this thread. Fails if the task is pending and will never be woken.
+/// Runs one task on this thread. Panics if the task is pending and will never be woken.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut output = None;
     let task = async { output = Some(future.await) };
@@ -255,7 +254,7 @@ pub(crate) enum Write {
     Never,
 }
 
-/// A stream with scripted results, which records the written bytes.
+/// A stream that returns scripted results, and records the written bytes.
 #[derive(Debug)]
 pub(crate) struct Steps {
     pub(crate) reads: VecDeque<Read>,

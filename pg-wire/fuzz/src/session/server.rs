@@ -25,7 +25,7 @@ pub(super) enum Client {
 }
 
 impl Client {
-    /// The messages that a client sends in arbitrary order.
+    /// All messages that the client of a fuzz run may send.
     pub(super) const ALL: &[Self] = &[
         Self::Query,
         Self::FunctionCall,
@@ -109,7 +109,7 @@ enum Mode {
 
 #[derive(Clone, Debug)]
 pub(super) struct Server {
-    /// Messages that the server has not read, with their numbers.
+    /// Messages that the server has not read, each with the number of its request.
     pub(super) queue: VecDeque<(Client, Option<u64>)>,
     /// Messages that the client has not received.
     pub(super) replies: VecDeque<Sent>,
@@ -124,7 +124,7 @@ impl Default for Server {
 }
 
 impl Server {
-    /// Whether the server has sent all replies, and reads no message that has a reply.
+    /// Whether the session is idle: the client has received all replies, and no queued message leads to a reply.
     pub(super) fn is_idle(&self) -> bool {
         let has_reply = |message: &Client| {
             !matches!(message, Client::Flush | Client::CopyData | Client::CopyDone | Client::CopyFail)
@@ -142,7 +142,7 @@ impl Server {
         }
     }
 
-    /// Reads one message and replies to it. `choose` returns arbitrary numbers, which select the replies; 0 selects success.
+    /// Reads one message and replies to it. `choose` returns arbitrary numbers, which select the replies; the number 0 selects success.
     pub(super) fn execute(&mut self, choose: &mut dyn FnMut() -> u8) {
         if self.mode == Mode::Over {
             return;
@@ -298,7 +298,7 @@ impl Server {
         self.reply(b'C', number, last);
     }
 
-    /// Rejects a request of the extended query protocol.
+    /// Rejects a request of the extended query protocol. The server then discards all messages up to the next Sync.
     fn fail(&mut self, number: u64) {
         self.reply(b'E', number, true);
         self.mode = Mode::Skipping;

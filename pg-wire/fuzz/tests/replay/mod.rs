@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// The directory of the crate that is compiled.
+/// Directory of the fuzz crate for which this file is compiled.
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Declares a test for each target of a crate. The test has the name of the target.
@@ -39,7 +39,7 @@ pub(crate) fn replay(name: &str, target: fn(&[u8])) {
     assert!(inputs > 0, "the corpus of {name} is empty");
 }
 
-/// Compares the names of the tested targets with the files of the targets.
+/// Checks that each file in `fuzz_targets` has a test, and that each test has a file.
 pub(crate) fn compare(tested: &[&str]) {
     let files = fs::read_dir(Path::new(ROOT).join("fuzz_targets")).expect("the targets");
     let names = files.map(|entry| entry.expect("a file").path().file_stem().expect("a name").to_owned());

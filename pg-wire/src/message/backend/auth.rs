@@ -24,7 +24,7 @@ pub enum Authentication<'a> {
     KerberosV5,
     /// 3: requests the password in clear text.
     CleartextPassword,
-    /// 5: requests the password, hashed with MD5 and this salt.
+    /// 5: requests the MD5 hash of the password. The client includes the salt in the hash.
     Md5Password {
         /// Four random bytes that the hash includes.
         salt: [u8; 4],
@@ -43,7 +43,7 @@ pub enum Authentication<'a> {
     SaslContinue(Secret<'a>),
     /// 12: contains the server's last message of a SASL exchange, which proves the identity of the server.
     SaslFinal(Secret<'a>),
-    /// A request of a kind that this crate does not know. The fields hold its bytes unchanged.
+    /// A request of a kind that this crate does not know. `kind` and `data` contain the bytes of the request unchanged.
     Unknown {
         /// Number of the kind.
         kind: u32,

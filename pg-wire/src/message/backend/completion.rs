@@ -42,8 +42,8 @@ impl<'a> CommandComplete<'a> {
 }
 
 message! {
-    /// Reports that the server is ready for the next batch. The server sends ReadyForQuery once for each Query, FunctionCall and Sync, and
-    /// once after login.
+    /// Reports that the server is ready for the next request. The server sends ReadyForQuery once after the login, and once after each
+    /// Query, FunctionCall and Sync.
     ///
     /// `Z`, length, Byte1 status.
     ///

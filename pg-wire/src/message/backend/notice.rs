@@ -106,7 +106,7 @@ impl<'a> ErrorFields<'a> {
         self.get(b'V').or_else(|| self.get(b'S'))
     }
 
-    /// Whether the server ends the session after this error: its severity is FATAL or PANIC.
+    /// Whether the severity is FATAL or PANIC. After such an error, the server ends the session.
     pub fn is_fatal(&self) -> bool {
         self.severity().is_some_and(|severity| severity == "FATAL" || severity == "PANIC")
     }
@@ -202,8 +202,8 @@ impl<'a> fmt::Display for ErrorFields<'a> {
     /// Prints `SEVERITY SQLSTATE: message`, without missing parts. If the message is missing, prints the detail instead. If the detail is
     /// missing too, prints the hint. If all three are missing, prints a fixed sentence.
     ///
-    /// `{:#}` adds a line for each of these fields that is present: `DETAIL`, `HINT`, `POSITION` and `CONSTRAINT NAME`, named as in psql. The
-    /// detail can contain values of the row.
+    /// `{:#}` adds a line for each of these fields that is present: `DETAIL`, `HINT`, `POSITION` and `CONSTRAINT NAME`, named as in psql.
+    /// The detail can contain confidential data of a table.
     ///
     /// The server may be hostile, so characters that control a terminal or break a log line are escaped. The accessors return
     /// the bytes unchanged.
@@ -224,7 +224,7 @@ impl<'a> fmt::Display for ErrorFields<'a> {
 }
 
 impl ErrorFields<'_> {
-    /// Prints a line for each field that `select` selects by its code, and that is not a part of the first line.
+    /// Prints one line for each field whose code `select` accepts. Skips the fields that the first line contains.
     fn fmt_fields(&self, f: &mut fmt::Formatter<'_>, select: impl Fn(u8) -> bool) -> fmt::Result {
         for field in self.iter().filter(|field| select(field.code)) {
             let name = match field.code {
@@ -336,8 +336,7 @@ pub struct ServerError {
 
 impl ServerError {
     fn from_fields(fields: &ErrorFields<'_>) -> Self {
-        // Reserves the exact length: a vector that grows step by step may keep twice the needed memory as long as the error
-        // exists.
+        // Reserves the exact length. Without this, the vector could have twice the needed capacity, for as long as the error exists.
         let length: usize = fields.iter().map(|field| field.value.as_bytes().len() + 2).sum();
         let mut body = alloc::vec::Vec::with_capacity(length + 1);
         for field in fields.iter() {

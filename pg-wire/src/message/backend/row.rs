@@ -52,7 +52,7 @@ impl<'a> Decode<'a> for DataRow<'a> {
 }
 
 message! {
-    /// Describes the columns of the rows that follow.
+    /// Describes the columns of a result.
     ///
     /// `T`, length, Int16 n, n times a [`FieldDescription`].
     ///

@@ -45,8 +45,8 @@ message! {
     }
 }
 
-/// Begins a SASL exchange: chooses one of the offered mechanisms. If the mechanism requires that the client sends the first message of the
-/// exchange, `data` contains that message.
+/// Begins a SASL exchange: chooses one of the mechanisms that the server has offered. If the mechanism begins with a message of the client,
+/// `data` contains this message.
 ///
 /// `p`, length, String mechanism, Int32 length of data or -1 for none, bytes.
 ///
@@ -71,7 +71,7 @@ impl Message for SaslInitialResponse<'_> {
         match self.data {
             None => out.int32(u32::MAX),
             Some(data) => {
-                // If the data has more than 4 GiB, this length is wrong, but then the whole message is rejected as too long.
+                // If the data is longer than 4 GiB, this length is wrong. Then the whole message is rejected as too long.
                 out.int32(u32::try_from(data.0.len()).unwrap_or(u32::MAX));
                 data.write(out);
             }

@@ -129,7 +129,7 @@ message! {
 }
 
 message! {
-    /// Requests that the server sends all replies that it has buffered. A Flush does not end the batch.
+    /// Requests that the server sends all buffered replies. Unlike a Sync, a Flush does not end the implicit transaction.
     ///
     /// `H`, length.
     ///
@@ -138,8 +138,8 @@ message! {
 }
 
 message! {
-    /// Ends a batch and its implicit transaction. After an error, the server discards all messages up to the Sync. The server answers the
-    /// Sync with [`ReadyForQuery`](crate::backend::ReadyForQuery).
+    /// Ends a batch of messages and its implicit transaction. After an error, the server discards all messages up to the Sync. The server
+    /// answers the Sync with [`ReadyForQuery`](crate::backend::ReadyForQuery).
     ///
     /// `S`, length.
     ///

@@ -116,8 +116,8 @@ impl<'a> Decode<'a> for StartupMessage<'a> {
     }
 }
 
-/// Requests that the running statement of another session be cancelled. The client sends this packet over a separate connection, which the
-/// server closes without an answer.
+/// Requests that the server cancels the running statement of another session. The client sends this packet over a new connection. The
+/// server closes this connection without an answer.
 ///
 /// Length, Int32 80877102, Int32 pid, bytes key. The key comes from the BackendKeyData of the other session.
 ///
@@ -202,7 +202,7 @@ macro_rules! request {
 
 request! {
     /// Requests TLS. The server answers with one byte: `S` for yes or `N` for no. Very old servers, and servers that have no free
-    /// connection slot, send an ErrorResponse instead, whose first byte is `E`.
+    /// connection slot, send an ErrorResponse instead. The first byte of an ErrorResponse is `E`.
     ///
     /// Length, Int32 80877103.
     ///
@@ -211,8 +211,8 @@ request! {
 }
 
 request! {
-    /// Requests GSSAPI encryption. The server answers with one byte: `G` for yes or `N` for no. A server may send an ErrorResponse instead,
-    /// whose first byte is `E`.
+    /// Requests GSSAPI encryption. The server answers with one byte: `G` for yes or `N` for no. A server may send an ErrorResponse instead.
+    /// The first byte of an ErrorResponse is `E`.
     ///
     /// Length, Int32 80877104.
     ///
@@ -235,7 +235,7 @@ pub enum Initial<'a> {
     Ssl(SslRequest),
     /// Requests GSSAPI encryption.
     GssEnc(GssEncRequest),
-    /// Requests that another session's statement be cancelled.
+    /// Requests that the server cancels the running statement of another session.
     Cancel(CancelRequest<'a>),
 }
 

@@ -4,8 +4,8 @@ use crate::basic::text::Text;
 use crate::message::table::message;
 
 message! {
-    /// Runs one or more statements with the simple query protocol. The server sends rows in text format, and one ReadyForQuery after the
-    /// last statement.
+    /// Runs one or more statements with the simple query protocol. The server sends the rows in text format. After the last statement, the
+    /// server sends one ReadyForQuery.
     ///
     /// `Q`, length, String sql.
     ///

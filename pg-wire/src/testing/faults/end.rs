@@ -11,8 +11,8 @@ use crate::testing::{End, TestClock};
 
 /// An end of a [`duplex`](crate::testing::duplex) stream that sends bytes with the faults of a table.
 ///
-/// A peer that plays a [`Transcript`](crate::testing::Transcript) over this stream misbehaves at the places of the faults. Pauses take
-/// the time of a [`TestClock`].
+/// To test with a peer that misbehaves, play a [`Transcript`](crate::testing::Transcript) over this stream. A [`TestClock`] determines when
+/// a pause ends.
 ///
 /// ```
 /// use pg_wire::testing::{FaultTable, FaultyEnd, TestClock, Transcript, block_on, duplex};
@@ -52,7 +52,7 @@ impl FaultyEnd {
         Self { end, injector, clock, sending: Vec::new(), pause: None, lost: None }
     }
 
-    /// Performs all steps.
+    /// Performs all steps that the injector returns.
     fn poll_steps(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if let Some(deadline) = self.pause {
@@ -107,7 +107,7 @@ impl Sink for FaultyEnd {
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.injector.finish();
         ready!(self.poll_steps(cx))?;
-        // A direction that is stalled is never closed.
+        // After a stall, the direction stays open. After all other final faults, the stream has already been closed or reset.
         if self.injector.has_ended() { Poll::Ready(Ok(())) } else { self.end.poll_close(cx) }
     }
 }

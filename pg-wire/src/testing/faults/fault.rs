@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::basic::code::MessageCode;
 use crate::codec::message::Direction;
 
-/// One fault of a [`FaultTable`](super::FaultTable). Its text is accepted by the parser of the table.
+/// One fault of a [`FaultTable`](super::FaultTable). The parser of the table accepts the text that `Display` writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub(super) sender: Direction,
@@ -18,29 +18,29 @@ pub struct Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum FaultKind {
-    /// The end of both directions.
+    /// Both directions are closed.
     Cut,
-    /// A reset of both directions.
+    /// Both directions are reset, like a TCP connection by RST.
     Reset,
-    /// The end of one direction.
+    /// One direction is closed.
     HalfClose,
-    /// No further byte in one direction.
+    /// One direction stays open, but no further byte is sent.
     Stall,
-    /// A pause.
+    /// The following bytes are sent after a pause.
     Delay,
-    /// A message in pieces.
+    /// A message is sent in pieces.
     Split,
-    /// Inverted bytes.
+    /// The bits of some bytes are inverted.
     Corrupt,
-    /// A message sent twice.
+    /// A message is sent twice.
     Duplicate,
-    /// Two messages in the wrong order.
+    /// Two messages are sent in the wrong order.
     Swap,
-    /// A message sent many times.
+    /// A message is sent many times.
     Flood,
-    /// A wrong length.
+    /// The length field of a message has a wrong value.
     Length,
-    /// A wrong count.
+    /// The count of columns, parameters or formats in a message has a wrong value.
     Count,
 }
 
@@ -58,7 +58,7 @@ pub(super) enum Place {
 pub(super) enum Which {
     Any,
     Code(MessageCode),
-    /// A name, and the code of the messages with this name. Packets before the session have no code.
+    /// Messages with this name, and the code of these messages. Packets before the session have no code.
     Named(String, Option<MessageCode>),
 }
 
@@ -87,12 +87,12 @@ pub(super) enum Copies {
     Endless,
 }
 
-/// A wrong number.
+/// A wrong value for a length field or for a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lie {
-    /// This number.
+    /// This number replaces the right number.
     To(i64),
-    /// The right number plus this number.
+    /// This number is added to the right number.
     By(i64),
 }
 
@@ -102,7 +102,7 @@ impl Fault {
         self.action.kind()
     }
 
-    /// Returns the side whose bytes have the fault.
+    /// Returns the side that sends the bytes with the fault.
     pub fn sender(&self) -> Direction {
         self.sender
     }
@@ -144,11 +144,11 @@ impl FaultKind {
         Self::Count,
     ];
 
-    /// The kinds that occur between correct programs: a network or a crash can cause them, and no byte that arrives is wrong.
+    /// The kinds that a network or a crash can cause between correct programs. No received byte is wrong.
     pub const NETWORK: [Self; 6] =
         [Self::Cut, Self::Reset, Self::HalfClose, Self::Stall, Self::Delay, Self::Split];
 
-    /// Returns the word for the kind in the text of a fault.
+    /// Returns the word that stands for the kind in the text of a fault, such as `half-close`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cut => "cut",
@@ -166,7 +166,7 @@ impl FaultKind {
         }
     }
 
-    /// Whether a fault of this kind needs a message, and cannot be at a byte.
+    /// Whether the place of a fault of this kind must be a message, and not a byte.
     pub(super) fn needs_message(self) -> bool {
         matches!(self, Self::Duplicate | Self::Swap | Self::Flood | Self::Length | Self::Count)
     }

@@ -10,44 +10,45 @@ use crate::codec::message::Direction;
 use crate::testing::faults::fault::{Action, Copies, Fault, Lie, Place, Which};
 use crate::testing::faults::message::{Unit, count_in, is_named_by_body, name_in_body, next_unit};
 
-/// Length in bytes of the largest message that an injector holds until the message is complete. A fault at a longer message is not applied.
+/// Length in bytes of the longest message that an injector stores until the message is complete. The limit bounds the memory: a fault at a
+/// longer message is not applied.
 const MOST_HELD: usize = 16 << 20;
 
-/// Number of bytes of an endless flood.
+/// Number of bytes after which a `flood endless` ends, so that every test ends.
 const FLOOD: u64 = 1 << 30;
 
-/// Largest number of bytes in one step of a flood. If a message is longer, a step has one message.
+/// Largest number of bytes in one step of a flood. If the message is longer, each step contains one message.
 const AT_ONCE: usize = 64 * 1024;
 
 /// Adds the faults of a [`FaultTable`](super::FaultTable) to the bytes of one direction of one connection, without I/O.
 ///
-/// [`push`](Self::push) takes the bytes of the sender. [`next_step`](Self::next_step) returns the actions to perform on the stream to the receiver.
-/// Take all steps before the next `push`, because the injector has no limit on the bytes in its steps.
+/// [`push`](Self::push) takes the bytes of the sender. [`next_step`](Self::next_step) returns the actions to perform on the stream to the
+/// receiver. Take all steps before the next `push`: the injector does not limit the number of bytes that wait in its steps.
 ///
-/// The injector holds a message with a fault until the message is complete. A message of more than 16 MiB is never held, and a fault at
-/// such a message is not applied. The bytes of messages that are not held are returned at once.
+/// The injector stores a message with a fault until the message is complete. A message of more than 16 MiB is never stored, and a fault at
+/// this message is not applied. The bytes of a message that is not stored are returned at once.
 #[derive(Debug)]
 pub struct FaultInjector {
     sender: Direction,
     faults: Vec<Armed>,
-    /// Number of bytes of the sender that are passed on, including bytes that are held because of a swap.
+    /// Number of bytes of the sender that have been processed, including the bytes of a swapped message that is not yet sent.
     offset: u64,
-    /// Whether no message with a code has arrived so far.
+    /// Whether the sender has not yet sent a message with a code.
     first: bool,
     /// Whether no further message can be found, because all further bytes are encrypted or follow an invalid header.
     opaque: bool,
     /// The beginning of a message that is not complete.
     partial: Vec<u8>,
-    /// Number of remaining bytes of a message without a fault. These bytes are passed on as they arrive.
+    /// Number of outstanding bytes of a message without a fault. These bytes are passed on as they arrive.
     passing: usize,
-    /// Number of the next bytes whose bits are to be inverted.
+    /// How many of the next bytes are to be inverted.
     inverting: usize,
-    /// Size of the pieces in which all further bytes are sent; `None` if they are not cut.
+    /// Size of the pieces in which all further bytes are sent; `None` if these bytes are not split.
     pieces: Option<usize>,
-    /// Steps of a message that is sent after the next message.
+    /// Steps of a swapped message, which is sent after the next message.
     swapped: Option<Vec<Queued>>,
     steps: VecDeque<Queued>,
-    /// Whether nothing more is sent.
+    /// Whether a fault has ended this direction. All further bytes are dropped.
     ended: bool,
     applied: Vec<Fault>,
 }
@@ -74,7 +75,7 @@ pub enum FaultStep {
 #[derive(Debug)]
 struct Armed {
     fault: Fault,
-    /// Number of received messages that the place of the fault selects.
+    /// Number of messages so far that match the place of the fault.
     seen: u64,
     applied: bool,
 }
@@ -86,7 +87,7 @@ enum Queued {
     Bytes(Vec<u8>),
     /// Bytes, the size of the pieces in which the bytes are sent, and the number of bytes that have been sent.
     Pieces(Vec<u8>, usize, usize),
-    /// Copies of a message, which are made when they are sent.
+    /// A message, and the number of its copies. The copies are created when they are sent.
     Copies(Vec<u8>, u64),
 }
 
@@ -100,7 +101,7 @@ struct Mark {
 #[derive(Clone, Debug)]
 enum Change {
     Step(FaultStep),
-    /// The bits of this number of bytes are inverted.
+    /// The bits of the next bytes are inverted. The field is the number of these bytes.
     Invert(usize),
     /// The bytes from here on are sent in pieces of this size, until the end of the connection.
     Split(usize),
@@ -149,7 +150,7 @@ impl FaultInjector {
         }
     }
 
-    /// Adds the end of the sender's stream: bytes that the injector still holds are passed on.
+    /// Marks the end of the sender's stream. Bytes that the injector has stored are sent.
     pub fn finish(&mut self) {
         let partial = mem::take(&mut self.partial);
         self.pass(&partial);
@@ -187,17 +188,18 @@ impl FaultInjector {
         }
     }
 
-    /// Whether nothing more is sent after the steps that are left: the direction is stalled or closed.
+    /// Whether a fault has stalled or closed this direction. Then no bytes are sent after the remaining steps.
     pub fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// Removes and returns the faults that have been applied since the last call. A fault at every message is returned only once.
+    /// Removes and returns the faults that were applied for the first time since the last call. Each fault is returned at most once, even
+    /// if the fault is at every message.
     pub fn take_applied(&mut self) -> Vec<Fault> {
         mem::take(&mut self.applied)
     }
 
-    /// Returns the number of bytes that `partial` must have for the next decision.
+    /// Returns the number of bytes that `partial` must have before [`decide`](Self::decide) can continue.
     fn wanted(&self) -> usize {
         match next_unit(self.sender, &self.partial, self.first) {
             Unit::Need(length) | Unit::Message(_, length) => length,
@@ -236,7 +238,7 @@ impl FaultInjector {
         }
     }
 
-    /// Whether a fault may be at the next message with this code.
+    /// Whether the place of a fault may be the next message, which has this code.
     fn may_be_due(&self, code: Option<MessageCode>) -> bool {
         self.faults.iter().any(|armed| match &armed.fault.place {
             Place::Byte(_) => false,
@@ -253,7 +255,7 @@ impl FaultInjector {
         })
     }
 
-    /// Counts the message in `partial`. Returns the indices of the faults at this message, if the message is held.
+    /// Counts the message in `partial`. If the message is stored completely (`held`), returns the indices of the faults at this message.
     fn due(&mut self, code: Option<MessageCode>, held: bool) -> Vec<usize> {
         let start = if code.is_some() { 5 } else { 4 };
         let body = self.partial.get(start..).unwrap_or_default();
@@ -302,7 +304,7 @@ impl FaultInjector {
                     lie_in(message.get_mut(5 + count.start..5 + count.end), lie);
                 }
                 Action::Corrupt { bytes, at } => {
-                    // Bytes that are missing in this message are not inverted in the next message.
+                    // Inverts bytes of this message only. If too few bytes are left, the next message is not changed.
                     let _ = invert(message.get_mut(at..).unwrap_or_default(), bytes);
                 }
                 action => marks.extend(mark(&action, original)),
@@ -330,7 +332,7 @@ impl FaultInjector {
         self.pass(&partial);
     }
 
-    /// Sends the message of a swap, if the message after it is complete.
+    /// Sends the swapped message, if all bytes of the message after the swapped message have been sent.
     fn release_swapped(&mut self) {
         if self.passing == 0
             && let Some(swapped) = self.swapped.take()
@@ -410,7 +412,8 @@ impl FaultInjector {
     }
 }
 
-/// Returns the mark of an action that interrupts a message with this length. Returns `None` for an action that changes the message.
+/// Returns the position and the step of an action that interrupts a message with this length. Returns `None` for an action that changes
+/// the message.
 fn mark(action: &Action, length: usize) -> Option<Mark> {
     let (at, step) = match *action {
         Action::Cut { at } => (at, FaultStep::Close),
@@ -438,7 +441,7 @@ fn invert(bytes: &mut [u8], count: usize) -> usize {
     count.saturating_sub(bytes.len())
 }
 
-/// Overwrites a number in network byte order. A number that does not fit keeps its low bytes.
+/// Overwrites a big-endian number with a wrong number. If the wrong number does not fit into the field, only its low bytes are written.
 fn lie_in(field: Option<&mut [u8]>, lie: Lie) {
     let Some(field) = field else { return };
     let old = field.iter().fold(0, |number: i64, byte| number << 8 | i64::from(*byte));
@@ -480,7 +483,8 @@ mod tests {
         transcript.bytes(sender).expect("valid messages")
     }
 
-    /// Pushes the bytes of `sender` in pieces of this size. Returns the steps as text, with adjacent bytes joined if `joined`.
+    /// Pushes the bytes that `sender` sends in `CONVERSATION`, in pieces of `size` bytes. Returns the steps as text. Adjacent bytes are
+    /// joined, except if `size` is `usize::MAX`.
     fn steps(faults: &str, sender: Direction, size: usize) -> Vec<String> {
         let table: FaultTable = faults.parse().expect("valid faults");
         let mut injector = table.injector(sender);
@@ -524,8 +528,8 @@ mod tests {
     const B: &str = "D\\x00\\x00\\x00\\x0b\\x00\\x01\\x00\\x00\\x00\\x01b";
     const READY: &str = "Z\\x00\\x00\\x00\\x05I";
 
-    /// Checks the steps for one direction. In `expected`, adjacent strings are joined; `"|"` separates steps. The bytes are pushed
-    /// at once, one by one, and in pieces of 7 bytes.
+    /// Checks the steps for one direction. Pushes the bytes all together, one by one, and in pieces of 7 bytes. In `expected`, adjacent
+    /// strings are joined, and `"|"` separates steps.
     #[track_caller]
     fn check(sender: Direction, faults: &str, expected: &[&str]) {
         let expected = expected.concat();
@@ -597,7 +601,7 @@ mod tests {
         assert_eq!(all.len(), bytes(Direction::Backend).len());
         let all = split("client:Sync:split 2", Direction::Frontend);
         assert_eq!(all[1..], ["S\\x00", "\\x00\\x00", "\\x04"]);
-        // A fault at a byte: all bytes after this byte are sent in pieces, also the bytes of the next messages.
+        // Case: the place of `split` is a byte. All bytes after this byte are sent in pieces, also the bytes of later messages.
         let all = split("client:byte#12:split 4", Direction::Frontend);
         let length = |piece: &str| piece.len() - 3 * piece.matches("\\x").count();
         assert_eq!(length(&all[0]), 12);
@@ -612,7 +616,7 @@ mod tests {
         server("server:DataRow#*:swap", &[&LOGIN.concat(), B, A, READY]);
         server("server:DataRow#2:swap", &[&LOGIN.concat(), A, READY, B]);
         server("server:AuthenticationOk:swap", &[N, SASL, MORE, A, OK, B, READY]);
-        // The last message has no next message, and is sent at the end.
+        // A swap at the last message has no effect: the message is sent at the end of the stream.
         server("server:ReadyForQuery:swap", &[&LOGIN.concat(), A, B, READY]);
         client("client:Query:duplicate,client:Bind:swap", &[&START.concat(), QUERY, QUERY, SYNC, BIND]);
         client("client:StartupMessage:duplicate", &[SSL, STARTUP, STARTUP, RESPONSE, QUERY, BIND, SYNC]);

@@ -9,7 +9,7 @@ use crate::message::frontend::Initial;
 use crate::testing::faults::fault::Which;
 use crate::testing::transcript::Decoder;
 
-/// The first byte of a TLS handshake. No packet begins with this byte: as the first byte of a length it would mean 369 MB.
+/// The first byte of a TLS handshake. No packet begins with this byte, because the length of the packet would then be at least 369 MB.
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// The next unit at the beginning of some bytes.
@@ -25,7 +25,8 @@ pub(super) enum Unit {
     Opaque,
 }
 
-/// Finds the next unit. `first` is true until the first message with a code; before that, packets and one-byte answers are possible.
+/// Finds the next unit. `first` is true until the first message with a code. Only before this message, packets and one-byte answers are
+/// possible.
 ///
 /// The first message of a server is neither a NoticeResponse nor a ParameterStatus. So before the first message, the bytes `N` and `S`,
 /// which are the codes of these two messages, are one-byte answers.
@@ -99,17 +100,17 @@ pub(super) fn count_in(sender: Direction, code: MessageCode, body: &[u8]) -> Opt
             Direction::Backend,
             MessageCode::ROW_DESCRIPTION | MessageCode::DATA_ROW | MessageCode::PARAMETER_DESCRIPTION,
         ) => 0,
-        // One byte with the format comes first.
+        // The count is after one byte with the format.
         (
             Direction::Backend,
             MessageCode::COPY_IN_RESPONSE | MessageCode::COPY_OUT_RESPONSE | MessageCode::COPY_BOTH_RESPONSE,
         ) => 1,
-        // Two strings come first.
+        // The count is after two strings.
         (Direction::Frontend, MessageCode::PARSE | MessageCode::BIND) => {
             let (first, _) = body.iter().enumerate().filter(|(_, byte)| **byte == 0).nth(1)?;
             first + 1
         }
-        // An object id comes first.
+        // The count is after an object id.
         (Direction::Frontend, MessageCode::FUNCTION_CALL) => 4,
         _ => return None,
     };

@@ -43,8 +43,8 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Returns a number below `limit`. Precondition: `limit` is not 0. The modulo favours small numbers by less than 1 in a million for
-    /// limits below 2^44.
+    /// Returns a number below `limit`. Precondition: `limit` is not 0. The numbers are almost uniformly distributed: for limits below 2^44,
+    /// the modulo makes small numbers more frequent by less than 1 in a million.
     fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }

@@ -14,7 +14,7 @@ use crate::testing::faults::fault::{Action, Copies, Fault, FaultKind, Lie, Place
 use crate::testing::faults::message::{has_count, named};
 use crate::testing::faults::table::FaultTable;
 
-/// The text of a [`FaultTable`] is invalid.
+/// Error for an invalid text of a [`FaultTable`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultTableError {
     /// Text of the invalid fault.
@@ -268,7 +268,7 @@ impl core::error::Error for FaultTableError {}
 mod tests {
     use super::*;
 
-    /// Parses a table. Returns the text of the table, or the error.
+    /// Parses the text of a table. Returns the text that the table prints, or the text of the error.
     fn again(text: &str) -> String {
         text.parse::<FaultTable>().map_or_else(|error| error.problem, |table| table.to_string())
     }

@@ -44,9 +44,9 @@ use crate::testing::faults::injector::FaultInjector;
 ///
 /// | ACTION | effect |
 /// | --- | --- |
-/// | `cut` | both directions end, each with the end of the stream |
-/// | `reset` | both directions end, with a reset (TCP's RST) |
-/// | `half-close` | this direction ends; the other direction goes on |
+/// | `cut` | both directions are closed, and both sides read the end of the stream |
+/// | `reset` | both directions are reset, like a TCP connection by RST |
+/// | `half-close` | this direction is closed; the other direction stays open |
 /// | `stall` | no further byte of this direction is sent; nothing is closed |
 /// | `delay 50ms`, `delay 2s` | a pause |
 /// | `split 3` | the message is sent in pieces of at most 3 bytes; if PLACE is a byte, all bytes after this byte are sent in such pieces |
@@ -55,12 +55,12 @@ use crate::testing::faults::injector::FaultInjector;
 /// | `swap` | the message is sent after the next message |
 /// | `flood 1000` | the message is sent 1000 more times |
 /// | `flood endless` | the message is sent until 1 GiB of copies have been sent |
-/// | `length 3`, `length +1`, `length -1` | the length field has this value, or differs by this number |
-/// | `count 3`, `count +1`, `count -1` | the same for the count of columns, parameters or formats |
+/// | `length 3`, `length +1`, `length -1` | the length field is this number, or the right length plus this number |
+/// | `count 3`, `count +1`, `count -1` | the count of columns, parameters or formats is this number, or the right count plus this number |
 ///
-/// `cut`, `reset`, `half-close`, `stall`, `delay` and `corrupt` at a message may end with `@K`: the fault is after K bytes of the message,
-/// which begins with its code. Without `@K` the fault is before the message, and `corrupt` inverts the code. If the message has fewer than
-/// K bytes, the fault is at its end, and `corrupt` has no effect.
+/// `cut`, `reset`, `half-close`, `stall`, `delay` and `corrupt` at a message may end with `@K`. Then the fault is after the first K bytes
+/// of the message. The first byte of a message is its code. Without `@K` the fault is before the message, and `corrupt` inverts the code.
+/// If the message has fewer than K bytes, the fault is at the end of the message, and `corrupt` has no effect.
 ///
 /// `count` is for messages that have a count of 2 bytes: RowDescription, DataRow, ParameterDescription, the responses that begin a COPY,
 /// Parse, Bind and FunctionCall.

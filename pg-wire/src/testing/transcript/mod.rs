@@ -67,7 +67,7 @@ pub(in crate::testing) use wire::Decoder;
 /// - In lines of the other side, the masks `"SSSS"` and `'BBBB'` match any secret. A line to be sent must contain the secret itself.
 /// - `B SSLResponse N` and `B GSSENCResponse N` stand for one byte, as in libpq's trace.
 /// - `B raw 'Z\x00'` stands for exactly these bytes: no code and no length are added.
-/// - `B flush` sends all lines before the `flush`. Without a `flush`, all lines before the other side's next line are sent at once.
+/// - `B flush` sends all lines before the `flush`. Without a `flush`, all lines before the other side's next line are sent together.
 /// - `B close` closes the stream for writing. The other side may still send.
 /// - Blank lines, and lines that begin with `#`, are ignored.
 #[derive(Clone, Debug)]
@@ -141,7 +141,7 @@ impl Transcript {
     /// ```
     ///
     /// # Errors
-    /// When a line cannot be sent; the error contains the first such line.
+    /// When a line cannot be sent. The error contains the number of the first such line.
     pub fn bytes(&self, sender: Direction) -> Result<Vec<u8>, TranscriptError> {
         Ok(self.encoded_lines(sender)?.concat())
     }
@@ -215,9 +215,9 @@ impl Transcript {
             let failed = |error| TranscriptError { line: last, kind: TranscriptErrorKind::Connection(error) };
             if line.sender != role {
                 match conn.flush().await {
-                    // These errors are ignored, because the peer's next message may still arrive: a peer that closed may have
-                    // sent an ErrorResponse before, and a peer with full buffers reads only after its messages are received. If
-                    // the message does not arrive, `expect` returns an error.
+                    // These errors are ignored, because the peer's next message may still arrive. A peer that has closed the stream may
+                    // have sent an ErrorResponse first. A peer with full buffers reads again after its messages are received. If the
+                    // message does not arrive, `expect` returns an error.
                     Ok(()) | Err(Error::Io(_) | Error::Poisoned(_) | Error::InboxFull) => {}
                     Err(error) => return Err(failed(error)),
                 }
@@ -292,8 +292,8 @@ impl Line {
                     },
                     Some(decoder) => {
                         let frame = conn.recv().await.map_err(|error| self.lost(error))?;
-                        // If the frame has another code than the line, the code of the frame selects the decoder. So the error contains the
-                        // trace of the frame.
+                        // If the code of the frame differs from the code of the line, the frame is decoded by its own code. So the error
+                        // contains the trace of the frame.
                         let same = decoder.code() == Some(frame.code);
                         if same { decoder } else { Decoder::Frame(self.sender, frame.code) }
                             .decode(frame.body)
@@ -319,8 +319,8 @@ impl Line {
         TranscriptError { line: self.number, kind }
     }
 
-    /// Converts the error of a failed receive. An end of the stream is reported as a difference from the transcript, any other
-    /// error as an error of the connection.
+    /// Converts an error of `recv`. The end of the stream becomes `Unexpected`: a difference from the transcript. Any other error becomes
+    /// `Connection`.
     fn lost(&self, error: Error) -> TranscriptError {
         match error {
             Error::Closed { .. } => self.unexpected(error.to_string()),
@@ -329,7 +329,7 @@ impl Line {
     }
 }
 
-/// Removes `count` bytes from the inbox, regardless of frames.
+/// Removes `count` bytes from the inbox. The bytes need not be a whole message.
 fn take(inbox: &mut Inbox, count: usize) -> Vec<u8> {
     let (taken, rest) = inbox.peek().split_at_checked(count).unwrap_or((inbox.peek(), &[]));
     let (taken, rest) = (taken.to_vec(), rest.to_vec());

@@ -84,7 +84,8 @@ fn closings(text: &str, start: usize, quote: char) -> impl Iterator<Item = usize
 /// Whether the rest of the line after `start` consists of fields, and the following text is empty or begins another line.
 /// `known` caches the answers by position.
 ///
-/// The search uses a vector as its stack instead of recursion, because a line with many fields would overflow the call stack.
+/// Each string of the line can have several possible ends, so this function searches with backtracking. It uses a vector instead of
+/// recursion, because a line with many fields would overflow the call stack.
 fn goes_on(text: &str, start: usize, known: &mut BTreeMap<usize, bool>) -> bool {
     let mut path = Vec::new();
     let mut next = start;
@@ -104,7 +105,7 @@ fn goes_on(text: &str, start: usize, known: &mut BTreeMap<usize, bool>) -> bool 
             }
             Scan::Quote(at, quote) => path.push((next, closings(text, at, quote))),
         }
-        // Continue at the next closing quote of the innermost string that has further closing quotes.
+        // Backtrack: try the next possible closing quote of the last string that has one.
         next = loop {
             let Some((start, ends)) = path.last_mut() else { return false };
             if let Some(end) = ends.next() {
@@ -116,10 +117,10 @@ fn goes_on(text: &str, start: usize, known: &mut BTreeMap<usize, bool>) -> bool 
     }
 }
 
-/// Result of [`scan`]: where a sequence of words ends. Each word of the sequence is a field.
+/// Result of [`scan`]: the end of a sequence of words. Each word of the sequence is a field.
 enum Scan {
-    /// The sequence ends at the end of the line, or before a word that is no field. `true` if the line ends and the following text is empty
-    /// or begins another line.
+    /// The sequence ends at the end of the line, or before a word that is no field. `true` if the line ends here, and the following text is
+    /// empty or begins another line.
     Ends(bool),
     /// The sequence ends at the beginning of a string.
     Quote(usize, char),

@@ -62,8 +62,8 @@ impl Decoder {
         }
     }
 
-    /// Finds the code whose message has this name, by decoding an empty body with each code of the direction. Decoding returns
-    /// a message or an error, and both contain the name.
+    /// Finds the code whose message has this name. To get the name for a code, decodes an empty body with this code: the decoded message
+    /// and the error both contain the name.
     fn frame_named(sender: Direction, name: &str) -> Option<Self> {
         let (codes, name_of): (_, fn(Frame<'_>) -> &'static str) = match sender {
             Direction::Frontend => (Frontend::CODES, |frame| {
@@ -117,7 +117,7 @@ impl Decoder {
         if self.code() != Some(MessageCode::AUTHENTICATION) {
             return self.body_after(Vec::new(), name, fields);
         }
-        // A trace does not print the kind, which is the first field. Try all kinds until the message has this name.
+        // The first field is the kind of Authentication, which a trace does not print. Try all kinds until the message has this name.
         (0..=u32::from(u8::MAX))
             .find_map(|kind| self.body_after(kind.to_be_bytes().to_vec(), name, fields).ok())
             .ok_or_else(|| format!("no kind of Authentication has the name {name} and these fields"))
@@ -172,7 +172,7 @@ impl Decoder {
                 body.extend(value.to_be_bytes().iter().skip(8 - width));
                 Ok(())
             }
-            // A single digit is a Byte1 if the field is one byte wide.
+            // A single digit can be a number or a character. If the field has one byte, the digit is a Byte1.
             (Err(_), _, Some(byte)) | (Ok(_), Some(1), Some(byte)) => {
                 body.push(byte);
                 Ok(())
@@ -198,7 +198,7 @@ impl Decoder {
     }
 }
 
-/// Whether the error is that the string at `offset` has no terminating NUL.
+/// Whether `error` reports that the string at `offset` has no terminating NUL.
 fn is_unterminated_at(error: &DecodeError, offset: usize) -> bool {
     error.kind == DecodeErrorKind::Unterminated && error.offset == offset
 }
