@@ -21,14 +21,14 @@ use crate::table::lacks;
 /// Interval at which the program compares the durable position with the confirmed position, and updates the progress report.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Shortest time between two handovers of lines that do not fill a block. Each handover wakes the output thread, which makes the lines
-/// durable. After each handover, the program also sends a status update. If all received lines were handed over at once, a server that
+/// Shortest time between two handovers of lines to the output thread, if the lines do not fill a block. Each handover wakes the output
+/// thread, which makes the lines durable. After each handover, the program also sends a status update. Without the pause, a server that
 /// sends many small transactions would cause thousands of handovers per second.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Longest wait for the server to end the stream. A server that is sending a large transaction may take longer. The program need not wait
-/// longer: even if the server does not receive the confirmation, the next start asks for the changes after the position that the output or
-/// the state file records.
+/// Longest wait for the server to end the stream. A server that is sending a large transaction may need more time, but the program need not
+/// wait longer. Even if the server has not received the confirmation, the next start continues from the position that the output or the
+/// state file records.
 const FAREWELL: Duration = Duration::from_secs(10);
 
 /// The replication stream of one connection, and the parts of the program that process its changes.

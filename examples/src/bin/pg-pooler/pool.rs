@@ -70,8 +70,8 @@ pub(crate) struct Route {
 
 #[derive(Default)]
 struct Routed {
-    /// Number of cancel requests that are on their way to the server. While the number is not 0, no other client gets the connection: a
-    /// late request would cancel its query.
+    /// Number of cancel requests that are on their way to the server. While the number is not 0, no other client gets the connection,
+    /// because a late request would cancel the query of that client.
     cancelling: usize,
     parked: Option<Lease>,
 }

@@ -33,7 +33,8 @@ pub(crate) struct Session {
     unnamed: Option<(Unnamed, Sent)>,
     /// Number of Sync messages that were sent. It serves as the number of the current batch.
     batch: u64,
-    /// Whether a sent batch may change the meaning of the client's statement names.
+    /// Whether a batch was sent that may change the client's statement names, and its replies have not arrived. See
+    /// [`has_barrier`](Self::has_barrier).
     barrier: bool,
     /// Settings that this session of the server has now. `None` if they are not known.
     applied: Option<Arc<Settings>>,
@@ -168,7 +169,7 @@ impl Session {
         Ok(())
     }
 
-    /// Queues a request of the pooler itself, for whose reply no client waits.
+    /// Queues a request of the pooler itself. No client waits for its reply.
     pub(crate) fn send<M: Message>(&mut self, message: &M) -> Result<(), Failure> {
         self.send_as(message, None)
     }

@@ -113,7 +113,7 @@ impl Archive {
         Ok(now.len())
     }
 
-    /// Syncs the segment. From then on, everything that was written is durable.
+    /// Syncs the open segment. After the call, everything that was written is durable.
     pub(crate) async fn sync(&mut self) -> Result<(), Failure> {
         if let Some(segment) = &self.open {
             let (file, path) = (Arc::clone(&segment.file), self.path(segment));

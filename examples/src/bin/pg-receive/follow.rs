@@ -109,8 +109,8 @@ async fn receive(task: &Task, mut conn: Connection, system: &System, stop: &Stop
     Stream { settings, archive: &mut archive, goal, stop }.run(conn, from).await
 }
 
-/// Returns the timeline and the position at which the stream into an empty directory begins: the position of the slot, or without a slot
-/// the end of the server's WAL.
+/// Returns the timeline and the position at which the stream into an empty directory begins. With a slot, this is the position of the slot.
+/// Without a slot, it is the end of the server's WAL.
 async fn first_place(task: &Task, conn: &mut Connection, system: &System) -> Result<Place, Failure> {
     let Some(slot) = &task.settings.slot else { return Ok(system.place) };
     let reply = ask(conn, &ReadReplicationSlot(slot)).await?;

@@ -38,7 +38,8 @@ use file::Sink;
 pub(crate) use state::Progress;
 use state::StateFile;
 
-/// Capacity of the queue of the output thread, in pieces of work.
+/// Capacity of the queue of the output thread, in pieces of work. While the queue is full, the program receives no changes, so a slow disk
+/// cannot fill the memory.
 const WAITING: usize = 4;
 
 /// Longest time for which a written transaction waits to be made durable while the thread has more lines to write.
