@@ -40,8 +40,8 @@ pub(crate) struct Follow<'a> {
     pub(crate) output: &'a Output,
     pub(crate) signals: &'a mut Signals,
     pub(crate) meter: &'a mut Meter,
-    /// Lines of the current transaction, held back until its end. `None` if the output is a file, which may contain a part of a
-    /// transaction.
+    /// Lines of the current transaction, held back until the end of the transaction. `None` if the output is a file: lines of an unfinished
+    /// transaction can be cut from a file.
     pub(crate) held: Option<Held>,
     /// The end position of the last transaction that was handed over to the output thread.
     pub(crate) given: Option<Lsn>,

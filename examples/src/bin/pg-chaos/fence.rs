@@ -1,9 +1,9 @@
 //! The look-up of a transaction whose outcome is unclear.
 //!
-//! When a connection is lost, the server may still execute the last messages of the client later: they may be in a buffer of a proxy or of
-//! the server. So a look-up alone proves nothing. Each client has a row in the table `chaos_fence` with an epoch. Each transaction first
-//! locks this row and fails if the epoch is not the client's current epoch. A look-up first increments the epoch, which waits for a
-//! transaction that holds the lock. So after the look-up, no earlier transaction of the client can commit.
+//! When a connection is lost, the server may still execute the last messages of the client later: the messages may be in a buffer of a
+//! proxy or of the server. So a look-up alone proves nothing. Each client has a row in the table `chaos_fence` with an epoch. Each
+//! transaction first locks this row, and fails if the epoch is not the client's current epoch. A look-up first increments the epoch. The
+//! increment waits until no transaction holds the lock. So after the look-up, no earlier transaction of the client can commit.
 
 use crate::Result;
 use crate::direct::Database;

@@ -6,7 +6,7 @@ use pg_wire::{Connection, Error, PgProtocol, Portal, Statement, Transport};
 
 use crate::fence;
 
-/// A transaction of a client, which inserts the rows of one key.
+/// A transaction. It inserts the rows of the key `key` for the client `client`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Transaction {
     pub(crate) client: i32,

@@ -99,7 +99,7 @@ fn unsupported(reason: &str) -> Kind {
     Kind::Reject(SqlState::FEATURE_NOT_SUPPORTED, reason.into())
 }
 
-/// Whether a message with this code may change the settings or the prepared statements, which the pooler tracks in addition to
+/// Whether a message with this code may change the settings or the prepared statements. The pooler tracks both in addition to the state in
 /// `SessionState`.
 #[inline]
 pub(crate) fn is_special(code: MessageCode) -> bool {

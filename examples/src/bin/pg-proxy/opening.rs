@@ -388,8 +388,8 @@ impl<'c> Opening<'c> {
     }
 }
 
-/// Returns the server's offer of SASL mechanisms without SCRAM-SHA-256-PLUS, for a client in clear: such a client has no channel to bind
-/// to. Returns `None` for any other message, for a client with TLS, and for a server without TLS.
+/// Returns the server's list of SASL mechanisms without SCRAM-SHA-256-PLUS. A client in clear cannot use this mechanism, because there is
+/// no channel to bind to. Returns `None` for any other message, for a client with TLS, and for a server without TLS.
 fn without_binding(frame: &Frame<'_>, client: Link, server: Link) -> Option<Vec<u8>> {
     if client == Link::Tls || server != Link::Tls || frame.code != MessageCode::AUTHENTICATION {
         return None;

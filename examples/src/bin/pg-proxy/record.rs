@@ -115,7 +115,8 @@ fn letter(direction: Direction) -> char {
     }
 }
 
-/// Whether a message of this kind contains a secret, which its line masks. The bytes of such a message must not be recorded.
+/// Whether a message of this kind may contain a secret. The line of the message masks the secret, but the bytes do not. So the bytes must
+/// not be recorded.
 fn may_be_secret(direction: Direction, code: Option<MessageCode>) -> bool {
     match (direction, code) {
         (Direction::Frontend, code) => matches!(code, None | Some(MessageCode::AUTHENTICATION_RESPONSE)),

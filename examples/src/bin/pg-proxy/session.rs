@@ -257,7 +257,7 @@ async fn session(context: &Arc<Context>, sides: Sides) -> (Result<(), Failure>, 
     let forth = async {
         let end = up.run(passing(context, opaque, Direction::Frontend)).await;
         // The connection to the server is half-closed even after a failure. The server then answers the messages that it has received, and
-        // closes.
+        // closes its connection.
         up.close().await;
         end
     };

@@ -35,7 +35,7 @@ impl Watch {
     }
 
     /// Passes messages to the model. After the first message that the model does not expect, the model is dropped, and later messages are
-    /// not compared.
+    /// not checked.
     pub(crate) fn feed<'f>(
         &self,
         direction: Direction,
