@@ -38,7 +38,7 @@ use session::Session;
 use signals::Signals;
 use snapshot::{answered, send};
 
-/// Wait before the first attempt to connect again.
+/// Wait before the first attempt to connect again. Each later wait is twice as long as the wait before it, up to `LONGEST_WAIT`.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 
 /// Longest wait between two attempts to connect.

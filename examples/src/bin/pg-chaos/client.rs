@@ -16,8 +16,8 @@ use crate::tally::Tally;
 use crate::work::{Transaction, look_up};
 use crate::{Result, direct};
 
-/// Time limit of an operation behind a proxy that injects stalls. Without a fault, an operation takes milliseconds. An injected delay is at
-/// most 200 ms.
+/// Time limit of an operation behind a proxy that injects stalls. Without a fault, an operation takes milliseconds, and an injected delay
+/// takes at most 200 ms. So an operation that reaches the limit has met a stall.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Time limit of an operation behind a proxy that injects no stalls. Every operation ends long before this limit. So a client that reaches

@@ -19,7 +19,8 @@ use crate::server::{self, Server};
 use crate::settings::Interned;
 use crate::statements::Statements;
 
-/// Maximum time for a cancel request to reach the server.
+/// Maximum time for a cancel request to reach the server. After this time, the pooler gives up the request, and the connection may serve
+/// other clients.
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Server connections of one user in one database.

@@ -252,7 +252,7 @@ impl Outward<'_> {
             }
             if count == 0 {
                 if stalled {
-                    // The sender has closed its connection. The stalled direction does not pass on the end of the stream, so both
+                    // The sender has closed its connection. A direction with a stall does not pass on the end of the stream, so both
                     // connections are closed here.
                     advance(self.end, End::Cut);
                 } else if !self.injector.has_ended() {

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::resume::PARTIAL;
 use crate::segment::{SegmentSize, history_name};
 
-/// Selects the purpose of the segments, which decides their names.
+/// The purpose of the segments, which decides the names of the segment files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
     /// An archive that grows: a segment has the extension `.partial` until it is complete.

@@ -19,7 +19,7 @@ use crate::resume::{self, Place};
 use crate::stop::Stop;
 use crate::stream::{Settings, Stream};
 
-/// Time between the end of a connection and the next attempt to connect.
+/// Time between the end of a connection and the next attempt to connect, the same as in `pg_receivewal`.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Settings for the task of receiving WAL.
