@@ -17,7 +17,7 @@ pub fn config() -> Result<Config, Box<dyn Error>> {
     Ok(url.ok_or("no connection string: give one, or set DATABASE_URL")?.parse()?)
 }
 
-/// Describes the channel of a session: "over TLSv1.3, bound to the login" or "in clear".
+/// Describes the channel of a session: "in clear", "over TLSv1.3" or, with channel binding, "over TLSv1.3, bound to the login".
 pub fn channel(session: &Session) -> String {
     let Some(tls) = &session.tls else { return "in clear".into() };
     let version = tls.version.map_or("TLS", TlsVersion::as_str);
@@ -152,7 +152,7 @@ mod tests {
     const READY: &[u8] = b"Z\0\0\0\x05I";
     const NOTICE: &[u8] = b"N\0\0\0\x08Mx\0\0";
 
-    /// Runs `until_ready` with a server that sends these messages. Returns the error of `until_ready`.
+    /// Returns the error of `until_ready` as text, if the server sends the messages in `script`.
     fn error(script: &[&[u8]]) -> Option<String> {
         let mut conn = Connection::new(Script::says(&script.concat()), Limits::BACKEND);
         block_on(until_ready(&mut conn, |_| Ok(()))).err().map(|error| error.to_string())

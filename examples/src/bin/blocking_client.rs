@@ -33,7 +33,8 @@ use pg_wire::backend::Backend;
 use pg_wire::{PgProtocol, Portal, Sink, Source, Statement};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// Number of statements in the pipeline. The answers to all of them are together far larger than the socket buffers.
+/// Number of statements in the pipeline. All answers together are far larger than the socket buffers, so `flush` has to read while it
+/// writes.
 const STATEMENTS: u32 = 300_000;
 
 // The sockets and the deadline that the polled future waits for.
@@ -195,7 +196,7 @@ impl Runtime for Blocking {
     }
 }
 
-/// Starts TLS by rustls, with the settings of the connection.
+/// Starts TLS by rustls. The TLS settings come from the connection string.
 #[derive(Clone, Debug, Default)]
 struct Tls(Rustls);
 

@@ -1,4 +1,5 @@
-//! A tour of a connection: the session, typed rows, a million rows, and the messages around an error.
+//! A tour of one connection: the settings of the session, a query with typed rows, a query with a million rows, and the messages before and
+//! after an error.
 //!
 //! `cargo xtask demo` starts a server and runs this program. With an existing server:
 //!

@@ -1,11 +1,11 @@
-//! A proxy that hides a column. Clients receive `***` instead of its values, or NULL if the type is not text. The proxy also adds a prefix
-//! to the names of prepared statements.
+//! A proxy that hides a column. Clients receive `***` instead of the column's values, or NULL if the type of the column is not text. The
+//! proxy also adds a prefix to the names of prepared statements.
 //!
 //! `cargo run -p examples --bin masking_proxy -- 127.0.0.1:6432 127.0.0.1:5432 email`
 //!
 //! `pg_wire::rewrite` replaces the names and values, and `pg_wire::session` finds the request that a row belongs to. The column is
-//! recognised by its name in the result, so its values are not hidden in an expression or under an alias. Names of prepared statements
-//! in SQL text are not changed.
+//! recognised by its name in the result. So its values are not hidden if a query uses the column in an expression or under an alias. Names
+//! of prepared statements in SQL text are not changed.
 
 use std::collections::{HashMap, VecDeque};
 use std::error::Error;

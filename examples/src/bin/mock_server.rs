@@ -111,7 +111,7 @@ impl Replay {
         Ok(Self { parameters: login.parameters(), session })
     }
 
-    /// Plays the session. A client that sends something different gets an error with the difference.
+    /// Plays the session. If the client's messages differ from the recording, the client receives an error that describes the difference.
     async fn play(&self, conn: &mut Connection<impl Transport>) -> Result<(), TranscriptError> {
         let played = self.session.play(Direction::Backend, conn).await;
         if let Err(error) = &played {

@@ -1,5 +1,4 @@
-//! A pipeline: ten thousand statements in one batch with one Sync, sent by one flush. The statements and the answers have ten megabytes
-//! each.
+//! A pipeline: ten thousand statements in one batch with one Sync, sent by one flush. The batch has ten megabytes, and so have its answers.
 //!
 //! `cargo run -p examples --bin pipeline -- postgres://user:secret@localhost/mydb`
 
@@ -20,9 +19,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     conn.sync();
     println!("{} bytes to send", conn.outbox().batch().len());
-    // The batch is far larger than the socket buffers. The server stops reading while its answers are not read. So `flush` reads up to
-    // `Limits::read_ahead` bytes of answers while it sends. If there were more answers, `flush` would return `InboxFull`, and `recv` would
-    // send the rest.
+    // The batch is far larger than the socket buffers, and the server stops reading while its answers are not read. So `flush` reads
+    // answers while it sends, up to `Limits::read_ahead` bytes. If the answers were longer than this limit, `flush` would return
+    // `InboxFull`, and `recv` would send the rest of the batch.
     conn.flush().await?;
 
     let (mut rows, mut bytes) = (0, 0);

@@ -22,7 +22,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     conn.describe_portal(Portal::UNNAMED).execute(Portal::UNNAMED, 0).sync().flush().await?;
     print_numbers(&mut conn, &mut columns).await?;
 
-    // A portal ends with its transaction. Outside of BEGIN and COMMIT the transaction ends at the next Sync.
+    // A portal ends with its transaction. Outside of BEGIN and COMMIT, the transaction ends at the next Sync. So BEGIN keeps the portal
+    // open for the next page.
     conn.query("BEGIN").flush().await?;
     print_numbers(&mut conn, &mut columns).await?;
     conn.parse(Statement("count"))

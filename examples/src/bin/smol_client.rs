@@ -101,7 +101,7 @@ impl Runtime for Smol {
     }
 }
 
-/// TLS by rustls over smol's streams, with the settings of the connection.
+/// Starts TLS by rustls over a stream of smol. The TLS settings come from the connection string.
 #[derive(Clone, Debug, Default)]
 struct Tls(Rustls);
 

@@ -34,7 +34,7 @@ pub(crate) struct Changes {
     tables: HashMap<Oid, Table>,
 }
 
-/// Tells the caller what to do after a change was converted.
+/// Next step of the caller, after a change was converted.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Taken {
     /// Take the next change.

@@ -21,14 +21,14 @@ use crate::table::lacks;
 /// Interval at which the program compares the durable position with the confirmed position, and updates the progress report.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Shortest time between two handovers of lines that do not fill a block. Each handover wakes the output thread, which makes the lines
-/// durable. After each handover, the program also sends a status update. If all received lines were handed over at once, a server that
+/// Shortest time between two handovers of lines to the output thread, if the lines do not fill a block. Each handover wakes the output
+/// thread, which makes the lines durable. After each handover, the program also sends a status update. Without the pause, a server that
 /// sends many small transactions would cause thousands of handovers per second.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Longest wait for the server to end the stream. A server that is sending a large transaction may take longer. The program need not wait
-/// longer: even if the server does not receive the confirmation, the next start asks for the changes after the position that the output or
-/// the state file records.
+/// Longest wait for the server to end the stream. A server that is sending a large transaction may need more time, but the program need not
+/// wait longer. Even if the server has not received the confirmation, the next start continues from the position that the output or the
+/// state file records.
 const FAREWELL: Duration = Duration::from_secs(10);
 
 /// The replication stream of one connection, and the parts of the program that process its changes.
@@ -40,8 +40,8 @@ pub(crate) struct Follow<'a> {
     pub(crate) output: &'a Output,
     pub(crate) signals: &'a mut Signals,
     pub(crate) meter: &'a mut Meter,
-    /// Lines of the current transaction, held back until its end. `None` if the output is a file, which may contain a part of a
-    /// transaction.
+    /// Lines of the current transaction, held back until the end of the transaction. `None` if the output is a file: lines of an unfinished
+    /// transaction can be cut from a file.
     pub(crate) held: Option<Held>,
     /// The end position of the last transaction that was handed over to the output thread.
     pub(crate) given: Option<Lsn>,

@@ -38,7 +38,7 @@ use session::Session;
 use signals::Signals;
 use snapshot::{answered, send};
 
-/// Wait before the first attempt to connect again.
+/// Wait before the first attempt to connect again. Each later wait is twice as long as the wait before it, up to `LONGEST_WAIT`.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 
 /// Longest wait between two attempts to connect.
@@ -256,8 +256,8 @@ impl<'a> Program<'a> {
     }
 }
 
-/// Returns the directory for temporary files with unfinished transactions. If the output is a file, this is its directory, because that
-/// disk needs space for the transactions in any case. If the output is standard output, this is the system's directory.
+/// Returns the directory for temporary files with unfinished transactions. For an output file, this is the directory of the file, because
+/// its disk needs space for the transactions in any case. For standard output, it is the system's directory for temporary files.
 fn spill_dir(task: &Task) -> PathBuf {
     match task.out.as_deref().map(Path::parent) {
         Some(Some(dir)) if !dir.as_os_str().is_empty() => dir.into(),

@@ -26,7 +26,7 @@ pub(crate) struct Meter {
     quiet: bool,
     /// The time of the last report, with the position and the number of changes that it showed.
     last: (Instant, Lsn, u64),
-    /// The end of the WAL, as an ordinary session on the server reads it; 0 if it is not known.
+    /// The end of the WAL, which a task reads over a separate connection; 0 if the end is not known.
     end: Arc<AtomicU64>,
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use pg_wire::replication::pgoutput::Store;
 
-/// Number of bytes in memory at which they are moved to the temporary file.
+/// Limit, in bytes, for the data in memory. When the data reaches the limit, it is moved to the temporary file.
 const BLOCK: usize = 256 * 1024;
 
 /// A store for bytes, which keeps the order in which they are appended.

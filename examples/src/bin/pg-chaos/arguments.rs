@@ -64,7 +64,7 @@ impl Arguments {
         i32::try_from(self.clients).unwrap_or(i32::MAX) * (PER_SERVER * Adapter::ALL.len()) as i32
     }
 
-    /// Returns the number of a client, which is unique at its server.
+    /// Returns the number of a client. The number is unique among the clients of a server.
     pub(crate) fn id(&self, proxy: usize, number: u32, adapter: usize) -> i32 {
         i32::try_from(number).unwrap_or(i32::MAX) * (PER_SERVER * Adapter::ALL.len()) as i32
             + (proxy * Adapter::ALL.len() + adapter) as i32

@@ -16,8 +16,8 @@ use crate::tally::Tally;
 use crate::work::{Transaction, look_up};
 use crate::{Result, direct};
 
-/// Time limit of an operation behind a proxy that injects stalls. Without a fault, an operation takes milliseconds. An injected delay is at
-/// most 200 ms.
+/// Time limit of an operation behind a proxy that injects stalls. Without a fault, an operation takes milliseconds, and an injected delay
+/// takes at most 200 ms. So an operation that reaches the limit has met a stall.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Time limit of an operation behind a proxy that injects no stalls. Every operation ends long before this limit. So a client that reaches
@@ -32,8 +32,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// - `08`, connection exception: the proxy cannot reach the server.
 /// - `57P`, operator intervention: a shutdown, a crash or a terminated session; the server is starting.
 /// - `53300`, too many connections: sessions of lost clients have not ended yet.
-/// - `22012`, division by zero: the statement of the fence.
-/// - `25P02`, failed transaction: the statements after the failed statement of the fence.
+/// - `22012`, division by zero: the first statement of a transaction whose epoch is old (see [`fence`](crate::fence)).
+/// - `25P02`, failed transaction: the statements after that first statement.
 const EXPECTED: [&str; 5] = ["08", "57P", "53300", "22012", "25P02"];
 
 /// A client of one server.
@@ -48,7 +48,8 @@ pub(crate) struct Client {
     now: Arc<Mutex<&'static str>>,
 }
 
-/// The transactions of a client that are in the database, as far as the client knows: the key and the number of rows of each.
+/// List of the committed transactions of a client: the key and the number of rows of each. The verdict compares this list with the
+/// database.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) client: i32,
@@ -69,11 +70,11 @@ pub(crate) struct Place {
     now: Arc<Mutex<&'static str>>,
 }
 
-/// The failure of an attempt.
+/// Reason for which an operation of a client failed.
 enum Trouble {
     /// The connection is lost; the outcome of the operation is unclear.
     Lost,
-    /// The chaos does not explain this failure.
+    /// None of the injected faults, kills and restarts can cause this failure. The string describes the failure.
     Failed(String),
 }
 
@@ -156,7 +157,7 @@ impl Client {
                     }
                     executed => explained(executed)?,
                 }
-                // The outcome is unclear. The client looks the key up, until it gets an answer.
+                // The outcome is unclear. The client repeats the look-up of the key until the server answers.
                 let count = loop {
                     let looked = async {
                         let conn = match &mut connection {
@@ -218,7 +219,7 @@ impl Client {
     }
 }
 
-/// Returns the error of a failure that the chaos does not explain.
+/// Returns an error if the operation has failed for a reason that the chaos does not explain. A lost connection is no error.
 fn explained(done: Result<(), Trouble>) -> Result<()> {
     match done {
         Ok(()) | Err(Trouble::Lost) => Ok(()),
@@ -226,7 +227,7 @@ fn explained(done: Result<(), Trouble>) -> Result<()> {
     }
 }
 
-/// Whether the chaos explains this error of a server.
+/// Whether a kill, a restart or an injected fault can cause this error of a server.
 fn is_expected(error: &ServerError) -> bool {
     let state = error.fields().sqlstate().map(|state| state.to_string()).unwrap_or_default();
     EXPECTED.iter().any(|expected| state.starts_with(expected))

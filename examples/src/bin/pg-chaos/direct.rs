@@ -8,7 +8,7 @@ use pg_wire::backend::Backend;
 
 use crate::Result;
 
-/// Longest time for which a server may be unreachable: a restart takes less than a second on an idle machine.
+/// Longest time for which a server may be unreachable. A restart takes less than a second on an idle machine, and longer on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Pause between two attempts to connect.

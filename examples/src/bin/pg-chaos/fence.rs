@@ -1,14 +1,15 @@
 //! The look-up of a transaction whose outcome is unclear.
 //!
-//! When a connection is lost, the server may still execute the last messages of the client later: they may be in a buffer of a proxy or of
-//! the server. So a look-up alone proves nothing. Each client has a row in the table `chaos_fence` with an epoch. Each transaction first
-//! locks this row and fails if the epoch is not the client's current epoch. A look-up first increments the epoch, which waits for a
-//! transaction that holds the lock. So after the look-up, no earlier transaction of the client can commit.
+//! When a connection is lost, the server may still execute the last messages of the client later: the messages may be in a buffer of a
+//! proxy or of the server. So a look-up alone proves nothing. Each client has a row in the table `chaos_fence` with an epoch. Each
+//! transaction first locks this row, and fails if the epoch is not the client's current epoch. A look-up first increments the epoch. The
+//! increment waits until no transaction holds the lock. So after the look-up, no earlier transaction of the client can commit.
 
 use crate::Result;
 use crate::direct::Database;
 
-/// Creates the tables, with a fence for each client. The rows have no unique constraint, which would hide duplicates.
+/// Creates the tables, with a row in `chaos_fence` for each client. The table `chaos_rows` has no unique constraint: with a constraint, the
+/// server would reject the duplicates that this test must find.
 pub(crate) async fn prepare(database: &Database, clients: i32) -> Result<()> {
     let sql = format!(
         "DROP TABLE IF EXISTS chaos_rows, chaos_fence;
@@ -28,7 +29,7 @@ pub(crate) fn hold(client: i32, epoch: i64) -> String {
     )
 }
 
-/// Returns the statement that increments the epoch, and returns the new epoch.
+/// Returns the statement that increments the epoch. The result of the statement is the new epoch.
 pub(crate) fn advance(client: i32) -> String {
     format!("UPDATE chaos_fence SET epoch = epoch + 1 WHERE client = {client} RETURNING epoch")
 }

@@ -1,5 +1,5 @@
 //! Chaos: clients of both adapters work on real servers through `pg-proxy`, while connections, proxies, sessions and servers fail. At the
-//! end, every acknowledged transaction must be in the database, once.
+//! end, every acknowledged transaction must be in the database exactly once.
 //!
 //! `cargo xtask chaos` starts the servers and this program. The modules:
 //!
@@ -7,7 +7,7 @@
 //! - [`work`]: the transactions: one message at a time, in a pipeline, and with COPY;
 //! - [`fence`]: the look-up of a transaction whose outcome is unclear;
 //! - [`proxies`]: the proxies, which inject random faults;
-//! - [`trouble`]: kills sessions and proxies, and asks for restarts of servers;
+//! - [`trouble`]: kills sessions and proxies, and requests restarts of servers;
 //! - [`verdict`]: compares the database with the clients' lists;
 //! - [`usage`]: memory and file descriptors of this process.
 
@@ -43,8 +43,8 @@ use usage::Usage;
 /// Result of this program; the error is a text for a person.
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
-/// Longest time between the end of the chaos and the end of the last client. This time is longer than the time limit of a client's
-/// operation.
+/// Longest time between the end of the chaos and the end of the last client. It is longer than the time limit of a client's operation. So a
+/// client that has not ended after this time hangs.
 const LAST: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {

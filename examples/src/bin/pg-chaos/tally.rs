@@ -12,12 +12,13 @@ use crate::Result;
 pub(crate) struct Tally {
     /// Transactions whose commit was acknowledged.
     pub(crate) acknowledged: Count,
-    /// Transactions whose commit was not acknowledged, but which a look-up has found.
+    /// Transactions without an acknowledged commit that a later look-up found in the database.
     pub(crate) found: Count,
-    /// Transactions whose commit was not acknowledged, and which a look-up has not found. The client repeats them.
+    /// Transactions without an acknowledged commit that a later look-up did not find in the database. The client repeats them.
     pub(crate) missing: Count,
     pub(crate) connections: Count,
-    /// Operations that ended by a client's time limit. Allowed only where stalls are injected.
+    /// Operations that reached the client's time limit because of an injected stall. Behind a proxy without stalls, a client that reaches
+    /// its time limit is a failure.
     pub(crate) timeouts: Count,
     pub(crate) terminated: Count,
     pub(crate) killed_proxies: Count,
@@ -42,14 +43,15 @@ impl Count {
 }
 
 impl Tally {
-    /// Counts an injected fault, from its text: `server:message#3:delay 5ms`.
+    /// Counts an injected fault by its kind. `text` is the fault as the proxy prints it: `server:message#3:delay 5ms` is a fault of the
+    /// kind `delay`.
     pub(crate) fn fault(&self, text: &str) {
         let action = text.rsplit(':').next().unwrap_or_default();
         let kind = action.split([' ', '@']).next().unwrap_or_default().to_owned();
         *self.faults.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += 1;
     }
 
-    /// Checks that there was work, and that there were faults.
+    /// Checks that at least one transaction was acknowledged and at least one fault was injected.
     pub(crate) fn check(&self) -> Result<()> {
         let faults: u64 = self.faults.lock().unwrap_or_else(PoisonError::into_inner).values().sum();
         match (self.acknowledged.get(), faults) {

@@ -1,4 +1,4 @@
-//! Kills sessions and proxies, and asks for restarts of servers, at random moments.
+//! Kills sessions and proxies, and requests restarts of servers, at random moments.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -10,13 +10,13 @@ use crate::proxies::Proxies;
 use crate::random::Random;
 use crate::tally::Tally;
 
-/// Longest time between two events, in milliseconds.
+/// Longest pause, in milliseconds, between two kills or restarts. Each pause is a random time up to this limit.
 const PAUSE: u64 = 600;
 
 /// Shortest time between two restarts of the same server. A restart takes less than a second, and clients need time to work.
 const BETWEEN_RESTARTS: Duration = Duration::from_secs(3);
 
-/// At random moments until `end`: restarts a proxy, asks for the restart of a server, or ends a session of a client.
+/// At random moments until `end`: restarts a proxy, requests the restart of a server, or ends a session of a client.
 pub(crate) async fn make(
     arguments: &Arguments,
     databases: &[Database],

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use crate::Result;
 
-/// Largest growth of the memory, in bytes. The runtimes and the allocator keep some memory, which does not depend on the number of
-/// connections; with 24 clients, 6 to 10 MB were measured.
+/// Largest accepted growth of the memory, in bytes. The runtimes and the allocator keep some memory after all connections are closed. This
+/// memory does not depend on the number of connections; with 24 clients, 6 to 10 MB were measured.
 const GROWTH: u64 = 16 << 20;
 
-/// Memory and file descriptors.
+/// Memory and file descriptors of this process at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {
     /// Resident memory, in bytes.
@@ -27,8 +27,8 @@ impl Usage {
     }
 }
 
-/// Waits until the process has at most as many file descriptors as in `before`, but at most two seconds: a runtime closes sockets in its
-/// own threads, so some sockets may be closed later.
+/// Waits, for at most two seconds, until the process has no more file descriptors than in `before`. The wait is necessary because a runtime
+/// closes sockets in its own threads, perhaps after the last client has ended.
 pub(crate) async fn settled(before: &Usage) -> Usage {
     let mut now = *before;
     for _ in 0..100 {
@@ -41,8 +41,8 @@ pub(crate) async fn settled(before: &Usage) -> Usage {
     now
 }
 
-/// Checks that the process has closed its file descriptors, and that its memory has not grown, except by the clients' lists, which have
-/// `lists` bytes.
+/// Checks that the process has closed its file descriptors and that its memory has not grown too much. The clients' lists of transactions
+/// may remain: their size in bytes is `lists`.
 pub(crate) fn check(before: &Usage, after: &Usage, lists: u64) -> Result<()> {
     // The reactor of the runtime `Smol` is started with the first connection, and has a few descriptors.
     const REACTOR: usize = 4;

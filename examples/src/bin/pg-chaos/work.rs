@@ -1,4 +1,4 @@
-//! The transactions of a client. Each transaction inserts the rows of one key.
+//! The transactions of a client. Each transaction has a key, and inserts the rows of this key.
 
 use pg_wire::backend::Backend;
 use pg_wire::copy::{CopyOptions, CopyWriter};
@@ -6,7 +6,7 @@ use pg_wire::{Connection, Error, PgProtocol, Portal, Statement, Transport};
 
 use crate::fence;
 
-/// A transaction.
+/// A transaction. It inserts the rows of the key `key` for the client `client`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Transaction {
     pub(crate) client: i32,
@@ -17,7 +17,7 @@ pub(crate) struct Transaction {
 /// The way in which a transaction is sent.
 #[derive(Clone, Copy, Debug)]
 enum Way {
-    /// One statement at a time, each with its answer.
+    /// Each statement is sent after the answer to the previous statement.
     Simple,
     /// All statements in one batch of the extended protocol, with one Sync.
     Pipelined,
@@ -124,13 +124,13 @@ async fn finish<T: Transport>(conn: &mut Connection<T>, acknowledged: &mut bool)
     .map(drop)
 }
 
-/// Increments the client's epoch, and counts the rows of a key. Returns the epoch and the count.
+/// Increments the client's epoch (see [`fence`](crate::fence)), and counts the rows of a key. Returns the epoch and the count.
 pub(crate) async fn look_up<T: Transport>(
     conn: &mut Connection<T>,
     client: i32,
     key: i64,
 ) -> Result<(i64, i64), Error> {
-    // Two statements, and so two transactions: the count sees everything that was committed before the epoch was incremented.
+    // Two statements, and so two transactions: the second statement sees every transaction that committed before the epoch was incremented.
     let epoch = number(conn, &fence::advance(client)).await?;
     Ok((epoch, number(conn, &fence::look_up(client, key)).await?))
 }

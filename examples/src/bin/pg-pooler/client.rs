@@ -102,7 +102,7 @@ impl Client {
         readable.map_err(|_| Failure::Gone)
     }
 
-    /// Fails if the client has disconnected instead of sending a request.
+    /// Waits for a request of the client. Fails if the client disconnects or sends Terminate instead.
     async fn expect_request(&mut self) -> Result<(), Failure> {
         let mut first = [0];
         let is_request = self.inbox.is_some()

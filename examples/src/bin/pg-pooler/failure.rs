@@ -12,7 +12,7 @@ use pg_wire::{DecodeError, SqlState};
 pub(crate) enum Failure {
     /// The client has disconnected. No error can be sent.
     Gone,
-    /// The server has ended its session, and the client has been sent the reason.
+    /// The server has ended its session, and the pooler has forwarded the server's reason to the client.
     ServerEnded,
     /// The connection to the server was lost.
     ServerLost,

@@ -19,7 +19,8 @@ use crate::server::{self, Server};
 use crate::settings::Interned;
 use crate::statements::Statements;
 
-/// Maximum time for a cancel request to reach the server.
+/// Maximum time for a cancel request to reach the server. After this time, the pooler gives up the request, and the connection may serve
+/// other clients.
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Server connections of one user in one database.
@@ -70,8 +71,8 @@ pub(crate) struct Route {
 
 #[derive(Default)]
 struct Routed {
-    /// Number of cancel requests that are on their way to the server. While the number is not 0, no other client gets the connection: a
-    /// late request would cancel its query.
+    /// Number of cancel requests that are on their way to the server. While the number is not 0, no other client gets the connection,
+    /// because a late request would cancel the query of that client.
     cancelling: usize,
     parked: Option<Lease>,
 }

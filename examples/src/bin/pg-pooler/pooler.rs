@@ -21,7 +21,8 @@ pub(crate) struct Pooler {
     pool_size: usize,
     reserve_timeout: Duration,
     verifiers: HashMap<String, Verifier>,
-    /// Secret from which the salts for unknown users are derived.
+    /// Secret from which the salts for unknown users are derived. So an unknown user gets the same salt at each login, as a known user
+    /// does.
     secret: Nonce,
     state: Mutex<State>,
 }

@@ -24,11 +24,11 @@ use crate::socket::{READ_SIZE, Socket};
 /// Maximum time to connect to the server.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
-/// After a client has disconnected, the pooler makes the client's session idle. If this takes longer, the pooler closes the connection.
+/// Longest time to make the session of a disconnected client idle. After this time, the pooler closes the connection to the server.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Maximum number of messages that the pooler sends or receives to make a session idle after its client has disconnected. With more
-/// messages, the pooler closes the connection.
+/// Largest number of messages that the pooler sends or receives to make the session of a disconnected client idle. After this number, the
+/// pooler closes the connection to the server.
 const MOST_STEPS: usize = 100_000;
 
 /// A connection to the server, and its session.

@@ -33,7 +33,8 @@ pub(crate) struct Session {
     unnamed: Option<(Unnamed, Sent)>,
     /// Number of Sync messages that were sent. It serves as the number of the current batch.
     batch: u64,
-    /// Whether a sent batch may change the meaning of the client's statement names.
+    /// Whether a batch was sent that may change the client's statement names, and its replies have not arrived. See
+    /// [`has_barrier`](Self::has_barrier).
     barrier: bool,
     /// Settings that this session of the server has now. `None` if they are not known.
     applied: Option<Arc<Settings>>,
@@ -98,7 +99,7 @@ fn unsupported(reason: &str) -> Kind {
     Kind::Reject(SqlState::FEATURE_NOT_SUPPORTED, reason.into())
 }
 
-/// Whether a message with this code may change the settings or the prepared statements, which the pooler tracks in addition to
+/// Whether a message with this code may change the settings or the prepared statements. The pooler tracks both in addition to the state in
 /// `SessionState`.
 #[inline]
 pub(crate) fn is_special(code: MessageCode) -> bool {
@@ -168,7 +169,7 @@ impl Session {
         Ok(())
     }
 
-    /// Queues a request of the pooler itself, for whose reply no client waits.
+    /// Queues a request of the pooler itself. No client waits for its reply.
     pub(crate) fn send<M: Message>(&mut self, message: &M) -> Result<(), Failure> {
         self.send_as(message, None)
     }

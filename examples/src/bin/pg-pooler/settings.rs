@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pg_wire::Text;
 use pg_wire::session::Parameters;
 
-/// Parameters that a client may set if the server reports them. The pooler cannot know the values of other parameters.
+/// Parameters that a client may set, if the server reports their values. Without a report, the pooler does not know the value to set on the
+/// client's next server connection.
 const RESTORED: [&str; 9] = [
     "client_encoding",
     "DateStyle",

@@ -19,8 +19,8 @@ const LONG: u32 = 16;
 /// First and longest pause between two reads of a long result.
 ///
 /// A server sends rows in pieces of 8 kB, and without pauses each piece would cost one read and one write. During a pause several pieces
-/// arrive, and one read returns all of them. With pauses, a million rows need a quarter of the CPU time. The pause grows until a read fills
-/// half of the buffer.
+/// arrive, and one read returns all of them. For a million rows, the CPU time with pauses is a quarter of the time without pauses. The
+/// pause grows until a read fills half of the buffer.
 const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(8)];
 
 /// The socket of a server connection.

@@ -6,7 +6,7 @@ use crate::settings::Settings;
 /// server's error by an error with the reason for the rejection.
 pub(crate) const REJECTED: &str = "rejected by pg-pooler";
 
-/// Returns the reason why the pooler rejects this SQL. Returns `None` if the SQL does not change the state of the session.
+/// Returns the reason why the pooler rejects this SQL. Returns `None` if the pooler accepts the SQL.
 ///
 /// Recognizes keywords only, and does not parse the grammar. Functions such as `pg_advisory_lock` and `set_config` are not found.
 pub(crate) fn rejection(sql: &[u8], settings: &Settings) -> Option<&'static str> {
@@ -52,7 +52,7 @@ impl<'a> Statement<'a> {
                         .any(|plain| is(word, plain));
             }
             count += 1;
-            // Fast path: the rest of a plain statement is irrelevant. Without a semicolon, no other statement follows.
+            // Fast path: the rest of a statement such as SELECT or INSERT is irrelevant. Without a semicolon, no other statement follows.
             if is_plain && !lexer.rest.contains(&b';') {
                 lexer.rest = b"";
                 break;

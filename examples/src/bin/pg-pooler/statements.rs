@@ -11,7 +11,7 @@ pub(crate) fn statement_name(id: u64) -> String {
     format!("pooler_{id}")
 }
 
-/// A prepared statement. Clients share the statement if its text and parameter types are equal.
+/// A prepared statement. Clients that prepare the same SQL with the same parameter types share it.
 #[derive(Debug)]
 pub(crate) struct Statement {
     pub(crate) id: u64,

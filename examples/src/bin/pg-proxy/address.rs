@@ -30,7 +30,7 @@ pub(crate) enum Address {
 
 impl Address {
     /// Largest number of file descriptors that a connection over this address needs. A Unix-domain socket needs a second descriptor while a
-    /// write has to wait.
+    /// write has to wait: this descriptor reports when the socket is writable.
     pub(crate) fn descriptors(&self) -> u64 {
         match self {
             Self::Tcp(_) => 1,

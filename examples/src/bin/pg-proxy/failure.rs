@@ -69,9 +69,9 @@ impl Party {
 }
 
 impl Failure {
-    /// Returns the ErrorResponse for the client, in PostgreSQL's words. Returns `None` for failures after which PostgreSQL closes without a
-    /// message, and for failures of the server. `asked` is true if the client has sent its start-up message. Before that, a client expects
-    /// no messages.
+    /// Returns the ErrorResponse for the client, with the text that PostgreSQL would send. Returns `None` for failures of the server, and
+    /// for failures after which PostgreSQL closes the connection without a message. `asked` is true if the client has sent its start-up
+    /// message: before that, a client expects no messages.
     pub(crate) fn answer(&self, asked: bool, trace: &Trace) -> Option<Vec<u8>> {
         let (state, message) = match self {
             // PostgreSQL checks the code before the length. So an unknown code is reported even if the length is invalid too.

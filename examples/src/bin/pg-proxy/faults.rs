@@ -31,7 +31,7 @@ use crate::tls::ClientStream;
 /// Size of one read, in bytes.
 const READ: usize = 64 * 1024;
 
-/// Number of messages of each side among which the places of random faults are chosen.
+/// Number of messages of each side, from the start of the connection, among which a random fault is placed.
 const RANDOM_MESSAGES: u64 = 200;
 
 /// Longest time that a peer may take to read its last bytes and to close its connection.
@@ -53,7 +53,7 @@ pub(crate) struct Plan {
     pub(crate) kinds: Vec<FaultKind>,
 }
 
-/// The relays of one connection.
+/// The relays of one connection, which inject its faults.
 #[derive(Debug)]
 pub(crate) struct Relays {
     table: FaultTable,
@@ -122,8 +122,8 @@ impl Relays {
         inner?.try_into().map(TokioIo).map(Socket::Unix)
     }
 
-    /// Starts the relay that adds the faults of `sender` to the bytes that are sent to `socket`. `handle` is a second descriptor of a TCP
-    /// socket.
+    /// Starts the relay that adds the faults of `sender` to the bytes that are sent to `socket`. `handle` is a second descriptor of
+    /// `socket` if `socket` uses TCP: it is closed last, and can reset the connection.
     fn start(
         &self,
         sender: Direction,
@@ -252,7 +252,7 @@ impl Outward<'_> {
             }
             if count == 0 {
                 if stalled {
-                    // The sender has closed its connection. The stalled direction does not pass on the end of the stream, so both
+                    // The sender has closed its connection. A direction with a stall does not pass on the end of the stream, so both
                     // connections are closed here.
                     advance(self.end, End::Cut);
                 } else if !self.injector.has_ended() {

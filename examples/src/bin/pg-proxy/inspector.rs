@@ -15,13 +15,14 @@ use crate::session::Context;
 /// copies are still in the CPU cache.
 const AT_ONCE: usize = 8 * 1024;
 
-/// Capacity, in bytes, that the buffer for encoding keeps between two comparisons.
+/// Capacity, in bytes, that the buffer for encoding keeps between two comparisons. The memory for a longer message is freed, so that an
+/// idle connection does not hold it.
 const RETAIN: usize = 64 * 1024;
 
 /// Inspects the messages of one direction: decodes each message, writes it to the trace, encodes it again and compares the bytes.
 ///
-/// The values of a row or a Bind are checked, but encoded again as one block. So for values the comparison shows only that they are
-/// well-formed.
+/// The values of a row or a Bind are checked, and then copied as one block instead of being encoded one by one. So the comparison proves
+/// nothing about the encoding of values.
 pub(crate) struct Inspector<'c> {
     context: &'c Context,
     direction: Direction,

@@ -13,7 +13,8 @@ use tokio::net::{TcpListener, UnixListener};
 use crate::address::{self, Address};
 use crate::tls::ClientStream;
 
-/// Largest number of clients that wait to be accepted. If `net.core.somaxconn` is smaller, the system uses that number instead.
+/// Largest number of clients that wait to be accepted: the default of the Linux setting `net.core.somaxconn`. If that setting is smaller,
+/// the system uses the setting instead.
 const BACKLOG: i32 = 4096;
 
 /// A socket that clients connect to.

@@ -20,8 +20,8 @@ use crate::session::Context;
 /// Size of one read and of an idle buffer, in bytes. It is small because the peers are not authenticated.
 const READ_SIZE: usize = 1024;
 
-/// Largest number of bytes that the proxy buffers from a client that sends without waiting for answers. The longest first packet is
-/// shorter. While more bytes than this number are buffered, the proxy does not read from the client.
+/// Largest number of bytes that the proxy buffers from a client that sends without waiting for answers. The limit is higher than the length
+/// of the longest first packet. While the limit is exceeded, the proxy does not read from the client.
 const EARLY: usize = 12 * 1024;
 
 /// Limits on the client's messages. The longest message is a GSSAPI token.
@@ -39,7 +39,8 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// Its buffers wipe consumed bytes, and all of their memory when they are dropped. So no password stays in memory, however the phase ends.
 pub(crate) struct Opening<'c> {
     context: &'c Context,
-    /// The entry of this connection in the list of connections in their opening phase. It records for which side the connection waits.
+    /// The entry of this connection in the list of connections in their opening phase. The entry records whether the connection waits for
+    /// the client or for the server.
     place: &'c Place,
     client: Connection,
     server: Option<Connection>,
@@ -195,8 +196,8 @@ impl<'c> Opening<'c> {
         self.asked && self.client.outbox().is_empty()
     }
 
-    /// Returns the connections to the client and to the server. If a session follows, sets its limits and wipes remains of passwords. Bytes
-    /// that have arrived and are not passed on yet are kept.
+    /// Returns the connections to the client and to the server, with the bytes that have arrived and are not passed on yet. If `session` is
+    /// true, sets the limits of a session and wipes remains of passwords.
     pub(crate) fn into_connections(mut self, session: bool) -> (Connection, Option<Connection>) {
         if session {
             admit(&mut self.client, Limits::FRONTEND);
@@ -280,8 +281,8 @@ impl<'c> Opening<'c> {
         };
         let (mut answer, mut finished) = ([0], false);
         loop {
-            // The client has half-closed its connection, and the server may never answer. So the proxy half-closes the connection to the
-            // server.
+            // The client has half-closed its connection and sends nothing more. A server that waits for more bytes would never answer. So
+            // the proxy half-closes the connection to the server.
             if !*client_sends && client.inbox().buffered() == 0 && !std::mem::replace(&mut finished, true) {
                 finish(server).await?;
             }
@@ -376,7 +377,7 @@ impl<'c> Opening<'c> {
             }
             tokio::select! {
                 filled = server.fill() => if filled.is_err() {
-                    // Passes on the first part of a message. The rest of the message will never arrive.
+                    // The server has closed its connection, perhaps in the middle of a message. The part that has arrived is passed on.
                     client.outbox_mut().put_raw(server.inbox().peek());
                     send(client, Party::Client).await?;
                     return Ok(Opened::Over);
@@ -387,8 +388,8 @@ impl<'c> Opening<'c> {
     }
 }
 
-/// Returns the server's offer of SASL mechanisms without SCRAM-SHA-256-PLUS, for a client in clear: such a client has no channel to bind
-/// to. Returns `None` for any other message, for a client with TLS, and for a server without TLS.
+/// Returns the server's list of SASL mechanisms without SCRAM-SHA-256-PLUS. A client in clear cannot use this mechanism, because there is
+/// no channel to bind to. Returns `None` for any other message, for a client with TLS, and for a server without TLS.
 fn without_binding(frame: &Frame<'_>, client: Link, server: Link) -> Option<Vec<u8>> {
     if client == Link::Tls || server != Link::Tls || frame.code != MessageCode::AUTHENTICATION {
         return None;

@@ -53,7 +53,8 @@ impl Openings {
         Arc::new(Self { most: most.max(1), running: Mutex::default(), ended: Notify::new() })
     }
 
-    /// Waits until another connection may begin its opening phase, and returns its place. Only one task may wait at a time.
+    /// Waits until another connection may begin its opening phase, and returns its place. Only one task may wait at a time, because the end
+    /// of a connection wakes one task.
     pub(crate) async fn place(self: &Arc<Self>) -> Place {
         loop {
             let wait = {

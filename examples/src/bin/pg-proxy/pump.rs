@@ -76,7 +76,7 @@ impl Pump {
         if let Some(inspector) = &inspector {
             inspector.closed();
         }
-        // Passes on the first part of a message. The rest of the message will never arrive.
+        // The sender has closed its stream, perhaps in the middle of a message. The part that has arrived is passed on.
         let rest = self.inbox.peek();
         self.between_messages = rest.is_empty();
         write_all(&mut self.to, rest).await.map_err(|_| Failure::Gone(to))

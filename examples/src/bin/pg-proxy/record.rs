@@ -12,7 +12,7 @@ use crate::trace::{Lines, check_directory, create};
 pub(crate) enum Recordings {
     /// Nothing is recorded.
     None,
-    /// Each connection has its own file. The string is the name of the files, from which the name of each file is made.
+    /// Each connection has its own file. The string is the pattern from which `file_name` makes the name of each file.
     Files(String),
 }
 
@@ -56,8 +56,8 @@ impl Record {
     /// A recording that writes nothing.
     pub(crate) const NONE: Self = Self(Lines::NONE);
 
-    /// Records a message as its line in a trace, with secrets masked. If the transcript would read another message from this line (a string
-    /// in a trace may be ambiguous), the bytes of the message are recorded instead.
+    /// Records a message as its line in a trace, with secrets masked. A string in a trace may be ambiguous. If a transcript would read
+    /// another message from the line, the bytes of the message are recorded instead.
     #[inline]
     pub(crate) fn message<M: Message + ?Sized>(&self, direction: Direction, message: &M) {
         self.0.write(|output| {
@@ -83,7 +83,7 @@ impl Record {
         self.0.write(|output| writeln!(output, "B\t1\t{name}\t {}", answer.escape_ascii()));
     }
 
-    /// Records that a side has closed its direction.
+    /// Records that the sender of the messages in this direction has closed its stream.
     pub(crate) fn closed(&self, direction: Direction) {
         self.0.write(|output| {
             writeln!(output, "{}\tclose", letter(direction))?;
@@ -115,7 +115,8 @@ fn letter(direction: Direction) -> char {
     }
 }
 
-/// Whether a message of this kind contains a secret, which its line masks. The bytes of such a message must not be recorded.
+/// Whether a message of this kind may contain a secret. The line of the message masks the secret, but the bytes do not. So the bytes must
+/// not be recorded.
 fn may_be_secret(direction: Direction, code: Option<MessageCode>) -> bool {
     match (direction, code) {
         (Direction::Frontend, code) => matches!(code, None | Some(MessageCode::AUTHENTICATION_RESPONSE)),

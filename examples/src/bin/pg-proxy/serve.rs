@@ -12,7 +12,7 @@ use crate::openings::Openings;
 use crate::say;
 use crate::session::{self, Proxy};
 
-/// Pause after an attempt to accept a client has failed. If a client disconnects, the pause ends earlier.
+/// Pause after an attempt to accept a client has failed. If a connection ends earlier, it frees a file descriptor, and the pause ends.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Number of file descriptors that connections may not use: the standard streams, the descriptors of the runtime, and a few for name

@@ -52,7 +52,7 @@ pub(crate) struct Proxy {
     opening_timeout: Duration,
     trace: Destination,
     recordings: Recordings,
-    /// Faults to inject; `None` if no fault was asked for.
+    /// Faults to inject; `None` if the command line has no faults.
     faults: Option<Plan>,
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct Proxy {
 pub(crate) struct Context {
     pub(crate) proxy: Arc<Proxy>,
     pub(crate) trace: Trace,
-    /// The model with which the messages of the session are compared; `None` without `--check`.
+    /// The check of the session's messages with a `SessionState`; `None` without `--check`.
     watch: Option<Watch>,
     number: u64,
     /// The relays that inject faults; `None` without faults.
@@ -134,7 +134,7 @@ impl Context {
         say(format_args!("connection {}: {what}", self.number));
     }
 
-    /// Compares messages with the model of the session, and reports a message that the model does not expect.
+    /// Passes messages to the model of the session, a `SessionState`. Reports a message that the model does not expect.
     pub(crate) fn watch<'f>(&self, direction: Direction, frames: impl IntoIterator<Item = Frame<'f>>) {
         if let Some(watch) = &self.watch
             && let Err(disagreement) = watch.feed(direction, frames)
@@ -149,8 +149,8 @@ impl Context {
     }
 }
 
-/// Serves one client until its connection ends. `place` counts the client among those in the opening phase, whose number is limited.
-/// After that phase `place` is dropped, so that another client can begin.
+/// Serves one client until its connection ends. `place` is held during the opening phase, because the number of connections in this phase
+/// is limited. Then `place` is dropped, so that another client can begin.
 ///
 /// Each phase is boxed, so that a connection needs memory only for its current phase and not for the largest phase.
 pub(crate) async fn run(proxy: Arc<Proxy>, client: ClientStream, place: Place) {
@@ -163,7 +163,7 @@ pub(crate) async fn run(proxy: Arc<Proxy>, client: ClientStream, place: Place) {
     relays.finish().await;
 }
 
-/// Serves one client as [`run`] does, over a stream that may be the stream of a relay.
+/// Serves one client as [`run`] does. If faults are injected, `client` is the stream to the relay that injects them.
 async fn serve(context: &Arc<Context>, client: ClientStream, place: Place) {
     let (result, client) = match Box::pin(open(context, client, place)).await {
         Open::Session(sides) => Box::pin(session(context, *sides)).await,
@@ -257,7 +257,7 @@ async fn session(context: &Arc<Context>, sides: Sides) -> (Result<(), Failure>, 
     let forth = async {
         let end = up.run(passing(context, opaque, Direction::Frontend)).await;
         // The connection to the server is half-closed even after a failure. The server then answers the messages that it has received, and
-        // closes.
+        // closes its connection.
         up.close().await;
         end
     };

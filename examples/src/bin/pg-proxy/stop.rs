@@ -1,4 +1,4 @@
-//! Tells all connections of the proxy to stop, all at the same time.
+//! Stops all connections of the proxy at the same time.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use tokio::sync::Notify;
 
-/// Tells all connections of the proxy to stop, when [`give`](Self::give) is called.
+/// The command to all connections of the proxy to stop. [`give`](Self::give) gives the command.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     given: AtomicBool,

@@ -64,7 +64,7 @@ impl Destination {
         })
     }
 
-    /// Returns the trace for the connection with this number, with its recording. Creates its file if each connection has its own.
+    /// Returns the trace for the connection with this number, with its recording. If each connection has its own file, creates the file.
     pub(crate) fn connection(&self, number: u64, record: Record) -> io::Result<Trace> {
         let lines = match self {
             Self::Nowhere => Lines::NONE,

@@ -1,4 +1,4 @@
-//! Compares a session's messages with the model of the session.
+//! Checks the messages of a session with `SessionState`, the model of a session in `pg-wire`.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -6,12 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use pg_wire::session::{QueueFull, SessionState, Unexpected};
 use pg_wire::{Direction, Frame};
 
-/// The model of one session: its state according to the messages so far. Both directions pass their messages to the model.
+/// The model of one session, a `SessionState`. Both directions of the connection pass their messages to the model.
 ///
-/// The client's messages are fed before they are forwarded, so a reply is never fed before its request.
+/// A client's message is passed to the model before it is forwarded to the server. So the model sees each request before its reply.
 pub(crate) struct Watch(Mutex<Option<SessionState>>);
 
-/// The reason why the comparison of a session ends: the model does not expect a message, or the queue of the model is full.
+/// The reason why the check of a session ends: the model does not expect a message, or more requests wait for replies than the model can
+/// hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disagreement {
     Unexpected(Unexpected),
@@ -34,7 +35,7 @@ impl Watch {
     }
 
     /// Passes messages to the model. After the first message that the model does not expect, the model is dropped, and later messages are
-    /// not compared.
+    /// not checked.
     pub(crate) fn feed<'f>(
         &self,
         direction: Direction,

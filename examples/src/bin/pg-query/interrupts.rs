@@ -36,7 +36,7 @@ impl Interrupts {
         self.given_up
     }
 
-    /// Waits for Ctrl-C. The first Ctrl-C returns the target for a cancel request.
+    /// Waits for Ctrl-C. At the first Ctrl-C, returns the target for a cancel request.
     ///
     /// # Errors
     /// Ctrl-C was pressed a second time, or there is nothing to cancel.
@@ -53,7 +53,7 @@ pub(crate) fn give_up() -> i32 {
     1
 }
 
-/// The signal that Ctrl-C sends; `None` if the program cannot receive it, so that `next` waits forever.
+/// Receiver of the signal that Ctrl-C sends. `None` if the program cannot receive this signal; then `next` waits forever.
 #[derive(Debug)]
 #[cfg(unix)]
 struct Signals(Option<tokio::signal::unix::Signal>);

@@ -15,7 +15,8 @@ use crate::report;
 /// Size of a block in bytes. A block is written to standard output with one call.
 pub(crate) const BLOCK: usize = 64 * 1024;
 
-/// Largest number of pieces of output in the queue of the output thread.
+/// Largest number of pieces of output in the queue of the output thread. While the queue is full, no message is received from the server,
+/// so a slow reader of the output cannot fill the memory.
 const WAITING: usize = 4;
 
 /// A piece of output. The output thread writes the pieces in the order of the queue.

@@ -10,7 +10,8 @@ use pg_wire::backend::ErrorFields;
 /// Largest number of characters that are shown of a line of SQL.
 const LINE: usize = 60;
 
-/// Least number of characters that are shown before the position of the error, if a line of SQL is too long to be shown as a whole.
+/// Least number of characters that are shown before the position of the error. Applies to lines of SQL that are longer than `LINE`
+/// characters.
 const BEFORE: usize = 20;
 
 /// Formats an error of the server: `ERROR:  42601: syntax error`, the line of SQL with a caret, and the details.

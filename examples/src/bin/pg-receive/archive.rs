@@ -1,8 +1,8 @@
 //! Writes WAL into segment files.
 //!
-//! A segment is filled with zeros up to its whole size before WAL is written into it, so that a full disk is noticed early. Later syncs are
-//! cheap, because the file has its space and its size already. Work that may wait for the disk runs on separate threads, so that the task
-//! of the stream can send status updates.
+//! A segment is filled with zeros up to its whole size before WAL is written into it, so that a full disk is noticed early. A later sync
+//! then has to write only the WAL, because the file already has its space and its size. Work that may wait for the disk runs on separate
+//! threads, so that the task of the stream can send status updates.
 
 use std::fs::File;
 use std::io;
@@ -19,13 +19,13 @@ use crate::failure::Failure;
 use crate::resume::PARTIAL;
 use crate::segment::{SegmentSize, history_name};
 
-/// Selects the purpose of the segments, which decides their names.
+/// The purpose of the segments, which decides the names of the segment files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
     /// An archive that grows: a segment has the extension `.partial` until it is complete.
     Archive,
-    /// The WAL of a base backup: a segment has its final name from the start. For each segment, an empty file in `archive_status` marks
-    /// the segment as archived, for the server that starts from the backup.
+    /// The WAL of a base backup: a segment has its final name from the start. For each segment, an empty file in `archive_status` marks the
+    /// segment as archived, so that a server that starts from the backup does not archive the segment again.
     Backup,
 }
 
@@ -113,7 +113,7 @@ impl Archive {
         Ok(now.len())
     }
 
-    /// Syncs the segment. From then on, everything that was written is durable.
+    /// Syncs the open segment. After the call, everything that was written is durable.
     pub(crate) async fn sync(&mut self) -> Result<(), Failure> {
         if let Some(segment) = &self.open {
             let (file, path) = (Arc::clone(&segment.file), self.path(segment));

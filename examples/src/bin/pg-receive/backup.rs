@@ -131,7 +131,7 @@ async fn make(task: &Task, claimed: &mut Claimed) -> Result<(), Failure> {
             claimed.claim(&tablespace.copy, modes)?;
         }
     }
-    // Dropping `wal` ends the WAL stream.
+    // If a later step fails, `wal` is dropped, which ends the WAL stream.
     let mut wal = wal.map(|wal| wal.start(begin));
     let mut files = Files::new(&task.directory, task.format, modes, &tablespaces);
     receive(&mut conn, &mut files, wal.as_mut()).await?;

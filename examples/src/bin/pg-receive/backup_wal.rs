@@ -17,7 +17,8 @@ use crate::resume::Place;
 use crate::stop::Stop;
 use crate::stream::{Settings, Stream};
 
-/// Interval of the status updates of the WAL stream.
+/// Interval of the status updates of the WAL stream, the default of `pg_basebackup`. The server disconnects a client that sends nothing for
+/// `wal_sender_timeout` (by default 60 seconds).
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// A connection that is ready to receive WAL, with a slot that keeps the WAL.

@@ -19,7 +19,7 @@ use crate::resume::{self, Place};
 use crate::stop::Stop;
 use crate::stream::{Settings, Stream};
 
-/// Time between the end of a connection and the next attempt to connect.
+/// Time between the end of a connection and the next attempt to connect, the same as in `pg_receivewal`.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Settings for the task of receiving WAL.
@@ -109,8 +109,8 @@ async fn receive(task: &Task, mut conn: Connection, system: &System, stop: &Stop
     Stream { settings, archive: &mut archive, goal, stop }.run(conn, from).await
 }
 
-/// Returns the timeline and the position at which the stream into an empty directory begins: the position of the slot, or without a slot
-/// the end of the server's WAL.
+/// Returns the timeline and the position at which the stream into an empty directory begins. With a slot, this is the position of the slot.
+/// Without a slot, it is the end of the server's WAL.
 async fn first_place(task: &Task, conn: &mut Connection, system: &System) -> Result<Place, Failure> {
     let Some(slot) = &task.settings.slot else { return Ok(system.place) };
     let reply = ask(conn, &ReadReplicationSlot(slot)).await?;

@@ -44,7 +44,7 @@ impl SegmentSize {
         format!("{timeline:08X}{:08X}{:08X}", number / in_file, number % in_file)
     }
 
-    /// Parses the file name of a segment. Returns the timeline of the segment, and the position at which it begins.
+    /// Parses the file name of a segment. Returns the timeline and the start position of the segment.
     pub(crate) fn parse_name(self, name: &str) -> Option<(u32, Lsn)> {
         let is_name = name.len() == 24 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F'));
         let part = |at: usize| u32::from_str_radix(name.get(at..at + 8)?, 16).ok();
@@ -53,7 +53,7 @@ impl SegmentSize {
         is_name.then_some((timeline, Lsn((file << 32) | (segment * self.0))))
     }
 
-    /// Number of segments in 4 GB of WAL. The last eight digits of a segment's file name are a number that is smaller than this number.
+    /// Number of segments in 4 GB of WAL. The last eight digits of a segment's file name count from 0 to this number minus 1.
     fn in_logical_file(self) -> u64 {
         (1 << 32) / self.0
     }

@@ -18,7 +18,7 @@ use crate::resume::Place;
 use crate::segment::history_name;
 use crate::stop::Stop;
 
-/// If no new WAL arrives for this time, the received WAL is synced, so that its position can be confirmed for the slot: a server that shuts
+/// Time without new WAL after which the received WAL is synced, so that its position can be confirmed for the slot. A server that shuts
 /// down waits until all WAL is confirmed.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -157,7 +157,7 @@ impl Stream<'_> {
         tokio::select! {
             biased;
             event = next(stream, piece) => return event,
-            // This branch is taken only if no WAL is buffered.
+            // The branches are polled in order (`biased`), so this branch is taken only if no WAL is buffered.
             () = std::future::ready(()) => {}
         }
         let is_unsynced = self.settings.reports_durable() && self.archive.is_unsynced();

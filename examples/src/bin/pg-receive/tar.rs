@@ -295,7 +295,8 @@ mod tests {
 
     #[test]
     fn an_archive_that_ends_inside_an_entry_is_rejected() {
-        // Offsets at which an entry ends. The archive may also end anywhere after the block of zeros.
+        // Offsets at which an entry ends: an archive that is cut there is accepted, and so is an archive that is cut after the block of
+        // zeros.
         let ends = [0, 512, 1024, 2048, 2560, 3584];
         let archive = archive();
         for end in 0..archive.len() {

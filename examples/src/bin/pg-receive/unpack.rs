@@ -65,7 +65,7 @@ impl Sink for Unpack<'_> {
                 path.display()
             )));
         }
-        // Users outside the group may never read a backup, even if the archive allows it.
+        // Users outside the group may never read a backup, even if the archive gives them the permission.
         let modes = Modes::new(mode & 0o040 != 0);
         let goal = self.directory.join(&path);
         match kind {

@@ -23,7 +23,7 @@ impl Feed {
         }
     }
 
-    /// Passes a message to `Changes`. Returns true if `Changes` tells the program to stop.
+    /// Passes a message to `Changes`. Returns true if the program has to stop at this message.
     fn take<'a>(&mut self, change: impl Into<Change<'a>>) -> bool {
         let mut data = Vec::new();
         change.into().encode(&mut data).expect("valid");

@@ -38,13 +38,15 @@ use file::Sink;
 pub(crate) use state::Progress;
 use state::StateFile;
 
-/// Capacity of the queue of the output thread, in pieces of work.
+/// Capacity of the queue of the output thread, in pieces of work. While the queue is full, the program receives no changes, so a slow disk
+/// cannot fill the memory.
 const WAITING: usize = 4;
 
-/// Longest time for which a written transaction waits to be made durable while the thread has more lines to write.
+/// Longest time for which a complete transaction waits for a sync while the thread has more lines to write. The wait lets one sync make
+/// many transactions durable.
 const LATEST: Duration = Duration::from_millis(200);
 
-/// Largest number of written bytes that wait to be made durable while the thread has more lines to write.
+/// Number of written bytes above which the thread makes complete transactions durable, even if it has more lines to write.
 const MOST: u64 = 32 << 20;
 
 /// A piece of work for the output thread, which does the pieces in the order of the queue.
@@ -126,7 +128,7 @@ impl Output {
 struct Writer {
     sink: Sink,
     state: Option<StateFile>,
-    /// The progress that is durable, or that the next [`sync`](Self::sync) makes durable.
+    /// Progress up to the last complete transaction that was written. The next [`sync`](Self::sync) makes it durable.
     progress: Progress,
     report: watch::Sender<Durable>,
     /// Time since which a written transaction waits to be made durable; `None` if all written transactions are durable.

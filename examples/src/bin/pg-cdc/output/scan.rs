@@ -11,7 +11,7 @@ use crate::line::Format;
 /// Number of bytes of the file that are read at once.
 const BLOCK: u64 = 64 * 1024;
 
-/// Number of bytes that are read from the beginning of a line to recognise its kind.
+/// Number of bytes that are read from the beginning of a line to recognise its kind. The kind is one of the first two fields of the line.
 const LONGEST: usize = 120;
 
 /// The result of the scan of an output file.

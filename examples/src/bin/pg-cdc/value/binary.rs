@@ -107,7 +107,7 @@ pub(super) fn text(out: &mut String, value: &[u8], type_oid: Oid, types: &Types)
             time::put_zone(out, bytes.i32()?);
         }
         oid::TIMESTAMP => time::put_timestamp(out, bytes.i64()?, ""),
-        // The session's time zone is UTC.
+        // The program sets the session's time zone to UTC.
         oid::TIMESTAMPTZ => time::put_timestamp(out, bytes.i64()?, "+00"),
         oid::INTERVAL => time::put_interval(out, &mut bytes)?,
         oid::INET | oid::CIDR => network::put_address(out, &mut bytes)?,

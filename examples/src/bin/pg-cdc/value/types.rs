@@ -65,8 +65,8 @@ impl Types {
     /// Returns the base type if the type is a domain, else the type itself.
     pub(crate) fn base(&self, type_oid: Oid) -> Oid {
         let mut base = type_oid;
-        // The base type of a domain may be a domain. The server allows no cycle of domains. But the program may have read them at different
-        // times, so the number of steps is limited.
+        // The base type of a domain may be a domain. The server allows no cycle of domains. But the program may have read the domains at
+        // different times, and see a cycle that never existed. So the number of steps is limited.
         for _ in 0..100 {
             match self.0.get(&base) {
                 Some(Kind::Domain(other)) => base = *other,
