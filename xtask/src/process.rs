@@ -14,8 +14,8 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::interrupt;
 
-/// The interval between two checks in a loop that waits. The checks take little CPU time at this interval, and most events that are awaited
-/// take longer than the interval.
+/// The interval between two checks in a loop that waits, for example for the end of a program. A shorter interval would cost CPU time
+/// without a benefit, because most awaited events take longer than 20 ms.
 pub(crate) const TICK: Duration = Duration::from_millis(20);
 
 /// The time limit for a program to end after SIGTERM. After this time, the program is killed.
@@ -131,7 +131,7 @@ impl Running {
                 return Ok(status);
             }
             if let Some(interrupted) = interrupt::arrived() {
-                // If the program shares the process group of xtask, the program has also received Ctrl-C, and decides itself how to react.
+                // In the process group of xtask, the program has also received Ctrl-C, and decides itself whether to end.
                 if self.group == Group::Own || !interrupted.is_sigint() {
                     self.end();
                     return Err(interrupted.into());
@@ -141,7 +141,7 @@ impl Running {
         }
     }
 
-    /// Sends SIGTERM to the program. If the program has not ended after `GRACE`, sends SIGKILL.
+    /// Sends SIGTERM to the program. If the program is still running after `GRACE`, sends SIGKILL.
     fn end(&mut self) {
         let deadline = Instant::now() + GRACE;
         self.signal(Signal::TERM);
@@ -155,8 +155,10 @@ impl Running {
         }
     }
 
-    /// Sends a signal to the program; with [`Group::Own`], to the program's whole process group. The process id cannot belong to another
-    /// process, because the system does not reuse the id of a process before its parent has waited for it.
+    /// Sends a signal to the program; with [`Group::Own`], to the program's whole process group.
+    ///
+    /// The process id cannot belong to another process: the system does not reuse the id of a child until its parent has waited for the
+    /// child.
     fn signal(&self, signal: Signal) {
         if let Some(pid) = pid(&self.child) {
             let _ = match self.group {

@@ -1,5 +1,6 @@
-//! Tests of the authentication rules of the test servers. psql, with libpq 15 and with libpq 18, logs in by each method over each kind of
-//! link: a Unix socket, TCP without TLS, TLS. The servers must reject psql on each kind of link on which the role may not log in.
+//! Tests of the authentication rules of the test servers. psql, with libpq 15 and with libpq 18, logs in as each role over each kind of
+//! link: a Unix socket, TCP without TLS, TLS. The test expects a success if the role may log in over this kind of link, and an error if
+//! not.
 
 use std::collections::HashMap;
 use std::process::{Command, Output};
@@ -86,7 +87,7 @@ impl Psql {
         self
     }
 
-    /// Logs in. Returns the role and the version of TLS, or the error text.
+    /// Logs in. Returns the role and the TLS version that the server reports, or the error text of psql.
     fn log_in(&self, settings: &str) -> Result<String, String> {
         self.ask(
             settings,
@@ -154,7 +155,7 @@ fn roles() -> Vec<Row> {
         ("cleartext", "password=cleartext-secret".into(), everywhere),
         ("md5", "password=md5-secret".into(), everywhere),
         ("scram", "password=scram-secret".into(), everywhere),
-        // The password is written as in CREATE ROLE, before SASLprep; libpq applies SASLprep.
+        // This is the password in the server's CREATE ROLE statement, before SASLprep; libpq applies SASLprep.
         ("saslprep", "password='pa\u{a0}ss\u{2168}'".into(), everywhere),
         ("tls_only", "password=tls_only-secret".into(), [false, true, false]),
         ("clear_only", "password=clear_only-secret".into(), [false, false, true]),
@@ -360,8 +361,8 @@ fn channel_binding_works_with_each_kind_of_signature_that_has_a_hash() {
                     for libpq in MAJORS {
                         let psql = Psql::new(libpq, &place);
                         psql.is_accepted(&format!("{settings} channel_binding=disable"), "scram|TLSv1.3");
-                        // With `prefer` and with `require`, libpq computes the hash of the certificate, if the server supports channel
-                        // binding.
+                        // If the server supports channel binding, libpq computes the hash of the certificate with `prefer` and with
+                        // `require`. With `disable`, libpq computes no hash.
                         for binding in ["prefer", "require"] {
                             let bound = format!("{settings} channel_binding={binding}");
                             if name == "ed25519" {

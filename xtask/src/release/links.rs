@@ -6,7 +6,7 @@ use std::path::Path;
 /// The documents that are read in the repository.
 const IN_REPOSITORY: [&str; 3] = ["README.md", "CHANGELOG.md", "xtask/bench/NOTES.md"];
 
-/// The documents that the package registry shows. There, a relative link leads nowhere.
+/// The documents that the package registry shows. A relative link does not work there.
 const ON_REGISTRY: [&str; 5] = [
     "pg-wire/README.md",
     "pg-wire/derive/README.md",

@@ -153,7 +153,7 @@ pub(super) fn configuration(home: &Path) -> String {
     format!("\nkrb_server_keyfile = 'FILE:{}'\n", keytab(&home.join("kdc")).display())
 }
 
-/// The environment of a server with GSSAPI: the configuration of this realm, and a replay cache in the run's directory.
+/// The environment of a server with GSSAPI: the configuration of this realm, and the file of Kerberos' replay cache.
 pub(super) fn server_environment(home: &Path) -> [(&'static str, String); 2] {
     [
         ("KRB5_CONFIG", home.join("kerberos/krb5.conf").display().to_string()),
