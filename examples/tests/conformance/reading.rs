@@ -43,7 +43,7 @@ pub(crate) async fn totals<T: Transport>(conn: &mut Connection<T>) -> String {
     format!("{rows} rows, {bytes} bytes, {}", outcome(ended))
 }
 
-/// Checks that the connection works: a statement gets its own reply.
+/// Checks that the connection works: a statement must get its own reply, not a reply to an earlier statement.
 pub(crate) async fn check_works<T: Transport>(conn: &mut Connection<T>, number: usize) {
     conn.query(&format!("select {number}")).flush().await.expect("sent");
     let log = replies(conn).await;
