@@ -116,7 +116,7 @@ fn function_calls_are_traced_as_by_libpq() {
 #[ignore = "needs servers: cargo xtask test"]
 fn traces_of_libpq_with_all_flags_can_be_played() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    // The flags are PQTRACE_SUPPRESS_TIMESTAMPS (1) and PQTRACE_REGRESS_MODE (2). Regress mode leaves out values that differ between runs.
+    // The flags are PQTRACE_SUPPRESS_TIMESTAMPS (1) and PQTRACE_REGRESS_MODE (2). Regress mode masks values that differ between runs.
     // So without it, only conversations without such values can be played.
     for (flags, conversations) in [("2", &["simple", "errors"][..]), ("3", &["errors"]), ("0", &["refused"])]
     {

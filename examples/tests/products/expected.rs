@@ -2,7 +2,7 @@
 
 use crate::checks::NOT_SENT;
 
-/// The answers of PostgreSQL: the name of each check, and the lines of the answers.
+/// The answers of PostgreSQL: the name of each check, and the lines that the check must return.
 pub(crate) const ANSWERS: [(&str, &[&str]); 15] = [
     ("login", &["authenticated by scram-sha-256", "encoding UTF8", "standard strings on", "cancel key true"]),
     (
@@ -168,7 +168,7 @@ pub(crate) const ANSWERS: [(&str, &[&str]); 15] = [
     ("end", &["the peer closed the connection"]),
 ];
 
-/// Placeholder in an expected answer. The lines [`PLANETS`] replace the placeholder.
+/// Placeholder in an expected answer, which the lines of [`PLANETS`] replace.
 const ROWS: &str = "the rows of mock_server";
 
 /// The answer of `mock_server` to every SELECT.
@@ -334,7 +334,7 @@ const DEVIATIONS: [Deviation; 20] = [
     ("mock_server", "another_client", &[NOT_EXTENDED, "ready", NOT_EXTENDED, "ready"], NO_EXTENDED),
 ];
 
-/// Returns the expected lines of a check, and the reason if they differ from PostgreSQL's lines.
+/// Returns the expected lines of a check. If these lines differ from PostgreSQL's lines, also returns the reason.
 pub(crate) fn answer(product: &str, check: &str) -> (Vec<&'static str>, Option<&'static str>) {
     let deviation = DEVIATIONS.iter().find(|(of, name, ..)| (*of, *name) == (product, check));
     let (lines, reason) = match deviation {
