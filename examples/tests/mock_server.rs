@@ -195,7 +195,7 @@ async fn cancel_keys_are_random_bytes() {
     }
 }
 
-/// Returns two attributes of the server's first SCRAM message for this user: `s=` (salt) and `i=` (iteration count).
+/// Returns two attributes of the server's first SCRAM message for this user: the salt (`s=`) and the iteration count (`i=`).
 fn server_first(port: u16, user: &str) -> (Vec<u8>, String) {
     let mut client = wire::Client::new(([127, 0, 0, 1], port).into());
     client.say(&wire::startup_with(&[("user", user)]));

@@ -282,7 +282,7 @@ fn wait(child: Child) -> End {
     End { code: output.status.code(), signal: output.status.signal(), stdout, stderr }
 }
 
-/// Removes the text that psql prints on standard error but pg-query does not print: lines that begin with LOCATION, and the code 00000.
+/// Removes text that only psql prints on standard error: lines that begin with LOCATION, and the code 00000.
 fn comparable(stderr: &str) -> String {
     let lines = stderr.lines().filter(|line| !line.starts_with("LOCATION:  "));
     lines.map(|line| line.replacen(":  00000: ", ":  ", 1) + "\n").collect()

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::servers::{Servers, install};
 use crate::{clients, paths, process};
 
-/// Builds the benchmark with the default release profile, as a user would, and runs it with `options`.
+/// Builds and runs the benchmark with `options`. The benchmark uses cargo's default release profile, because users build with this profile.
 pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
     let servers = needs_servers(options);
     equip(options, servers)?;

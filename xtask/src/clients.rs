@@ -65,7 +65,7 @@ fn linked_libpq(program: &Path) -> Result<PathBuf> {
 /// Writes a script to the cache directory. The script runs `program` with the libpq `library` instead of the program's own libpq.
 fn with_library(program: &Path, library: &Path, name: &str) -> Result<PathBuf> {
     let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', r"'\''"));
-    // LD_PRELOAD is used because LD_LIBRARY_PATH has no effect: the program's `RPATH`, which names the program's own libpq, takes
+    // LD_PRELOAD is used, because LD_LIBRARY_PATH would have no effect: the program has an `RPATH` with its own libpq, which takes
     // precedence.
     let text = format!("#!/bin/sh\nLD_PRELOAD={} exec {} \"$@\"\n", quoted(library), quoted(program));
     let script = paths::cache().join(name);
@@ -78,7 +78,8 @@ fn with_library(program: &Path, library: &Path, name: &str) -> Result<PathBuf> {
         .into_temp_path();
     fs::write(&temporary, text)?;
     temporary.disable_cleanup(true);
-    // `rename` is used because it is atomic: another xtask may run the script at the same time.
+    // `rename` is used, because another xtask may run the script at the same time. `rename` is atomic, so the other xtask never sees a part
+    // of the script.
     fs::rename(&temporary, &script).with_context(|| format!("cannot make {}", script.display()))?;
     Ok(script)
 }

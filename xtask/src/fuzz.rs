@@ -109,7 +109,8 @@ impl Target {
         paths::root().join(self.package).join("corpus").join(&self.name)
     }
 
-    /// A directory of this target for the files of libFuzzer, such as found inputs. Creates the directory.
+    /// Returns the directory of this target for one kind of libFuzzer's files, such as `found` or `crashes`. Creates the directory if it is
+    /// missing.
     fn directory(&self, kind: &str) -> Result<PathBuf> {
         let directory = directory().join(kind).join(&self.name);
         fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;

@@ -244,7 +244,7 @@ fn main() -> ExitCode {
 /// Runs one subcommand. When this function returns, every guard is dropped and every server is stopped.
 fn run(word: Word) -> anyhow::Result<ExitCode> {
     if let Word::Watch { dir } = word {
-        // The watcher installs no signal handlers: it has its own process group, so Ctrl-C does not reach it.
+        // The watcher installs no signal handlers. It does not receive Ctrl-C, because it has its own process group.
         return servers::watch(&dir);
     }
     interrupt::listen()?;

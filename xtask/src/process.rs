@@ -18,7 +18,7 @@ use crate::interrupt;
 /// without a benefit, because most awaited events take longer than 20 ms.
 pub(crate) const TICK: Duration = Duration::from_millis(20);
 
-/// The time limit for a program to end after SIGTERM. After this time, the program is killed.
+/// The time limit for a program to end after SIGTERM. A program that takes longer is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Runs a program with empty standard input. The program writes to the standard output and the standard error of xtask.
@@ -72,7 +72,8 @@ pub(crate) fn echo(command: &mut Command, mut see: impl FnMut(&[u8]) + Send) -> 
             let Some(mut pipe) = stdout else { return };
             let mut buffer = [0; 8192];
             while let Ok(length @ 1..) = pipe.read(&mut buffer) {
-                // A failed write is ignored: `see` must receive all pieces, even if the reader of xtask's output has closed the pipe.
+                // A failed write is ignored. The reader of xtask's output may have closed the pipe, but `see` must still receive all
+                // pieces.
                 let mut out = std::io::stdout().lock();
                 let _ = out.write_all(&buffer[..length]).and_then(|()| out.flush());
                 see(&buffer[..length]);

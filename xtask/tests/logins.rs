@@ -118,7 +118,7 @@ impl Psql {
     }
 }
 
-/// Returns the standard output of a program that succeeded. For a program that failed, returns its standard error as the error.
+/// Returns the standard output of a program that has succeeded, or the standard error of a program that has failed.
 fn outcome(output: Output) -> Result<String, String> {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8").trim_end().to_owned();
     if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
@@ -140,8 +140,8 @@ fn with_both(test: impl Fn(u8, &Place) + Sync) {
     });
 }
 
-/// A role, and the settings with the role's password or certificate. The three flags show whether the role may log in over a Unix socket,
-/// over TLS, and over TCP without TLS.
+/// A role, the settings of libpq with the role's password or certificate, and three flags. The flags are true if the role may log in over a
+/// Unix socket, over TLS, and over TCP without TLS.
 type Row = (&'static str, String, [bool; 3]);
 
 fn roles() -> Vec<Row> {
@@ -228,7 +228,7 @@ fn a_wrong_or_missing_password_or_certificate_is_rejected() {
         }
         let other = format!("{} sslkey={}", Link::Tls13.settings(place), variable("PG_CLIENT_KEY"));
         let other = |name: &str| format!("{other} sslcert={}", variable(&format!("PG_CLIENT_{name}")));
-        // The methods of `cert` and of `certscram` both check the common name in the certificate.
+        // The methods of `cert` and of `certscram` both check that the common name in the certificate is the name of the role.
         psql.is_rejected(
             &format!("{} user=cert", other("CERTSCRAM_CERT")),
             "certificate authentication failed",
@@ -338,7 +338,8 @@ fn channel_binding_works_with_each_kind_of_signature_that_has_a_hash() {
                 let place = Place::of(&format!("PG{major}_SPARE"));
                 let admin = Psql::new(18, &place);
                 let by_socket = format!("host={} user=admin", place.socket_dir);
-                // Sets the server's certificate. A session that starts after the server has reloaded its settings shows the new value.
+                // Sets the server's certificate, and waits until the server has loaded it. A new session shows the new value of the
+                // setting.
                 let certificate = |path: &str| {
                     let set = format!("alter system set ssl_cert_file = '{path}'");
                     for sql in [set.as_str(), "select pg_reload_conf()"] {

@@ -77,7 +77,7 @@ struct Client {
 }
 
 impl Client {
-    /// Inserts one row after the other with psql, until [`Client::is_done`] is true. A row whose insertion fails is not inserted again.
+    /// Inserts one row after the other with psql, until [`Client::is_done`] is true. If an insertion fails, continues with the next row.
     fn insert(&self, programs: &Programs, ports: &[u16]) {
         let hosts = vec!["127.0.0.1"; ports.len()].join(",");
         let ports: Vec<_> = ports.iter().map(u16::to_string).collect();

@@ -60,7 +60,8 @@ struct Content {
     sum: String,
 }
 
-/// Reads the content of a table. The hash of a row ignores zeros at the end of a `numeric`, because JSON numbers do not preserve them.
+/// Reads the content of a table. Zeros at the end of a `numeric` do not change the hash of a row, because JSON numbers do not preserve
+/// them.
 fn content(session: &mut Session, table: &str) -> Content {
     let columns = session.value(&format!(
         "SELECT string_agg(format(CASE atttypid WHEN 'numeric'::regtype THEN 'trim_scale(%I)' ELSE '%I' END, attname), ', ' \

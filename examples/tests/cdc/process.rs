@@ -35,7 +35,7 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
 /// Set-up of a test: a database whose changes the program follows, and the files of the program.
 #[derive(Debug)]
 pub(crate) struct Cdc {
-    // A test drops its running program before this value, so the program has ended when the database is dropped.
+    // A test drops its running program before this value. So the program has ended when this field drops the database.
     pub(crate) database: Database,
     dir: TempDir,
     slot: String,

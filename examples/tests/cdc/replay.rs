@@ -28,9 +28,9 @@ pub(crate) struct Replay<'s> {
     transaction: Vec<Statement>,
     /// The SQL statements of complete transactions that have not run yet.
     waiting: String,
-    /// The prepared transactions that are neither committed nor rolled back, by the name of the transaction.
+    /// The prepared transactions that have been neither committed nor rolled back, by their name.
     prepared: HashMap<String, Vec<Statement>>,
-    /// The columns of each table as the last line of kind `relation` describes them, by the name of the table.
+    /// The columns of each table, by the name of the table. The last line of kind `relation` for the table describes the columns.
     described: HashMap<String, Rc<Columns>>,
     /// The names of the columns that each table of the second database will have after the waiting statements, by the name of the table.
     present: HashMap<String, Vec<String>>,

@@ -1,5 +1,5 @@
-//! Tests in which the program ends and starts again. They cover signals, positions, lost connections, and files that do not match the
-//! server.
+//! Tests in which the program ends and starts again: after a signal, at a given position, after a lost connection, or with files that do
+//! not match the server.
 
 use std::fs;
 use std::io::Read;
@@ -178,7 +178,7 @@ fn a_transaction_that_is_committed_directly_after_a_message_is_written() {
             let cdc = followed(server, "message", with_state);
             let (mut session, mut other) = (cdc.database.session(), cdc.database.session());
             cdc.until_now(&["--create-slot"]);
-            // Background processes may write WAL between the message and the commit, so there are several attempts.
+            // A background process may write WAL between the message and the commit. So the test tries several times.
             let is_adjacent = |id: i64| {
                 session.run(&format!("BEGIN; INSERT INTO t VALUES ({id})"));
                 let end = other.value(&format!("SELECT pg_logical_emit_message(false, 'p', '{id}')"));
@@ -245,7 +245,7 @@ fn a_slot_in_use_is_waited_for() {
         second.signal("-TERM");
         let (code, stderr) = second.wait();
         assert_eq!(code, Some(0), "{stderr}");
-        // `cdc` and `other` have the same database. `cdc` drops it, so `other` must not drop it.
+        // `cdc` and `other` use the same database. `cdc` drops the database, so `other` must not drop it again.
         std::mem::forget(other.database);
     });
 }

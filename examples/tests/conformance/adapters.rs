@@ -79,8 +79,7 @@ pub(crate) struct Tokio;
 #[derive(Debug)]
 pub(crate) struct Smol;
 
-/// The adapter `pg-stream-async-std` with the runtime of the feature `async-std`, on the executor, sockets, timers and threads of
-/// async-std.
+/// The adapter `pg-stream-async-std` with the feature `async-std`: it uses the executor, sockets, timers and threads of async-std.
 #[derive(Debug)]
 pub(crate) struct AsyncStd;
 

@@ -62,7 +62,8 @@ pub(crate) async fn copy_in_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
         }
     }
 
-    // The client drops the future of a send, and then aborts the COPY. The rest of the interrupted message must be sent before CopyFail.
+    // The client drops the future of a send and then aborts the COPY. The connection must send the rest of the interrupted message before
+    // CopyFail.
     started(&mut conn, false, "copy t from stdin").await;
     let _ = dropped_after(1, conn.send_copy_data(&block)).await;
     conn.copy_fail("changed its mind").flush().await.expect("sent");

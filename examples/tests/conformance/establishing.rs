@@ -18,7 +18,7 @@ use crate::polls::{counts, dropped_after};
 use crate::reading::{Log, check_works, explain, outcome, rejection, replies};
 use crate::ways::{Channel, Way};
 
-/// Returns the facts about a session that are equal for all adapters.
+/// Returns facts about a session. They must be equal for all adapters.
 fn facts(session: &Session) -> String {
     let tls = session.tls.is_some();
     format!("{:?} {:?} {} {tls}", session.version, session.auth_method, session.channel_bound)
@@ -45,7 +45,7 @@ async fn used<T: Transport>(made: Result<(Connection<T>, Session), pg_auth::Conn
     log
 }
 
-/// Makes sessions over streams that the adapter connects, and over streams that the test has connected.
+/// Opens sessions, some over streams that the adapter opens, and some over streams that the test has opened.
 pub(crate) async fn every_way_to_connect<A: Adapter>(way: &Way) -> Log {
     let config = way.config();
     let mut log = used(A::connect(&config).await).await;

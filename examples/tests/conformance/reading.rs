@@ -4,7 +4,7 @@ use pg_auth::ConnectError;
 use pg_wire::backend::Backend;
 use pg_wire::{Connection, Error, Frame, MessageCode, PgProtocol, TrackedConnection, Transport};
 
-/// The result of a test body: the replies, errors and states that it has seen. They must be equal for all adapters.
+/// The result of a test body: the replies, errors and states that the body has seen. The result must be equal for all adapters.
 pub(crate) type Log = Vec<String>;
 
 /// Returns a message as text. Process ids are left out, because they differ between sessions.

@@ -140,7 +140,7 @@ pub(crate) trait Misbehaviour {
     fn play(&self, adapter: Adapter) -> Result<u64, String>;
 }
 
-/// Plays all rows over each runtime, and reports every row whose outcome is not the expected outcome.
+/// Plays each row with each runtime. Then panics with a list of all rows whose outcome was not the expected outcome.
 pub(crate) fn check<R: Misbehaviour>(rows: &[R]) {
     let mut failures = Vec::new();
     for row in rows {
@@ -161,7 +161,7 @@ pub(crate) fn check<R: Misbehaviour>(rows: &[R]) {
     );
 }
 
-/// If the client has logged in, sends the messages that follow AuthenticationOk, up to ReadyForQuery.
+/// If the client has logged in, sends it the messages after AuthenticationOk, up to ReadyForQuery.
 async fn greet<T: Transport>(
     (mut conn, accepted): (Connection<T>, Accepted),
 ) -> Result<Accepted, ConnectError> {

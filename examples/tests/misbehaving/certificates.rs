@@ -105,8 +105,8 @@ impl Certificates {
         roots
     }
 
-    /// Returns the configuration of a TLS server that presents this certificate and supports these ALPN protocols and TLS versions. If the
-    /// list of protocols is empty, the server does not use ALPN.
+    /// Returns the configuration of a TLS server with this certificate, these ALPN protocols and these TLS versions. With an empty list of
+    /// protocols, the server does not use ALPN.
     pub(crate) fn serving(
         &self,
         certificate: &Certificate,
@@ -163,8 +163,8 @@ impl Certificates {
         Arc::new(config)
     }
 
-    /// Returns the configuration of the TLS client with which the man in the middle connects to the honest server. The client trusts the
-    /// root certificate.
+    /// Returns the configuration for the TLS connection from the man in the middle to the honest server. As a client, the man in the middle
+    /// trusts the root certificate.
     pub(crate) fn trusting_client(&self) -> Arc<ClientConfig> {
         self.client(true, &[b"postgresql"], None)
     }

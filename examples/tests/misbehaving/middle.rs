@@ -206,7 +206,7 @@ impl Honest {
     }
 }
 
-/// Returns the names and settings of the clients, in the order of the columns of the table.
+/// Returns the name and the settings of each client, in the order of the table's columns.
 fn clients() -> [(&'static str, Config); 7] {
     let tokens =
         Tokens::new(|_: TokenRequest| async { Ok::<TokenReply, SourceError>(Token::new(TOKEN)?.into()) });

@@ -387,7 +387,7 @@ enum Listener {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Address {
     Tcp(SocketAddr),
-    /// The path of a Unix-domain socket. `None` if the socket has no name, like the sockets of clients.
+    /// The path of a Unix-domain socket. `None` if the socket has no path: a client's socket usually has none.
     Unix(Option<PathBuf>),
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn sasl(mechanisms: &[&str]) -> Vec<u8> {
     auth(10, names + "\0")
 }
 
-/// Encodes a NegotiateProtocolVersion with this version, this count of options, and these names of options.
+/// Encodes a NegotiateProtocolVersion. `count` is its number of unsupported options, which may differ from the number of `names`.
 pub(crate) fn negotiate(major: u16, minor: u16, count: i32, names: &str) -> Vec<u8> {
     let version = [major.to_be_bytes(), minor.to_be_bytes()].concat();
     message(b'v', [&version, &count.to_be_bytes()[..], names.as_bytes()].concat())

@@ -182,7 +182,7 @@ const ONE_ANSWER: &str = "a test double: every SELECT of the simple protocol has
 const NO_OTHER: &str = "a test double: it rejects every statement except SELECT";
 const NO_EXTENDED: &str = "a test double: it rejects the extended protocol";
 
-/// A deviation from PostgreSQL's answer: the product, the check, the lines of the product's answer, and the reason.
+/// A deviation from PostgreSQL's answer: the names of the product and of the check, the lines of the product's answer, and the reason.
 type Deviation = (&'static str, &'static str, &'static [&'static str], &'static str);
 
 /// All deviations.

@@ -13,7 +13,7 @@ use crate::wire::{
     Client, done, polite_server, query, server, startup, take_packet, terminate, to_the_end, welcome,
 };
 
-/// Result of a client of the Tokio adapter that logs in and sends two queries.
+/// The outcome of a client that logs in with the Tokio adapter and sends two queries.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     /// The codes of all received messages after the login.

@@ -134,7 +134,7 @@ fn a_malformed_message_of_the_server_is_passed_to_the_client() {
 fn an_invalid_header_ends_the_connection_after_the_messages_before_it() {
     let proxy = Proxy::start(polite_server());
     let mut good = Client::let_in(proxy.address());
-    // After an invalid length, the proxy closes the connection without an error, as PostgreSQL does.
+    // After an invalid length, the proxy must close the connection without an error message, as PostgreSQL does.
     let mut bad = Client::let_in(proxy.address());
     bad.say(&[&query("")[..], b"Q\0\0\0\x03"].concat());
     assert_eq!(bad.outcome(), ("CZ".into(), None));

@@ -36,7 +36,8 @@ pub(crate) struct Proxy {
 pub(crate) struct Stopped {
     /// The exit code of the process; `None` if a signal killed it.
     pub(crate) code: Option<i32>,
-    /// The numbers in the summary of the proxy: connections, messages decoded, mismatches, connections not decoded.
+    /// Four numbers in the summary of the proxy: connections, decoded messages, messages that changed when they were encoded again, and
+    /// connections that were not decoded.
     pub(crate) counts: [u64; 4],
     /// The number of malformed messages in the summary of the proxy.
     pub(crate) malformed: u64,

@@ -12,14 +12,14 @@ use rustix::process::Signal;
 use crate::cluster::{Cluster, Programs, Running, done};
 use crate::support::{finish, until};
 
-/// Returns a command that runs `pg-receive` with a slot. The program writes the WAL into a directory.
+/// Returns a command that runs `pg-receive` with this slot. `pg-receive` writes the WAL to files in this directory.
 fn ours(cluster: &Cluster, directory: &Path, slot: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pg-receive"));
     command.arg(cluster.url()).arg("-D").arg(directory).args(["--slot", slot, "--no-loop"]);
     command
 }
 
-/// Returns a command that runs `pg_receivewal` with a slot. The program writes the WAL into a directory.
+/// Returns a command that runs `pg_receivewal` with this slot. `pg_receivewal` writes the WAL to files in this directory.
 fn theirs(cluster: &Cluster, directory: &Path, slot: &str) -> Command {
     let mut command = cluster.client("pg_receivewal");
     command.arg("-D").arg(directory).args(["--slot", slot, "--no-loop"]);

@@ -158,14 +158,15 @@ impl Cluster {
         });
     }
 
-    /// Shuts the server down as `pg_ctl restart -m fast` does, and starts the server again on the same port.
+    /// Restarts the server on the same port, as `pg_ctl restart -m fast` does.
     pub(crate) fn restart(&mut self) {
         self.stop();
         self.child = spawn(&self.programs, self.directory.path(), self.port, &self.settings);
         self.wait_until_ready();
     }
 
-    /// Ends the server as `pg_ctl stop -m immediate` does: without a checkpoint, and without sending the rest of the WAL to the clients.
+    /// Ends the server at once, as `pg_ctl stop -m immediate` does. The server makes no checkpoint, and does not send the rest of the WAL
+    /// to clients.
     pub(crate) fn stop_immediately(&mut self) {
         kill_process(Pid::from_child(&self.child), Signal::QUIT).expect("our child");
         wait(&mut self.child, "the server ends");

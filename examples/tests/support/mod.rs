@@ -151,7 +151,7 @@ pub(crate) fn wait_for_end(child: &Child) {
     assert!(is_readable(&process), "the process does not end");
 }
 
-/// Waits until a descriptor is readable or its other end is closed. Returns false if neither happens within [`PATIENCE`].
+/// Waits until a descriptor is readable or its other end is closed. Returns false after [`PATIENCE`].
 pub(crate) fn is_readable(descriptor: &impl AsFd) -> bool {
     let limit = Timespec::try_from(PATIENCE).expect("a short time");
     let ready = poll(&mut [PollFd::new(descriptor, PollFlags::IN)], Some(&limit)).expect("a descriptor");

@@ -47,7 +47,7 @@ fn without_tls(library: &str) -> Result<()> {
     }
 }
 
-/// The TLS packages in the output of `cargo tree`, which has one package on each line.
+/// Returns the TLS packages in the output of `cargo tree`. The output has one package on each line.
 fn tls_packages(tree: &str) -> Vec<&str> {
     let names = tree.lines().filter_map(|line| line.split(' ').next());
     let is_tls = |name: &&str| *name == "ring" || TLS.iter().any(|word| name.contains(word));

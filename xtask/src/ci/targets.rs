@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::{paths, process};
 
-/// The name of a target, and the checks on this target: for each check, the arguments of cargo that select a package and its features.
+/// The name of a target, and the checks on this target. Each check is a list of cargo's arguments that select a package and its features.
 type Target = (&'static str, &'static [&'static [&'static str]]);
 
 /// The arguments for `pg-wire` without `std`. No other package works without `std`.
@@ -65,7 +65,7 @@ fn install() -> Result<()> {
     })
 }
 
-/// The targets that are not in the output of `rustup target list --installed`, which has one name on each line.
+/// Returns the targets that are not installed. `installed` is the output of `rustup target list --installed`, with one target on each line.
 fn missing(installed: &str) -> Vec<&'static str> {
     TARGETS
         .iter()

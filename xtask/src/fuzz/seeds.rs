@@ -18,7 +18,7 @@ pub(super) fn write(target: &str, directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The seeds of a target. The format of an input is described at the function of the target.
+/// Returns the seeds of a target. The function of the target, in the fuzz crates, documents the format of an input.
 fn seeds(target: &str) -> Result<Vec<Vec<u8>>> {
     let message = "pg-wire/src/message";
     Ok(match target {
@@ -85,7 +85,7 @@ fn seeds(target: &str) -> Result<Vec<Vec<u8>>> {
     })
 }
 
-/// Logins of a client by each method: five bytes of settings, then the actions of the server.
+/// Logins of a client, one for each method. Each login is five bytes of settings, then one byte for each action of the server.
 const CLIENT: &[&[u8]] = &[
     &[0, 0, 0, 2, 0, 2, 13, 14, 15],
     &[0, 0, 0, 2, 0, 3, 2, 15],
@@ -165,7 +165,8 @@ fn scram(text: &str) -> Option<Vec<u8>> {
     Some([&[kind], text.as_bytes()].concat())
 }
 
-/// The code and the body of a frame; for a packet without a code, 0 and the body. `None` if the bytes are neither a frame nor a packet.
+/// Converts a frame to an input: the code, then the body. A packet without a code gets the code 0. `None` if the bytes are neither a frame
+/// nor a packet.
 fn unframed(bytes: &[u8]) -> Option<Vec<u8>> {
     let (code, rest) = if bytes.first() == Some(&0) { (&0, bytes) } else { bytes.split_first()? };
     let (length, body) = rest.split_first_chunk()?;

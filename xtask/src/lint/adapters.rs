@@ -73,7 +73,7 @@ fn kind_of_literal(text: &str, messages: &[String]) -> Option<&'static str> {
     text.split(|character: char| !character.is_alphanumeric()).any(is_message).then_some("a message")
 }
 
-/// The string literals of a file, each with its line. Literals in tests and in attributes are left out.
+/// The string literals of a file, each with its line number. Literals in tests and in attributes are left out.
 #[derive(Default)]
 struct Literals {
     found: Vec<(usize, String)>,

@@ -78,7 +78,8 @@ fn prose(document: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// The targets of the links in a line, outside code.
 fn targets(line: &str) -> impl Iterator<Item = &str> {
-    // A backquote begins or ends code. A link whose text is code is split in two parts; its target is in the second part.
+    // Text between two backquotes is code, and is left out. If a link's text is code, the link is split there; its target is in the second
+    // part.
     let parts = line.split('`').step_by(2);
     parts
         .flat_map(|part| part.split("](").skip(1))

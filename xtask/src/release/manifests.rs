@@ -21,7 +21,8 @@ const CATEGORIES: [&str; 9] = [
     "parser-implementations",
 ];
 
-/// Limits of the package registry: the number of keywords and of categories of a package, and the number of characters of a keyword.
+/// Limits of the package registry: a package has at most `MOST_WORDS` keywords and at most `MOST_WORDS` categories, and a keyword has at
+/// most `LONGEST_KEYWORD` characters.
 const MOST_WORDS: usize = 5;
 const LONGEST_KEYWORD: usize = 20;
 

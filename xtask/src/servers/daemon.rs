@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// the daemon calls `bind`.
 const TRIES: usize = 5;
 
-/// The time limit for a daemon to end after a signal. After this time, the next signal is sent.
+/// The time limit for a daemon to end after a signal. If the daemon takes longer, the next signal is sent.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Properties of a kind of daemon. They allow a process to find and stop a daemon that another process has started.
@@ -188,7 +188,7 @@ impl<S: Serve> Daemon<S> {
         }
     }
 
-    /// The last lines that the daemon has written to its log, for an error text.
+    /// The last lines of the daemon's log, for an error text.
     fn last_words(&self) -> String {
         let log = fs::read(self.of.log()).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);

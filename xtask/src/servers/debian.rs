@@ -110,7 +110,7 @@ fn unpack(packages: &[&str], temporary: &Path) -> Result<PathBuf> {
         process::read(apt_get.arg("install").args(packages)).map(drop)
     };
     if let Err(error) = download() {
-        // The package lists of apt-get may be missing or outdated. Only root can update these lists.
+        // The download may have failed because the package lists are missing or outdated. Only root can update the package lists.
         if !rustix::process::getuid().is_root() {
             return Err(error);
         }

@@ -181,7 +181,7 @@ mod tests {
         let hba = hba(Some("oauth"));
         let rules = hba.lines().filter(|line| !line.starts_with('#'));
         let roles: Vec<_> = rules.map(|line| line.split(' ').nth(2) == Some("all")).collect();
-        // The file must have three rules for each role, three for the superuser, and three for the superuser's replication connections.
+        // The file must have three rules for each role, and six rules for the superuser: three of these are for replication connections.
         assert_eq!(roles, vec![false; (ROLES.len() + 2) * 3]);
     }
 

@@ -79,8 +79,8 @@ impl Kdc {
         );
         let mut kadmin = self.program("kadmin.local");
         let output = process::capture(kadmin.args(["-r", REALM]), &requests)?;
-        // kadmin.local exits with success even if a request has failed. The last request writes the key
-        // table, and fails if the principal of the service was not added.
+        // kadmin.local exits with success even if a request has failed. So the test is whether the key table exists: the last request
+        // writes the key table, and fails if the principal of the service was not added.
         let stderr = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success() && keytab.exists(), "cannot make the principals: {stderr}");
         Ok(())

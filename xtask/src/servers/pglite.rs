@@ -137,7 +137,7 @@ impl Daemon<Pglite> {
     }
 }
 
-/// The command for Node.js, without the environment of xtask except the PATH, on which `node` is.
+/// The command for Node.js. It gets no environment variable of xtask except PATH, which is needed to find `node`.
 fn node() -> Command {
     let mut node = Command::new("node");
     node.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());

@@ -48,7 +48,7 @@ fn write(packages: &[Package], workspace: &Path) -> Result<()> {
     update(&workspace.join("Cargo.toml"), &format!("[workspace]\nresolver = \"3\"\n{members}{root}"))
 }
 
-/// Writes a file only if its content changes: cargo checks a package again if its manifest was written after the last check.
+/// Writes a file only if its content differs. A manifest that is newer than the last check would make cargo check the package again.
 fn update(path: &Path, content: &str) -> Result<()> {
     if fs::read_to_string(path).is_ok_and(|existing| existing == content) {
         return Ok(());

@@ -67,8 +67,8 @@ pub(super) const SHEAR: Tool = Tool {
 pub(super) const SEMVER_CHECKS: Tool = Tool { name: "semver-checks", source: Source::Crate("0.51.0") };
 
 impl Tool {
-    /// A command that runs the tool in the root directory of the workspace. A tool that is neither on the PATH nor in the cache directory is
-    /// installed first.
+    /// A command that runs the tool in the root directory of the workspace. The tool is installed first, unless it is on the PATH or in the
+    /// cache directory.
     pub(super) fn command(&self) -> Result<Command> {
         let mut command = Command::new(self.program()?);
         command.arg(self.name).current_dir(paths::root()).env("CARGO_TERM_PROGRESS_WHEN", "never");

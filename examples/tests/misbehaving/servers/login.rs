@@ -24,7 +24,7 @@ fn asked(first: impl AsRef<[u8]>, then: impl AsRef<[u8]>) -> Script {
     [answer(first), vec![Act::Message, say(then)]].concat()
 }
 
-/// Creates a row with a server that sends these bytes after the SCRAM exchange, in place of AuthenticationOk.
+/// Creates a row with a server that performs the SCRAM exchange, then sends these bytes instead of AuthenticationOk.
 fn proven(name: &str, bytes: impl AsRef<[u8]>, expected: &'static str) -> Row {
     row(name, [scram(Scram::HONEST), vec![say(bytes)]].concat(), expected)
 }

@@ -45,7 +45,7 @@ struct Row {
     name: String,
     config: Config,
     scripts: Vec<Script>,
-    /// The scripts for connections to the second host, one for each connection; empty if there is no second host.
+    /// The scripts of the second host, one for each connection to this host. Empty if there is no second host.
     second: Vec<Script>,
     /// A last host that the client must not try.
     last_host: Option<Host>,

@@ -31,7 +31,7 @@ pub(super) struct Foreign {
     pub(super) path: Vec<String>,
 }
 
-/// Returns the imports between the files of a crate, and the uses of other crates' items. A `pub use` is in neither list.
+/// Returns the imports between the files of a crate, and the uses of other crates' items. A `pub use` is neither an import nor a use.
 pub(super) fn imports(sources: &[Source]) -> Result<(Imports, Vec<Foreign>)> {
     let tree = Tree::new(sources)?;
     let paths: Vec<Paths> = sources.iter().map(|source| Paths::of(&source.code)).collect();

@@ -3,7 +3,7 @@
 use crate::lint::finding::Finding;
 use crate::lint::messages::declared::{Declared, Role};
 
-/// The beginning of each link: the manual's page of all messages, and the beginning of an anchor.
+/// The beginning of each link: the address of the manual's page that describes all messages, and the beginning of an anchor on this page.
 const FORMATS: &str =
     "https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-";
 

@@ -78,7 +78,7 @@ impl Authority {
         Ok(params.signed_by(key, &self.issuer)?.pem())
     }
 
-    /// Makes a revocation list with one entry: the certificate that was signed last. Returns the list in PEM.
+    /// Makes a revocation list with one entry, the certificate that was signed last. Returns the list in PEM.
     fn revoke_last(&self) -> Result<String> {
         let now = SystemTime::now();
         let revoked = RevokedCertParams {
