@@ -19,7 +19,7 @@ fn at_localhost(server: &Server, role: &str, settings: &str) -> String {
     format!("postgres://{role}:{role}-secret@localhost:{}/test?{settings}", server.address.port())
 }
 
-/// Runs a program, which must succeed. The first line of its output must be `logged in` and `channel`. Returns the other lines.
+/// Runs a program, which must succeed. The first line of its output must be `logged in`, followed by `channel`. Returns the other lines.
 #[track_caller]
 fn logged_in(program: &str, url: &str, channel: &str) -> String {
     let ended = run(program, &[url]);

@@ -64,16 +64,16 @@
 //!
 //! # Fuzzing
 //!
-//! A fuzz target is a function that takes any bytes and panics if a crate breaks a rule. `pg-wire/fuzz` and `pg-auth/fuzz` have the targets;
-//! `cargo xtask fuzz --list` prints their names. `cargo xtask fuzz --minutes 5` runs all targets with inputs that libFuzzer generates, and
-//! `cargo xtask fuzz frames --minutes 5` runs one target. The command installs cargo-fuzz and a nightly compiler if they are missing. If a
-//! target fails, the command prints the path of the input, and the command that repeats the failure. Each failure that is mended gets a
-//! test in the crate's own tests.
+//! A fuzz target is a function that takes any bytes and panics if a crate breaks a rule. The targets are in `pg-wire/fuzz` and
+//! `pg-auth/fuzz`; `cargo xtask fuzz --list` prints their names. `cargo xtask fuzz --minutes 5` runs all targets with inputs that libFuzzer
+//! generates, and `cargo xtask fuzz frames --minutes 5` runs one target. The command installs cargo-fuzz and a nightly compiler if they are
+//! missing. If a target fails, the command prints the path of the input, and the command that repeats the failure. For each corrected
+//! fault, add a test to the crate's own tests.
 //!
-//! Each target has a corpus, a small set of inputs, in `fuzz/corpus`. `cargo test --manifest-path pg-wire/fuzz/Cargo.toml` calls the targets
-//! with their corpora, without libFuzzer and with any compiler. New inputs are kept in `target/fuzz`. `cargo xtask fuzz --minimize` makes
-//! the corpora again: from the seeds, which `xtask/src/fuzz/seeds.rs` makes from literals in the tests, and from the new inputs. The
-//! corpora together have at most 300 kB.
+//! Each target has a corpus, a small set of inputs, in `fuzz/corpus`. `cargo test --manifest-path pg-wire/fuzz/Cargo.toml` calls the
+//! targets with their corpora, without libFuzzer and with any compiler. New inputs are kept in `target/fuzz`. `cargo xtask fuzz --minimize`
+//! makes new corpora from these inputs and from seeds, which `xtask/src/fuzz/seeds.rs` makes from literals in the tests. The corpora
+//! together have at most 300 kB.
 //!
 //! # Benchmarks
 //!
@@ -84,10 +84,10 @@
 //!
 //! # Dependencies
 //!
-//! `cargo xtask supply` checks licences, advisories, unused dependencies, the oldest versions that the manifests allow, and the oldest Rust.
-//! `xtask/deny.toml` has the rules, and each exception with its reason. Without access to the advisory database, the command prints that
-//! the advisories were not checked; with `--require-advisories` the command fails. When a version in a manifest is too old, the command
-//! prints the message of cargo or of the compiler: raise the version in the manifest.
+//! `cargo xtask supply` checks licences, advisories, unused dependencies, the oldest versions that the manifests allow, and the oldest
+//! Rust. `xtask/deny.toml` has the rules, and each exception with its reason. Without access to the advisory database, the command prints
+//! that the advisories were not checked; with `--require-advisories` the command fails. When a version in a manifest is too old, the
+//! command prints the message of cargo or of the compiler: raise the version in the manifest.
 //!
 //! # Interop
 //!

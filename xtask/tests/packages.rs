@@ -44,7 +44,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
 }
 
-/// Returns the content of each code block of the README whose opening line is `fence`.
+/// Returns the content of each code block in the README that begins with the line `fence`.
 fn blocks(readme: &str, fence: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut lines = readme.lines();

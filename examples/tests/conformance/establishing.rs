@@ -244,7 +244,7 @@ pub(crate) async fn accepted_clients<A: Adapter>(way: &Way) -> Log {
 
 /// Sends notifications from one session to another session, which only waits for messages.
 pub(crate) async fn notifications<A: Adapter>(way: &Way) -> Log {
-    // The channel's name contains the process id of the server process, so that concurrent tests use different channels.
+    // The name of the notification channel contains the process id of the server process, so that concurrent tests use different channels.
     let mut conn = dialled::<A>(way).await;
     let mut other = dialled::<A>(way).await;
     conn.query("select pg_backend_pid()").flush().await.expect("sent");

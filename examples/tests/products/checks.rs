@@ -277,7 +277,7 @@ async fn another_client<A: Adapter>(product: &Product, client: &mut Client<A>) -
     client.conn.parse(Statement::UNNAMED).query("select pg_backend_pid()").finish();
     client.conn.bind(Statement::UNNAMED, Portal::UNNAMED).execute_and_sync(());
     sent(client, &mut log).await;
-    // Takes the row with the process id of the server connection out of the log, because this id differs in each run.
+    // Removes the row with the process id of the server connection from the log, because this id differs in each run.
     let used = log.iter().position(|line| line.starts_with("row ")).map(|at| log.remove(at));
     let mut others = Vec::new();
     for _ in 0..3 {

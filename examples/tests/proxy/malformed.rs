@@ -36,7 +36,7 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Sends these messages inside a transaction, to the address. Returns the answers: codes, errors, rows and transaction states.
+/// Sends these messages to the address, inside a transaction. Returns the answers: codes, errors, rows and transaction states.
 fn answers(address: SocketAddr, said: &[u8]) -> Vec<String> {
     let mut client = Client::let_in(address);
     client.say(&[&query("begin")[..], said, &query("rollback"), &query("select 7")].concat());

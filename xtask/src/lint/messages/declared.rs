@@ -58,8 +58,8 @@ impl Declared {
     }
 }
 
-/// Finds the messages and parts that are declared in `sources`: by `message!` or `request!`, or by hand, as a type with an `impl` of `Decode`
-/// or `Field`.
+/// Finds the messages and the parts of messages in `sources`. They are declared by `message!`, by `request!`, or by hand: as a type with an
+/// `impl` of `Decode` or `Field`.
 pub(super) fn declared(sources: &[&Source]) -> Result<Vec<Declared>> {
     let mut found = Vec::new();
     for source in sources {
