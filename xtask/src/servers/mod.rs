@@ -14,7 +14,7 @@
 //! | `PG15_ADDR` | IPv4 address and port, for TCP without TLS and with TLS 1.2 and 1.3 |
 //! | `PG15_SOCKET_DIR` | directory of the Unix socket; the port is part of the socket's name |
 //! | `PG15_URL` | connection string for the role `scram` and the database `test` over TCP |
-//! | `PG15_SERVER_BIN` | directory of `postgres` and `initdb`; they need the libraries in `../lib`, and run as the socket directory's owner |
+//! | `PG15_SERVER_BIN` | directory of `postgres` and `initdb`; they need `../lib`, and must run as the owner of the socket directory |
 //! | `PG15_SPARE_ADDR`, `PG15_SPARE_SOCKET_DIR` | a second server with the same settings, which one test at a time may change |
 //! | `PG_TLS_…`, `PG_CLIENT_…` | [`certificates`] |
 //! | `PG_KRB5_…` | [`kdc`] |
