@@ -1,8 +1,8 @@
-//! Values of every PostgreSQL type that a client can meet, in both formats, on real servers.
+//! Values of every PostgreSQL type that a client can meet, in text format and in binary format, on real servers.
 //!
-//! Each value makes two round trips: its text is sent as a parameter and received in binary format, and the binary form is sent as a
-//! parameter and received as text. The text is also compared with the output of psql. A value that has a Rust type is read as this type
-//! from both formats, and the Rust value is sent back.
+//! Each value makes two round trips. In the first, the client sends the text and receives the binary form. In the second, the client sends
+//! this binary form and receives text. psql must print the same text. If the type has a Rust type, the value is also read as this Rust type
+//! from both formats, and sent back.
 
 #[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
@@ -19,7 +19,7 @@ use pg_wire::{Bindable, Bound, Columns, Oid};
 use postgres_types::{ToSql, Type};
 use support::Server;
 
-/// Names of types, each with a value in the text form that the server prints.
+/// The tested values: the name of each type, and a value in the text form that the server prints.
 const VALUES: &[(&str, &str)] = &[
     ("bool", "t"),
     ("\"char\"", "r"),
@@ -36,7 +36,7 @@ const VALUES: &[(&str, &str)] = &[
     ("regclass", "pg_class"),
     ("regtype", "integer"),
     ("oidvector", "1 2 3"),
-    // An empty vector cannot be tested: the server sends its binary form, but rejects the same bytes as a parameter.
+    // Missing: an empty vector. The server sends its binary form, but rejects the same bytes as a parameter.
     ("int2vector", "-1 2"),
     ("pg_snapshot", "10:20:10,14,15"),
     ("float4", "0.1"),
@@ -133,7 +133,7 @@ fn url(server: &Server) -> String {
     server.by_socket().replace("scram:scram-secret@", "admin@")
 }
 
-/// Executes a statement with one parameter. Returns the type and the bytes of the only value of its result; `None` is NULL.
+/// Executes a statement that returns one value, with at most one parameter. Returns the type and the bytes of the value; `None` is NULL.
 async fn value(
     conn: &mut Connection,
     sql: &str,
@@ -167,7 +167,7 @@ fn literal(type_name: &str, text: &str) -> String {
     format!("select '{}'::{type_name}", text.replace('\'', "''"))
 }
 
-/// Returns a line of psql's output for each value.
+/// Returns the line that psql prints for each of the [`VALUES`].
 fn psql(server: &Server) -> Vec<String> {
     let script: String = VALUES.iter().map(|(type_name, text)| literal(type_name, text) + ";\n").collect();
     let mut psql = Command::new("psql")
@@ -177,7 +177,8 @@ fn psql(server: &Server) -> Vec<String> {
         .stdout(Stdio::piped())
         .spawn()
         .expect("psql starts");
-    // Input and output have less than 64 KB each, so both fit into the pipes and this program and psql do not wait for each other.
+    // The script and the output have less than 64 KB each, the size of a pipe. With more, psql could wait until its output is read, while
+    // this test waits until psql reads the script.
     psql.stdin.take().expect("a pipe").write_all(script.as_bytes()).expect("psql reads");
     let output = psql.wait_with_output().expect("psql ends");
     assert!(output.status.success());
@@ -220,7 +221,7 @@ async fn every_type_is_sent_and_received_in_both_formats() -> Result<(), Box<dyn
     Ok(())
 }
 
-/// Reads a value from both formats as `T`, sends the `T` back, and checks that the server prints the same text.
+/// Receives a value in both formats and reads it as `T`. Then sends the `T` back, and checks that the server returns the original text.
 async fn as_rust<T>(
     conn: &mut Connection,
     type_name: &str,
@@ -242,7 +243,7 @@ where
     Ok(())
 }
 
-/// Does the same as [`as_rust`] through `postgres-types`, in binary format.
+/// Does the same as [`as_rust`] for a type that implements the traits of `postgres-types`. These traits support binary format only.
 async fn by_postgres_types<T>(
     conn: &mut Connection,
     type_: Type,

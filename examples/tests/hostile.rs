@@ -1,7 +1,8 @@
 //! Tests of `pg-proxy` with hostile clients, in front of a real server.
 //!
-//! Each hostile client is a row of a table: its name and the bytes that it sends. The test sends the bytes to the proxy and to the server
-//! itself. The proxy and the server must give the same answer, message by message. Meanwhile the proxy must serve an honest client.
+//! Each hostile client is a row of a table: its name and the bytes that it sends. The test sends these bytes to the proxy, and also
+//! directly to the server. Both must give the same answer, message by message. Between the hostile clients, the proxy must serve an honest
+//! client.
 
 #[path = "proxy/process.rs"]
 #[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts")]
@@ -38,8 +39,8 @@ enum How {
     Stay,
 }
 
-/// The answer that a client receives: the answers to its requests for encryption, the codes of the messages, and the SQLSTATE of the last
-/// error.
+/// The answer that a client receives: the one-byte answers to its requests for encryption, the codes of the messages, and the SQLSTATE of
+/// the last error.
 #[derive(Debug, PartialEq)]
 struct Heard {
     answers: String,
@@ -62,7 +63,7 @@ fn message(code: u8, body: &[u8]) -> Vec<u8> {
     announced(code, i32::try_from(body.len() + 4).expect("the body is short"), body)
 }
 
-/// Encodes a message whose length field contains `length`, which may differ from the real length.
+/// Encodes a message with `length` in its length field. `length` may differ from the real length.
 fn announced(code: u8, length: i32, body: &[u8]) -> Vec<u8> {
     [&[code][..], &length.to_be_bytes(), body].concat()
 }
@@ -167,7 +168,7 @@ fn openings() -> Vec<Row> {
     rows
 }
 
-/// Creates rows with responses to authentication requests, and with other messages in place of a response.
+/// Creates rows whose clients answer an authentication request. Some clients send a response, other clients send another message instead.
 fn answers() -> Vec<Row> {
     let cleartext = startup_with(&[("user", "cleartext"), ("database", "test")]);
     let md5 = startup_with(&[("user", "md5"), ("database", "test")]);
@@ -351,13 +352,14 @@ fn sessions() -> Vec<Row> {
     rows
 }
 
-/// Creates a row for each length at which `whole` can be cut. The client sends `before`, and then the first bytes of `whole`.
+/// Creates rows in which a message is incomplete: the client sends `before`, then only the first bytes of `whole`. There is one row for
+/// each possible number of bytes.
 fn truncated(what: &str, before: &[u8], whole: &[u8]) -> Vec<Row> {
     let cut = |end: usize| same(&format!("{end} bytes of a {what}"), &[before, &whole[..end]]);
     (1..whole.len()).map(cut).collect()
 }
 
-/// Sends the bytes of a row to an address. Receives all bytes up to the end of the stream, and returns them as an answer.
+/// Plays the client of a row: sends its bytes to an address, and returns the answer, up to the end of the stream.
 fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
     let mut client = if in_session { Client::let_in(address) } else { Client::new(address) };
     match row.how {
@@ -368,18 +370,18 @@ fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
         client.finish();
     }
     let heard = client.rest();
-    // The answer to a request for encryption is one byte. A NoticeResponse also begins with `N`, but its second byte is zero: the first
-    // byte of the length.
+    // The answer to a request for encryption is a single byte. An `N` can also begin a NoticeResponse; then the next byte is zero, the
+    // first byte of its length.
     let single = |at: &usize| b"NSG".contains(&heard[*at]) && heard.get(at + 1) != Some(&0);
     let answers = (0..heard.len()).take_while(single).count();
     let (answers, mut rest) = heard.split_at(answers);
     let (mut codes, mut state) = (String::new(), None);
-    // After the answer `S` the server sends a TLS alert (record type 21). If the connection is reset before the alert arrives, `rest` is
-    // empty. So the alert is removed: the comparison must not depend on its arrival.
+    // After the answer `S`, the client's bytes are not TLS, so the server sends a TLS alert (record type 21) and closes. The alert may be
+    // lost, so it is not compared.
     if answers == b"S" && rest.first() == Some(&21) {
         rest = &[];
     }
-    // For a client of a protocol version before 3, an error is a line of text.
+    // A server reports an error in text form to a client of a protocol version before 3.
     if let Some([line @ .., b'\n', 0]) = rest.strip_prefix(b"EFATAL:  ") {
         codes = String::from_utf8_lossy(line).into_owned();
         rest = &[];
@@ -399,8 +401,8 @@ fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
     Heard { answers: String::from_utf8_lossy(answers).into_owned(), codes, state }
 }
 
-/// Sends all rows of a table to each server once, and to a proxy in front of the server twice. Compares the answers, and checks that the
-/// proxy leaks no descriptors and no memory.
+/// Plays the client of each row against each server once, and twice against a proxy in front of the server. Compares the first answers.
+/// Compares the proxy's descriptors and memory after the two rounds, to find leaks.
 fn withstands(rows: &[Row], in_session: bool) {
     for server in Server::both() {
         let proxy = Proxy::with(server.address, &["--check"]);

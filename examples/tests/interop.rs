@@ -10,7 +10,7 @@ use support::finish;
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn every_server_passes_the_suite_except_for_the_known_deviations() {
-    // No time limit for the program: it has a time limit for each message, and so it ends.
+    // The program needs no time limit here, because it has its own time limit for each message.
     let ended = Command::new(env!("CARGO_BIN_EXE_pg-interop")).output().expect("the program starts");
     let (stdout, stderr) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
     println!("{stdout}");

@@ -1,8 +1,7 @@
-//! Checks that the trace of `pg-proxy` has libpq's format. libpq talks to real servers through `pg-proxy`, both print a trace, and the two
-//! traces must be the same, line by line.
+//! Checks that the trace of `pg-proxy` has libpq's format. libpq connects to real servers through `pg-proxy`. Both print a trace, and the
+//! two traces must be equal, line by line.
 //!
-//! The two formats differ in a few places. [`Libpq`] changes libpq's text in these places, so that the comparison finds all other
-//! differences.
+//! In a few places, the two formats differ on purpose. [`Libpq`] changes libpq's text there, so that only other differences are reported.
 
 #[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 #[path = "proxy/process.rs"]
@@ -111,14 +110,14 @@ fn function_calls_are_traced_as_by_libpq() {
     same("function_call", "user=trust sslmode=disable", Order::Whole);
 }
 
-/// Checks that a trace of libpq can be played as a transcript. The player sends the client's lines of the trace to the server. The server's
-/// answers must match the server's lines of the trace.
+/// Checks that a trace of libpq can be played as a transcript. The player sends the client's messages in the trace to the server. The
+/// server's answers must match the server's messages in the trace.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn traces_of_libpq_with_all_flags_can_be_played() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    // The flags are PQTRACE_SUPPRESS_TIMESTAMPS (1) and PQTRACE_REGRESS_MODE (2). Without regress mode, a trace can be played only if it
-    // contains no value that varies from run to run.
+    // The flags are PQTRACE_SUPPRESS_TIMESTAMPS (1) and PQTRACE_REGRESS_MODE (2). Regress mode masks values that differ between runs.
+    // So without it, only conversations without such values can be played.
     for (flags, conversations) in [("2", &["simple", "errors"][..]), ("3", &["errors"]), ("0", &["refused"])]
     {
         for (server, conversation) in
@@ -137,7 +136,7 @@ fn traces_of_libpq_with_all_flags_can_be_played() {
                 Some((startup, rest)) if user == "trust" => format!("{startup}\nB AuthenticationOk\n{rest}"),
                 _ => trace,
             };
-            // The name of the schema for temporary tables contains a number that varies. So the name is replaced by `*`.
+            // The name of the schema for temporary tables contains a number that differs between sessions. So `*` replaces the name.
             let trace = match trace.split_once("\"pg_temp_") {
                 Some((before, after)) => {
                     let (_, after) = after.split_once('"').expect("a closing quote");
@@ -161,9 +160,10 @@ fn traces_of_libpq_with_all_flags_can_be_played() {
 /// Selects the order in which the lines of two traces are compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Order {
-    /// All lines in one sequence: client and server take turns, so both traces have the same order.
+    /// All lines in one sequence. Possible if client and server take turns, because both traces then have the same order.
     Whole,
-    /// The lines of each direction separately, because client and server may send at any time.
+    /// The lines of each direction separately. Necessary if client and server may send at the same time, because the traces may then differ
+    /// in order.
     ByDirection,
 }
 
@@ -204,11 +204,11 @@ fn compare(name: &str, theirs: &[String], ours: &[String]) {
 /// Returns two traces of a conversation: the trace of libpq, and the trace of a proxy between libpq and the server.
 #[track_caller]
 fn traces(server: &Server, conversation: &str, conninfo: &str) -> (Vec<u8>, Vec<String>) {
-    // Over a Unix-domain socket the server declines TLS, so the proxy can read all messages.
+    // TLS would hide the messages from the proxy. Over a Unix-domain socket, the server declines TLS.
     let upstream = format!("{}/.s.PGSQL.{}", server.socket_dir, server.address.port());
     let proxy = Proxy::with(upstream, &["--check", "--trace", "TRACE%d"]);
-    // The proxy writes the trace of its first connection to a pipe. The pipe ends when the proxy has closed the connection, which is later
-    // than the end of libpq.
+    // The proxy writes the trace of its first connection to this pipe. libpq ends before the proxy has written the whole trace, but the
+    // pipe ends only after the last line.
     let mut pipe = proxy.trace_file().as_os_str().to_owned();
     pipe.push("1");
     mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
@@ -228,7 +228,8 @@ fn libpq(conversation: &str, conninfo: &str, environment: &[(&str, &str)]) -> Ve
     let python = std::env::var("PSYCOPG_PYTHON").expect("PSYCOPG_PYTHON is not set: run `cargo xtask test`");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/libpq_trace.py");
     let mut program = Command::new(python);
-    // libpq must not read settings from the environment. The locale is fixed, because it decides which characters are printable.
+    // libpq must not read settings from the environment. The locale is fixed, because it determines which characters libpq prints as
+    // escapes.
     program.env_clear().env("LC_ALL", "C").env("HOME", "/nonexistent").envs(environment.iter().copied());
     let ended = output(program.args([script, conversation, conninfo]));
     assert!(ended.status.success(), "{conversation}: {}", String::from_utf8_lossy(&ended.stderr));
@@ -258,15 +259,16 @@ fn is_head(line: &str) -> bool {
         && words.next().is_some()
 }
 
-/// Reader of the traces that libpq prints.
+/// Converts libpq's trace to the format of `pg-proxy`.
 struct Libpq;
 
 impl Libpq {
     /// Splits the trace into messages, in the form in which `pg-proxy` prints them.
     fn read(text: &[u8]) -> Vec<String> {
-        // libpq prints strings without conversion. `pg-proxy` prints text, so it shows U+FFFD for bytes that are not UTF-8.
+        // libpq prints strings as the bytes that it has received. `pg-proxy` prints U+FFFD for bytes that are not UTF-8.
         let text = String::from_utf8_lossy(text);
-        // libpq's trace does not read the salt, and so reports a wrong length of the message. This report is removed.
+        // In an AuthenticationMD5Password, libpq's trace does not read the salt, and so reports that the length is wrong. This report is
+        // removed.
         let salt = "B\t12\tAuthenticationMD5Password\n";
         let text = text.replace(&format!("{salt}mismatched message length: consumed 8, expected 12\n"), salt);
         messages(&text).iter().map(|message| Self::mask(message)).collect()

@@ -1,4 +1,4 @@
-//! Tests of `masking_proxy` between clients of other projects and both servers.
+//! Tests of `masking_proxy`, which hides a column, between clients of other projects and PostgreSQL 15 and 18.
 
 #[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
@@ -47,7 +47,7 @@ fn psql_psycopg_asyncpg_and_pgbench_see_everything_but_the_hidden_column() {
         let psql = |sql: &str| done(client(&server, "psql", proxy.address).args(["-XAtqc", sql]));
         assert_eq!(psql("select * from masked where n = 3"), "3|***|3\n");
         assert_eq!(psql("select 1; select secret, n from masked where n = 3; select 2"), "1\n***|3\n2\n");
-        // The proxy finds the column only by its name in the result. So a query that gives the column an alias shows the values.
+        // The proxy finds the column by its name in the result. So a query that renames the column reveals the values.
         assert_eq!(psql("select secret as shown from masked where n = 3"), "secret 3\n");
         let copied = finish(client(&server, "psql", proxy.address).args(["-Xqc", "copy masked to stdout"]));
         assert_eq!((copied.code, copied.stdout.as_str()), (Some(2), ""), "{}", copied.stderr);
@@ -57,7 +57,7 @@ fn psql_psycopg_asyncpg_and_pgbench_see_everything_but_the_hidden_column() {
         assert_eq!(done(Command::new(&python).args([program, "127.0.0.1", &port])), "masked\n");
 
         let script = tempfile::NamedTempFile::new().expect("a file");
-        // If the column were not hidden, this script would divide by zero, and pgbench would fail.
+        // In this script, a value that is not hidden causes a division by zero, and pgbench fails.
         let text = "\\set n random(0, 4)\n\
                     select length(secret) as hidden from masked where n = :n \\gset\n\
                     select n, secret from masked where n = :n \\gset\n\

@@ -39,7 +39,7 @@ impl Mock {
         self.0.address.port()
     }
 
-    /// Runs this SQL by psql 15 and by psql 18, and checks that both programs print the same text.
+    /// Runs this SQL with psql 15 and with psql 18, and checks that both have the same result. Returns this result.
     #[track_caller]
     fn psql(&self, user: &str, password: &str, sql: &str) -> Ended {
         let conninfo =
@@ -68,7 +68,7 @@ impl Mock {
         url.parse().expect("a connection string")
     }
 
-    /// Plays the client's part of this transcript, and checks the answers of the server.
+    /// Plays the client's messages of this transcript, and checks that the server's messages match the transcript.
     async fn play(&self, transcript: &str) {
         let transcript: Transcript = transcript.parse().unwrap_or_else(|error| panic!("{error}"));
         let stream = TcpStream::connect(("127.0.0.1", self.port())).await.expect("the server listens");
@@ -109,7 +109,7 @@ fn psql_gets_an_error_for_other_statements_than_select() {
     let ended = mock.psql("mock", "secret", "insert into planets values ('Vulcan')");
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
     assert_eq!(ended.stderr, "ERROR:  0A000: only SELECT is answered here, and not insert\n");
-    // The server answers the statements before the error, and does not answer the statements after it.
+    // The server answers the first statement, reports an error for the second statement, and skips the third statement.
     let ended = mock.psql("mock", "secret", "select 1; drop table planets; select 2");
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ROWS));
     assert!(ended.stderr.contains("0A000"), "{}", ended.stderr);
@@ -131,7 +131,7 @@ async fn several_clients_are_served_at_once() {
     for _ in 0..5 {
         clients.push(mock.client("").await.0);
     }
-    // The clients are served in reverse order, while the first client waits for an hour.
+    // The first client's statement takes an hour. Meanwhile the server must answer the other clients, also in reverse order.
     clients[0].query("select pg_sleep(3600)").flush().await.expect("the server is connected");
     for conn in clients.iter_mut().skip(1).rev() {
         conn.query("select 1").flush().await.expect("the server is connected");
@@ -171,12 +171,12 @@ async fn a_client_of_protocol_3_2_has_a_longer_key() {
     }
 }
 
-/// Checks that the bytes at each position of many random values vary, and are not only letters of base64.
+/// Checks each position of many random values: the byte at this position must vary, and must not always be a letter of base64.
 fn assert_random(values: &[Vec<u8>]) {
     for position in 0..values[0].len() {
         let at: Vec<u8> = values.iter().map(|value| value[position]).collect();
         let letters = at.iter().filter(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte)).count();
-        // One random byte in four is a letter of base64. The probability that all of 40 random bytes are letters is 10^-24.
+        // A quarter of all bytes are letters of base64. The probability that 40 random bytes are all such letters is 10^-24.
         assert!(letters < at.len(), "position {position} holds letters of base64 only");
         assert!(at.iter().any(|byte| *byte != at[0]), "position {position} never changes");
     }
@@ -195,7 +195,7 @@ async fn cancel_keys_are_random_bytes() {
     }
 }
 
-/// Returns two attributes of the server's first SCRAM message for this user: `s=` (salt) and `i=` (iteration count).
+/// Returns two attributes of the server's first SCRAM message for this user: the salt (`s=`) and the iteration count (`i=`).
 fn server_first(port: u16, user: &str) -> (Vec<u8>, String) {
     let mut client = wire::Client::new(([127, 0, 0, 1], port).into());
     client.say(&wire::startup_with(&[("user", user)]));
@@ -216,7 +216,7 @@ fn an_unknown_user_has_a_salt_and_iterations_like_a_real_user() {
     for _ in 0..40 {
         let mock = Mock::start(&[]);
         let (real, nobody) = (server_first(mock.port(), "mock"), server_first(mock.port(), "nobody"));
-        // The salt has 16 bytes, which are 24 letters of base64. With the preceding `s=`, these are 26 characters.
+        // The salt has 16 bytes, which base64 encodes as 24 characters. With `s=` before them, the attribute has 26 characters.
         assert_eq!((real.0.len(), &*real.1), (26, "i=4096"));
         assert_eq!((nobody.0.len(), &nobody.1), (real.0.len(), &real.1));
         assert_ne!(real.0, nobody.0);
@@ -230,7 +230,7 @@ fn an_unknown_user_has_a_salt_and_iterations_like_a_real_user() {
 
 #[test]
 fn no_password_is_left_in_memory_however_the_login_ended() {
-    // The password is computed at run time, so that the server has no copy of it before a client sends it.
+    // The password is computed at run time and not written as a constant. So the server can only have the password from a client.
     let secret = format!("{}-{}", "correct horse".to_uppercase(), "battery staple".to_uppercase());
     let mock = Mock::start(&["--auth", "cleartext", "--password", "something else"]);
     let message = wire::bytes(&PasswordMessage { password: SecretText(secret.as_str().into()) });
@@ -252,7 +252,7 @@ fn no_password_is_left_in_memory_however_the_login_ended() {
     for end in 18..=message.len() {
         let mut client = ask();
         client.say(&message[..end]);
-        // Half of the clients close the connection normally. The remaining clients reset the connection.
+        // Every second client half-closes and reads the answer. The other clients close the socket without reading the answer.
         if end % 2 == 0 {
             client.finish();
             drop(client.rest());
@@ -340,14 +340,14 @@ async fn a_cancel_request_ends_only_the_statement_with_its_key() {
     let target = session.cancel_target().expect("the server gives a key");
     let key = &target.key;
 
-    // A cancel request that arrives while no statement runs must have no effect.
+    // Sends a cancel request while no statement runs. This request must have no effect.
     cancel(&config, &target).await.expect("the request is accepted");
     conn.query("select 1; select pg_sleep(3600); select 2").flush().await.expect("the server is connected");
     let mut rows = 0;
     loop {
         match conn.recv().await.expect("the server is connected").backend().expect("well-formed") {
             Backend::DataRow(_) => rows += 1,
-            // The statement runs: a cancel request that is sent now ends the statement.
+            // The server sends this notice when it begins to sleep. From now on, a cancel request ends the statement.
             Backend::NoticeResponse(_) => break,
             _ => {}
         }

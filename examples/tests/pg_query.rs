@@ -183,7 +183,7 @@ impl Scripted {
         self.accept_with(&[])
     }
 
-    /// Accepts a connection in the same way as `accept`, but sends these bytes directly after the ReadyForQuery that ends the start-up.
+    /// Does the same as `accept`, but sends the bytes `surplus` directly after the ReadyForQuery that ends the start-up.
     fn accept_with(&self, surplus: &[u8]) -> (TcpStream, Heard) {
         let (mut stream, _) = self.listener.accept().expect("a connection");
         let startup = packet(&mut stream);
@@ -213,7 +213,7 @@ impl Scripted {
     }
 }
 
-/// Reads a length field and the body that follows it.
+/// Reads a length field and the body after it. Returns the body.
 fn packet(stream: &mut TcpStream) -> Vec<u8> {
     let mut length = [0; 4];
     stream.read_exact(&mut length).expect("a length");
@@ -246,7 +246,7 @@ fn put_row(script: &mut Vec<u8>, values: &[Option<&[u8]>]) {
     put(script, &DataRow { values: Values::from(values) });
 }
 
-/// Creates the fields of an error or a notice from pairs of code and text.
+/// Creates the fields of an ErrorResponse or a NoticeResponse. Each pair is the code and the text of a field.
 fn fields<'a>(fields: &[(u8, &'a str)]) -> Vec<ErrorField<'a>> {
     fields.iter().map(|&(code, value)| ErrorField { code, value: value.into() }).collect()
 }
@@ -449,7 +449,7 @@ fn a_superfluous_ready_for_query_is_no_answer() {
     let mut answer = Vec::new();
     put_answer(&mut answer, &[&[Some(b"1")]]);
 
-    // The server sends superfluous messages directly after the ReadyForQuery that ends the start-up.
+    // Directly after the ReadyForQuery that ends the start-up, the server sends further ReadyForQuery messages.
     for count in [1, 3] {
         let server = Scripted::new();
         let url = server.url();
@@ -463,8 +463,8 @@ fn a_superfluous_ready_for_query_is_no_answer() {
     }
     let (end, heard) = answered([ready, answer].concat());
     assert_eq!(end, ended(0, "1\n", SURPLUS));
-    // Checks that the program has sent a Sync to request another ReadyForQuery: the first ReadyForQuery may have been the only answer to
-    // the Query.
+    // Checks that the program has sent a Sync, which requests another ReadyForQuery. Without a Sync, the program would wait forever if the
+    // server had sent only one ReadyForQuery for the Query.
     assert_eq!(heard.after, b"S\0\0\0\x04X\0\0\0\x04");
 }
 
@@ -480,7 +480,7 @@ fn an_incomplete_answer_is_an_error() {
 
     let mut ready = Vec::new();
     put(&mut ready, &READY);
-    // The server sends two ReadyForQuery: one for the Query, and one for the Sync.
+    // The server sends two ReadyForQuery messages without a result: one for the Query, and one for the program's Sync.
     assert_eq!(answered(ready.repeat(2)).0, ended(1, "", &format!("{SURPLUS}{unanswered}")));
 }
 
@@ -501,7 +501,7 @@ fn values_are_bytes_and_need_not_be_utf8() {
 fn sql_is_read_from_a_file_or_from_standard_input() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("query.sql");
-    // This SQL is longer than a command-line argument may be, and is not UTF-8.
+    // This SQL is not UTF-8, and is longer than the longest command-line argument, 128 KiB on Linux.
     let sql = [&b"SELECT '\xff"[..], &[b'x'; 200_000], b"'"].concat();
     std::fs::write(&file, &sql).expect("a file");
     let name = file.to_str().expect("UTF-8");
@@ -565,7 +565,7 @@ fn the_first_ctrl_c_sends_a_cancel_request_and_the_second_ends_the_program() {
     put_columns(&mut script, 1);
     put_row(&mut script, &[Some(b"1")]);
     stream.write_all(&script).expect("the program listens");
-    // Waits for the first row: from then on, the program handles Ctrl-C.
+    // A program that has printed a row is able to handle Ctrl-C.
     assert_eq!(program.line(), "1\n");
     program.interrupt();
     let (mut request, _) = server.listener.accept().expect("a cancel request");
@@ -593,7 +593,7 @@ fn ctrl_c_works_while_standard_output_is_blocked() {
     let mut script = Vec::new();
     put_columns(&mut script, 1);
     stream.write_all(&script).expect("the program listens");
-    // Sends more bytes than the pipe, the program's queue and both sockets can hold. The loop ends when the program has ended.
+    // Sends rows until the program has ended. They do not fit into the pipe, the program's queue and both sockets, so the program blocks.
     let feeder = thread::spawn(move || {
         let mut rows = Vec::new();
         (0..10_000).for_each(|_| put_row(&mut rows, &[Some(&[b'x'; 1000])]));
@@ -604,7 +604,7 @@ fn ctrl_c_works_while_standard_output_is_blocked() {
     let (mut request, _) = server.listener.accept().expect("a cancel request");
     assert_eq!(packet(&mut request), b"\x04\xd2\x16\x2e\0\0\0\x07hush");
     program.interrupt();
-    // The pipe must stay full until the program has ended, so the output is read only now.
+    // The output is read only after the program has ended, so that the pipe stays full until then.
     let Running { mut child, mut stdout, .. } = program;
     assert_eq!(child.wait().expect("the program ends").code(), Some(1));
     feeder.join().expect("a writer does not panic");
@@ -646,7 +646,7 @@ fn rows_that_were_dropped_after_ctrl_c_are_an_error() {
     program.interrupt();
     let (mut request, _) = server.listener.accept().expect("a cancel request");
     packet(&mut request);
-    // Plays a server that has executed the query before the cancel request arrived: the server sends the rest of the answer.
+    // The server sends the rest of the result: it had executed the query before the cancel request arrived.
     let mut script = Vec::new();
     put_row(&mut script, &[Some(b"2")]);
     put(&mut script, &CommandComplete { tag: "SELECT 2".into() });
@@ -670,7 +670,7 @@ fn a_copy_that_begins_after_ctrl_c_gets_no_data() {
     let (mut request, _) = server.listener.accept().expect("a cancel request");
     packet(&mut request);
 
-    // A server that waits for COPY data does not react to cancel requests. So the program must send CopyFail.
+    // A server that waits for COPY data ignores cancel requests. So the program must send CopyFail.
     let mut script = Vec::new();
     put(&mut script, &CopyInResponse { format: CopyFormat::Text, columns: List::EMPTY });
     stream.write_all(&script).expect("the program listens");
@@ -685,12 +685,12 @@ fn a_copy_that_begins_after_ctrl_c_gets_no_data() {
     drop(stdin);
 }
 
-/// A running program, to which a test can send input and signals. A program that hangs is killed.
+/// A running program, to which a test can send input and signals. If the program hangs, a thread kills it.
 struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
-    /// Dropping `Running` drops this sender, and so stops the thread that would kill the program.
+    /// Stops the thread that kills a program that hangs: when `Running` is dropped, this sender is dropped too.
     _running: mpsc::Sender<()>,
 }
 
@@ -720,7 +720,7 @@ impl Running {
         line
     }
 
-    /// Waits until the program's writing thread is blocked by a full pipe.
+    /// Waits until a thread of the program is blocked because it writes to a full pipe.
     fn wait_until_blocked(&self) {
         let tasks = format!("/proc/{}/task", self.child.id());
         let is_writing = |task: std::fs::DirEntry| {
@@ -751,7 +751,7 @@ impl Running {
         self.finish()
     }
 
-    /// Waits for the end of the program. Returns the exit code and the unread output.
+    /// Waits for the end of the program. Returns the exit code, and the output that the test has not read yet.
     fn finish(mut self) -> Ended {
         let mut stderr = self.child.stderr.take().expect("a pipe");
         let said = thread::spawn(move || {
@@ -834,7 +834,7 @@ fn a_clear_text_password_is_sent_through_tls_or_with_sslmode_disable() {
     }
 }
 
-/// Checks the result of the program, with both servers, over TCP and over the Unix-domain socket.
+/// Checks the result of `pg-query` with both servers, over TCP and over a Unix-domain socket.
 #[track_caller]
 fn prints(sql: &str, expected: &Ended) {
     for server in Server::both() {
@@ -978,7 +978,7 @@ fn query_with(url: &str, sql: &str, input: Vec<u8>) -> Ended {
     let mut stdin = program.stdin.take().expect("a pipe");
     let feeder = thread::spawn(move || stdin.write_all(&input));
     let ended = program.finish();
-    // An error is ignored: the program may end before it has read all of its input.
+    // A write error is ignored: the program may end before it has read all of its input.
     let _ = feeder.join().expect("a writer does not panic");
     ended
 }
@@ -1078,8 +1078,8 @@ fn input_that_cannot_be_read_fails_the_copy() {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn notices_in_the_middle_of_a_copy_are_printed_and_block_nothing() {
-    // For the first rows, the server sends more notices than the sockets can hold. While the server is blocked in sending notices, it does
-    // not read, so the remaining rows fill the buffers from the program to the server.
+    // The first rows cause more notices than the sockets can hold. If the program does not read the notices, the server blocks and reads no
+    // rows, and then the program blocks too. A million further rows make this happen.
     const NOTICES: usize = 40;
     const SILENT: usize = 1_000_000;
     let sql = "CREATE TEMP TABLE t (a int);
@@ -1100,7 +1100,8 @@ fn notices_in_the_middle_of_a_copy_are_printed_and_block_nothing() {
 
 // Tests of large results.
 
-/// Starts a program with a query and then a COPY. The COPY waits for input, so that the program still runs after all rows are printed.
+/// Starts the program with a query and then a COPY. The COPY waits for input, so after the last row the program still runs and can be
+/// measured.
 fn start_and_wait(url: &str, sql: &str) -> Running {
     Running::start(url, &format!("CREATE TEMP TABLE t (a int); {sql}; COPY t FROM STDIN"))
 }
@@ -1146,7 +1147,7 @@ fn a_value_of_64_mib_is_in_memory_once() {
     }
 }
 
-/// Runs SQL with a reader of the output that reads one line and closes the pipe, as `head -1` does. Returns the result.
+/// Runs SQL, reads one line of the output, and closes the pipe, as `head -1` does. Returns the program's result.
 fn head(url: &str, sql: &str) -> Ended {
     let mut program = Running::start(url, sql);
     assert_eq!(program.line(), "1\n", "{sql}");
@@ -1171,7 +1172,7 @@ fn a_reader_that_closes_does_not_stop_the_statements() {
             assert_eq!(head(&url, sql), ended(0, "", ""), "{sql}");
         }
         let left = format!("SELECT count(*), min(a), count(DISTINCT xmin::text) FROM {table}");
-        // Checks that both statements have taken effect: the first has updated all rows, and the second has added one row.
+        // Checks that the statements have taken effect: the update has changed all 300,000 rows, and the insert has added one row.
         assert_eq!(query(&url, &left), ended(0, "300001\t-1\t2\n", ""));
         assert_eq!(query(&url, &format!("DROP TABLE {table}")), ended(0, "", ""));
         let failing = "SELECT generate_series(1, 300000); SELECT 1 / 0";
@@ -1199,7 +1200,8 @@ fn output_that_cannot_be_written_is_an_error() {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn ctrl_c_cancels_the_statement_over_every_connection() {
-    // The server sends the notice at once. The notice shows that the statement runs and that the program handles Ctrl-C.
+    // The server sends the notice before it sleeps. When the program has printed the notice, the statement runs and the program handles
+    // Ctrl-C.
     let sql = "DO $$ BEGIN RAISE NOTICE 'asleep'; PERFORM pg_sleep(3600); END $$; SELECT 'never'";
     for server in Server::both() {
         let nobody_then = server.by_tcp().replace('@', "@127.0.0.1:1,");

@@ -1,5 +1,5 @@
-//! Tests that compare `pg-query` with `psql` on the same input: exit status, standard output, standard error, and the server's activity
-//! view.
+//! Tests that compare `pg-query` with `psql`. With the same input, both programs must have the same exit status, output and error text, and
+//! the same row in the server's view `pg_stat_activity`.
 
 #[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
@@ -30,15 +30,15 @@ enum Compared {
     All,
     /// Exit status and standard output. Standard error may differ, but must contain this text for both programs.
     Reported(&'static str),
-    /// Exit status and standard error. The standard output differs: the first text is the output of pg-query, the second text is the output
-    /// of psql.
+    /// Exit status and standard error. The standard output must differ: the first text is pg-query's output, the second text is psql's
+    /// output.
     Differs(&'static str, &'static str),
 }
 
 /// One comparison of the two programs: their input, and the parts of their results that must be equal.
 struct Row {
     name: &'static str,
-    /// Connection string, in which `@` stands for host and port.
+    /// Connection string. The second `@` of `@@`, and an `@` after a comma, stand for the address of the server.
     url: &'static str,
     sql: &'static str,
     stdin: &'static str,
@@ -52,13 +52,13 @@ const fn row(name: &'static str, sql: &'static str) -> Row {
     Row { name, url: URL, sql, stdin: "", environment: &[], compared: Compared::All }
 }
 
-/// Creates a row in which connecting fails and both programs print `reported`.
+/// Creates a row in which the login fails. Both programs must print an error that contains `reported`.
 const fn refused(name: &'static str, url: &'static str, reported: &'static str) -> Row {
     let compared = Compared::Reported(reported);
     Row { url, compared, ..row(name, "SELECT 1") }
 }
 
-/// SQL that returns the row of the server's activity view for the session that runs this SQL.
+/// SQL that returns the row of the view `pg_stat_activity` for the session that executes this SQL.
 const VIEW: &str = "SELECT usename, datname, application_name, state, query, backend_type, client_addr, \
                     current_setting('client_encoding'), current_setting('geqo'), \
                     (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) \
@@ -81,7 +81,7 @@ const ROWS: &[Row] = &[
     row("an error with a position", "SELECT é, nothing FROM (SELECT 1 AS é) AS x"),
     row("an error in a later line", "SELECT 1,\n  2,\n\tnothing"),
     row("an error at the end", "SELECT ("),
-    // pg-query prints each row when it arrives; psql prints rows only after the result is complete.
+    // pg-query prints each row when the row arrives. psql prints the rows of a result only after the whole result has arrived.
     Row {
         compared: Compared::Differs("1\n2\n3\n6\n", "1\n"),
         ..row("an error after rows", "SELECT 1; SELECT 6 / n FROM generate_series(3, 0, -1) AS n")
@@ -175,7 +175,7 @@ struct End {
     stderr: String,
 }
 
-/// Set-up of a comparison: a server, the psql of its version, and a home directory for both programs.
+/// Set-up of a comparison: a server, the psql of the server's version, and a home directory for pg-query and psql.
 struct Place<'s> {
     server: &'s Server,
     psql: String,
@@ -252,7 +252,7 @@ impl<'s> Place<'s> {
         end
     }
 
-    /// Waits until the server has this number of sessions of the two programs.
+    /// Waits until the server has exactly this number of sessions of pg-query and psql.
     fn until_sessions(&self, wanted: usize) {
         let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'beside' AND pid <> pg_backend_pid()";
         let url = self.url("postgres://admin@@/test");
@@ -282,7 +282,7 @@ fn wait(child: Child) -> End {
     End { code: output.status.code(), signal: output.status.signal(), stdout, stderr }
 }
 
-/// Removes the text that psql prints on standard error but pg-query does not print: lines that begin with LOCATION, and the code 00000.
+/// Removes text that only psql prints on standard error: lines that begin with LOCATION, and the code 00000.
 fn comparable(stderr: &str) -> String {
     let lines = stderr.lines().filter(|line| !line.starts_with("LOCATION:  "));
     lines.map(|line| line.replacen(":  00000: ", ":  ", 1) + "\n").collect()
@@ -322,13 +322,13 @@ fn both_programs_have_the_same_results() {
     assert!(differing.is_empty(), "{}", differing.join("\n"));
 }
 
-/// Returns a table name that contains the name of the program and the process id, so that runs do not disturb each other.
+/// Returns a table name that contains the name of the program and the process id. So tests that run at the same time use different tables.
 fn table(program: Program) -> String {
     format!("beside_{program:?}_{}", std::process::id()).to_lowercase()
 }
 
-/// When the reader of the output closes the pipe, both programs must still read the whole result, so that the statement is committed. Then
-/// psql must be killed by SIGPIPE, and pg-query must exit with the status of the statement.
+/// The reader of the output closes the pipe early. Both programs must still receive the whole result, so that the server commits the
+/// statement. Then psql is killed by SIGPIPE, and pg-query exits with the status of the statement.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn both_programs_finish_the_statement_when_the_reader_closes() {
@@ -339,7 +339,7 @@ fn both_programs_finish_the_statement_when_the_reader_closes() {
             let table = table(program);
             let create = format!("CREATE TABLE {table} AS SELECT generate_series(1, 1000) AS a");
             assert_eq!(wait(start(&mut place.command(program, &url, &create))).code, Some(0));
-            // The result is larger than the buffer of a pipe.
+            // The result does not fit into the pipe, so the program is still writing when the reader closes the pipe.
             let sql = format!("UPDATE {table} SET a = 0 RETURNING repeat('x', 10000)");
             let mut child = start(&mut place.command(program, &url, &sql));
             let mut stdout = child.stdout.take().expect("a pipe");

@@ -1,7 +1,7 @@
-//! Tests of clients of both adapters, while a standby replaces the primary.
+//! Tests of clients of both adapters, while a standby becomes the new primary.
 //!
 //! Replication is synchronous (`synchronous_standby_names`): the primary acknowledges an insert only after the standby has stored it. So
-//! each acknowledged row must be on the new primary.
+//! the standby has each acknowledged row.
 
 #[path = "conformance/adapters.rs"]
 #[allow(dead_code, reason = "shared with the tests of conformance, which use more of it")]
@@ -27,21 +27,20 @@ use support::until;
 /// The number of clients of each runtime.
 const CLIENTS: usize = 3;
 
-/// Each client inserts at least this number of rows before the primary stops, and at least this number of rows after the standby is
-/// promoted.
+/// The smallest number of rows that each client inserts before the primary stops, and again after the standby is promoted.
 const ROWS: usize = 30;
 
-/// The time limit of each call of a client. A call that hangs longer fails the test.
+/// The time limit of each call of a client. A call that takes longer fails the test.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A client that inserts rows. Its rows have the numbers from 1 up. A row whose insertion fails is not inserted again, because the server
-/// may have inserted the row.
+/// A client that inserts the rows 1, 2, 3, …. If an insertion fails, the client continues with the next number, because the server may have
+/// inserted the row.
 #[derive(Debug, Default)]
 struct Client {
     name: String,
     /// The numbers of the rows whose insertion a server has acknowledged.
     acknowledged: Mutex<Vec<i32>>,
-    /// The port of the server to which the client has connected last.
+    /// The port of the server of the current or last connection.
     port: AtomicU16,
     /// The number of connections so far.
     connections: AtomicU16,
@@ -58,7 +57,7 @@ impl Client {
         while !is_done.load(Ordering::Relaxed) {
             let connected = A::within(LIMIT, A::connect(config)).await.expect("`connect` does not hang");
             let Ok((mut conn, session)) = connected else {
-                // No server accepts changes at the moment, so the client waits and connects again.
+                // At the moment, no server accepts changes. The client waits and tries again.
                 let _ = A::within(Duration::from_millis(10), std::future::pending::<()>()).await;
                 continue;
             };
@@ -110,7 +109,7 @@ fn wait_for_all(clients: &[Client]) {
     });
 }
 
-/// Returns the rows of the table: the name and the number of each row, and how often the row exists.
+/// Counts the rows of the table. The key is the name of the client and the number of the row; the value is the count.
 fn stored(server: &Cluster) -> BTreeMap<(String, i32), usize> {
     let mut rows = BTreeMap::new();
     for line in server.sql("select client, number from rows").lines() {
@@ -133,7 +132,7 @@ fn each_acknowledged_row_is_on_the_new_primary_exactly_once() {
 
     let [_, programs] = Programs::both();
     let mut primary = Cluster::with(&programs, 16, &[]);
-    // The table has no key, so that the test finds rows that were inserted twice.
+    // The table has no key, so that a row that is inserted twice is stored twice, and the test finds it.
     primary.sql("create table rows (client text, number int)");
     let standby = primary.standby(&[]);
     primary.sql("alter system set synchronous_standby_names = 'standby'");

@@ -1,5 +1,4 @@
-//! Tests of `pg-receive` against servers of both versions. The files that it writes are compared with the files that PostgreSQL's own
-//! programs write.
+//! Tests of `pg-receive` against PostgreSQL 15 and 18. PostgreSQL's own programs receive the same data, and the tests compare the files.
 
 #[path = "receive/backup.rs"]
 mod backup;

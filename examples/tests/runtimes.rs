@@ -1,4 +1,4 @@
-//! Tests of the example clients that do not use Tokio, with both servers, with and without TLS.
+//! Tests of the example programs without Tokio, `smol_client` and `blocking_client`, with both servers, with and without TLS.
 
 #[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
@@ -8,18 +8,18 @@ use support::{Ended, PATIENCE, Server, run};
 const SMOL: &str = env!("CARGO_BIN_EXE_smol_client");
 const BLOCKING: &str = env!("CARGO_BIN_EXE_blocking_client");
 
-/// Returns the path in this environment variable, with `/` percent-encoded. The variable names a certificate file.
+/// Returns the path of a certificate file from this environment variable, with `/` percent-encoded for a connection string.
 fn file(variable: &str) -> String {
     let path = std::env::var(variable);
     path.unwrap_or_else(|_| panic!("{variable} is not set: run `cargo xtask test`")).replace('/', "%2F")
 }
 
-/// Returns a connection string for this role at "localhost" with these settings.
+/// Returns a connection string with this role, the host `localhost`, and these settings.
 fn at_localhost(server: &Server, role: &str, settings: &str) -> String {
     format!("postgres://{role}:{role}-secret@localhost:{}/test?{settings}", server.address.port())
 }
 
-/// Runs a program, which must succeed. The first line of its output must contain `channel`. Returns the other lines.
+/// Runs a program, which must succeed. The first line of its output must be `logged in`, followed by `channel`. Returns the other lines.
 #[track_caller]
 fn logged_in(program: &str, url: &str, channel: &str) -> String {
     let ended = run(program, &[url]);
@@ -29,7 +29,8 @@ fn logged_in(program: &str, url: &str, channel: &str) -> String {
     rest.to_owned()
 }
 
-/// Returns pairs for both servers: a connection string, and the description of the channel (clear or TLS) that the program must print.
+/// Returns connection strings for both servers. The second value of each pair is the description of the connection that the program must
+/// print, such as `in clear`.
 fn ways() -> Vec<(String, &'static str)> {
     let mut ways = Vec::new();
     let verified = format!("sslmode=verify-full&sslrootcert={}", file("PG_TLS_ROOT"));

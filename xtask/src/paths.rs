@@ -24,10 +24,10 @@ pub(crate) fn cache() -> PathBuf {
     target().join("xtask")
 }
 
-/// A directory in the cache directory. If the directory does not exist, `make` makes its content.
+/// A directory in the cache directory. If the directory does not exist, calls `make` to create the directory.
 ///
-/// `make` gets a temporary directory, and returns the path of the finished directory in the temporary directory. The last step renames
-/// the finished directory, so an interrupted run leaves no incomplete directory.
+/// `make` receives a temporary directory, creates the finished directory in it, and returns the finished directory's path. The last step
+/// renames the finished directory, so an interrupted run leaves no incomplete directory in the cache.
 pub(crate) fn cached(name: &str, make: impl FnOnce(&Path) -> Result<PathBuf>) -> Result<PathBuf> {
     let goal = cache().join(name);
     if goal.exists() {

@@ -14,11 +14,11 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::interrupt;
 
-/// The interval between two checks in a loop that waits. The checks take little CPU time at this interval, and most events that are awaited
-/// take longer than the interval.
+/// The interval between two checks in a loop that waits, for example for the end of a program. A shorter interval would cost CPU time
+/// without a benefit, because most awaited events take longer than 20 ms.
 pub(crate) const TICK: Duration = Duration::from_millis(20);
 
-/// The time limit for a program to end after SIGTERM. After this time, the program is killed.
+/// The time limit for a program to end after SIGTERM. A program that takes longer is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Runs a program with empty standard input. The program writes to the standard output and the standard error of xtask.
@@ -72,7 +72,8 @@ pub(crate) fn echo(command: &mut Command, mut see: impl FnMut(&[u8]) + Send) -> 
             let Some(mut pipe) = stdout else { return };
             let mut buffer = [0; 8192];
             while let Ok(length @ 1..) = pipe.read(&mut buffer) {
-                // A failed write is ignored: `see` must receive all pieces, even if the reader of xtask's output has closed the pipe.
+                // A failed write is ignored. The reader of xtask's output may have closed the pipe, but `see` must still receive all
+                // pieces.
                 let mut out = std::io::stdout().lock();
                 let _ = out.write_all(&buffer[..length]).and_then(|()| out.flush());
                 see(&buffer[..length]);
@@ -131,7 +132,7 @@ impl Running {
                 return Ok(status);
             }
             if let Some(interrupted) = interrupt::arrived() {
-                // If the program shares the process group of xtask, the program has also received Ctrl-C, and decides itself how to react.
+                // In the process group of xtask, the program has also received Ctrl-C, and decides itself whether to end.
                 if self.group == Group::Own || !interrupted.is_sigint() {
                     self.end();
                     return Err(interrupted.into());
@@ -141,7 +142,7 @@ impl Running {
         }
     }
 
-    /// Sends SIGTERM to the program. If the program has not ended after `GRACE`, sends SIGKILL.
+    /// Sends SIGTERM to the program. If the program is still running after `GRACE`, sends SIGKILL.
     fn end(&mut self) {
         let deadline = Instant::now() + GRACE;
         self.signal(Signal::TERM);
@@ -155,8 +156,10 @@ impl Running {
         }
     }
 
-    /// Sends a signal to the program; with [`Group::Own`], to the program's whole process group. The process id cannot belong to another
-    /// process, because the system does not reuse the id of a process before its parent has waited for it.
+    /// Sends a signal to the program; with [`Group::Own`], to the program's whole process group.
+    ///
+    /// The process id cannot belong to another process: the system does not reuse the id of a child until its parent has waited for the
+    /// child.
     fn signal(&self, signal: Signal) {
         if let Some(pid) = pid(&self.child) {
             let _ = match self.group {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::servers::install;
 use crate::{paths, process};
 
-/// All Python packages to install. pip does not install their further dependencies. `psycopg-binary` 3.3.9 contains libpq 18.6.
+/// All Python packages to install. The list is complete, because pip runs with `--no-deps`. `psycopg-binary` 3.3.9 contains libpq 18.6.
 const PACKAGES: [&str; 4] =
     ["psycopg==3.3.9", "psycopg-binary==3.3.9", "typing_extensions==4.16.0", "asyncpg==0.32.0"];
 
@@ -44,8 +44,8 @@ pub(crate) fn libpq() -> Result<PathBuf> {
 
 /// Makes a Python environment with both libraries in a temporary directory. Returns the directory of the environment.
 fn make(temporary: &Path) -> Result<PathBuf> {
-    // Checks both modules: without Debian's package python3-venv, the module `venv` exists, but the module `ensurepip`, which installs pip,
-    // does not.
+    // Both modules are checked. Without Debian's package python3-venv, the module `venv` exists, but the module `ensurepip`, which installs
+    // pip, does not exist.
     if process::read(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_err() {
         install("python3-venv").context("python3 with venv and pip, which psycopg needs, is missing")?;
     }
@@ -59,7 +59,8 @@ fn make(temporary: &Path) -> Result<PathBuf> {
     Ok(environment)
 }
 
-/// The Python program of an environment. Python finds packages by its own path, so the program also works after `rename`.
+/// The Python program of an environment. The program finds its packages relative to its own path, so it also works after the environment is
+/// moved.
 fn python_in(environment: &Path) -> PathBuf {
     environment.join("bin").join("python")
 }

@@ -15,7 +15,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     let mut servers = Servers::start_for_tests(&clients::server_headers())?;
     let lines =
         servers.environment().into_iter().chain(clients).map(|(name, value)| format!("{name}={value}\n"));
-    // All variables are written at once, because a reader may close the pipe as soon as it has found the variable that it needs.
+    // All variables are written in one write, because a reader may close the pipe as soon as it has read the variable that it needs.
     std::io::stdout().write_all(lines.collect::<String>().as_bytes())?;
     eprintln!("xtask: the servers are running; Ctrl-C stops them");
     while interrupt::arrived().is_none() {

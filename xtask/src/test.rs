@@ -33,7 +33,8 @@ pub(crate) fn run(more: &[String]) -> Result<ExitCode> {
     }
     drop(servers);
     if tally.finish() {
-        // The output of the tests ended in the middle of a line, for example because a test program crashed.
+        // The output of the tests ended in the middle of a line, for example because a test program crashed. The result starts on a new
+        // line.
         println!();
     }
 
@@ -55,7 +56,7 @@ pub(crate) fn run(more: &[String]) -> Result<ExitCode> {
     Ok(if verdict.is_ok() && success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The command for the tests that need no server, on a system other than Linux. The example programs and xtask use features of Linux.
+/// The command for tests on a system other than Linux: the tests of the published packages. The example programs and xtask need Linux.
 fn without_servers(more: &[String]) -> Result<Command> {
     let mut tests = paths::cargo(["test", "--all-features"]);
     for package in packages::published()? {
@@ -95,7 +96,7 @@ impl<'a> Plan<'a> {
         let mut arguments = self.common(&["--no-fail-fast"]);
         arguments.extend(["--", "--include-ignored"]);
         if std::io::stdout().is_terminal() {
-            // The programs write to a pipe to xtask and not to the terminal, so without this option they would not use colours.
+            // Test programs use no colours if their output is a pipe. Here it is a pipe to xtask, which prints the output on the terminal.
             arguments.push("--color=always");
         }
         arguments.extend(self.programs.iter().map(String::as_str));
@@ -104,8 +105,8 @@ impl<'a> Plan<'a> {
 
     /// The commands that run all tests: nextest and `cargo test --doc`, or `cargo test` alone.
     ///
-    /// nextest does not run the examples in documentation, and has other options than `cargo test`. So nextest is used only if the
-    /// caller gave no arguments.
+    /// nextest is used only if the caller gave no arguments, because its options differ from the options of `cargo test`. nextest does not
+    /// run the examples in documentation, so `cargo test --doc` runs them.
     fn runs(&self, nextest: bool) -> Vec<Command> {
         if !nextest || !self.cargo.is_empty() || !self.programs.is_empty() {
             return vec![paths::cargo(self.run())];
@@ -128,7 +129,7 @@ impl<'a> Plan<'a> {
 
     fn common(&self, own: &[&'a str]) -> Vec<&'a str> {
         let mut arguments = vec!["test", "--all-features"];
-        // `--workspace` is not used together with `-p`, because `--workspace` would select all packages again.
+        // `--workspace` is left out if the caller has selected packages with `-p`, because `--workspace` selects all packages.
         if !self.cargo.iter().any(|argument| argument.starts_with("-p") || argument.starts_with("--package"))
         {
             arguments.push("--workspace");

@@ -1,5 +1,6 @@
-//! Tests of the authentication rules of the test servers. psql, with libpq 15 and with libpq 18, logs in by each method over each kind of
-//! link: a Unix socket, TCP without TLS, TLS. The servers must reject psql on each kind of link on which the role may not log in.
+//! Tests of the authentication rules of the test servers. psql, with libpq 15 and with libpq 18, logs in as each role over each kind of
+//! link: a Unix socket, TCP without TLS, TLS. The test expects a success if the role may log in over this kind of link, and an error if
+//! not.
 
 use std::collections::HashMap;
 use std::process::{Command, Output};
@@ -86,7 +87,7 @@ impl Psql {
         self
     }
 
-    /// Logs in. Returns the role and the version of TLS, or the error text.
+    /// Logs in. Returns the role and the TLS version that the server reports, or the error text of psql.
     fn log_in(&self, settings: &str) -> Result<String, String> {
         self.ask(
             settings,
@@ -117,7 +118,7 @@ impl Psql {
     }
 }
 
-/// Returns the standard output of a program that succeeded. For a program that failed, returns its standard error as the error.
+/// Returns the standard output of a program that has succeeded, or the standard error of a program that has failed.
 fn outcome(output: Output) -> Result<String, String> {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8").trim_end().to_owned();
     if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
@@ -139,8 +140,8 @@ fn with_both(test: impl Fn(u8, &Place) + Sync) {
     });
 }
 
-/// A role, and the settings with the role's password or certificate. The three flags show whether the role may log in over a Unix socket,
-/// over TLS, and over TCP without TLS.
+/// A role, the settings of libpq with the role's password or certificate, and three flags. The flags are true if the role may log in over a
+/// Unix socket, over TLS, and over TCP without TLS.
 type Row = (&'static str, String, [bool; 3]);
 
 fn roles() -> Vec<Row> {
@@ -154,7 +155,7 @@ fn roles() -> Vec<Row> {
         ("cleartext", "password=cleartext-secret".into(), everywhere),
         ("md5", "password=md5-secret".into(), everywhere),
         ("scram", "password=scram-secret".into(), everywhere),
-        // The password is written as in CREATE ROLE, before SASLprep; libpq applies SASLprep.
+        // This is the password in the server's CREATE ROLE statement, before SASLprep; libpq applies SASLprep.
         ("saslprep", "password='pa\u{a0}ss\u{2168}'".into(), everywhere),
         ("tls_only", "password=tls_only-secret".into(), [false, true, false]),
         ("clear_only", "password=clear_only-secret".into(), [false, false, true]),
@@ -227,7 +228,7 @@ fn a_wrong_or_missing_password_or_certificate_is_rejected() {
         }
         let other = format!("{} sslkey={}", Link::Tls13.settings(place), variable("PG_CLIENT_KEY"));
         let other = |name: &str| format!("{other} sslcert={}", variable(&format!("PG_CLIENT_{name}")));
-        // The methods of `cert` and of `certscram` both check the common name in the certificate.
+        // The methods of `cert` and of `certscram` both check that the common name in the certificate is the name of the role.
         psql.is_rejected(
             &format!("{} user=cert", other("CERTSCRAM_CERT")),
             "certificate authentication failed",
@@ -337,7 +338,8 @@ fn channel_binding_works_with_each_kind_of_signature_that_has_a_hash() {
                 let place = Place::of(&format!("PG{major}_SPARE"));
                 let admin = Psql::new(18, &place);
                 let by_socket = format!("host={} user=admin", place.socket_dir);
-                // Sets the server's certificate. A session that starts after the server has reloaded its settings shows the new value.
+                // Sets the server's certificate, and waits until the server has loaded it. A new session shows the new value of the
+                // setting.
                 let certificate = |path: &str| {
                     let set = format!("alter system set ssl_cert_file = '{path}'");
                     for sql in [set.as_str(), "select pg_reload_conf()"] {
@@ -360,8 +362,8 @@ fn channel_binding_works_with_each_kind_of_signature_that_has_a_hash() {
                     for libpq in MAJORS {
                         let psql = Psql::new(libpq, &place);
                         psql.is_accepted(&format!("{settings} channel_binding=disable"), "scram|TLSv1.3");
-                        // With `prefer` and with `require`, libpq computes the hash of the certificate, if the server supports channel
-                        // binding.
+                        // If the server supports channel binding, libpq computes the hash of the certificate with `prefer` and with
+                        // `require`. With `disable`, libpq computes no hash.
                         for binding in ["prefer", "require"] {
                             let bound = format!("{settings} channel_binding={binding}");
                             if name == "ed25519" {

@@ -1,5 +1,5 @@
-//! Tests with packages outside the workspace. The programs in the README must compile with the `[dependencies]` in the README, and the
-//! compiler's error for an invalid program must contain the correction.
+//! Tests that compile packages outside the workspace. The programs in the README must compile with the `[dependencies]` in the README. For
+//! an invalid program, the compiler's error must name the correction.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +7,7 @@ use std::{env, fs};
 
 use tempfile::TempDir;
 
-/// A package in a directory that contains nothing else.
+/// A cargo package outside the workspace, in a temporary directory.
 struct Package(TempDir);
 
 impl Package {
@@ -15,7 +15,7 @@ impl Package {
     fn new(dependencies: &str) -> Self {
         let package = Self(tempfile::tempdir().expect("a directory"));
         fs::create_dir_all(package.0.path().join("src/bin")).expect("a directory");
-        // With the versions in the workspace's lock file, cargo needs only packages that are downloaded already.
+        // The workspace's lock file selects versions that are downloaded already, so cargo needs no network.
         fs::copy(root().join("Cargo.lock"), package.0.path().join("Cargo.lock")).expect("the lock file");
         let header = "[package]\nname = \"programs\"\nedition = \"2024\"\n\n[workspace]\n\n";
         package.write("Cargo.toml", &format!("{header}{dependencies}"));
@@ -44,7 +44,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
 }
 
-/// Returns the lines of each block of the README that begins with this fence.
+/// Returns the content of each code block in the README that begins with the line `fence`.
 fn blocks(readme: &str, fence: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut lines = readme.lines();
@@ -71,7 +71,7 @@ fn the_dependencies_of_the_readme_compile_its_programs() {
     assert!(compiles, "{errors}");
 }
 
-/// The name of a program, its statement, and a text that the compiler's error contains.
+/// Invalid programs: the name of each program, its only statement, and a text that the compiler's error must contain.
 const PROGRAMS: [(&str, &str, &str); 5] = [
     ("not_a_row", "columns.decode::<i32>(&row).map(drop)", "a row of one column is written `(T,)`"),
     (

@@ -57,7 +57,7 @@ fn after_sigterm_no_server_and_no_file_is_left() {
     owner.signal(Signal::TERM);
     let status = owner.child.wait().expect("our child");
     assert!(status.success(), "{status}");
-    // Checks that the servers and their directory no longer exist when the process of xtask has ended.
+    // The servers must have ended, and their directory must be removed, before the process of xtask ends.
     assert!(owner.is_gone());
 }
 
@@ -126,7 +126,7 @@ struct Serving {
 }
 
 impl Serving {
-    /// Starts `xtask serve` with the temporary directory of this test. No other run of xtask clears this directory.
+    /// Starts `xtask serve` with its own `TMPDIR`, so that no other run of xtask removes its directory.
     fn start(temporary: &TempDir) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.arg("serve").env("TMPDIR", temporary.path());
@@ -152,7 +152,7 @@ impl Serving {
         let servers = [15, 18].map(|major| Found::from(&variables, major)).into();
         let addresses = variables.iter().filter(|(name, _)| name.ends_with("_ADDR"));
         let addresses: Vec<SocketAddr> = addresses.map(|(_, value)| value.parse().expect(value)).collect();
-        // The eight servers are a PostgreSQL of each version, a spare of each version, the KDC, PgBouncer, Pgpool-II and PGlite.
+        // The eight servers: PostgreSQL 15 and 18, a spare server of each version, the KDC, PgBouncer, Pgpool-II and PGlite.
         assert_eq!(addresses.len(), 8, "{variables:?}");
         assert!(addresses.iter().all(listens));
         Self { child, servers, addresses }
@@ -167,7 +167,7 @@ impl Serving {
         self.servers[0].socket_dir.parent().expect("a parent directory")
     }
 
-    /// The process that clears the directory if xtask is killed: the child process of xtask with the argument `watch`.
+    /// The watcher: the child process of xtask with the argument `watch`, which removes the directory if xtask is killed.
     fn watcher(&self) -> Pid {
         let owner = self.child.id();
         let children = fs::read_to_string(format!("/proc/{owner}/task/{owner}/children")).expect("/proc");
@@ -187,7 +187,7 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        // After a failed test, `serve` may still run. When `serve` is killed, the watcher removes the servers.
+        // After a failed test, `serve` may still be running. After it is killed, its watcher stops the servers.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -204,7 +204,7 @@ fn temporary() -> TempDir {
     tempfile::Builder::new().permissions(everybody).tempdir_in("/tmp").expect("a temporary directory")
 }
 
-/// The environment of this test, in which `cargo xtask test` has set the addresses of the servers.
+/// The environment variables of this test. `cargo xtask test` has set the addresses of the servers.
 fn environment() -> HashMap<String, String> {
     std::env::vars().collect()
 }

@@ -23,14 +23,14 @@ impl Server {
         Self { major, address: address.parse().expect("an address and a port") }
     }
 
-    /// Returns a second server of the same version, which a test may crash.
+    /// Returns the spare server of the same version, which a test may crash.
     pub(crate) fn spare(self) -> Self {
         Self::at("_SPARE", self.major)
     }
 }
 
-/// Runs a test against the oldest and the newest server at the same time. Only one test runs at a time: a server has only ten slots, and
-/// the creation of a slot waits for the end of all running transactions.
+/// Runs a test against PostgreSQL 15 and 18 at the same time. Only one such test runs at a time: a server has only ten replication slots,
+/// and the creation of a slot waits for the end of all running transactions.
 pub(crate) fn on_both(test: impl Fn(Server) + Sync) {
     let _alone = alone();
     thread::scope(|scope| {
@@ -71,8 +71,8 @@ impl Database {
         Session::open(self.server, &self.name)
     }
 
-    /// Returns the connection string for the program. It sets a small `logical_decoding_work_mem`, so that with `--streaming` the server
-    /// streams even small transactions.
+    /// Returns the connection string for the program. Its small `logical_decoding_work_mem` makes the server stream even small transactions
+    /// with `--streaming`.
     pub(crate) fn url(&self) -> String {
         format!(
             "postgres://admin@{}/{}?sslmode=disable&options=-c%20logical_decoding_work_mem%3D64kB",
@@ -83,10 +83,10 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        // A panic during the unwinding of another panic would hide the cause of the first panic.
+        // A panic is caught here. If the test has already panicked, a second panic would abort the process and hide the cause.
         let _ = std::panic::catch_unwind(|| {
-            // Rolls back the prepared transactions of this test: they would block the next test, because the creation of a slot waits for
-            // the end of all transactions.
+            // Rolls back the prepared transactions that this test has left. They would block the next test, because the creation of a slot
+            // waits for the end of all transactions.
             let mut here = self.session();
             let gids = here.run("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()");
             for gid in gids.iter().filter_map(|row| row.first()?.as_ref()) {

@@ -16,7 +16,7 @@ use crate::support::{finish, until};
 /// Settings of a server with logical replication.
 const SETTINGS: [&str; 2] = ["wal_level=logical", "wal_receiver_status_interval=1"];
 
-/// The program, which follows the table `t` on one of several servers, and the program's files.
+/// A running `pg-cdc`, which follows the table `t`, and the directory of its files.
 #[derive(Debug)]
 struct Following {
     running: Running,
@@ -40,8 +40,9 @@ impl Following {
         self.dir.path().join("out")
     }
 
-    /// Inserts a last row, waits for the row, and stops the program by SIGTERM. Requires exit code 0, and that the output has each row of
-    /// the table exactly once, in particular each row of `acknowledged`.
+    /// Inserts a last row, waits until the program has written the row, and stops the program by SIGTERM.
+    ///
+    /// Requires exit code 0. Requires that the program has written each row of the table exactly once, and each row of `acknowledged`.
     #[track_caller]
     fn finish(self, server: &Cluster, acknowledged: &[i64]) {
         server.sql("insert into t values (-1)");
@@ -76,7 +77,7 @@ struct Client {
 }
 
 impl Client {
-    /// Inserts one row after the other with psql, until [`Client::is_done`] is true. A row whose insertion fails is not inserted again.
+    /// Inserts one row after the other with psql, until [`Client::is_done`] is true. If an insertion fails, continues with the next row.
     fn insert(&self, programs: &Programs, ports: &[u16]) {
         let hosts = vec!["127.0.0.1"; ports.len()].join(",");
         let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
@@ -146,8 +147,9 @@ fn each_row_is_written_exactly_once_while_the_server_restarts() {
     }
 }
 
-/// The primary waits for the standby before it acknowledges a COMMIT (`synchronous_standby_names`), and before it sends the changes to the
-/// program (`synchronized_standby_slots`).
+/// The primary waits for the standby twice: before it acknowledges a COMMIT (`synchronous_standby_names`), and before it sends the
+/// transaction to the program (`synchronized_standby_slots`). So no acknowledged or written row is lost when the standby replaces the
+/// primary.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn each_acknowledged_row_is_written_exactly_once_when_a_standby_replaces_the_primary() {
@@ -168,8 +170,8 @@ fn each_acknowledged_row_is_written_exactly_once_when_a_standby_replaces_the_pri
     until("the program follows", || primary.is_active("s"));
     let acknowledged = Client::default().during(&programs, &ports, |client| {
         until("the standby has a copy of the slot", || {
-            // The standby keeps a copy of the slot only if the standby could decode from the position of the slot. Decoding needs a WAL
-            // record of the running transactions, which this statement writes.
+            // The standby keeps its copy of the slot only if it can decode WAL from the slot's position on. Decoding starts at a WAL record
+            // that lists the running transactions; this statement writes such a record.
             primary.sql("select pg_log_standby_snapshot()");
             let sql = "select count(*) from pg_replication_slots where slot_name = 's' and synced and not temporary";
             standby.sql(sql) == "1"

@@ -1,5 +1,5 @@
-//! Tests with random transactions while the program is killed and the server crashes. At the end, the lines are replayed in a second
-//! database, whose tables must be equal to the original tables.
+//! Tests with random transactions while the program is killed and the server crashes. At the end, the written lines are replayed in a
+//! second database. The tables there must be equal to the original tables.
 //!
 //! The environment variable `CDC_TRANSACTIONS` sets the number of transactions per server. `CDC_SEED` sets the seed of the random numbers.
 
@@ -22,8 +22,8 @@ const TRANSACTIONS: u64 = 1500;
 
 const WRITERS: u64 = 3;
 
-/// Number of bytes of unconfirmed WAL at which the writers wait. The writers write faster than the program follows, because the program is
-/// killed again and again. Without this limit, the last run, which is not killed, would decode most of the transactions.
+/// Number of bytes of unconfirmed WAL at which the writers wait for the program. Without this limit, the killed runs would fall far behind
+/// the writers, and the last run, which is not killed, would decode most of the transactions.
 const MOST_UNCONFIRMED: u64 = 16 << 20;
 
 fn transactions() -> u64 {
@@ -31,7 +31,7 @@ fn transactions() -> u64 {
         .map_or(TRANSACTIONS, |count| count.parse().expect("CDC_TRANSACTIONS is a number"))
 }
 
-/// Kills one process of the server with SIGKILL. The server then ends all sessions and recovers, as after a crash.
+/// Kills one process of the server with SIGKILL. PostgreSQL then ends all sessions and performs crash recovery.
 fn crash(server: Server) {
     let Some(mut session) = Session::try_open(server, "postgres") else { return };
     if let Some(Ok(rows)) = session.try_query("SELECT pg_backend_pid()") {
@@ -41,8 +41,9 @@ fn crash(server: Server) {
     }
 }
 
-/// Makes a checkpoint, which writes a WAL record of the running transactions. The slot's `restart_lsn`, from which each run decodes the WAL
-/// again, can advance only to such a record. Without checkpoints, the server writes a record every 15 seconds.
+/// Makes a checkpoint, so that the next run of the program decodes less WAL again. A run decodes from the slot's `restart_lsn`, which can
+/// only advance to a WAL record that lists the running transactions. A checkpoint writes such a record; without it, the server writes one
+/// every 15 seconds.
 fn checkpoint(server: Server) {
     // After a crash the server may not accept the session yet.
     if let Some(mut session) = Session::try_open(server, "postgres") {
@@ -59,7 +60,8 @@ struct Content {
     sum: String,
 }
 
-/// Reads the content of a table. The hash of a row ignores zeros at the end of a `numeric`, because JSON numbers do not preserve them.
+/// Reads the content of a table. Zeros at the end of a `numeric` do not change the hash of a row, because JSON numbers do not preserve
+/// them.
 fn content(session: &mut Session, table: &str) -> Content {
     let columns = session.value(&format!(
         "SELECT string_agg(format(CASE atttypid WHEN 'numeric'::regtype THEN 'trim_scale(%I)' ELSE '%I' END, attname), ', ' \
@@ -87,7 +89,7 @@ fn run(source: Server, target: Server, crashes: bool) {
     let mut random = Random::new(source.major.into());
     let always: &[&str] = if two_phase { &["--two-phase"] } else { &[] };
 
-    // The program is killed at a random time, perhaps during the snapshot.
+    // Kills the first run at a random time, perhaps during the snapshot.
     let first = cdc.start(&[&["--create-slot", "--snapshot"], always].concat());
     thread::sleep(Duration::from_millis(random.below(400)));
     first.kill();
@@ -113,8 +115,8 @@ fn run(source: Server, target: Server, crashes: bool) {
                 committed.fetch_add(writer.committed, Ordering::Relaxed);
             });
         }
-        // Continues until at least two kills and, if `crashes` is true, one crash have happened. A fast machine may finish the transactions
-        // earlier.
+        // On a fast machine, the writers may finish before the program was killed twice and, if `crashes` is true, the server has crashed
+        // once. Then the loop continues.
         while !is_done(&done) || kills < 2 || (crashes && crashed == 0) {
             let mut options = Vec::new();
             for (option, chance) in [("--streaming", 2), ("--binary", 2)] {
@@ -127,12 +129,12 @@ fn run(source: Server, target: Server, crashes: bool) {
             let before = cdc.length();
             let running = cdc.start(&options);
             if !random.one_in(4) {
-                // The server decodes the WAL again from the beginning of the oldest transaction in progress. So a run that is killed too
-                // early writes no new lines. Most runs wait here until a new line is written.
+                // Each run first decodes old WAL again, from the beginning of the oldest open transaction, and a run that is killed during
+                // this time writes nothing. So most runs wait here until the program has written something.
                 let mut progress = Progress::new(&cdc);
                 while cdc.length() <= before && !is_done(&done) {
                     if let Some(reason) = progress.stalled() {
-                        // Ends the writers.
+                        // Ends the writers: the panic below is reported only after the writers have ended.
                         done.store(total, Ordering::Relaxed);
                         panic!("PostgreSQL {}: {reason}", source.major);
                     }
@@ -149,7 +151,8 @@ fn run(source: Server, target: Server, crashes: bool) {
             kills += 1;
         }
     });
-    // Changes the table `changing` once more, so that its last line of kind `relation` contains its current columns.
+    // Changes the table `changing` once more. The program then writes a line of kind `relation` with the table's current columns, which the
+    // replay needs.
     let mut session = cdc.database.session();
     session.run("INSERT INTO changing (id) VALUES (-1); UPDATE keyed SET t = 'last' WHERE id = -1");
     cdc.run_until_now(&[&["--streaming"], always].concat());
@@ -171,8 +174,8 @@ fn run(source: Server, target: Server, crashes: bool) {
     );
 }
 
-/// A prepared transaction adds a column, and is then rolled back. Its line of kind `relation` describes the column. After the rollback, the
-/// replay must not use this line.
+/// In this test, a prepared transaction adds a column and is rolled back. The program has written a line of kind `relation` with the new
+/// column; the replay must ignore this line after the rollback.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn columns_that_are_rolled_back_are_not_in_the_replayed_tables() {
@@ -193,8 +196,8 @@ fn columns_that_are_rolled_back_are_not_in_the_replayed_tables() {
                 "BEGIN; ALTER TABLE changing ADD COLUMN x{id} text; INSERT INTO changing VALUES ({id}, 'x'); \
                  PREPARE TRANSACTION 'rolled_back_{id}'"
             ));
-            // If a prepared transaction is rolled back before the server has decoded it, the server does not send the changes of the
-            // transaction. So the test waits for the row `between`, which follows these changes, before the transaction ends.
+            // The server must decode the prepared transaction before its end: otherwise the server would not send the changes of a
+            // transaction that is rolled back. The row `between` is sent after these changes, so the test waits for this row.
             session.run(&format!("INSERT INTO keyed VALUES ({id}, 1, 'between {id}', NULL)"));
             cdc.wait_for(&format!("between {id}"));
             session.run(&format!("{end} PREPARED 'rolled_back_{id}'"));

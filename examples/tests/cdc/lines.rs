@@ -1,5 +1,4 @@
-//! Tests of the lines that `pg-cdc` writes for every kind of change, with each combination of options that changes the messages of the
-//! server.
+//! Tests of the lines that `pg-cdc` writes for every kind of change, with each set of options in `MODES`.
 
 use serde_json::{Value, json};
 
@@ -7,11 +6,12 @@ use crate::database::{Database, Session, on_both};
 use crate::process::Cdc;
 use crate::support::finish;
 
-/// Options that change the messages that the server sends. They must not change the lines that the program writes.
+/// Options of `pg-cdc` that change the messages of the server. The program must write the same lines with each of these sets.
 const MODES: [&[&str]; 4] =
     [&[], &["--binary"], &["--streaming"], &["--streaming", "--two-phase", "--binary"]];
 
-/// Runs `set_up` in the database, creates the publication and the slot, runs `change`, and returns the lines of the changes.
+/// Returns the lines that `pg-cdc` writes for the changes of `change`. Before these changes, runs `set_up` in the database, and creates the
+/// publication and the slot.
 fn lines_of(cdc: &Cdc, mode: &[&str], set_up: &str, change: impl FnOnce(&mut Session)) -> Vec<Value> {
     let mut session = cdc.database.session();
     session.run(set_up);
@@ -108,7 +108,7 @@ fn each_replica_identity_has_its_fields() {
     });
 }
 
-/// For each test value: its type, the value in SQL, and the expected JSON.
+/// The tested types: the name of each type, a value in SQL, and the value's expected JSON.
 const TYPES: [(&str, &str, &str); 52] = [
     ("bool", "true", "true"),
     ("int2", "-32768", "-32768"),
@@ -363,7 +363,7 @@ fn lines_of_text_have_the_same_fields() {
             lines[2].ends_with(r#" schema="public" table="t" key={"id":1} new={"id":1,"x":"a b\nc"}"#),
             "{first}"
         );
-        // Without --state, the program reads the position at which it continues from the end of the output file.
+        // Without --state, the program finds the position at which it must continue in the last line of the output file.
         session.run("INSERT INTO t VALUES (2)");
         let second = run();
         assert!(second.starts_with(&first));

@@ -19,8 +19,8 @@ const TICK: Duration = Duration::from_millis(20);
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pg-cdc");
 
-/// Returns a command that runs the program with these arguments. The program does not see the settings of the tests: variables such as
-/// PGHOST are removed, and HOME names no directory.
+/// Returns a command that runs the program without the settings in the environment: variables such as PGHOST are removed, and HOME names no
+/// directory.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     for (name, _) in std::env::vars_os() {
@@ -35,7 +35,7 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
 /// Set-up of a test: a database whose changes the program follows, and the files of the program.
 #[derive(Debug)]
 pub(crate) struct Cdc {
-    // A test drops its running program before this value, so the program has ended when the database is dropped.
+    // A test drops its running program before this value. So the program has ended when this field drops the database.
     pub(crate) database: Database,
     dir: TempDir,
     slot: String,
@@ -95,8 +95,8 @@ impl Cdc {
         self.lines()
     }
 
-    /// Runs the program up to the current end of the WAL. The duration depends on the amount of WAL, so the time limit is for the time
-    /// without progress.
+    /// Runs the program up to the current end of the WAL. The total time is not limited, because it depends on the amount of WAL. The
+    /// program must make progress within the time limit of [`Progress`].
     #[track_caller]
     pub(crate) fn run_until_now(&self, more: &[&str]) {
         let mut progress = Progress::new(self);
@@ -104,7 +104,8 @@ impl Cdc {
         let ended = output_unless(command.args(more), || progress.stalled());
         let Ended { code, stdout, stderr } = ended.into();
         assert_eq!((code, stdout.as_str()), (Some(0), ""), "{stderr}");
-        // The only accepted error is 55006 (the slot is in use): a server process may notice late that its client was killed.
+        // The only accepted error is 55006, that the slot is in use: after the test has killed the program, the server process may notice
+        // this late.
         assert!(stderr.lines().all(|line| line.contains("55006")), "{stderr}");
     }
 
@@ -125,7 +126,8 @@ impl Cdc {
         Running::start(&mut self.command(more))
     }
 
-    /// Waits until the output file contains this text in its first or its last 4000 bytes. The time limit is for the time without progress.
+    /// Waits until the first or the last 4000 bytes of the output file contain this text. Panics if the program makes no progress within
+    /// the time limit of [`Progress`].
     #[track_caller]
     pub(crate) fn wait_for(&self, text: &str) {
         let mut progress = Progress::new(self);
@@ -191,8 +193,8 @@ impl Running {
         self.0.as_mut().is_some_and(|child| child.try_wait().expect("a child").is_none())
     }
 
-    /// Waits until the program writes a line to standard error, and returns the line. Precondition: the program does not write the next line
-    /// at the same time.
+    /// Waits until the program writes a line to standard error, and returns the line. Precondition: the program writes only one line during
+    /// this call.
     #[track_caller]
     pub(crate) fn line(&mut self) -> String {
         let stderr = self.0.as_mut().expect("it runs").stderr.as_mut().expect("a pipe");

@@ -1,4 +1,4 @@
-//! Time limit of a wait whose duration depends on the amount of WAL: the total time is not limited, only the time without progress.
+//! Time limit for a wait whose duration depends on the amount of WAL. The total time is not limited, only the time without progress.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ use crate::support::PATIENCE;
 /// Shortest time between two queries to the server.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Watches the progress of the program: the length of the output file, and the positions of the slot and of its walsender.
+/// Watches the progress of the program: the length of the output file, and positions of the slot and of its walsender, the server process
+/// that sends the WAL.
 ///
-/// After the start of a stream, the walsender decodes the WAL from `restart_lsn` on, but sends nothing before the confirmed position.
-/// During this time, only the position of the walsender (`sent_lsn`) advances. While the walsender sends a large transaction, only the
-/// output grows.
+/// At the start, the walsender decodes old WAL from `restart_lsn` on but sends nothing; only `sent_lsn` advances. While the walsender sends
+/// a large transaction, only the output grows. So each of these values counts as progress.
 #[derive(Debug)]
 pub(crate) struct Progress<'a> {
     cdc: &'a Cdc,
@@ -36,7 +36,7 @@ impl<'a> Progress<'a> {
         Self { cdc, session: None, length: 0, positions: [Lsn::INVALID; 3], since: now, next_query }
     }
 
-    /// If there was no progress for [`PATIENCE`], returns a text with the current positions.
+    /// Returns a text with the current positions if there was no progress for longer than [`PATIENCE`]. Returns `None` otherwise.
     pub(crate) fn stalled(&mut self) -> Option<String> {
         if Instant::now() < self.next_query {
             return None;

@@ -12,8 +12,8 @@ use crate::cluster::{Programs, done};
 use crate::database::{Database, on_both};
 use crate::support::PATIENCE;
 
-/// SQL statements for each kind of change, values that are NULL, unchanged and empty, messages, and a transaction that is larger than
-/// `logical_decoding_work_mem`, with a subtransaction that is rolled back.
+/// SQL statements that cause each kind of change, logical messages, and values that are NULL, empty or unchanged. One transaction is larger
+/// than `logical_decoding_work_mem`, and rolls back a subtransaction.
 const TRAFFIC: [&str; 7] = [
     "INSERT INTO t SELECT g, nullif(g % 3, 0), repeat(E'line\\n', g % 4) FROM generate_series(1, 300) g",
     "UPDATE t SET n = n + 1 WHERE id % 7 = 0; DELETE FROM t WHERE id % 11 = 0",
@@ -57,15 +57,15 @@ fn the_stream_receives_the_bytes_that_pg_recvlogical_writes() {
         session.run(&format!("SELECT pg_create_logical_replication_slot('{name}', 'pgoutput')"));
         let modes =
             [("1", &[][..]), ("1", &["binary"]), ("2", &["streaming"]), ("2", &["streaming", "binary"])];
-        // Each run has its own copy of the slot, because a run advances its slot.
+        // Each run of a client gets its own copy of the slot, because a client advances the slot that it uses.
         for slot in 0..2 * modes.len() {
             session.run(&format!("SELECT pg_copy_logical_replication_slot('{name}', '{name}_{slot}')"));
         }
         for sql in TRAFFIC {
             session.run(sql);
         }
-        // The WAL records before and after `end` cause no message. So no message has the position `end`: without the first of these
-        // records, the last Commit would have this position, because a Commit has the position after its record.
+        // Each `txid_current` writes a WAL record that causes no message, one before `end` and one after. So no message has the position
+        // `end`: a Commit has the position after its WAL record, and without the first record this would be `end` for the last Commit.
         session.run("SELECT txid_current()");
         let end = session.value("SELECT pg_current_wal_insert_lsn()");
         session.run("SELECT txid_current()");
@@ -109,8 +109,8 @@ fn the_stream_receives_the_bytes_that_pg_recvlogical_writes() {
             sizes.push((count, ours.len()));
         }
         eprintln!("PostgreSQL {}: messages and bytes {sizes:?}", server.major);
-        // Without `streaming` (run 0), the rows that were rolled back are not sent. So the run with `streaming` (run 2) must receive more
-        // messages.
+        // Without `streaming` (`sizes[0]`), the server does not send the rows that were rolled back. With `streaming` (`sizes[2]`), the
+        // server sends them.
         assert!(sizes[2].0 > sizes[0].0 + 1000, "{sizes:?}");
     });
 }

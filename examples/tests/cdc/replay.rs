@@ -16,7 +16,7 @@ type Columns = Vec<(String, String)>;
 #[derive(Debug)]
 struct Statement {
     sql: String,
-    /// The table, and the columns that it has when the statement runs. `None` if the statement does not depend on the columns.
+    /// The table that the statement changes, and the columns that the table must have before. `None` if the columns do not matter.
     table: Option<(String, Rc<Columns>)>,
 }
 
@@ -28,11 +28,11 @@ pub(crate) struct Replay<'s> {
     transaction: Vec<Statement>,
     /// The SQL statements of complete transactions that have not run yet.
     waiting: String,
-    /// The prepared transactions that are neither committed nor rolled back, by the name of the transaction.
+    /// The prepared transactions that have been neither committed nor rolled back, by their name.
     prepared: HashMap<String, Vec<Statement>>,
-    /// The columns of each table as the last line of kind `relation` describes them, by the name of the table.
+    /// The columns of each table, by the name of the table. The last line of kind `relation` for the table describes the columns.
     described: HashMap<String, Rc<Columns>>,
-    /// The names of the columns that each table in the second database has when the waiting statements have run, by the name of the table.
+    /// The names of the columns that each table of the second database will have after the waiting statements, by the name of the table.
     present: HashMap<String, Vec<String>>,
     inside: bool,
     /// Position at which the last transaction ended.
@@ -148,8 +148,8 @@ impl<'s> Replay<'s> {
 
     /// Makes the changes of a transaction in the second database.
     fn apply(&mut self, transaction: Vec<Statement>) {
-        // If the output has an insertion two times and the table has a key, the replay fails because of a duplicate key. The comparison
-        // of the tables at the end of the test finds every other difference.
+        // If an insertion is written twice, the replay must not hide this. For a table with a key, the second INSERT fails. For other
+        // tables, the comparison at the end of the test finds the difference.
         self.waiting += "BEGIN; ";
         for Statement { sql, table } in transaction {
             if let Some((table, columns)) = table {
@@ -158,7 +158,7 @@ impl<'s> Replay<'s> {
             self.waiting += &sql;
         }
         self.waiting += "COMMIT; ";
-        // The statements of several transactions are sent together: one round trip for each transaction would take too long.
+        // The statements of several transactions are sent together, because one round trip for each transaction would be slow.
         if self.waiting.len() > 100_000 {
             self.flush();
         }
@@ -169,8 +169,8 @@ impl<'s> Replay<'s> {
         self.session.run(&std::mem::take(&mut self.waiting));
     }
 
-    /// Records the columns that a line of kind `relation` describes. The table in the second database is altered only before a statement
-    /// runs: if the line is part of a prepared transaction, the columns may be rolled back.
+    /// Stores the columns that a line of kind `relation` describes. The table in the second database is altered later, when a statement
+    /// needs the columns: a prepared transaction that has added the columns may still be rolled back.
     fn relation(&mut self, line: &Value) {
         let column = |column: &Value| {
             let field = |name: &str| column[name].as_str().expect("a text").to_owned();
@@ -225,8 +225,8 @@ fn columns(row: &Value) -> (String, String) {
     (names.join(", "), values.join(", "))
 }
 
-/// Returns the SQL condition that selects the changed row. A table without a key may contain equal rows. Then the condition selects one of
-/// the equal rows.
+/// Returns the SQL condition that selects the changed row. In a table without a key, several rows may be equal; the condition then selects
+/// only one of them.
 fn condition(line: &Value) -> String {
     let row = if line["old"].is_object() { &line["old"] } else { &line["key"] };
     let equal: Vec<_> = fields(row)

@@ -1,5 +1,5 @@
-//! Tests in which the program ends and starts again. They cover signals, positions, lost connections, and files that do not match the
-//! server.
+//! Tests in which the program ends and starts again: after a signal, at a given position, after a lost connection, or with files that do
+//! not match the server.
 
 use std::fs;
 use std::io::Read;
@@ -30,7 +30,7 @@ pub(crate) fn ids(lines: &[Value]) -> Vec<i64> {
     inserts.map(|line| line["key"]["id"].as_i64().expect("a number")).collect()
 }
 
-/// Terminates the server process that uses the slot (walsender), if there is one.
+/// Terminates the server process (walsender) that uses the slot, if any.
 fn terminate(cdc: &Cdc) {
     cdc.database.session().run(
         "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots \
@@ -133,7 +133,8 @@ fn the_program_stops_at_a_position_and_starts_at_one() {
         };
         assert_eq!(until(&ends[1], &[]), [1, 2]);
         assert_eq!(until(&ends[0], &[]), [1, 2], "an earlier position has been reached");
-        // `--start` has no effect if its position is before the recorded position. With a later position, `--start` skips transactions.
+        // A run continues at the recorded position even if `--start` names an earlier position. If `--start` names a later position, the
+        // run skips the transactions before this position.
         assert_eq!(until(&ends[2], &["--start", &ends[0]]), [1, 2, 3]);
         session.run("INSERT INTO t VALUES (5)");
         assert_eq!(ids(&cdc.until_now(&["--start", &ends[3]])), [1, 2, 3, 5]);
@@ -148,8 +149,8 @@ fn changes_are_not_repeated_when_the_confirmation_was_lost() {
             let cdc = followed(server, "lost", with_state);
             let mut session = cdc.database.session();
             cdc.until_now(&["--create-slot"]);
-            // Makes a copy of the slot, which keeps the current position. Later the test replaces the slot by this copy, as if the server
-            // had not received the confirmation of the program.
+            // Copies the slot with its current position. Below, the copy replaces the slot: this is the state of a server that has not
+            // received the confirmation of the program.
             let copy = format!("{}_copy", cdc.slot());
             session.run(&format!("SELECT pg_copy_logical_replication_slot('{}', '{copy}')", cdc.slot()));
             session.run("INSERT INTO t VALUES (1); SELECT pg_logical_emit_message(false, 'p', 'outside')");
@@ -166,7 +167,7 @@ fn changes_are_not_repeated_when_the_confirmation_was_lost() {
     });
 }
 
-/// The WAL record after a message is the commit of a transaction that began before the message.
+/// In this test, the WAL record of a logical message is directly followed by the commit of a transaction that began before the message.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn a_transaction_that_is_committed_directly_after_a_message_is_written() {
@@ -177,7 +178,7 @@ fn a_transaction_that_is_committed_directly_after_a_message_is_written() {
             let cdc = followed(server, "message", with_state);
             let (mut session, mut other) = (cdc.database.session(), cdc.database.session());
             cdc.until_now(&["--create-slot"]);
-            // Background processes may write WAL between the message and the commit, so there are several attempts.
+            // A background process may write WAL between the message and the commit. So the test tries several times.
             let is_adjacent = |id: i64| {
                 session.run(&format!("BEGIN; INSERT INTO t VALUES ({id})"));
                 let end = other.value(&format!("SELECT pg_logical_emit_message(false, 'p', '{id}')"));
@@ -244,7 +245,7 @@ fn a_slot_in_use_is_waited_for() {
         second.signal("-TERM");
         let (code, stderr) = second.wait();
         assert_eq!(code, Some(0), "{stderr}");
-        // `cdc` and `other` have the same database. `cdc` drops it, so `other` must not drop it.
+        // `cdc` and `other` use the same database. `cdc` drops the database, so `other` must not drop it again.
         std::mem::forget(other.database);
     });
 }
@@ -262,8 +263,8 @@ fn standard_output_has_whole_transactions_only() {
         };
         assert_eq!(run(&["--create-slot"]), Vec::<Value>::new());
         session.run("INSERT INTO t SELECT g, repeat('x', 100) FROM generate_series(1, 20000) g; INSERT INTO t VALUES (0)");
-        // Kills the program while its reader does not read. The program has written only a part of the transaction, so it must not have
-        // confirmed the transaction.
+        // Kills the program while no reader empties its standard output. The program has written only a part of the transaction, so it must
+        // not have confirmed the transaction to the server.
         let mut command = cdc.without_out(&["--quiet"]);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
         let pipe = child.stdout.as_mut().expect("a pipe");
@@ -340,8 +341,8 @@ fn files_and_slots_that_do_not_fit_are_refused() {
         fs::write(cdc.out(), &out[1..]).expect("written");
         fails(&[], "something else has cut or replaced the file");
         fs::write(cdc.out(), &out).expect("written");
-        // Checks that the program rejects a state file of another server, a state file with a position that the server has not reached, and
-        // a state file of another slot.
+        // Checks that the program rejects three state files: of another server, with a position that the server has not reached, and of
+        // another slot.
         for (field, value, reason) in [
             ("system", "7", "system identifier"),
             ("lsn", "FFFFFFFF/0", "but the recorded position is FFFFFFFF/0"),
@@ -360,7 +361,7 @@ fn files_and_slots_that_do_not_fit_are_refused() {
         fails(&[], "is not a line of pg-cdc");
         fs::write(cdc.out(), &out).expect("written");
         fs::write(cdc.state(), &state).expect("written");
-        // Checks that the program does not create the slot again if the slot was dropped after the program had used it.
+        // Checks that the program does not create the slot again if the slot was dropped after an earlier run.
         session.run(&format!("SELECT pg_drop_replication_slot('{}')", cdc.slot()));
         fails(&["--create-slot"], "changes after this position may be lost");
     });

@@ -100,7 +100,8 @@ fn changes_continue_where_the_snapshot_ends() {
             cdc.until_now(SNAPSHOT);
             stop.store(true, std::sync::atomic::Ordering::Relaxed);
         });
-        // The second run has the same options. This run must not write the snapshot again, but must continue after the snapshot.
+        // Runs the program a second time with the same options. This run must not write the snapshot again, but must write the changes
+        // after it.
         let lines = cdc.until_now(SNAPSHOT);
         let mut ids: Vec<i64> = lines
             .iter()
@@ -134,7 +135,7 @@ fn a_snapshot_that_was_interrupted_is_taken_again() {
             let (code, stderr) = running.wait();
             assert_ne!(code, Some(0), "{stderr}");
             session.run("DELETE FROM t WHERE id > 10; INSERT INTO t VALUES (0)");
-            // Checks that after an interrupted snapshot a run without --snapshot is rejected: the rows that were not written would be
+            // After an interrupted snapshot, the program must reject a run without --snapshot: the rows that were not written would be
             // missing.
             let ended = finish(&mut cdc.command(&["--until", "now"]));
             assert_eq!(ended.code, Some(1));

@@ -101,7 +101,7 @@ fn an_output_that_cannot_be_written_ends_the_program() {
         let stderr = String::from_utf8_lossy(&ended.stderr);
         assert_eq!(ended.status.code(), Some(1));
         assert!(stderr.starts_with("pg-cdc: standard output: No space left"), "{stderr}");
-        // Checks that nothing was confirmed: the server must send all changes again.
+        // Checks that the program has confirmed nothing: the server must send all changes to the next run.
         let lines = cdc.until_now(&[]);
         assert_eq!(lines.iter().filter(|line| line["kind"] == "insert").count(), 1000);
         let fails = |out: &str, reason: &str| {
@@ -127,10 +127,9 @@ fn a_value_that_is_not_utf_8_ends_the_program() {
         session.run("INSERT INTO t VALUES (2, E'\\xff')");
         let Ended { code, stderr, .. } = finish(&mut cdc.command(&["--until", "now"]));
         assert_eq!(code, Some(1));
-        // This error is from the server, which converts the text to the encoding of the session.
+        // The server reports this error, because it cannot convert the text to UTF-8, the encoding of the session.
         assert!(stderr.contains("invalid byte sequence for encoding \"UTF8\""), "{stderr}");
-        // The first transaction has no invalid bytes, and ends before `end`. Checks that a run up to `end` succeeds and writes this
-        // transaction.
+        // The first transaction is valid and ends before `end`. So a run up to `end` must succeed and write this transaction.
         let ended = finish(&mut cdc.command(&["--until", &end, "--quiet"]));
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
         let lines = cdc.lines();

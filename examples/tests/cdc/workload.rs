@@ -1,12 +1,12 @@
-//! Runs random transactions: of random size, with subtransactions, rollbacks, prepared transactions, truncates, altered tables and large
-//! values.
+//! Random transactions. They have a random size and contain subtransactions, rollbacks, prepared transactions, truncates, altered tables
+//! and large values.
 
 use pg_wire::backend::ServerError;
 
 use crate::database::{Database, Rows, Session};
 
-/// SQL that creates the tables. The SQL runs in two databases: in the database that the writers change, and in the database in which the
-/// changes are replayed.
+/// SQL that creates the tables, both in the database that the writers change, and in the second database, in which the changes are
+/// replayed.
 pub(crate) const TABLES: &str = "
     CREATE TABLE keyed (id int8 PRIMARY KEY, n numeric, t text, big text);
     ALTER TABLE keyed ALTER big SET STORAGE EXTERNAL;
@@ -85,8 +85,7 @@ impl<'d> Writer<'d> {
         }
     }
 
-    /// Runs one transaction. An error or a crash of the server is not a failure of the test: the test compares only the data that the
-    /// server has committed.
+    /// Runs one transaction. Errors and crashes of the server are accepted, because the test compares only committed data.
     pub(crate) fn transaction(&mut self) {
         let sql = self.statements();
         match self.ask(&sql) {
@@ -103,8 +102,8 @@ impl<'d> Writer<'d> {
     }
 
     fn decide(&mut self, gid: &str, decision: &str) {
-        // Tries again after a crash. An error of the server is accepted: if the crash was before PREPARE TRANSACTION, the transaction does
-        // not exist; if the crash was after this COMMIT PREPARED or ROLLBACK PREPARED, the transaction has already ended.
+        // Tries again after a crash. Any error of the server is accepted, because the transaction then no longer exists: the crash came
+        // before PREPARE TRANSACTION, or after an earlier try had committed the transaction or rolled it back.
         while self.ask(&format!("{decision} PREPARED '{gid}'")).is_none() {
             self.session = None;
         }
@@ -134,7 +133,7 @@ impl<'d> Writer<'d> {
     /// Runs statements. Returns the rows or the error of the server; `None` if the session has ended.
     fn ask(&mut self, sql: &str) -> Option<Result<Rows, ServerError>> {
         while self.session.is_none() {
-            // Opening a session fails while the server is starting. Then the loop tries again.
+            // While the server is starting, opening a session fails, and the loop tries again.
             self.session = Session::try_open(self.database.server, &self.database.name);
             match &mut self.session {
                 Some(session) => {
@@ -178,7 +177,7 @@ impl<'d> Writer<'d> {
             };
             sql += "; ";
         }
-        // Makes one of 25 transactions larger than logical_decoding_work_mem.
+        // One of 25 transactions is larger than logical_decoding_work_mem, so the server can stream it.
         if self.random.one_in(25) {
             let rows = 300 + self.random.below(1500);
             sql += &self.insert_many(rows);
@@ -202,7 +201,7 @@ impl<'d> Writer<'d> {
         self.next * self.writers + self.number
     }
 
-    /// Returns a row number that this writer may have used.
+    /// Returns one of the last row numbers of this writer. The row may not exist.
     fn used(&mut self) -> u64 {
         let recent = self.next.min(60);
         let back = self.random.below(recent + 1);
@@ -274,8 +273,8 @@ impl<'d> Writer<'d> {
                 1 => "TRUNCATE changing RESTART IDENTITY".into(),
                 2 => "SELECT pg_logical_emit_message(true, 'workload', 'x')".into(),
                 3 => "SELECT pg_logical_emit_message(false, 'workload', 'x')".into(),
-                // Each column has a new name. If a column is dropped and a column of the same name is added, the values are lost, but no
-                // change reports the loss.
+                // Each added column gets a new name. If a dropped column were added again with the same name, its values would be lost, and
+                // no change would report the loss to the replay.
                 4 => {
                     self.columns.push(id);
                     format!("ALTER TABLE changing ADD COLUMN \"\u{fc}{id}\" text")

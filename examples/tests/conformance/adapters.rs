@@ -14,7 +14,7 @@ use pg_stream_tokio::rustls::{Rustls, info};
 use pg_wire::{Connection, Limits, Split, Transport};
 use smol::io::{AsyncRead, AsyncWrite};
 
-/// Time limit of one run of a test body: with one runtime, one server and one kind of stream. A body that hangs fails.
+/// Time limit of one run of a test body, which uses one runtime, one server and one kind of stream. A body that hangs fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Result of a connection attempt: a connection and its session, or the error.
@@ -25,7 +25,7 @@ pub(crate) trait Halves: Split<Source: Send + 'static, Sink: Send + 'static> + S
 
 impl<T: Split<Source: Send + 'static, Sink: Send + 'static> + Send + 'static> Halves for T {}
 
-/// A runtime of an adapter. A function without documentation calls the adapter's public function of the same name.
+/// A runtime of an adapter. The functions without documentation here call the adapter's public function of the same name.
 pub(crate) trait Adapter: 'static {
     /// Name of the runtime in the output of the tests.
     const NAME: &'static str;
@@ -44,7 +44,7 @@ pub(crate) trait Adapter: 'static {
         task: impl Future<Output = T> + Send + 'static,
     ) -> impl Future<Output = T> + Send;
 
-    /// Runs a future with a time limit, for which a timer of the runtime is used. Returns `None` if the limit has expired.
+    /// Runs a future with a time limit, using a timer of the runtime. Returns `None` if the time limit expires.
     fn within<T>(limit: Duration, future: impl Future<Output = T>) -> impl Future<Output = Option<T>>;
 
     fn connect(config: &Config) -> impl Future<Output = Connected<Self::Socket>>;
@@ -79,13 +79,12 @@ pub(crate) struct Tokio;
 #[derive(Debug)]
 pub(crate) struct Smol;
 
-/// The adapter `pg-stream-async-std` with the runtime of the feature `async-std`, on the executor, sockets, timers and threads of
-/// async-std.
+/// The adapter `pg-stream-async-std` with the feature `async-std`: it uses the executor, sockets, timers and threads of async-std.
 #[derive(Debug)]
 pub(crate) struct AsyncStd;
 
-/// Implements [`Adapter`]. `$adapter` is a module with the public functions of an adapter. `$tcp` and `$unix` make a stream of the
-/// runtime from a stream of the standard library.
+/// Implements [`Adapter`] for a runtime. `$adapter` is the module with the adapter's public functions. `$tcp` and `$unix` convert a stream
+/// of the standard library to a stream of the runtime.
 macro_rules! adapter {
     (
         $name:ident, $adapter:ident, $transport:ident, $tcp_stream:ty, $unix_stream:ty,
@@ -203,7 +202,8 @@ adapter! {
     upgrade_futures_io,
 
     fn run<T>(body: impl Future<Output = T>) -> T {
-        // The future is boxed: `block_on` moves the future several times, and in a debug build each move takes space on the stack.
+        // The future is boxed to save stack: `block_on` moves the future several times, and in a debug build each move takes space on the
+        // stack.
         async_std::task::block_on(Box::pin(Self::within(PATIENCE, body))).expect("the test body must not hang")
     }
 
@@ -218,8 +218,8 @@ adapter! {
     }
 }
 
-/// Functions for the runtime `AsyncStd`. The adapter has public functions for its default runtime only. These functions do the same, with
-/// the builder and the acceptor of the runtime `AsyncStd`.
+/// Functions such as `connect` for the runtime `AsyncStd`. The adapter itself has these functions only for its default runtime, so these
+/// use the builder and the acceptor with `AsyncStd`.
 mod async_std_runtime {
     use pg_auth::connect::{self, Dialled};
     use pg_stream_async_std::{AsyncStd, DefaultTls};

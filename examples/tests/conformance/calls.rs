@@ -1,4 +1,5 @@
-//! Test bodies that make every public call of a connection, of its halves, and of a `TrackedConnection`, and every request of a client.
+//! Test bodies that call every public function of `Connection`, of its two halves and of `TrackedConnection`, and send every kind of
+//! request.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -72,7 +73,8 @@ pub(crate) async fn every_request<A: Adapter>(way: &Way) -> Log {
         log.extend(replies(&mut conn).await);
     }
 
-    // Checks that a batch is dropped as a whole if one of its messages cannot be encoded.
+    // If one message of a batch cannot be encoded, no message of the batch is sent. The second statement has a zero byte, which cannot be
+    // encoded.
     conn.query("select 1").query("select '\0'");
     log.push(outcome(conn.flush().await));
     check_works(&mut conn, 1).await;
@@ -93,13 +95,13 @@ pub(crate) async fn every_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     log.extend(["server_version", "client_encoding", "session_authorization"].map(parameter));
     assert!(conn.is_quiet());
 
-    // Queues a message, commits the batch, and sends the batch, with a separate call for each step.
+    // Queues a message, commits the batch, and sends the batch: each step is a separate call here.
     conn.put(&Sync {});
     log.push(format!("{:?} {:?}", conn.outbox().batch(), conn.outbox().pending()));
     assert!(!conn.is_quiet());
     conn.outbox_mut().commit().expect("encoded");
     poll_fn(|cx| conn.poll_flush(cx)).await.expect("sent");
-    // `fill` reads from the stream, `try_recv` does not.
+    // `try_recv` only takes a message that is buffered, so `fill` reads from the stream until a message is complete.
     while conn.try_recv().expect("valid").is_none() {
         conn.fill().await.expect("read");
     }
@@ -110,7 +112,7 @@ pub(crate) async fn every_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     assert!(outbox.is_empty());
     log.push(text(inbox.next().expect("valid").expect("a message")));
 
-    // Receives messages with each of the calls that receive.
+    // Receives messages by each function that can receive.
     conn.query("select 'a'; select 'b'").flush().await.expect("sent");
     conn.ready().await.expect("a message");
     log.push(text(conn.try_recv().expect("valid").expect("a message")));
@@ -129,7 +131,8 @@ pub(crate) async fn every_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     log.extend(seen);
     log.push(outcome(status));
 
-    // A row exceeds the limit and is skipped. Then the limit is raised, and a row of the same length is received.
+    // The first row is longer than the limit, so `recv` skips the row and returns an error. With a higher limit, a row of the same length
+    // is received.
     conn.query("select repeat('x', 200)").flush().await.expect("sent");
     assert_eq!(conn.recv().await.expect("a message").code, MessageCode::ROW_DESCRIPTION);
     log.push(outcome(conn.recv().await));
@@ -218,7 +221,7 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
     let mut conn = tracked::<A>(way).await;
     let mut log = Log::new();
 
-    // Calls `recv` when the server has no reason to send a message. `recv` must return an error, and must not wait without end.
+    // The client calls `recv` although the server has no reason to send a message. `recv` must return an error instead of waiting forever.
     log.push(outcome(conn.recv().await));
     conn.put(&Sync {});
     log.push(outcome(conn.check_idle().map_err(Reason)));
@@ -234,7 +237,7 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
     log.push(text(conn.recv_owned().await.expect("a message").frame()));
     check_idle(&mut conn, 1).await;
 
-    // Receives replies. For each reply, the `TrackedConnection` must find the request that it belongs to.
+    // `recv_reply` must return each reply together with the request that it answers.
     conn.bind(Statement::UNNAMED, Portal::UNNAMED).execute_and_sync(()).query("select 1/0");
     conn.flush().await.expect("sent");
     while conn.state().waiting() == Waiting::Reply {
@@ -243,7 +246,7 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
         log.push(format!("{reply:?} {}", text(frame)));
     }
 
-    // Starts each kind of work that leaves the connection not idle, and recovers the connection.
+    // Starts each kind of work after which the connection is not idle, then makes the connection idle again with `recover`.
     for sql in [
         "begin",
         "begin; select 1/0",
@@ -269,7 +272,7 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
     other.query("select pg_notify('news', 'extra')").flush().await.expect("sent");
     other.until_ready(|_| Ok::<_, Error>(())).await.expect("notified");
     loop {
-        // Other tests send notifications to the same channel, with another payload. Skips them.
+        // Other tests send notifications with another payload to the same channel. These notifications are skipped.
         let frame = conn.recv_unasked().await.expect("a message");
         if let Ok(Backend::NotificationResponse(note)) = frame.backend()
             && note.payload == "extra"

@@ -1,4 +1,4 @@
-//! Test bodies with COPY in both directions, in the simple and the extended protocol. Futures are dropped before they are ready.
+//! Test bodies with COPY in both directions, in the simple and in the extended protocol. They drop futures that are still pending.
 
 use pg_wire::{Connection, Error, MessageCode, PgProtocol, Portal, Statement, Transport};
 
@@ -8,7 +8,7 @@ use crate::polls::{counts, dropped_after, dropped_each_time};
 use crate::reading::{Log, check_idle, check_works, outcome, replies};
 use crate::ways::{Channel, Way};
 
-/// Starts a COPY in the simple or in the extended protocol, and receives messages up to its start.
+/// Starts a COPY in the simple or in the extended protocol, and receives messages up to the server's CopyInResponse or CopyOutResponse.
 async fn started<T: Transport>(conn: &mut Connection<T>, extended: bool, sql: &str) {
     if extended {
         conn.parse(Statement::UNNAMED).query(sql).finish();
@@ -31,10 +31,10 @@ fn end<T: Transport>(conn: &mut Connection<T>, extended: bool) {
     }
 }
 
-/// Copies data to the server. For each number in `counts`, the future of `send_copy_data` is dropped after this number of polls, and
-/// `flush` sends the rest of the data. No line may be lost or sent twice.
+/// Copies data to the server. Drops the future of `send_copy_data` after each number of polls in `counts`; `flush` then sends the rest of
+/// the data. No line may be lost or sent twice.
 pub(crate) async fn copy_in_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
-    // Number of lines whose data is larger than the buffers of both sockets.
+    // So many lines that their data does not fit into the buffers of both sockets, and the future of `send_copy_data` has to wait.
     let lines = if way.channel == Channel::Unix { 3_000 } else { 30_000 };
     let block = [&[b'x'; 149][..], b"\n"].concat().repeat(lines);
     let mut conn = dialled::<A>(way).await;
@@ -45,7 +45,7 @@ pub(crate) async fn copy_in_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
             started(&mut conn, extended, "copy t from stdin").await;
             let sent = dropped_after(polls, conn.send_copy_data(&block)).await;
             let is_last = sent.is_some();
-            // The server must receive the last line after the rest of the block.
+            // This line is queued behind the rest of the block, and must arrive after it.
             conn.copy_data(b"last\n");
             let flushed = dropped_each_time(&mut conn, async |conn| conn.flush().await).await;
             end(&mut conn, extended);
@@ -62,7 +62,8 @@ pub(crate) async fn copy_in_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
         }
     }
 
-    // The client drops the future of a send, and then aborts the COPY. The rest of the interrupted message must be sent before CopyFail.
+    // The client drops the future of a send and then aborts the COPY. The connection must send the rest of the interrupted message before
+    // CopyFail.
     started(&mut conn, false, "copy t from stdin").await;
     let _ = dropped_after(1, conn.send_copy_data(&block)).await;
     conn.copy_fail("changed its mind").flush().await.expect("sent");
@@ -75,7 +76,7 @@ pub(crate) async fn copy_in_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
     conn.flush().await.expect("sent");
     log.extend(replies(&mut conn).await);
 
-    // The future is leaked (`forget`), so a part of the CopyData message is lost. After this, the connection must not send anything.
+    // Leaks the future of `send_copy_data`, so the rest of the CopyData message is lost. The connection must send nothing after that.
     started(&mut conn, false, "copy t from stdin").await;
     std::mem::forget(conn.send_copy_data(&block));
     log.push(outcome(conn.flush().await));
@@ -84,8 +85,10 @@ pub(crate) async fn copy_in_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
     log
 }
 
-/// Copies data from the server. First receives whole COPYs, with futures of `recv` that are dropped after every poll. Then abandons COPYs
-/// after 1, 2, 3, … polls, and recovers the connection each time.
+/// Copies data from the server, in two parts:
+///
+/// - Receives a whole COPY, and drops the future of `recv` after every poll.
+/// - Abandons a COPY after 1, 2, 3, … polls, and recovers the connection each time.
 pub(crate) async fn copy_out_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
     const COPY: &str = "copy (select repeat('x', 1000) from generate_series(1, 1000)) to stdout";
     let mut log = Log::new();

@@ -1,4 +1,5 @@
-//! Test bodies that drop futures after 1, 2, 3, … polls. Afterwards the connection is recovered and works, and no bytes are lost.
+//! Test bodies that drop pending futures of a connection, most of them after 1, 2, 3, … polls. After each drop, the connection must work
+//! again, and no bytes may be lost.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::ways::{Channel, Way};
 /// Time limit for making a connection idle again.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Maximum number of bytes that `flush` may read and keep. If the replies are larger, the future of `flush` returns `InboxFull`.
+/// Maximum number of bytes that `flush` may buffer while it sends. The replies of [`echo`] are larger, so `flush` may return `InboxFull`.
 const READ_AHEAD: usize = 1 << 20;
 
 /// Makes the connection idle with `recover`, which must succeed within a time limit.
@@ -29,8 +30,8 @@ async fn recovered<A: Adapter>(conn: &mut TrackedConnection<A::Socket>, call: &s
     }
 }
 
-/// Queues statements and a Sync. The statements have more bytes than the buffers of both sockets hold, and their replies have the same
-/// size.
+/// Queues statements and a Sync. The statements do not fit into the buffers of both sockets, so `flush` has to wait. Each reply repeats the
+/// bytes of its statement.
 fn echo<P: PgProtocol>(way: &Way, out: &mut P) {
     let times = if way.channel == Channel::Unix { 20 } else { 80 };
     let value = "x".repeat(60_000);
@@ -41,7 +42,7 @@ fn echo<P: PgProtocol>(way: &Way, out: &mut P) {
     out.sync();
 }
 
-/// Queues a pipeline, and drops the future of `flush` after a part of the pipeline is sent.
+/// Queues a pipeline, sends only a part of it, and drops the future of `flush`. While the pipeline is sent, the relay does not read.
 async fn partly_sent<C: PgProtocol>(
     way: &Way,
     relay: &Relay,
@@ -55,8 +56,8 @@ async fn partly_sent<C: PgProtocol>(
     relay.hold(false);
 }
 
-/// Makes a call repeatedly, and drops its future after 1, 2, 3, … polls, until the future is ready before the drop. After each drop, checks
-/// that the connection can be recovered. `prepare` runs before each call, and its future is not dropped.
+/// Repeats `call`, and drops its future after 1, 2, 3, … polls, until the future is ready. After each drop, checks that the connection can
+/// be recovered. The future of `prepare`, which runs before each call, is not dropped.
 async fn each_poll<A: Adapter>(
     way: &Way,
     name: &str,
@@ -190,7 +191,7 @@ pub(crate) async fn each_future_of_a_tracked_connection<A: Adapter>(way: &Way) -
                 send(conn, "listen own").await;
                 conn.until_ready(|_| Ok::<_, Error>(())).await.expect("listening");
                 send(conn, "select pg_sleep(0.003); notify own, 'a'").await;
-                // The replies are not received here, because the notification may arrive before or after the ReadyForQuery.
+                // Does not receive the replies, because the notification may arrive before or after the ReadyForQuery.
             },
             async |conn| loop {
                 let frame = conn.recv_unasked().await.expect("a message");
@@ -215,7 +216,7 @@ pub(crate) async fn a_recovery<A: Adapter>(way: &Way) -> Log {
     ] {
         let unfinished = async |conn: &mut TrackedConnection<_>| {
             send(conn, sql).await;
-            // No Parse is sent during a COPY to the server: the server would end the session.
+            // A Parse during a COPY to the server would end the session, so none is sent.
             if !sql.ends_with("stdin") {
                 conn.parse(Statement::UNNAMED).query("select 1").finish().flush().await.expect("sent");
             }
@@ -276,7 +277,8 @@ pub(crate) async fn each_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
         }
     }
 
-    // A dropped future of `until_ready` has already passed messages to `each`. The next call must continue after these messages.
+    // A dropped future of `until_ready` has already passed some messages to `each`. The next future must continue with the message after
+    // them.
     conn.query(SLOW).flush().await.expect("sent");
     let mut rows = 0;
     let status = dropped_each_time(&mut conn, async |conn| {
@@ -296,11 +298,11 @@ pub(crate) async fn each_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     };
     log.push(format!("{rows} rows, {status:?}"));
 
-    // The pipeline is longer than both socket buffers, so `flush` must read while it writes.
+    // The pipeline and its replies do not fit into the socket buffers, so `flush` must receive replies while it sends.
     echo(way, &mut conn);
     log.push(outcome(dropped_each_time(&mut conn, async |conn| conn.flush().await).await));
     log.push(totals(&mut conn).await);
-    // With a low limit for buffered replies, `flush` may return before all bytes are sent. Then `recv` sends the remaining bytes.
+    // With a low limit for buffered replies, `flush` may return `InboxFull` before all bytes are sent. Later calls of `recv` send the rest.
     conn.set_limits(Limits::BACKEND.read_ahead(READ_AHEAD));
     echo(way, &mut conn);
     let flushed = dropped_each_time(&mut conn, async |conn| conn.flush().await).await;
@@ -314,7 +316,7 @@ pub(crate) async fn each_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     log
 }
 
-/// Drops the future of `flush` after a part of a pipeline is sent. Other calls that wait, such as `recv`, must send the rest.
+/// Drops the future of `flush` after a part of a pipeline is sent. The next call that waits, such as `recv`, must send the rest.
 pub(crate) async fn a_partly_sent_pipeline<A: Adapter>(way: &Way) -> Log {
     let relay = Relay::start(way);
     let (mut conn, _) = A::connect(&relay.config).await.unwrap_or_else(|error| panic!("{error}"));
@@ -355,8 +357,8 @@ pub(crate) async fn a_close<A: Adapter>(way: &Way) -> Log {
         }
         if is_last {
             log.push(outcome(ended));
-            // The server process exits without reading the close_notify alert of TLS. The kernel then resets the connection, and replies
-            // can be lost. So over TLS the replies are not counted.
+            // Over TLS, replies can be lost and are not counted: the server process exits without reading the client's close_notify alert,
+            // so the kernel resets the connection.
             log.push(if way.channel == Channel::Tls { 0 } else { replies }.to_string());
             break;
         }

@@ -1,5 +1,5 @@
-//! Test bodies for connecting, accepting and cancelling: every way to make a session, errors, and futures that are dropped after 1, 2, 3, …
-//! polls.
+//! Test bodies for connecting, accepting and cancelling. They make sessions in every possible way, cause errors, and drop futures after 1,
+//! 2, 3, … polls.
 
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -18,13 +18,13 @@ use crate::polls::{counts, dropped_after};
 use crate::reading::{Log, check_works, explain, outcome, rejection, replies};
 use crate::ways::{Channel, Way};
 
-/// Returns the facts about a session that are equal for all adapters.
+/// Returns facts about a session. They must be equal for all adapters.
 fn facts(session: &Session) -> String {
     let tls = session.tls.is_some();
     format!("{:?} {:?} {} {tls}", session.version, session.auth_method, session.channel_bound)
 }
 
-/// Asks the server whether the session uses TLS, with which version, and whether it uses a Unix-domain socket.
+/// Queries the server's view of the session: whether it uses TLS, the version of TLS, and whether it uses a Unix-domain socket.
 async fn server_facts<T: Transport>(conn: &mut Connection<T>) -> Log {
     conn.query(
         "select ssl, version, client_addr is null from pg_stat_ssl join pg_stat_activity using (pid) \
@@ -34,8 +34,8 @@ async fn server_facts<T: Transport>(conn: &mut Connection<T>) -> Log {
     replies(conn).await
 }
 
-/// Checks that a connection attempt has succeeded, and returns facts about the session. The function is generic, because the connections
-/// have different types of streams.
+/// Checks that a connection attempt has succeeded, and returns facts about the session. Generic over the stream, because each attempt
+/// returns a connection with another type of stream.
 async fn used<T: Transport>(made: Result<(Connection<T>, Session), pg_auth::ConnectError>) -> Log {
     let (mut conn, session) = made.unwrap_or_else(|error| panic!("{error}"));
     let mut log = vec![facts(&session)];
@@ -45,7 +45,7 @@ async fn used<T: Transport>(made: Result<(Connection<T>, Session), pg_auth::Conn
     log
 }
 
-/// Makes sessions over streams that the adapter connects, and over streams that the test has connected.
+/// Opens sessions, some over streams that the adapter opens, and some over streams that the test has opened.
 pub(crate) async fn every_way_to_connect<A: Adapter>(way: &Way) -> Log {
     let config = way.config();
     let mut log = used(A::connect(&config).await).await;
@@ -90,7 +90,7 @@ pub(crate) async fn every_error_of_a_connection_attempt<A: Adapter>(way: &Way) -
     ] {
         log.push(rejection(A::connect(&config).await));
     }
-    // Connects to a host that never answers, and to a host that closes at once.
+    // Connects to a host that never answers, and then to a port on which no process listens.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = silent.local_addr().expect("the socket is bound").port();
     let config = changed(way, |config| config.hosts.clear());
@@ -103,7 +103,7 @@ pub(crate) async fn every_error_of_a_connection_attempt<A: Adapter>(way: &Way) -
     let error = A::connect(&config).await.map(|(_, session)| session).expect_err("no process listens");
     log.push(explain(&error).replace(&port.to_string(), "PORT"));
     if way.channel == Channel::Tls {
-        // Compares only the kinds of the errors, because the texts of the TLS libraries differ.
+        // Only the kind of the error is compared, because each TLS library has its own error text.
         let mut config = way.config();
         let root = std::env::var("PG_TLS_OTHER_ROOT").expect("set by `cargo xtask test`");
         config.tls.root = Some(pg_auth::config::RootCert::File(root.into()));
@@ -134,8 +134,8 @@ pub(crate) async fn a_dropped_connection_attempt<A: Adapter>(way: &Way) -> Log {
     Log::new()
 }
 
-/// Starts a statement that takes an hour, and returns as soon as the server runs the statement. A cancel request before the start of
-/// the statement would have no effect.
+/// Sends a statement that takes an hour, and returns when the server executes the statement. An earlier cancel request would have no
+/// effect.
 async fn asleep<A: Adapter>(way: &Way) -> (Connection<A::Socket>, CancelTarget) {
     let made = A::connect(&way.config()).await;
     let (mut conn, session) = made.unwrap_or_else(|error| panic!("{error}"));
@@ -153,7 +153,7 @@ pub(crate) async fn a_cancel_request<A: Adapter>(way: &Way) -> Log {
     let (mut conn, target) = asleep::<A>(way).await;
     A::cancel(&way.config(), &target).await.expect("sent");
     log.push(outcome(conn.until_ready(|_| Ok::<_, Error>(())).await));
-    // The server has handled the request when `cancel` returns, so the request cannot cancel a later statement.
+    // `cancel` returns only after the server has handled the request. So the request cannot cancel a later statement.
     check_works(&mut conn, 1).await;
     A::cancel(&way.config(), &target).await.expect("sent");
     check_works(&mut conn, 2).await;
@@ -179,7 +179,7 @@ pub(crate) async fn a_cancel_request<A: Adapter>(way: &Way) -> Log {
             log.dedup();
             return log;
         }
-        // The cancel request whose future was dropped may arrive late, and cancel one of these statements. The session must still work.
+        // The cancel request of the dropped future may still arrive and cancel one of these two statements. The session must still work.
         for number in 0..2 {
             conn.query("select 1").flush().await.expect("sent");
             if conn.until_ready(|_| Ok::<_, Error>(())).await.is_ok() {
@@ -200,7 +200,7 @@ fn credentials() -> Credentials {
 pub(crate) async fn accepted_clients<A: Adapter>(way: &Way) -> Log {
     let mut log = Log::new();
     if way.channel != Channel::Tcp {
-        // Over Unix-domain sockets and TLS, the accepting side is tested by the test `misbehaving`.
+        // The test `misbehaving` tests the accepting side over Unix-domain sockets and TLS.
         return vec![String::from("only by TCP")];
     }
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -244,7 +244,7 @@ pub(crate) async fn accepted_clients<A: Adapter>(way: &Way) -> Log {
 
 /// Sends notifications from one session to another session, which only waits for messages.
 pub(crate) async fn notifications<A: Adapter>(way: &Way) -> Log {
-    // The name of the channel contains the process id, so that tests that run at the same time use other channels.
+    // The name of the notification channel contains the process id of the server process, so that concurrent tests use different channels.
     let mut conn = dialled::<A>(way).await;
     let mut other = dialled::<A>(way).await;
     conn.query("select pg_backend_pid()").flush().await.expect("sent");

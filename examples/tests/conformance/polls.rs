@@ -20,7 +20,8 @@ pub(crate) async fn dropped_after<T>(polls: usize, future: impl Future<Output = 
     .await
 }
 
-/// Makes a new future for each poll, and drops the future after the poll, until a future is ready.
+/// Makes a new future and polls it once. If the future is pending, drops it and waits for the wake-up. Repeats this until a future is
+/// ready.
 pub(crate) async fn dropped_each_time<C, T>(conn: &mut C, mut call: impl AsyncFnMut(&mut C) -> T) -> T {
     poll_fn(|cx| pin!(call(conn)).poll(cx)).await
 }

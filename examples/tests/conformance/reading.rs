@@ -4,7 +4,7 @@ use pg_auth::ConnectError;
 use pg_wire::backend::Backend;
 use pg_wire::{Connection, Error, Frame, MessageCode, PgProtocol, TrackedConnection, Transport};
 
-/// The result of a test body: the replies, errors and states that it has seen. They must be equal for all adapters.
+/// The result of a test body: the replies, errors and states that the body has seen. The result must be equal for all adapters.
 pub(crate) type Log = Vec<String>;
 
 /// Returns a message as text. Process ids are left out, because they differ between sessions.
@@ -43,7 +43,7 @@ pub(crate) async fn totals<T: Transport>(conn: &mut Connection<T>) -> String {
     format!("{rows} rows, {bytes} bytes, {}", outcome(ended))
 }
 
-/// Checks that the connection works: a statement gets its own reply.
+/// Checks that the connection works: a statement must get its own reply, not a reply to an earlier statement.
 pub(crate) async fn check_works<T: Transport>(conn: &mut Connection<T>, number: usize) {
     conn.query(&format!("select {number}")).flush().await.expect("sent");
     let log = replies(conn).await;

@@ -1,4 +1,4 @@
-//! A relay between a client and a server, which can stop reading from the client.
+//! A relay between a client and a server. A test can stop the relay from reading, so that the client cannot send.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -13,10 +13,12 @@ use tempfile::TempDir;
 
 use crate::ways::{Channel, Way};
 
-/// Size in bytes of the buffer with which the relay receives from the client. The kernel may double the size.
+/// Size in bytes of the receive buffer of the relay's sockets. A fixed size keeps the number of bytes small that a client can send while
+/// the relay does not read. The kernel may double the size.
 const BUFFER: usize = 64 << 10;
 
-/// A relay for one connection. While the relay does not read, the client can send only as many bytes as the buffers of two sockets hold.
+/// A relay for one connection. While the relay does not read, the client can send only until the client's and the relay's socket buffers
+/// are full.
 #[derive(Debug)]
 pub(crate) struct Relay {
     /// Configuration with which the client connects to the relay.
@@ -60,7 +62,7 @@ impl Relay {
         Self { config: config.host(Host::new(name, port)), holds, _dir: None }
     }
 
-    /// Sets whether the relay reads from the client.
+    /// Stops the relay from reading from the client if `holds` is true; otherwise lets it continue.
     pub(crate) fn hold(&self, holds: bool) {
         self.holds.store(holds, Ordering::SeqCst);
     }

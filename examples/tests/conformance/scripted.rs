@@ -20,8 +20,8 @@ enum End {
     Reset,
 }
 
-/// For each server: its name, the bytes that it sends after a query, and the end of the connection. The last field is a part of the first
-/// message or error that a `Connection` receives.
+/// The servers: the name of each server, the bytes that it sends after a query, and the way in which it ends the connection. The last field
+/// is a part of the first message or error that `Connection::recv` must return.
 const SERVERS: [(&str, &[u8], End, &str); 12] = [
     ("closes", b"", End::Close, "true error: the peer closed the connection"),
     ("resets", b"", End::Reset, "Connection reset by peer"),
@@ -37,25 +37,25 @@ const SERVERS: [(&str, &[u8], End, &str); 12] = [
     ("a fatal error", b"E\0\0\0\x1aSFATAL\0C57P01\0Mended\0\0", End::Close, "57P01"),
 ];
 
-/// Plays the server for one client: reads its query, sends `bytes`, and then closes or resets the connection.
+/// Plays the server for one client: accepts the login, reads the client's query, sends `bytes`, and then closes or resets the connection.
 fn play(mut stream: TcpStream, bytes: &[u8], end: End) {
     let mut length = [0; 4];
     stream.read_exact(&mut length).expect("a length");
     let mut body = vec![0; u32::from_be_bytes(length) as usize - 4];
     stream.read_exact(&mut body).expect("a startup packet");
     stream.write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I").expect("sent");
-    // Reads the query of the client.
     let mut query = [0; 14];
     stream.read_exact(&mut query).expect("a query");
     stream.write_all(bytes).expect("sent");
     if let End::Reset = end {
-        // Waits until the client has received the bytes: a reset would discard bytes that the client has not received.
+        // Gives the client time to receive the bytes, because a reset discards bytes that have not been received.
         thread::sleep(std::time::Duration::from_millis(5));
         socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).expect("an option");
     }
 }
 
-/// Connects a `Connection` and a `TrackedConnection` to each server, and compares the errors that they return.
+/// Connects a `Connection` and a `TrackedConnection` to each server. Returns the errors of their calls, which must be equal for all
+/// runtimes.
 pub(crate) async fn servers_that_misbehave_after_the_login<A: Adapter>() -> Log {
     let mut log = Log::new();
     for (name, bytes, end, expected) in SERVERS {

@@ -1,4 +1,4 @@
-//! The ways to the servers: PostgreSQL 15 and 18, each by TCP, by Unix-domain socket and by TLS.
+//! The ways to connect: to PostgreSQL 15 and 18, each over TCP, over a Unix-domain socket and over TLS.
 
 use pg_auth::config::{BindingMode, RootCert};
 use pg_auth::{Config, Host, SslMode};

@@ -1,4 +1,4 @@
-//! A common interface to the runtimes of both adapters, which measures the memory that a call takes.
+//! A common interface to the runtimes of both adapters. It measures the memory that a call allocates.
 
 use std::future::Future;
 use std::net::TcpStream;
@@ -25,10 +25,10 @@ pub(crate) enum Adapter {
     AsyncStd,
 }
 
-/// The outcome of a call, and the largest number of bytes that the calling thread had allocated at one time.
+/// The result of a call, and the largest number of bytes that the calling thread had allocated at one time.
 ///
-/// The memory of other threads is not included. Other threads only derive keys and read certificate files, so their memory does not depend
-/// on the messages of the peer.
+/// The memory of other threads is not measured. It does not depend on the peer's messages, because these threads only derive keys and read
+/// certificate files.
 pub(crate) struct Outcome<T> {
     pub(crate) result: Result<T, ConnectError>,
     pub(crate) bytes: u64,
@@ -57,7 +57,8 @@ impl Adapter {
             }
             Self::Smol => measure(|| result = Some(smol::block_on(future))),
             Self::AsyncStd => {
-                // Boxes the future, because `block_on` moves the future several times. The memory of the box is not measured.
+                // The future is boxed to save stack, because `block_on` moves the future several times. The box is allocated before the
+                // measurement.
                 let future = Box::pin(future);
                 measure(|| result = Some(async_std::task::block_on(future)))
             }
@@ -82,8 +83,8 @@ impl Adapter {
         }
     }
 
-    /// Performs the server side of the connection phase with a client. Then sends the messages that follow AuthenticationOk, up to
-    /// ReadyForQuery, and closes the connection.
+    /// Performs the server side of the connection phase with a client. If the client logs in, sends the messages after AuthenticationOk, up
+    /// to ReadyForQuery. Then closes the connection.
     pub(crate) fn accept(self, socket: TcpStream, how: &Accepting) -> Outcome<Accepted> {
         socket.set_nonblocking(true).expect("the socket is open");
         let lookup = async |startup: Startup| (how.credentials)(&startup);
@@ -134,12 +135,12 @@ pub(crate) trait Misbehaviour {
 
     fn name(&self) -> &str;
 
-    /// Plays the row over an adapter. Returns the memory that the call took, in bytes. If the outcome differs from the expected outcome,
-    /// returns a description of the difference as the error.
+    /// Plays the row: lets the adapter connect to this server, or accept this client. Returns the memory that the adapter took, in bytes.
+    /// If the outcome is not the expected outcome, returns an error that describes the difference.
     fn play(&self, adapter: Adapter) -> Result<u64, String>;
 }
 
-/// Plays all rows over each runtime, and reports every row whose outcome is not the expected outcome.
+/// Plays each row with each runtime. Then panics with a list of all rows whose outcome was not the expected outcome.
 pub(crate) fn check<R: Misbehaviour>(rows: &[R]) {
     let mut failures = Vec::new();
     for row in rows {
@@ -160,7 +161,7 @@ pub(crate) fn check<R: Misbehaviour>(rows: &[R]) {
     );
 }
 
-/// If the client has logged in, sends the messages that follow AuthenticationOk, up to ReadyForQuery.
+/// If the client has logged in, sends it the messages after AuthenticationOk, up to ReadyForQuery.
 async fn greet<T: Transport>(
     (mut conn, accepted): (Connection<T>, Accepted),
 ) -> Result<Accepted, ConnectError> {

@@ -16,8 +16,8 @@ use tempfile::TempDir;
 
 static KEPT: Mutex<Weak<Certificates>> = Mutex::new(Weak::new());
 
-/// Returns the certificates, which all running tests share. A test must hold the `Arc` until its end: when the last `Arc` is dropped, the
-/// files are removed, and the next test creates new certificates.
+/// Returns the certificates, which tests that run at the same time share. A test must hold the `Arc` until its end: dropping the last `Arc`
+/// removes the files, and the next call creates new certificates.
 pub(crate) fn made() -> Arc<Certificates> {
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     kept.upgrade().unwrap_or_else(|| {
@@ -27,8 +27,7 @@ pub(crate) fn made() -> Arc<Certificates> {
     })
 }
 
-/// A root certificate and server certificates, which all have the same key. All server certificates except `elsewhere` are for the name
-/// `localhost`.
+/// A root certificate, and server certificates that share one key. All server certificates except `elsewhere` are for the name `localhost`.
 pub(crate) struct Certificates {
     dir: TempDir,
     root: Certificate,
@@ -106,8 +105,8 @@ impl Certificates {
         roots
     }
 
-    /// Returns the configuration of a TLS server that presents this certificate and supports these ALPN protocols and TLS versions. If the
-    /// list of protocols is empty, the server does not use ALPN.
+    /// Returns the configuration of a TLS server with this certificate, these ALPN protocols and these TLS versions. With an empty list of
+    /// protocols, the server does not use ALPN.
     pub(crate) fn serving(
         &self,
         certificate: &Certificate,
@@ -164,8 +163,8 @@ impl Certificates {
         Arc::new(config)
     }
 
-    /// Returns the configuration of the TLS client with which the man in the middle connects to the honest server. The client trusts the
-    /// root certificate.
+    /// Returns the configuration for the TLS connection from the man in the middle to the honest server. As a client, the man in the middle
+    /// trusts the root certificate.
     pub(crate) fn trusting_client(&self) -> Arc<ClientConfig> {
         self.client(true, &[b"postgresql"], None)
     }

@@ -1,7 +1,11 @@
 //! A table of clients that misbehave or are unusual, against the accepting side of both adapters.
 //!
-//! A row has the name of the client, the client's script, and the expected outcome: [`LOGIN`], [`CANCEL`], or a part of the error's text. A
-//! row also has a part of the bytes that the client must receive. In this part, bytes outside of ASCII are escaped.
+//! A row has these fields:
+//!
+//! - the name of the client
+//! - the client's script
+//! - the expected outcome of the adapter: [`LOGIN`], [`CANCEL`], or a part of the error's text
+//! - a part of the bytes that the client must receive, with bytes outside of ASCII escaped
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -24,12 +28,12 @@ const LOGIN: &str = "a login";
 /// Expected outcome: the client sends a cancel request.
 const CANCEL: &str = "a cancel request";
 
-/// The largest amount of memory that accepting one client may take, in bytes.
+/// The largest amount of memory that accepting one client may take, in bytes, whatever the client sends.
 const MAX_MEMORY: u64 = 512 * 1024;
 
-/// Time limit of a login that must not end by timeout.
+/// Time limit of a login that must end before the time limit.
 const LONG: Duration = Duration::from_secs(40);
-/// Time limit of a login in which the client is silent.
+/// Time limit of a login that must end at the time limit, because the client is silent.
 const SHORT: Duration = Duration::from_millis(200);
 
 /// One step of a client's script.
@@ -139,7 +143,8 @@ impl Misbehaviour for Row {
     }
 }
 
-/// Plays a script until it ends or a step fails, then reads until the server has closed. Returns all received bytes, decrypted.
+/// Plays a client's script, up to its end or to the first step that fails. Then reads until the server has closed. Returns all received
+/// bytes; with TLS, the decrypted bytes.
 fn play(socket: TcpStream, script: &[Act]) -> Vec<u8> {
     socket.set_nodelay(true).expect("the socket is open");
     socket.set_read_timeout(Some(PATIENCE)).expect("the socket is open");
@@ -207,7 +212,7 @@ impl Stream {
                 let tls = self.tls.insert(StreamOwned::new(session, socket));
                 while tls.conn.is_handshaking() {
                     if let Err(error) = tls.conn.complete_io(&mut tls.sock) {
-                        // Sends the TLS alert with the reason.
+                        // Sends the TLS alert that explains why the handshake failed.
                         let _ = tls.conn.write_tls(&mut tls.sock);
                         return Err(error);
                     }
@@ -616,7 +621,7 @@ fn unusual_clients_of_a_server_with_tls_have_the_expected_outcome() {
             "S",
         )
         .native("unknown ca"),
-        // The acceptor with native-tls requests no client certificate, so the client logs in (`native`).
+        // The acceptor with native-tls does not request a client certificate. So with native-tls the client logs in.
         tls(
             "a certificate of a foreign authority",
             upgrading(made.client(true, &[b"postgresql"], Some("foreign-client"))),

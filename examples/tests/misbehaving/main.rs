@@ -1,8 +1,8 @@
-//! Peers that misbehave: scripts over real sockets, against all runtimes of both adapters.
+//! Peers that misbehave. They play scripts over real sockets, against all runtimes of both adapters.
 //!
-//! - [`servers`]: a table of servers, each with the expected error and the largest allowed amount of memory.
-//! - [`middle`]: a man in the middle, with the secrets that he receives in each attack.
-//! - [`clients`]: a table of clients, for the accepting side.
+//! - [`servers`]: a table of servers. Each row has the expected error of the client, and the memory that the client may take.
+//! - [`middle`]: a man in the middle. Each row has the secrets that he receives in one attack.
+//! - [`clients`]: a table of clients, against the accepting side of the adapters.
 //!
 //! These tests do not need PostgreSQL.
 

@@ -51,15 +51,15 @@ const TOKEN: &str = "mF_9.B5f-4.1JqM";
 /// Selects the attack on the start of TLS.
 #[derive(Clone)]
 enum Start {
-    /// Declines the request for TLS.
+    /// Declines the client's request for TLS.
     Decline,
-    /// Accepts the request for TLS, but continues in clear.
+    /// Accepts the client's request for TLS, but then sends a message in clear.
     Clear,
-    /// Does not answer the request for TLS, but sends the messages of a login in clear.
+    /// Sends the messages of a login in clear instead of an answer to the client's request for TLS.
     Before,
-    /// Accepts the request for TLS, sends the messages of a login in clear after the answer, and then starts TLS.
+    /// Accepts the client's request for TLS, sends the messages of a login in clear before the TLS handshake, and then starts TLS.
     After(Arc<ServerConfig>),
-    /// Starts TLS with the attacker's own certificate.
+    /// Accepts the client's request for TLS, and presents the attacker's own certificate.
     Swap(Arc<ServerConfig>),
 }
 
@@ -71,14 +71,15 @@ enum Offer {
     Trust,
     Scram(&'static [&'static str]),
     Token,
-    /// Relays to the honest server, with TLS or in clear. If `cut_plus` is true, removes SCRAM-SHA-256-PLUS from the server's offer.
+    /// Relays the login to the honest server, over TLS if `tls` is true. If `cut_plus` is true, removes SCRAM-SHA-256-PLUS from the
+    /// mechanisms that the server offers.
     Relay {
         tls: bool,
         cut_plus: bool,
     },
 }
 
-/// Plays the attacker for one connection. `peer` contains the received bytes, even after an error.
+/// Plays the attacker on one connection of the client. Even after an error, `peer.heard` contains the bytes that the attacker has received.
 fn attack(peer: &mut Peer, start: &Start, offer: Offer, honest: u16) -> io::Result<()> {
     let mut first = peer.packet()?;
     if first == SSL_REQUEST[4..] {
@@ -113,14 +114,14 @@ fn attack(peer: &mut Peer, start: &Start, offer: Offer, honest: u16) -> io::Resu
             let nonce = nonce.rsplit_once("r=").expect("a nonce").1;
             peer.say(&auth(11, format!("r={nonce}his,s=c2FsdA==,i=1")))?;
             peer.message()?;
-            // The attacker does not have the password, and sends an invalid server signature.
+            // Without the password, the attacker cannot compute the server signature, so he sends an invalid signature.
             peer.say(&[&auth(12, format!("v={}=", "A".repeat(43)))[..], OK, &welcome()].concat())
         }
         Offer::Relay { tls, cut_plus } => relay(peer, &first, honest, tls, cut_plus),
     }
 }
 
-/// Requests a secret from the client, and accepts the login with any answer of the client.
+/// Requests a secret from the client, reads the client's answer, and then accepts the login.
 fn ask(peer: &mut Peer, request: Vec<u8>) -> io::Result<()> {
     peer.say(&request)?;
     peer.message()?;
@@ -167,7 +168,7 @@ fn relay(peer: &mut Peer, startup: &[u8], honest: u16, tls: bool, cut_plus: bool
     }
 }
 
-/// The honest server, which authenticates by SCRAM. For each connection, the thread returns whether a user has logged in.
+/// The honest server, which authenticates by SCRAM. Its thread returns, for each connection, whether a user has logged in.
 struct Honest {
     port: u16,
     over: Arc<AtomicBool>,
@@ -205,7 +206,7 @@ impl Honest {
     }
 }
 
-/// Returns the names and settings of the clients, in the order of the columns of the table.
+/// Returns the name and the settings of each client, in the order of the table's columns.
 fn clients() -> [(&'static str, Config); 7] {
     let tokens =
         Tokens::new(|_: TokenRequest| async { Ok::<TokenReply, SourceError>(Token::new(TOKEN)?.into()) });
@@ -229,7 +230,7 @@ fn holds(heard: &[u8], secret: &str) -> bool {
     heard.windows(secret.len()).any(|window| window == secret.as_bytes())
 }
 
-/// Runs an attack on one client. Returns the letters of the secrets that the attacker has gained.
+/// Runs an attack on one client. Returns letters that show what the attacker has gained, as described at the top of this file.
 fn loot(adapter: Adapter, config: &Config, start: &Start, offer: Offer) -> String {
     let honest = Honest::start();
     let (port, start) = (honest.port, start.clone());

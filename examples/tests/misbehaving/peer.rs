@@ -14,7 +14,7 @@ use socket2::{Domain, SockAddr, SockRef, Type};
 
 use crate::wire::{auth, fatal};
 
-/// The time that a peer waits for bytes. This time is longer than all time limits of the tests, so the other side must end first.
+/// The time limit of each read and write of a peer. It is longer than all time limits of the code under test, so that code must end first.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The password of every login.
@@ -41,21 +41,21 @@ pub(crate) enum Act {
     Scram(Scram),
     /// Half-closes the connection. Bytes from the other side are still read.
     HalfClose,
-    /// Closes the socket without the close_notify of TLS.
+    /// Closes the socket without the close_notify alert of TLS.
     Cut,
     /// Closes the socket with a reset.
     Reset,
 }
 
-/// A SCRAM exchange of a server. Its messages are altered before they are sent.
+/// The server side of a SCRAM exchange, with functions that alter its messages before they are sent.
 #[derive(Clone)]
 pub(crate) struct Scram {
     pub(crate) iterations: u32,
-    /// Function that alters the server-first-message. Its second argument is the client-first-message.
+    /// Alters the server-first-message. The arguments are this message and the client-first-message.
     pub(crate) first: fn(&str, &str) -> String,
-    /// Function that alters the server-final-message.
+    /// Alters the server-final-message.
     pub(crate) last: fn(&str) -> String,
-    /// Whether the scripted server sends the server-final-message.
+    /// Whether the scripted server sends the server-final-message, which proves that it has the verifier.
     pub(crate) proves: bool,
 }
 
@@ -81,13 +81,13 @@ pub(crate) fn verifier(iterations: u32) -> Verifier {
 /// Selects the way in which a peer cuts a connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Cut {
-    /// The peer half-closes the connection, and still reads.
+    /// The peer half-closes the connection, and continues to read.
     HalfClose,
-    /// The peer closes, and the other side gets a reset.
+    /// The peer closes the connection with a reset.
     Reset,
 }
 
-/// A socket that can be cut after a number of sent bytes.
+/// A socket that can be made to end the connection after a number of sent bytes.
 pub(crate) struct Socket {
     /// The open socket; `None` after it was closed.
     inner: Option<Inner>,
@@ -169,7 +169,7 @@ impl Write for Socket {
     }
 }
 
-/// A connection, and all bytes that were received over it. With TLS, these are the decrypted bytes.
+/// A connection, and all bytes that this side has received; with TLS, the decrypted bytes.
 pub(crate) struct Peer {
     socket: Option<Socket>,
     tls: Option<Box<StreamOwned<ServerConnection, Socket>>>,
@@ -181,7 +181,7 @@ impl Peer {
         Self { socket: Some(socket), tls: None, heard: Vec::new() }
     }
 
-    /// Returns a peer that cuts the connection after it has sent `most` bytes.
+    /// Returns the same peer, which will cut the connection after `most` sent bytes.
     pub(crate) fn cut(mut self, most: usize, cut: Cut) -> Self {
         if let Some(socket) = &mut self.socket {
             socket.cut = Some((most, cut));
@@ -234,7 +234,7 @@ impl Peer {
     /// Reads a length field and the body that follows it; returns the body.
     fn take_body(&mut self) -> io::Result<Vec<u8>> {
         let length: [u8; 4] = self.take(4)?.try_into().expect("four bytes");
-        // The client under test has written the length, so it is small.
+        // The length is trusted, because it comes from the client under test, and not from a scripted peer.
         self.take(usize::try_from(i32::from_be_bytes(length) - 4).expect("a length"))
     }
 
@@ -256,7 +256,7 @@ impl Peer {
         let tls = self.tls.insert(Box::new(StreamOwned::new(session, socket)));
         while tls.conn.is_handshaking() {
             if let Err(error) = tls.conn.complete_io(&mut tls.sock) {
-                // Sends the TLS alert with the reason.
+                // Sends the TLS alert that explains why the handshake failed.
                 let _ = tls.conn.write_tls(&mut tls.sock);
                 return Err(error);
             }
@@ -269,7 +269,7 @@ impl Peer {
         let (_, body) = self.message()?;
         let first = client_first(&body);
         let nonce = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".parse().expect("the nonce is printable");
-        // A server with channel binding would need the certificate; the scripts play servers without channel binding.
+        // The scripts play servers without channel binding, because channel binding would need the certificate here.
         let server = ServerFirst::new(verifier(scram.iterations), nonce, OfferedBinding::NotOffered);
         let challenge = server.client_first(first.as_bytes()).map_err(io::Error::other)?;
         let message = std::str::from_utf8(challenge.message()).expect("the text is ASCII").to_owned();
@@ -280,7 +280,7 @@ impl Peer {
         }
         let accepted = match challenge.client_final(&body) {
             Ok(accepted) => accepted,
-            // The client has accepted the altered challenge, so its proof does not match the original challenge.
+            // Expected after an altered challenge: the client has accepted it, so the client's proof does not match the original challenge.
             Err(error) => {
                 self.say(&fatal("28P01", "the proof is wrong"))?;
                 return Err(io::Error::other(error));
@@ -298,7 +298,7 @@ impl Peer {
             Act::Say(bytes) => self.say(bytes),
             Act::Drip(bytes) => bytes.chunks(1).try_for_each(|byte| self.say(byte)),
             Act::Flood(bytes, times) => {
-                // For speed, several copies of the bytes are sent with each write.
+                // Each write sends several copies of the bytes, because one write for each copy would be slow.
                 let together = (1 << 16) / bytes.len() + 1;
                 let piece = bytes.repeat(together);
                 let mut left = *times;
@@ -344,8 +344,8 @@ impl Peer {
     /// Reads until the other side has closed.
     pub(crate) fn wait(&mut self) {
         let mut space = vec![0; 1 << 16];
-        // After an error of TLS, the bytes are still read, but not decrypted. A socket that is closed with unread bytes sends a reset,
-        // which can discard bytes that were sent before.
+        // After a TLS error, bytes are still read, but not decrypted. If the socket were closed with unread bytes, the kernel would send a
+        // reset, which can discard the bytes that this side has sent before.
         let mut failed = false;
         loop {
             let read = match &mut self.tls {
@@ -372,7 +372,7 @@ impl Peer {
     }
 }
 
-/// The client-first-message in the body of a SASLInitialResponse.
+/// Returns the client-first-message in the body of a SASLInitialResponse.
 pub(crate) fn client_first(body: &[u8]) -> String {
     let end = body.iter().position(|&byte| byte == 0).expect("the mechanism's name ends");
     String::from_utf8(body[end + 5..].to_vec()).expect("the text is ASCII")
@@ -387,7 +387,7 @@ enum Listener {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Address {
     Tcp(SocketAddr),
-    /// The path of a Unix-domain socket. `None` if the socket has no name, like the sockets of clients.
+    /// The path of a Unix-domain socket. `None` if the socket has no path: a client's socket usually has none.
     Unix(Option<PathBuf>),
 }
 
@@ -407,11 +407,11 @@ impl Listener {
     }
 }
 
-/// A server on a separate thread. The thread calls a function for each connection, and accepts the next connection after the function has
-/// returned.
+/// A server on a separate thread. The thread serves one connection at a time: it calls a function for a connection, and accepts the next
+/// connection after the function has returned.
 pub(crate) struct Playing<T> {
     address: Address,
-    /// A socket that is bound in advance. A connection from this socket's address ends the thread.
+    /// A socket that [`Playing::end`] connects to the server. The thread recognises the socket's address, and ends.
     last: socket2::Socket,
     thread: JoinHandle<Vec<T>>,
 }
@@ -427,7 +427,7 @@ impl<T: Send + 'static> Playing<T> {
         Self::start(Address::Tcp(address), Listener::Tcp(listener), last, Address::Tcp(from), part)
     }
 
-    /// Starts the server on a Unix-domain socket in this file.
+    /// Starts the server on a Unix-domain socket with this path.
     pub(crate) fn unix(path: PathBuf, part: impl FnMut(usize, Peer) -> T + Send + 'static) -> Self {
         let listener = UnixListener::bind(&path).expect("a new file");
         let from = path.with_extension("last");
@@ -470,7 +470,7 @@ impl<T: Send + 'static> Playing<T> {
         }
     }
 
-    /// Waits for the connections to end. Returns the outcome of each connection.
+    /// Waits until all connections have ended, then ends the server. Returns the result of the function for each connection.
     pub(crate) fn end(self) -> Vec<T> {
         let address = match &self.address {
             Address::Tcp(address) => SockAddr::from(*address),
@@ -483,8 +483,9 @@ impl<T: Send + 'static> Playing<T> {
     }
 }
 
-/// Starts a server that plays the first script on the first connection, the second script on the second connection, and so on. Further
-/// connections are closed at once. The outcome of a connection is the bytes that were received over it.
+/// Starts a server that plays the first script on the first connection, the second script on the second connection, and so on. If there are
+/// more connections than scripts, the server closes the further connections at once. [`Playing::end`] returns the bytes received on each
+/// connection.
 pub(crate) fn playing(scripts: Vec<Script>, unix: Option<PathBuf>) -> Playing<Vec<u8>> {
     let part = move |at: usize, mut peer: Peer| {
         if let Some(script) = scripts.get(at) {

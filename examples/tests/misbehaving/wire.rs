@@ -17,7 +17,7 @@ pub(crate) fn message(code: u8, body: impl AsRef<[u8]>) -> Vec<u8> {
     announced(code, i32::try_from(body.len() + 4).expect("a short message"), body)
 }
 
-/// Encodes a message whose length field contains `length`, which may differ from the real length.
+/// Encodes a message with `length` in its length field. `length` may differ from the real length.
 pub(crate) fn announced(code: u8, length: i32, body: impl AsRef<[u8]>) -> Vec<u8> {
     [&[code][..], &length.to_be_bytes(), body.as_ref()].concat()
 }
@@ -53,7 +53,8 @@ pub(crate) fn sasl(mechanisms: &[&str]) -> Vec<u8> {
     auth(10, names + "\0")
 }
 
-/// Encodes a NegotiateProtocolVersion with this version, this count of options, and these names of options.
+/// Encodes a NegotiateProtocolVersion. `count` is the value of the field that counts the unsupported options; it may differ from the number
+/// of `names`.
 pub(crate) fn negotiate(major: u16, minor: u16, count: i32, names: &str) -> Vec<u8> {
     let version = [major.to_be_bytes(), minor.to_be_bytes()].concat();
     message(b'v', [&version, &count.to_be_bytes()[..], names.as_bytes()].concat())
@@ -84,7 +85,7 @@ pub(crate) fn notification(payload: &str) -> Vec<u8> {
     message(b'A', [&7_i32.to_be_bytes()[..], format!("channel\0{payload}\0").as_bytes()].concat())
 }
 
-/// Encodes AuthenticationOk, and the messages that follow it in a valid login.
+/// Encodes AuthenticationOk and the messages after it in a valid login, up to ReadyForQuery.
 pub(crate) fn welcome() -> Vec<u8> {
     [OK, &parameter("server_version", "18.0"), KEY, READY].concat()
 }

@@ -1,4 +1,4 @@
-//! Checks of a product. Each check sends requests, and returns the answers of the product as lines.
+//! Checks of a product, which is a server, a pooler or a proxy. Each check sends requests, and returns the answers as lines of text.
 
 use pg_wire::copy::{CopyOptions, CopyReader, CopyWriter};
 use pg_wire::{Error, FormatCode, MessageCode, PgProtocol, Portal, Statement, oid};
@@ -10,7 +10,7 @@ use crate::product::{Client, Product};
 /// The length of the value in the check `large_value`, in bytes.
 const LARGE: usize = 1 << 20;
 
-/// The only line of a check whose requests are not sent, because the product would not answer other clients after these requests.
+/// The line of a check that is skipped, because its requests would make the product unusable for other clients.
 pub(crate) const NOT_SENT: &str = "not sent";
 
 /// Runs all checks. Returns the name and the answers of each check.
@@ -36,7 +36,7 @@ pub(crate) async fn all<A: Adapter>(product: &Product) -> Vec<(&'static str, Log
     found
 }
 
-/// Check of the login: the authentication method, two parameters, and whether the session has a cancel key.
+/// Check of the login: the authentication method, two parameters, and whether the server has sent a cancel key.
 fn login<A: Adapter>(client: &Client<A>) -> Log {
     let session = &client.session;
     let parameter = |name| session.parameters.get(name).unwrap_or("not reported");
@@ -77,7 +77,7 @@ async fn sent<A: Adapter>(client: &mut Client<A>, log: &mut Log) {
     }
 }
 
-/// Check of a statement with parameters and results in binary format, and then in text format.
+/// Check of a prepared statement, first with parameters and results in binary format, then in text format.
 async fn prepared_statement<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     let mut log = Log::new();
     let statement = Statement("both_formats");
@@ -94,7 +94,8 @@ async fn prepared_statement<A: Adapter>(_: &Product, client: &mut Client<A>) -> 
     log
 }
 
-/// Check of many statements in one batch, and then of three batches that are sent together. The second of these three batches fails.
+/// Check of pipelines: 500 executions before one Sync, and then three statements with a Sync each, sent together. The second of these three
+/// statements fails.
 async fn pipeline<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     let mut log = Log::new();
     let conn = &mut client.conn;
@@ -244,11 +245,11 @@ async fn transaction<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
 async fn cancel<A: Adapter>(product: &Product, client: &mut Client<A>) -> Log {
     let mut log = Log::new();
     client.conn.query(product.asleep()).flush().await.expect("sent");
-    // The first message is the notice that the statement sends before it sleeps.
+    // The statement sends this notice before it sleeps, so the server executes the statement now.
     log.extend(line(client.conn.recv().await.expect("a message")));
     if let Some(target) = client.session.cancel_target() {
-        // The error of the statement shows whether the product has cancelled the statement. PGlite rejects the connection of the cancel
-        // request, so a failure of `cancel` is accepted for PGlite.
+        // The result of `cancel` shows only whether the request was sent; the statement's error below shows whether it was cancelled.
+        // PGlite rejects the connection of the cancel request, so an error is accepted for PGlite.
         let cancelled = A::cancel(&client.config, &target).await;
         assert!(cancelled.is_ok() || product.is_pglite(), "{}: {cancelled:?}", product.name);
     }
@@ -263,20 +264,20 @@ async fn notice<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     log
 }
 
-/// Check in which another client begins a transaction. The first client then executes a statement that it has prepared before.
+/// Check of a prepared statement that a client executes after another client has begun a transaction.
 ///
-/// A pooler may give the server connection of the first client to the other client. Other tests use the poolers too, so the other client
-/// may get a different connection. So up to three other clients begin a transaction.
+/// A pooler may give the first client's server connection to the other client, and the statement would be missing. Other tests use the
+/// poolers at the same time, so the other client may get a different server connection. So up to three other clients begin a transaction.
 async fn another_client<A: Adapter>(product: &Product, client: &mut Client<A>) -> Log {
     let mut log = Log::new();
-    // The name is not used twice: a pooler may keep the statement on a server connection.
+    // Each run uses a different name, because a pooler may keep the statement of an earlier run on a server connection.
     let name = format!("kept_{}_{}", A::NAME, std::process::id());
     let statement = Statement(&name);
     client.conn.parse(statement).query("select 'kept'").finish();
     client.conn.parse(Statement::UNNAMED).query("select pg_backend_pid()").finish();
     client.conn.bind(Statement::UNNAMED, Portal::UNNAMED).execute_and_sync(());
     sent(client, &mut log).await;
-    // Removes the line with the process id of the server connection, because this id differs in each run.
+    // Removes the row with the process id of the server connection from the log, because this id differs in each run.
     let used = log.iter().position(|line| line.starts_with("row ")).map(|at| log.remove(at));
     let mut others = Vec::new();
     for _ in 0..3 {

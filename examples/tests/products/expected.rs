@@ -2,7 +2,7 @@
 
 use crate::checks::NOT_SENT;
 
-/// The answers of PostgreSQL: the name of each check, and the lines of the answers.
+/// The answers of PostgreSQL: the name of each check, and the lines that the check must return.
 pub(crate) const ANSWERS: [(&str, &[&str]); 15] = [
     ("login", &["authenticated by scram-sha-256", "encoding UTF8", "standard strings on", "cancel key true"]),
     (
@@ -168,7 +168,7 @@ pub(crate) const ANSWERS: [(&str, &[&str]); 15] = [
     ("end", &["the peer closed the connection"]),
 ];
 
-/// Placeholder in an expected answer. The lines [`PLANETS`] replace the placeholder.
+/// Placeholder in an expected answer, which the lines of [`PLANETS`] replace.
 const ROWS: &str = "the rows of mock_server";
 
 /// The answer of `mock_server` to every SELECT.
@@ -182,7 +182,7 @@ const ONE_ANSWER: &str = "a test double: every SELECT of the simple protocol has
 const NO_OTHER: &str = "a test double: it rejects every statement except SELECT";
 const NO_EXTENDED: &str = "a test double: it rejects the extended protocol";
 
-/// A deviation from PostgreSQL's answer: the product, the check, the lines of the product's answer, and the reason.
+/// A deviation from PostgreSQL's answer: the names of the product and of the check, the lines of the product's answer, and the reason.
 type Deviation = (&'static str, &'static str, &'static [&'static str], &'static str);
 
 /// All deviations.
@@ -334,7 +334,7 @@ const DEVIATIONS: [Deviation; 20] = [
     ("mock_server", "another_client", &[NOT_EXTENDED, "ready", NOT_EXTENDED, "ready"], NO_EXTENDED),
 ];
 
-/// Returns the expected lines of a check, and the reason if they differ from PostgreSQL's lines.
+/// Returns the expected lines of a check. If these lines differ from PostgreSQL's lines, also returns the reason.
 pub(crate) fn answer(product: &str, check: &str) -> (Vec<&'static str>, Option<&'static str>) {
     let deviation = DEVIATIONS.iter().find(|(of, name, ..)| (*of, *name) == (product, check));
     let (lines, reason) = match deviation {

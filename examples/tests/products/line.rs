@@ -9,7 +9,7 @@ pub(crate) type Log = Vec<String>;
 /// Maximum length in bytes of a value that is printed in a line. For a longer value, the line contains only the length.
 const LONGEST: usize = 40;
 
-/// Receives messages up to ReadyForQuery, and appends a line for each message. An error of the connection is a line too.
+/// Receives messages up to ReadyForQuery, and appends a line for each message. If receiving fails, appends the error as a line.
 pub(crate) async fn reply<T: Transport>(conn: &mut Connection<T>, log: &mut Log) {
     loop {
         match conn.recv().await {
@@ -56,7 +56,7 @@ pub(crate) fn line(frame: Frame<'_>) -> Option<String> {
             TransactionStatus::Idle => "ready".into(),
             status => format!("ready, transaction {status:?}"),
         },
-        // The text of any other message begins with the name of the message. Only the name is returned.
+        // The debug text of any other message begins with the message's name. The line is only this name.
         Ok(message) => {
             let text = format!("{message:?}");
             text.split(['(', ' ']).next().unwrap_or_default().into()

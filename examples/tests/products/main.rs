@@ -1,9 +1,8 @@
-//! Tests of the clients of both adapters with every product that speaks the protocol of PostgreSQL: servers, poolers and proxies of other
-//! projects and of this project.
+//! Tests of the clients of both adapters with many products that speak PostgreSQL's protocol: servers, poolers and proxies of this project
+//! and of other projects.
 //!
-//! Each product gets the same requests, by each runtime of the adapters. The answers must be the answers of PostgreSQL, in
-//! [`expected`], which also lists each answer of a product that differs, with the reason. The test also fails if a listed deviation
-//! does not occur.
+//! With each runtime of the adapters, the test sends the same requests to each product. The answers must be the answers of PostgreSQL in
+//! [`expected`], or a deviation that is listed there with its reason. The test also fails if a listed deviation does not occur.
 
 #[path = "../conformance/adapters.rs"]
 #[allow(dead_code, reason = "shared with the tests of conformance, which use more of it")]
@@ -82,7 +81,7 @@ fn pglite() {
     check(&Product::new("PGlite", &variable("PGLITE_URL")));
 }
 
-/// After COPY FROM STDIN, the socket server of PGlite closes the connection, and never answers again.
+/// After COPY FROM STDIN, the socket server of PGlite closes the connection, and does not answer later clients.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn a_copy_from_stdin_stops_pglite() {

@@ -1,4 +1,4 @@
-//! A product to which clients connect, and the connections to it.
+//! A product to which the tests connect, and a client of a product.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ impl Product {
         Self { name, config: url.parse().expect("a connection string") }
     }
 
-    /// Describes a product at this address, which knows the role `scram`.
+    /// Describes a product at this address that has the role `scram`.
     pub(crate) fn at(name: &'static str, address: SocketAddr, database: &str) -> Self {
         Self::new(name, &format!("postgres://scram:scram-secret@{address}/{database}?sslmode=disable"))
     }
@@ -31,7 +31,7 @@ impl Product {
         self.name == "PGlite"
     }
 
-    /// Returns the statement that sends a notice and then sleeps, until the statement is cancelled.
+    /// Returns a statement that sends a notice and then sleeps until it is cancelled.
     pub(crate) fn asleep(&self) -> &'static str {
         match self.name {
             // The mock server sleeps when it receives this text.
@@ -42,14 +42,14 @@ impl Product {
         }
     }
 
-    /// Whether the product answers other clients after the requests of this check.
+    /// Whether the product can still be used after the requests of this check.
     pub(crate) fn survives(&self, check: &str) -> bool {
         !(self.is_pglite() && matches!(check, "copy_in" | "failed_copy"))
     }
 
-    /// The time limit for the end of the session.
+    /// The time that the test waits for the product to close the connection after Terminate.
     pub(crate) fn patience(&self) -> Duration {
-        // PGlite does not end the session, so the time limit is short.
+        // PGlite never closes the connection. A short time limit saves time there.
         if self.is_pglite() { Duration::from_millis(500) } else { PATIENCE / 2 }
     }
 }
@@ -62,7 +62,7 @@ pub(crate) struct Client<A: Adapter> {
 }
 
 impl<A: Adapter> Client<A> {
-    /// Opens a connection.
+    /// Opens a connection. With PGlite, tries repeatedly.
     pub(crate) async fn open(product: &Product) -> Self {
         let deadline = Instant::now() + PATIENCE / 2;
         loop {

@@ -1,4 +1,5 @@
-//! Tests that compare `pg-proxy` with PgBouncer, both in front of PostgreSQL 15: the results for clients and the server's activity view.
+//! Tests that compare `pg-proxy` with PgBouncer, both in front of PostgreSQL 15. Clients must have the same results, and the server's view
+//! `pg_stat_activity` must have the same rows.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -9,7 +10,7 @@ use crate::process::{Proxy, until};
 use crate::support::{Ended, Server, finish};
 use crate::wire::{Client, startup_with};
 
-/// An address to which clients connect, and the name under which clients reach the database `test` at this address.
+/// An address to which clients connect. `database` is the name of the database `test` at this address.
 #[derive(Clone, Copy)]
 struct Front {
     address: SocketAddr,
@@ -48,13 +49,13 @@ impl Both {
         psql
     }
 
-    /// Runs psql, and returns the result without the numbers of ports and processes.
+    /// Runs psql. Returns the result without port numbers and process ids, so that two results can be compared.
     fn run(&self, front: Front, change: &dyn Fn(&mut Command), role: &str, arguments: &[&str]) -> Ended {
         let mut psql = self.psql(front, role, arguments);
         change(&mut psql);
         let Ended { code, stdout, stderr } = finish(&mut psql);
         let port = format!("port {}", front.address.port());
-        // Removes the process id of the server process, because it differs between connections.
+        // Removes the process id of the server process, because each connection has another server process.
         let stdout = match stdout.split_once("process with PID ") {
             Some((before, after)) => {
                 before.to_owned() + after.trim_start_matches(|c: char| c.is_ascii_digit())
@@ -72,7 +73,7 @@ impl Both {
         ended.stdout.trim_end().into()
     }
 
-    /// Returns these columns of the server's activity view for the connection with this application name.
+    /// Returns these columns of the view `pg_stat_activity` for the connection with this application name.
     fn activity(&self, columns: &str, name: &str) -> String {
         self.asked(&format!("select {columns} from pg_stat_activity where application_name = '{name}'"))
     }
@@ -82,8 +83,7 @@ impl Both {
 enum Expected {
     /// Both results are the same in every byte.
     Same,
-    /// The results differ. The first pair is the exit code and the start of the error text through `pg-proxy`, the second pair through
-    /// PgBouncer.
+    /// The results differ. The pairs are for `pg-proxy` and for PgBouncer: the exit code, and the start of the error text.
     Other([(i32, &'static str); 2]),
 }
 
@@ -230,7 +230,7 @@ fn psql_has_the_same_results_as_through_pgbouncer() {
                 (2, "terminating connection due to administrator command"),
             ]),
         ),
-        // `pg-proxy` passes on PostgreSQL's own error text.
+        // Here `pg-proxy` passes on PostgreSQL's error, but PgBouncer sends its own error.
         (
             "a wrong password",
             "wrong",
@@ -367,7 +367,7 @@ fn pgbouncer_keeps_the_servers_connection_and_the_proxy_closes_it() {
         client.say(&crate::wire::query("select pg_backend_pid()"));
         let answer = client.until_ready();
         let row = answer.iter().find(|frame| frame.code.0 == b'D').expect("a row");
-        // The connection is identified by its process, because PgBouncer resets the application name with DISCARD ALL.
+        // The process id identifies the server connection. The application name would not: PgBouncer resets it with DISCARD ALL.
         let pid = String::from_utf8_lossy(&row.body[6..]).into_owned();
         let count = || both.asked(&format!("select count(*) from pg_stat_activity where pid = {pid}"));
         assert_eq!(count(), "1");

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::process::{Proxy, until};
 use crate::support::{Server, finish, output, run};
 
-/// Test set-up: a server, a proxy in front of the server, a new database, and the client programs of the server's version.
+/// Test set-up: a server, a proxy in front of it, a new database, and the directory of the client programs of the server's version.
 struct Lab {
     server: Server,
     proxy: Proxy,
@@ -63,7 +63,7 @@ impl Lab {
         assert!(path.exists(), "{} is missing", path.display());
         let mut command = Command::new(path);
         command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
-        // TLS is off, because the proxy could not read encrypted messages.
+        // TLS would hide the messages from the proxy, so TLS is off.
         command.env("PGHOST", host).env("PGPORT", port.to_string()).env("PGSSLMODE", "disable");
         command.env("PGUSER", "admin").env("PGDATABASE", &self.database).env("PGAPPNAME", &self.database);
         command.current_dir(self.directory.path());
@@ -86,7 +86,7 @@ impl Lab {
         self.directory.path().join(name)
     }
 
-    /// Stops the proxy. Checks that the proxy has changed no message, and that its trace contains these messages.
+    /// Stops the proxy. Checks that the proxy has passed on all messages unchanged, and that its trace contains these messages.
     #[track_caller]
     fn saw(self, lines: &[&str]) {
         let trace = self.proxy.trace();
@@ -97,7 +97,7 @@ impl Lab {
     }
 }
 
-/// Whether a line of the trace has this direction and this message name.
+/// Whether a line of the trace has the direction and the message name of `line`, such as `B CopyData`.
 fn is_like(traced: &str, line: &str) -> bool {
     let mut fields = traced.split('\t');
     let (direction, name) = (fields.next(), fields.nth(1));
@@ -150,7 +150,7 @@ fn psql_copies_a_file_in_and_out_again() {
         );
         assert!(is_same(&lab.path("in"), &lab.path("out")));
         assert!(is_same(&lab.path("in"), &lab.path("again")));
-        // The file has invalid lines: the server ends the COPY with an error in the middle of the data.
+        // Every second line of the file is invalid, so the server ends the COPY with an error while psql still sends data.
         fs::write(lab.path("bad"), "1\tfine\nnot a number\tbad\n".repeat(5000)).expect("a file");
         let refused = finish(lab.client("psql").args(["-X", "-c", "\\copy lines from 'bad'"]));
         assert_eq!(refused.code, Some(1));
@@ -249,7 +249,7 @@ fn a_dump_is_restored_to_the_same_database() {
 
         let plain = |mut command: Command, database: &str| {
             let text = done(command.args(["-d", database]));
-            // pg_dump writes \restrict with a random key, which is different each time. So these lines are not compared.
+            // The lines with \restrict and \unrestrict are not compared: pg_dump writes a new random key in them each time.
             let same = |line: &&str| !line.starts_with("\\restrict ") && !line.starts_with("\\unrestrict ");
             text.lines().filter(same).map(|line| format!("{line}\n")).collect::<String>()
         };
@@ -273,7 +273,7 @@ fn a_dump_is_restored_to_the_same_database() {
 #[ignore = "needs servers: cargo xtask test"]
 fn a_base_backup_is_complete() {
     for mut lab in Lab::both() {
-        // This proxy writes no trace: the trace would have 250 MB, and other tests trace the same messages.
+        // Replaces the proxy by a proxy without a trace. The trace would have 250 MB, and other tests trace the same messages.
         lab.proxy = Proxy::with(lab.server.address, &["--check"]);
         let arguments =
             ["-D", "backup", "-X", "stream", "-c", "fast", "--no-sync", "--manifest-checksums=SHA256"];
@@ -379,7 +379,7 @@ fn psycopg_works_in_a_pipeline() {
 #[ignore = "needs servers: cargo xtask test"]
 fn the_example_programs_print_the_same_output() {
     for lab in Lab::both() {
-        // TLS is off, because the proxy could not read encrypted messages.
+        // TLS would hide the messages from the proxy, so TLS is off.
         let direct = format!("{}?sslmode=disable", lab.server.by_tcp());
         let through = direct.replace(&lab.server.address.to_string(), &lab.proxy.address().to_string());
         for (name, program) in [
@@ -442,7 +442,8 @@ fn clients_work_without_decoding_too() {
         let stopped = proxy.stop();
         assert_eq!((stopped.code, stopped.said), (Some(0), vec![]));
         let [connections, decoded, _, not_decoded] = stopped.counts;
-        // Each of the two programs has connected at least once. Even with --raw, the proxy decodes the messages up to AuthenticationOk.
+        // Each of the two programs connects at least once. With --raw, the proxy decodes at most the first messages of each connection, up
+        // to AuthenticationOk.
         assert!(
             connections >= 2 && not_decoded == connections && decoded <= 4 * connections,
             "{:?}",

@@ -1,5 +1,5 @@
-//! Tests of messages with a valid header and a body that cannot be decoded. The proxy must pass on these messages, and the receiver decides
-//! about them.
+//! Tests of messages with a valid header and a body that cannot be decoded. The proxy must pass on such a message, and must leave the error
+//! to the receiver.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -16,8 +16,8 @@ fn message(code: u8, body: &[u8]) -> Vec<u8> {
     [&[code][..], &length, body].concat()
 }
 
-/// Sequences of messages, each with one message that cannot be decoded. The first value of each pair is the name of this message in the
-/// trace.
+/// Sequences of messages, each with one message that cannot be decoded. The first value is this message's name in the trace, the second
+/// value is the bytes of the sequence.
 fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     let sync = message(b'S', b"");
     let bind =
@@ -36,7 +36,7 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Sends messages inside a transaction. Returns the answers: codes, errors, rows and transaction states.
+/// Sends these messages to the address, inside a transaction. Returns the answers: codes, errors, rows and transaction states.
 fn answers(address: SocketAddr, said: &[u8]) -> Vec<String> {
     let mut client = Client::let_in(address);
     client.say(&[&query("begin")[..], said, &query("rollback"), &query("select 7")].concat());
@@ -89,14 +89,15 @@ fn a_malformed_message_of_the_client_is_passed_to_the_server() {
 fn each_connection_reports_its_first_malformed_message() {
     let proxy = Proxy::start(polite_server());
     let mut client = Client::let_in(proxy.address());
-    // The first malformed message is between two valid messages, in the same write.
+    // The client sends four messages in one write. The second and the fourth message are malformed.
     client.say(&[&query("")[..], b"Q\0\0\0\x05x", &query(""), b"H\0\0\0\x05x"].concat());
     for _ in 0..3 {
         client.until_ready();
     }
     drop(client);
     let stopped = proxy.stop();
-    // Eleven messages: StartupMessage, AuthenticationOk, ReadyForQuery, two Query messages, and three answers of two messages.
+    // The proxy has decoded eleven messages: StartupMessage, AuthenticationOk, ReadyForQuery, two Query messages, and three answers of two
+    // messages.
     assert_eq!((stopped.code, stopped.counts, stopped.malformed), (Some(0), [1, 11, 0, 0], 2));
     assert_eq!(
         stopped.said,
@@ -108,7 +109,7 @@ fn each_connection_reports_its_first_malformed_message() {
 
 #[test]
 fn a_malformed_message_of_the_server_is_passed_to_the_client() {
-    // A DataRow whose column count is 2, but which contains only one column.
+    // A DataRow whose column count is 2, but which contains only one value.
     const ROW: &[u8] = b"D\0\0\0\x0a\0\x02\0\0\0\0";
     let upstream = server(|_, mut stream| {
         let _ = take_packet(&mut stream);
@@ -133,7 +134,7 @@ fn a_malformed_message_of_the_server_is_passed_to_the_client() {
 fn an_invalid_header_ends_the_connection_after_the_messages_before_it() {
     let proxy = Proxy::start(polite_server());
     let mut good = Client::let_in(proxy.address());
-    // After an invalid length, the proxy closes the connection without an error, as PostgreSQL does.
+    // After an invalid length, the proxy must close the connection without an error message, as PostgreSQL does.
     let mut bad = Client::let_in(proxy.address());
     bad.say(&[&query("")[..], b"Q\0\0\0\x03"].concat());
     assert_eq!(bad.outcome(), ("CZ".into(), None));

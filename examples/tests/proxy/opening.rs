@@ -1,5 +1,5 @@
-//! Tests of the opening phase of a connection, before the session: clients that disconnect or are silent, a server that is down, secrets,
-//! and memory.
+//! Tests of the opening phase of a connection, which lasts until the client is authenticated. They cover clients that disconnect or are
+//! silent, a server that is down, secrets, and memory.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -24,8 +24,7 @@ fn nowhere() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address")
 }
 
-/// Starts a server that reads all bytes of a client and never answers. When the client has closed, the server sends the bytes to the
-/// returned channel.
+/// Starts a server that never answers. When a client has disconnected, the server sends all bytes of the client to the returned channel.
 fn silent_server() -> (SocketAddr, mpsc::Receiver<Vec<u8>>) {
     let (send, heard) = mpsc::channel();
     let address = server(move |_, mut stream| drop(send.send(to_the_end(&mut stream))));
@@ -44,7 +43,7 @@ fn asking_server() -> SocketAddr {
 #[test]
 fn the_end_of_a_client_is_passed_on_at_once_even_if_the_server_is_silent() {
     let (upstream, heard) = silent_server();
-    // The timeout is so long that it cannot end the connection during the test.
+    // The timeout is longer than the test, so that only the client's disconnection can end the connection.
     let proxy = Proxy::with(upstream, &["--opening-timeout", "100000"]);
     for (first, vanishes) in [
         (startup(), true),
@@ -88,8 +87,10 @@ fn a_server_that_is_down_is_reported_after_any_first_request() {
         client.say(&startup());
         assert_eq!(client.outcome(), refused, "after {} requests", requests.len());
     }
-    // A client that closes after the answer to its SSLRequest must get no error. A client that sends a cancel request, or nothing, must get
-    // no answer.
+    // No error may be sent to a client without a start-up message:
+    //
+    // - A client that sends an SSLRequest and then closes gets only the answer to the SSLRequest.
+    // - A client that sends a cancel request, or nothing, gets no answer.
     let cancel = b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07\x01\x02\x03\x04";
     for (said, answer) in [(SSL_REQUEST, &b"N"[..]), (cancel, b""), (b"", b"")] {
         let mut client = Client::new(proxy.address());
@@ -167,7 +168,7 @@ fn a_client_gets_the_timeout_error_only_after_its_start_up_message() {
 fn the_opening_timeout_does_not_end_a_session() {
     let proxy = Proxy::with(polite_server(), &["--opening-timeout", "1"]);
     let mut idle = Client::let_in(proxy.address());
-    // A second client serves as a timer: the time limit of the first client expires before the second client is disconnected.
+    // The second client sends nothing. When the proxy disconnects it, the time limit of the first client would have expired too.
     assert_eq!(Client::new(proxy.address()).rest(), b"");
     idle.is_served();
 }
@@ -175,7 +176,7 @@ fn the_opening_timeout_does_not_end_a_session() {
 #[test]
 fn when_no_place_is_left_the_client_silent_the_longest_is_displaced() {
     let proxy = Proxy::with(asking_server(), &["--opening-limit", "3", "--opening-timeout", "100000"]);
-    // Three silent clients: the first has sent nothing, the second has sent half of a length field, and the third has not sent its
+    // Three silent clients: the first has sent nothing, the second only half of a length field, and the third everything except its
     // password.
     let mut silent = [&b""[..], b"\0\0", &startup()].map(|said| {
         let mut client = Client::new(proxy.address());
@@ -211,7 +212,8 @@ fn a_client_that_waits_for_the_server_is_never_displaced() {
     waiting.say(&startup());
     let mut next = Client::new(proxy.address());
     next.say(&startup());
-    // The proxy allows one connection in the opening phase. So the second client is served only after the first client's timeout.
+    // The proxy allows one connection in the opening phase. It must not end the first connection early, because the first client waits for
+    // the server. So the second client is served only after the first client's timeout.
     for client in [&mut waiting, &mut next] {
         assert_eq!(client.outcome_in_words(), ["FATAL 57014: canceling authentication due to timeout"]);
     }
@@ -235,7 +237,7 @@ fn all_clients_of_a_burst_over_the_limit_are_served() {
     assert_eq!(proxy.stop().said, [""; 0]);
 }
 
-/// Whether the system shows a keepalive timer for the socket with this local and this remote port.
+/// Whether the system shows a keepalive timer for the socket with these two ports.
 fn has_keepalive(local: u16, remote: u16) -> bool {
     let table = fs::read_to_string("/proc/net/tcp").expect("Linux");
     let port = |field: &str| field.rsplit(':').next().and_then(|port| u16::from_str_radix(port, 16).ok());
@@ -261,7 +263,7 @@ fn both_sides_have_a_keepalive_timer() {
         let client = Client::let_in(proxy.address());
         let ours = client.stream.local_addr().expect("the socket is connected").port();
         let dialled = from.recv_timeout(PATIENCE).expect("the proxy connects");
-        // The system shows a socket's keepalive timer only while no sent bytes wait for an acknowledgement. So the test waits until the
+        // While sent bytes of a socket are not acknowledged, the system shows another timer for it. So the test waits until the keepalive
         // timer is shown.
         until("the client's side has one", || has_keepalive(proxy.address().port(), ours));
         until("the server's side has one", || has_keepalive(dialled, upstream.port()));
@@ -269,8 +271,8 @@ fn both_sides_have_a_keepalive_timer() {
     }
 }
 
-/// Returns the password with this number. The text is so long that it cannot be in the proxy's memory by chance. The text is computed at
-/// run time, so that no program contains the password as a constant.
+/// Returns the password with this number. It is long, so that it cannot be in the proxy's memory by chance. It is computed at run time, so
+/// that it is not a constant in any program.
 fn password(number: usize) -> String {
     format!("{}-{number:04}-{}", "correct horse".to_uppercase(), "battery staple".to_uppercase())
 }
@@ -281,7 +283,7 @@ fn password_message(number: usize) -> Vec<u8> {
     bytes(&PasswordMessage { password: pg_wire::codec::SecretText(password.as_str().into()) })
 }
 
-/// Returns the prefix that all passwords share. Even a message that is cut in the middle of a password may contain this prefix.
+/// Returns the first 13 bytes of every password. A search for these bytes also finds a message that was cut in the middle of a password.
 fn beginning() -> Vec<u8> {
     password(0).into_bytes()[..13].to_vec()
 }
@@ -289,8 +291,8 @@ fn beginning() -> Vec<u8> {
 #[test]
 fn no_password_is_left_in_memory_however_the_opening_ended() {
     let whole = password_message(0).len();
-    // In each group of four clients, the server authenticates the first client, rejects the second client, never answers the third client,
-    // and disconnects the fourth client.
+    // Of four clients in a row, the server accepts the password of the first, rejects the second, never answers the third, and disconnects
+    // the fourth.
     let upstream = server(move |number, mut stream| {
         let _ = take_packet(&mut stream);
         let _ = stream.write_all(&bytes(&Authentication::CleartextPassword));
@@ -313,8 +315,8 @@ fn no_password_is_left_in_memory_however_the_opening_ended() {
     let mut session = None;
     for number in 0..4 * whole {
         let mut message = password_message(number);
-        // The first four clients send the complete message. Each further client sends only the first `number / 4` bytes, so that the
-        // message is cut at every length.
+        // The first four clients send the complete message. Each further client sends only the first `number / 4` bytes, so four clients
+        // send each possible length.
         message.truncate(if number < 4 { whole } else { number / 4 });
         let mut client = Client::new(proxy.address());
         client.say(&startup());
@@ -325,7 +327,7 @@ fn no_password_is_left_in_memory_however_the_opening_ended() {
                 client.until_ready();
                 session = Some(client);
             }
-            // A third of these clients stay until the timeout. The other clients reset the connection.
+            // Every third client stays until the timeout. The other clients disconnect at once.
             _ if number % 3 == 0 => staying.push(client),
             _ => drop(client),
         }

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::wait_for_end;
 
-/// Time limit of every wait. On an idle machine no wait takes longer than a few seconds.
+/// Time limit of every wait. On an idle machine, every wait ends within a few seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The interval between two checks of a condition that a test waits for.
@@ -36,13 +36,14 @@ pub(crate) struct Proxy {
 pub(crate) struct Stopped {
     /// The exit code of the process; `None` if a signal killed it.
     pub(crate) code: Option<i32>,
-    /// The numbers in the summary of the proxy: connections, messages decoded, mismatches, connections not decoded.
+    /// Four numbers in the summary of the proxy: connections, decoded messages, messages that changed when they were encoded again, and
+    /// connections that were not decoded.
     pub(crate) counts: [u64; 4],
     /// The number of malformed messages in the summary of the proxy.
     pub(crate) malformed: u64,
-    /// The number of sessions in which a message was not a reply to a request, from the summary of the proxy.
+    /// The number of sessions with a message that does not answer any request, from the summary of the proxy.
     pub(crate) unexplained: u64,
-    /// Lines that the proxy has written to standard error, except the first line and the last line.
+    /// The lines that the proxy has written to standard error, without the first line (the address) and the last line (the summary).
     pub(crate) said: Vec<String>,
 }
 
@@ -52,18 +53,18 @@ impl Proxy {
         Self::with(upstream, &["--check", "--trace", "TRACE"])
     }
 
-    /// Starts a proxy in front of the scripted server at `upstream`, with a trace. The replies of this server do not conform to the
-    /// protocol, so `--check` is not used.
+    /// Starts a proxy in front of a scripted server at `upstream`, with a trace. `--check` is not used, because the replies of this server
+    /// do not conform to the protocol.
     pub(crate) fn before_script(upstream: impl ToString) -> Self {
         Self::with(upstream, &["--trace", "TRACE"])
     }
 
-    /// Starts a proxy with these command-line arguments. The argument `TRACE` is replaced by the path of a new file.
+    /// Starts a proxy with these command-line arguments. In the arguments, the path of a new file replaces the text `TRACE`.
     pub(crate) fn with(upstream: impl ToString, arguments: &[&str]) -> Self {
         Self::by(Command::new(env!("CARGO_BIN_EXE_pg-proxy")), upstream, arguments)
     }
 
-    /// Runs `command`, for example a shell that starts the proxy. The arguments of the proxy are appended to the command.
+    /// Starts a proxy by `command`, for example by a shell. The arguments of the proxy are appended to this command.
     pub(crate) fn by(mut command: Command, upstream: impl ToString, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let trace = directory.path().join("trace");
@@ -173,8 +174,8 @@ impl Proxy {
         Stopped { code: status.code(), counts, malformed, unexplained, said }
     }
 
-    /// Stops the proxy. Checks that the proxy has decoded every message, that no message has changed when it was encoded again, and that no
-    /// error was printed. Returns the number of messages.
+    /// Stops the proxy. Checks that the proxy has decoded every message, has encoded every message to the same bytes, and has printed no
+    /// error. Returns the number of messages.
     #[track_caller]
     pub(crate) fn was_faithful(self) -> u64 {
         let Stopped {

@@ -1,4 +1,4 @@
-//! Tests of `--record`: a recorded conversation is played to the same client by `mock_server --replay`.
+//! Tests of `--record`. `pg-proxy` records a conversation, and `mock_server --replay` then plays the server's messages to the same client.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -44,7 +44,7 @@ impl Drop for Double {
     }
 }
 
-/// Logs in as `mock` with the password `secret`, and sends these queries. Returns the rows, the errors and the server's version.
+/// Logs in as `mock` with the password `secret`, and sends these queries. Returns the server's version, and then the rows and errors.
 fn ask(address: SocketAddr, queries: &[&str]) -> Result<Vec<String>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let config = format!("postgres://mock:secret@{address}/x?sslmode=disable");
@@ -91,7 +91,7 @@ fn a_recording_is_played_to_the_same_client_and_has_no_password() {
         stop(proxy);
         drop(upstream);
         let text = fs::read_to_string(&file).expect("a recording");
-        // The recording must contain the role `mock`, but neither the password nor data of the login that depends on the password.
+        // The recording must contain the role `mock`. It must not contain the password, or values that are computed from the password.
         assert!(text.contains("\"mock\"") && !text.contains("secret"), "{text}");
         let secrets: Vec<&str> =
             text.lines().filter(|line| line.starts_with("F") && line.contains("SSS")).collect();
@@ -107,7 +107,7 @@ fn a_recording_is_played_to_the_same_client_and_has_no_password() {
 
         let double = Double::replaying(&file, &["--auth", "scram"]);
         assert_eq!(ask(double.address, &queries).as_ref(), Ok(&seen), "{text}");
-        // Every connection plays the recording from its beginning.
+        // A second connection must get the recording from its beginning.
         assert_eq!(ask(double.address, &queries).as_ref(), Ok(&seen));
         let error = ask(double.address, &["select 2"]).expect_err("another query");
         assert!(error.contains("of the transcript: expected F") && error.contains("select 2"), "{error}");

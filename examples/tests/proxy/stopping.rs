@@ -12,7 +12,7 @@ use crate::wire::{
     welcome,
 };
 
-/// Returns the outcome of a client that receives the error of the shutdown.
+/// Returns the outcome of a client to which the proxy has sent the error of its shutdown.
 fn sent_away() -> (String, Option<SqlState>) {
     ("E".into(), Some(SqlState::ADMIN_SHUTDOWN))
 }
@@ -23,7 +23,7 @@ fn each_signal_ends_the_proxy_and_its_clients_get_an_error() {
         let proxy = Proxy::start(polite_server());
         let mut idle = [(); 3].map(|()| Client::let_in(proxy.address()));
         let stopped = proxy.stop_by(signal);
-        // Three messages per client: StartupMessage, AuthenticationOk, ReadyForQuery.
+        // The proxy has counted three messages per client: StartupMessage, AuthenticationOk, ReadyForQuery.
         assert_eq!((stopped.code, stopped.counts, stopped.said), (Some(0), [3, 9, 0, 0], vec![]));
         idle.iter_mut().for_each(|client| assert_eq!(client.outcome(), sent_away()));
     }
@@ -41,7 +41,8 @@ fn a_client_that_waits_for_an_incomplete_answer_gets_the_error() {
         let mut waiting = Client::let_in(proxy.address());
         waiting.say(&query("select pg_sleep(600)"));
         assert_eq!(proxy.stop().code, Some(0));
-        // Only complete messages are passed on, so no byte of the row has reached the client.
+        // The proxy passes on only complete messages. So the client has received no byte of the incomplete row, and the error is
+        // well-formed.
         assert_eq!(waiting.outcome(), sent_away());
     }
 }

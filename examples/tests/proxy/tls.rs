@@ -1,4 +1,4 @@
-//! Tests of `pg-proxy` with TLS that the proxy itself terminates, between psql and real servers.
+//! Tests of `pg-proxy` with TLS between the proxy and psql, or between the proxy and a real server.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`"))
 }
 
-/// Arguments with which the proxy terminates TLS, with the same certificate as the servers.
+/// Arguments that make the proxy accept TLS, with the same certificate as the servers.
 fn terminating() -> Vec<String> {
     let words = ["--check", "--trace", "TRACE", "--tls", "terminate", "--tls-cert"];
     let mut arguments: Vec<String> = words.map(String::from).into();
@@ -35,7 +35,7 @@ fn answered(ended: Ended) {
     assert_eq!(ended, Ended { code: Some(0), stdout: "42\n".into(), stderr: String::new() });
 }
 
-/// Stops the proxy, and returns the trace. Checks that no message has changed when it was encoded again.
+/// Stops the proxy, and returns its trace. Checks that the proxy has encoded every message to the same bytes.
 fn stopped(proxy: Proxy) -> String {
     let trace = proxy.trace();
     let stopped = proxy.stop();
@@ -68,14 +68,14 @@ fn tls_towards_the_server_is_verified_and_the_clients_need_none() {
         let upstream = ["--upstream-tls", "verify-full", "--upstream-ca", &root].map(String::from);
         let clear = ["--check", "--trace", "TRACE", "--tls", "refuse"].map(String::from);
         let proxy = start(&server, &[clear.as_slice(), &upstream].concat());
-        // SCRAM-SHA-256-PLUS is not offered to a client without TLS.
+        // psql connects to the proxy without TLS. So the proxy must not offer SCRAM-SHA-256-PLUS, although the server does.
         answered(psql(15, &proxy, "sslmode=prefer"));
         let trace = stopped(proxy);
         assert!(trace.contains("DataRow\t 1 2 '42'"), "{trace}");
 
         let both = [terminating().as_slice(), &upstream].concat();
         let proxy = start(&server, &both);
-        // The proxy presents the same certificate as the server, so SCRAM with channel binding succeeds through the proxy.
+        // The certificate of the proxy is also the certificate of the server. So SCRAM with channel binding succeeds through the proxy.
         answered(psql(
             15,
             &proxy,

@@ -84,7 +84,7 @@ impl Client {
         self.stream.write_all(bytes).expect("the peer reads");
     }
 
-    /// Sends bytes in the same way as [`say`](Self::say), but ignores errors, because the peer may have closed.
+    /// Does the same as [`say`](Self::say), but ignores errors, because the peer may have closed.
     pub(crate) fn try_to_say(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes);
     }
@@ -124,7 +124,7 @@ impl Client {
         }
     }
 
-    /// Sends an empty query, and waits for the answer.
+    /// Checks that the client is served: sends an empty query, and waits for the answer.
     #[track_caller]
     pub(crate) fn is_served(&mut self) {
         self.say(&query(""));
@@ -192,10 +192,10 @@ pub(crate) fn server(serve: impl Fn(usize, TcpStream) + Send + Sync + 'static) -
     address
 }
 
-/// Starts a server that accepts every login, and answers every query without rows. Returns its address.
+/// Starts a server that accepts every login, and answers every query with CommandComplete. Returns its address.
 pub(crate) fn polite_server() -> SocketAddr {
     server(|_, stream| {
-        // An error is ignored: it means that the client has disconnected.
+        // An error means that the client has disconnected, and is ignored.
         let _ = serve_politely(stream);
     })
 }
@@ -219,7 +219,7 @@ fn serve_politely(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// Reads one packet without a code, as at the start of a connection, and no byte after the packet.
+/// Reads one packet without a code, as at the start of a connection. Reads no further byte.
 pub(crate) fn take_packet(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;

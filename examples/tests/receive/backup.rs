@@ -1,4 +1,4 @@
-//! Tests of base backups: pg_verifybackup checks the backups, and servers start from the backups.
+//! Tests of base backups. pg_verifybackup must accept each backup, and a server must start from it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -77,7 +77,7 @@ fn a_server_starts_from_a_plain_backup() {
             let arguments =
                 ["--wal-method", method, "--tablespace-mapping", &mapping, "--manifest-checksums", "SHA256"];
             let mut running = Some(Running::start(&mut back_up(&cluster, &data, &arguments)));
-            // The server writes WAL while the backup is made.
+            // Makes the server write WAL while the backup runs.
             for _ in 0..5 {
                 cluster.write_wal(300);
             }
@@ -125,7 +125,7 @@ fn a_server_starts_from_an_unpacked_tar_backup() {
                 expected.insert("pg_wal.tar".into());
             }
             assert_eq!(paths(&archives), expected);
-            // Before version 18, pg_verifybackup verifies only unpacked backups, so it is not run for these archives.
+            // pg_verifybackup can verify archives since version 18. For version 15, only the unpacked backup is verified below.
             if programs.major >= 18 {
                 verify(&programs, &archives, &["--no-parse-wal"]);
             }
@@ -145,7 +145,7 @@ fn a_server_starts_from_an_unpacked_tar_backup() {
             std::os::unix::fs::symlink(&copy, &link).expect("linked");
             verify(&programs, &data, &[]);
 
-            // The link is removed: the server must make the link again from the file `tablespace_map`.
+            // Removes the link of the tablespace. The server must make the link again, as the file `tablespace_map` says.
             fs::remove_file(link).expect("removed");
             let map = fs::read_to_string(data.join("tablespace_map")).expect("a map");
             assert_eq!(map.trim_end(), format!("{oid} {}", space.display()));
@@ -172,7 +172,7 @@ fn a_backup_has_the_files_of_pg_basebackup() {
             let mut reference = cluster.client("pg_basebackup");
             reference.args(["-c", "fast", "--no-sync", "-X", method, "-T", &mapping(their_copy), "-D"]);
             done(reference.arg(theirs));
-            // The two backups begin in different WAL segments, so the names of the segments are not compared.
+            // The names of WAL segments are not compared, because each of the two backups begins in another segment.
             let without_segments = |directory: &Path| {
                 let is_segment = |path: &String| {
                     path.starts_with("pg_wal/0") || path.starts_with("pg_wal/archive_status/0")
@@ -211,7 +211,7 @@ fn a_backup_that_fails_is_removed() {
         let cluster = Cluster::new(&programs, 1);
         let (new, existing) = (cluster.path("new"), cluster.path("existing"));
         fs::create_dir(&existing).expect("a directory");
-        // Checks that a backup that a signal interrupts is removed.
+        // A signal interrupts the backup. The program must remove the files of the backup.
         for directory in [&new, &existing] {
             let running = Running::start(&mut back_up(&cluster, directory, &["--max-rate", "100"]));
             until("files arrive", || directory.join("pg_wal").exists() && paths(directory).len() > 10);
@@ -221,12 +221,12 @@ fn a_backup_that_fails_is_removed() {
         }
         assert!(!new.exists());
         assert_eq!(paths(&existing).len(), 0);
-        // Checks that no file of the backup is left if the server rejects an option of the backup.
+        // The server rejects an option of the backup. The program must leave no file.
         let ended = finish(&mut back_up(&cluster, &new, &["--manifest-checksums", "MD6"]));
         assert_eq!(ended.code, Some(1));
         assert!(ended.stderr.contains("unrecognized checksum algorithm"), "{}", ended.stderr);
         assert!(!new.exists());
-        // Checks that the backup is removed if the server process ends during the backup.
+        // The server process ends during the backup. The program must remove the backup.
         let running = Running::start(&mut back_up(&cluster, &new, &["--max-rate", "100"]));
         until("files arrive", || new.join("pg_wal").exists() && paths(&new).len() > 10);
         cluster.sql("select pg_terminate_backend(pid) from pg_stat_replication where state = 'backup'");
@@ -234,7 +234,7 @@ fn a_backup_that_fails_is_removed() {
         assert_eq!(ended.code, Some(1));
         assert!(ended.stderr.contains("terminating connection"), "{}", ended.stderr);
         assert!(!new.exists());
-        // Checks that a backup into a directory with files is rejected, and that the directory is not changed.
+        // The program must reject a directory with files, and must not change this directory.
         fs::write(existing.join("mine"), "x").expect("written");
         let ended = finish(&mut back_up(&cluster, &existing, &[]));
         assert_eq!(ended.code, Some(1));

@@ -1,4 +1,4 @@
-//! Tests that compare the segments of `pg-receive` with the segments of pg_receivewal.
+//! Tests that compare the WAL segments that `pg-receive` writes with the WAL segments that pg_receivewal writes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,22 +12,21 @@ use rustix::process::Signal;
 use crate::cluster::{Cluster, Programs, Running, done};
 use crate::support::{finish, until};
 
-/// Returns a command that runs `pg-receive` with a slot. The program writes the WAL into a directory.
+/// Returns a command that runs `pg-receive` with this slot. `pg-receive` writes the WAL to files in this directory.
 fn ours(cluster: &Cluster, directory: &Path, slot: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pg-receive"));
     command.arg(cluster.url()).arg("-D").arg(directory).args(["--slot", slot, "--no-loop"]);
     command
 }
 
-/// Returns a command that runs `pg_receivewal` with a slot. The program writes the WAL into a directory.
+/// Returns a command that runs `pg_receivewal` with this slot. `pg_receivewal` writes the WAL to files in this directory.
 fn theirs(cluster: &Cluster, directory: &Path, slot: &str) -> Command {
     let mut command = cluster.client("pg_receivewal");
     command.arg("-D").arg(directory).args(["--slot", slot, "--no-loop"]);
     command
 }
 
-/// Makes a directory and a slot for `pg-receive`, with the name `ours`, and a directory and a slot for `pg_receivewal`, with the name
-/// `theirs`.
+/// Makes two directories and two slots: `ours` for `pg-receive`, and `theirs` for `pg_receivewal`.
 fn make_pair(cluster: &Cluster) -> (PathBuf, PathBuf) {
     let pair = ["ours", "theirs"].map(|name| {
         cluster.make_slot(name);
@@ -63,8 +62,9 @@ fn assert_same(ours: &Path, theirs: &Path) -> Vec<String> {
     names(&ours)
 }
 
-/// Returns a WAL position after which the server has at least 128 kB of further WAL. The server sends at most 128 kB in one message, so all
-/// clients that stop at the position receive the same WAL.
+/// Returns a WAL position at which all clients can stop with the same files. A client may write the whole message that contains the
+/// position. A message has at most 128 kB of WAL, and the server has more WAL than that after the position, so this message is the same for
+/// all clients.
 fn end_position(cluster: &Cluster) -> String {
     let end = cluster.sql("select pg_current_wal_insert_lsn()");
     cluster.write_wal(400);
@@ -115,7 +115,7 @@ fn a_live_stream_is_received_up_to_the_shutdown_of_the_server() {
         cluster.write_wal(1);
         let begin = Instant::now();
         cluster.stop();
-        // Checks that the shutdown did not take long: the server waits until both clients have confirmed all WAL.
+        // The server has waited until both clients have confirmed all WAL. This must not take long.
         assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
         for (receiver, name) in receivers.into_iter().zip(["pg-receive", "pg_receivewal"]) {
             let ended = receiver.ended();
@@ -185,8 +185,8 @@ fn a_lost_connection_is_made_again() {
         );
         assert!(ended.stderr.contains("waiting 5 seconds to try again"), "{}", ended.stderr);
         done(theirs(&cluster, &their_files, "theirs").args(["--endpos", &end]));
-        // Compares each complete segment of pg_receivewal with the segment of `pg-receive`. `pg-receive` was ended later, so it may have
-        // additional segments.
+        // Each complete segment of pg_receivewal must also be a file of `pg-receive`. `pg-receive` was stopped later, so it may have more
+        // segments.
         let (ours, theirs) = (files(&our_files), files(&their_files));
         let complete: Vec<_> = theirs.iter().filter(|(name, _)| !name.ends_with(".partial")).collect();
         assert!(complete.len() >= 3);
@@ -208,7 +208,7 @@ fn a_stream_resumes_after_a_kill() {
             receiver.signal(Signal::KILL);
             drop(receiver);
             until("the slot is free", || !cluster.is_active("ours"));
-            // Checks that the files contain all WAL that the client has confirmed.
+            // The files must contain all WAL that the client has confirmed to the server.
             let confirmed =
                 cluster.sql("select restart_lsn from pg_replication_slots where slot_name = 'ours'");
             let segment = cluster.sql(&format!("select pg_walfile_name('{confirmed}'::pg_lsn - 1)"));
@@ -222,7 +222,7 @@ fn a_stream_resumes_after_a_kill() {
                 fs::read(cluster.path("data/pg_wal").join(&segment)).expect("the server has the segment");
             assert!(kept[..=offset] == original[..=offset], "round {round}: {confirmed}");
         }
-        // The two programs take turns: each program must resume from the files of the other program.
+        // `pg-receive` and `pg_receivewal` take turns. Each program must resume from the files of the other program.
         for program in [ours, theirs, ours] {
             let end = end_position(&cluster);
             done(program(&cluster, &our_files, "ours").args(["--endpos", &end]));
@@ -260,7 +260,7 @@ fn the_slot_advances_only_to_synced_positions() {
         let (our_files, _) = make_pair(&cluster);
         let receiver = Running::start(ours(&cluster, &our_files, "ours").args(["--status-interval", "1"]));
         until("it receives", || cluster.is_active("ours"));
-        // Query for the positions that the client has reported. `parse` converts the positions to numbers.
+        // Query for the positions that the client has reported to the server. `parse` converts the result to numbers.
         let reported = "select write_lsn - '0/0' || ' ' || (flush_lsn - '0/0') from pg_stat_replication";
         let parse = |row: &str| -> Option<(u64, u64)> {
             let (written, flushed) = row.lines().last()?.split_once(' ')?;
@@ -271,7 +271,8 @@ fn the_slot_advances_only_to_synced_positions() {
         let end = cluster.sql("select pg_current_wal_flush_lsn() - '0/0'").parse().expect("a number");
         until("the first position is confirmed", || positions().is_some_and(|(_, flushed)| flushed >= end));
         let begin = positions().expect("a row").1;
-        // For four seconds, the segment does not end and the stream is never idle. So the program must not sync during this time.
+        // The program syncs a file at the end of a segment or when the stream is idle. For these four seconds neither happens, so the
+        // program must not confirm any WAL as flushed.
         let busy = "do $$ begin for i in 1..400 loop insert into filler values (i); commit; perform pg_sleep(0.01); end loop; end $$";
         let (written, flushed) = parse(&cluster.sql_in_turn(&[busy, reported])).expect("a row");
         assert_eq!(flushed, begin, "confirmed without a sync");
@@ -344,8 +345,8 @@ fn the_stream_follows_a_standby_to_its_new_timeline() {
         let receivers = [ours(&standby, &our_files, "ours"), theirs(&standby, &their_files, "theirs")];
         let receivers = receivers.map(|mut command| Running::start(&mut command));
         until("both receive", || standby.is_active("ours") && standby.is_active("theirs"));
-        // Makes directories for two further clients, which end before the server switches to a new timeline and start again after the
-        // switch.
+        // Makes directories for two late clients. They receive a part of the WAL before the standby is promoted to a new timeline, and
+        // continue after that.
         let late = ["late_ours", "late_theirs"].map(|slot| {
             standby.make_slot(slot);
             let path = standby.path(slot);

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use crate::support::{Ended, Server, finish, until};
 
-/// Settings of every cluster. With these settings, the background processes of the server write as little WAL as possible.
+/// Settings of every cluster. They keep the WAL of background processes small, so that almost all WAL is the WAL of the test.
 const SETTINGS: [&str; 7] = [
     "listen_addresses=127.0.0.1",
     "fsync=off",
@@ -64,7 +64,7 @@ impl Programs {
         command
     }
 
-    /// Makes the user that runs the servers the owner of a directory and all files in it.
+    /// Gives a directory and all files in it to the user that runs the servers.
     pub(crate) fn hand_over(&self, directory: &Path) {
         if !geteuid().is_root() {
             return;
@@ -74,7 +74,7 @@ impl Programs {
         done(Command::new("chown").args(["-R", "-h", &owner]).arg(directory));
     }
 
-    /// Makes a directory that the user that runs the servers may enter.
+    /// Makes a temporary directory for a cluster. It belongs to the user that runs the servers.
     pub(crate) fn directory(&self) -> tempfile::TempDir {
         let directory = tempfile::tempdir().expect("a directory");
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("our directory");
@@ -97,7 +97,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Makes a cluster with segments of this size in megabytes, and starts its server.
+    /// Makes a cluster and starts its server. `segment` is the size of a WAL segment, in megabytes.
     pub(crate) fn new(programs: &Programs, segment: u32) -> Self {
         Self::with(programs, segment, &[])
     }
@@ -128,8 +128,8 @@ impl Cluster {
         cluster
     }
 
-    /// Starts a standby with these further settings: a second server with a copy of this server's files, which receives the WAL of this
-    /// server. The name of the standby for `synchronous_standby_names` is `standby`.
+    /// Starts a standby with these further settings. A standby is a second server that starts from a copy of this server's files and
+    /// receives this server's WAL. Its name in `synchronous_standby_names` is `standby`.
     pub(crate) fn standby(&self, settings: &[&str]) -> Self {
         let directory = self.programs.directory();
         let data = directory.path().join("data");
@@ -143,7 +143,7 @@ impl Cluster {
         Self::start_with(&self.programs, directory, &[&[upstream.as_str()], settings].concat())
     }
 
-    /// Makes this standby a primary, and waits until the server accepts changes.
+    /// Makes this standby a primary, and waits until it accepts changes.
     pub(crate) fn promote(&self) {
         self.sql("select pg_promote()");
         until("the standby is promoted", || self.sql("select pg_is_in_recovery()") == "f");
@@ -158,14 +158,15 @@ impl Cluster {
         });
     }
 
-    /// Shuts the server down as `pg_ctl restart -m fast` does, and starts the server again on the same port.
+    /// Restarts the server on the same port, as `pg_ctl restart -m fast` does.
     pub(crate) fn restart(&mut self) {
         self.stop();
         self.child = spawn(&self.programs, self.directory.path(), self.port, &self.settings);
         self.wait_until_ready();
     }
 
-    /// Ends the server as `pg_ctl stop -m immediate` does: without a checkpoint, and without sending the rest of the WAL to the clients.
+    /// Ends the server at once, as `pg_ctl stop -m immediate` does. The server makes no checkpoint, and does not send the rest of the WAL
+    /// to clients.
     pub(crate) fn stop_immediately(&mut self) {
         kill_process(Pid::from_child(&self.child), Signal::QUIT).expect("our child");
         wait(&mut self.child, "the server ends");
@@ -220,7 +221,7 @@ impl Cluster {
         done(&mut psql).trim_end().to_owned()
     }
 
-    /// Writes about this many kilobytes of WAL.
+    /// Inserts rows, which write about this many kilobytes of WAL.
     pub(crate) fn write_wal(&self, kilobytes: u32) {
         self.sql("create table if not exists filler (n int, t text)");
         self.sql(&format!(
@@ -260,7 +261,7 @@ fn spawn(programs: &Programs, directory: &Path, port: u16, settings: &[String]) 
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // If the process still runs, shuts the server down immediately. After a call of `stop`, the process has already ended.
+        // If the test has not stopped the server, ends it at once.
         if matches!(self.child.try_wait(), Ok(None)) {
             let _ = kill_process(Pid::from_child(&self.child), Signal::QUIT);
             let _ = self.child.wait();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-/// Time limit of a program. The slowest program takes a second on an idle machine; a program that hangs is killed.
+/// Time limit of a program: a program that takes longer is killed. On an idle machine, the slowest program takes a second.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A PostgreSQL server for tests: its version and its addresses.
@@ -26,7 +26,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Returns the oldest and the newest server. Panics if the servers' addresses are not in the environment, so no test is skipped.
+    /// Returns PostgreSQL 15 and 18. Panics if their addresses are not in the environment, so that no test is skipped.
     pub(crate) fn both() -> [Self; 2] {
         [15, 18].map(|major| {
             let variable = |name: &str| {
@@ -69,7 +69,7 @@ impl Listening {
         let line = lines.next().expect("the line with the address").expect("the program writes UTF-8");
         let address = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
         let (send, said) = mpsc::channel();
-        // The lines are read all the time: a full pipe would stop the program.
+        // A thread reads all lines, because a full pipe would stop the program.
         thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| send.send(line)));
         Self { child, address: address.parse().expect("an address"), said: said.into() }
     }
@@ -116,7 +116,7 @@ pub(crate) fn finish(command: &mut Command) -> Ended {
     output(command).into()
 }
 
-/// Runs a program to its end in the same way as [`finish`], and returns its output as bytes, which need not be UTF-8.
+/// Does the same as [`finish`], but returns the output as bytes, which need not be UTF-8.
 pub(crate) fn output(command: &mut Command) -> Output {
     let begun = Instant::now();
     output_unless(command, || {
@@ -124,8 +124,8 @@ pub(crate) fn output(command: &mut Command) -> Output {
     })
 }
 
-/// Runs a program to its end and returns its output. Calls `failure` once per second. If `failure` returns a reason, kills the program and
-/// panics with the reason.
+/// Runs a program to its end and returns its output. Calls `failure` once per second: if it returns a reason, kills the program and panics
+/// with this reason.
 pub(crate) fn output_unless(command: &mut Command, mut failure: impl FnMut() -> Option<String>) -> Output {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let child = child.expect("the program starts");
@@ -143,22 +143,22 @@ pub(crate) fn output_unless(command: &mut Command, mut failure: impl FnMut() -> 
     }
 }
 
-/// Waits for the end of a process, and does not read its exit status: the caller calls `Child::wait` later.
+/// Waits for the end of a process. The caller must still call `Child::wait`, because this function does not read the exit status.
 #[track_caller]
 pub(crate) fn wait_for_end(child: &Child) {
-    // A process descriptor becomes readable when the process ends.
+    // The process descriptor (pidfd) becomes readable when the process ends.
     let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).expect("our own child process");
     assert!(is_readable(&process), "the process does not end");
 }
 
-/// Waits until a descriptor is readable or its other end is closed. Returns false if neither happens within [`PATIENCE`].
+/// Waits until a descriptor is readable or its other end is closed. Returns false after [`PATIENCE`].
 pub(crate) fn is_readable(descriptor: &impl AsFd) -> bool {
     let limit = Timespec::try_from(PATIENCE).expect("a short time");
     let ready = poll(&mut [PollFd::new(descriptor, PollFlags::IN)], Some(&limit)).expect("a descriptor");
     ready == 1
 }
 
-/// Waits until a condition is true.
+/// Waits until the condition `so` is true. `what` describes the condition in the text of the panic.
 #[track_caller]
 pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;

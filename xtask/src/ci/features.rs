@@ -4,12 +4,12 @@ use anyhow::{Result, bail};
 
 use crate::{packages, paths, process};
 
-/// A crate with at most this many features is checked with every set of features. Each further feature would double the number of sets, so
-/// a crate with more features is checked with fewer sets.
+/// The maximum number of features of a crate that is checked with every set of its features. Each further feature would double the number
+/// of sets, so a crate with more features is checked only with some sets.
 const ALL_SETS: usize = 3;
 
-/// Lints every library crate with each set of features. Warnings are errors, for example the warning about a function that is unused
-/// without a feature.
+/// Lints every library crate with each set of features. Warnings are errors. For example, a function that is used only with a feature
+/// causes a warning if the feature is off.
 pub(super) fn run() -> Result<()> {
     for library in packages::published()?.iter().filter(|package| package.has_library()) {
         without_tls(&library.name)?;
@@ -47,7 +47,7 @@ fn without_tls(library: &str) -> Result<()> {
     }
 }
 
-/// The TLS packages in the output of `cargo tree`, which has one package on each line.
+/// Returns the TLS packages in the output of `cargo tree`. The output has one package on each line.
 fn tls_packages(tree: &str) -> Vec<&str> {
     let names = tree.lines().filter_map(|line| line.split(' ').next());
     let is_tls = |name: &&str| *name == "ring" || TLS.iter().any(|word| name.contains(word));

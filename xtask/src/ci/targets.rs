@@ -1,7 +1,7 @@
-//! Checks the libraries for other targets: two targets without an operating system, Windows and macOS.
+//! Checks the libraries for four other targets: a microcontroller, WebAssembly, Windows and macOS.
 //!
-//! `cargo check` needs no linker and no C library of the target. The feature `rustls` is left out, because `ring` has C code, which
-//! would need a C compiler for the target.
+//! `cargo check` needs no linker and no C library of the target. The feature `rustls` of `pg-stream-tokio` is left out: it needs `ring`,
+//! whose C code would need a C compiler for the target.
 
 use std::process::Command;
 
@@ -9,16 +9,16 @@ use anyhow::{Context, Result};
 
 use crate::{paths, process};
 
-/// The name of a target, and the checks on this target: for each check, the arguments of cargo that select a package and its features.
+/// The name of a target, and the checks on this target. Each check is a list of cargo's arguments that select a package and its features.
 type Target = (&'static str, &'static [&'static [&'static str]]);
 
-/// The only package that works without `std`.
+/// The arguments for `pg-wire` without `std`. No other package works without `std`.
 const NO_STD: &[&str] = &["--package", "pg-wire", "--no-default-features"];
 
 const TARGETS: [Target; 4] = [
     // A microcontroller. This target has no `std`, so the check fails if `pg-wire` or a dependency of `pg-wire` uses `std`.
     ("thumbv7em-none-eabi", &[NO_STD]),
-    // WebAssembly in a browser. This target has `std`, but no sockets and no source of random numbers.
+    // WebAssembly in a browser. This target has `std`, but no sockets and no source of random numbers, so the adapters are not checked.
     (
         "wasm32-unknown-unknown",
         &[NO_STD, &["--package", "pg-wire"], &["--package", "pg-auth", "--no-default-features"]],
@@ -27,7 +27,7 @@ const TARGETS: [Target; 4] = [
     ("aarch64-apple-darwin", EVERYWHERE),
 ];
 
-/// The packages that are checked for a target with an operating system.
+/// The packages and features that are checked for Windows and for macOS.
 const EVERYWHERE: &[&[&str]] = &[
     &["--package", "pg-wire", "--all-features"],
     &["--package", "pg-auth", "--all-features"],
@@ -43,8 +43,8 @@ pub(super) fn run() -> Result<()> {
             eprintln!("{target}: {}", package.join(" "));
             let mut check = paths::cargo(["check", "--quiet", "--target", target]);
             check.env("RUSTFLAGS", "-D warnings").args(*package);
-            // A separate target directory, because this command uses other RUSTFLAGS: in the usual directory, cargo would build everything
-            // again.
+            // A separate target directory: this command uses other RUSTFLAGS than the other steps of `ci`. In the usual directory, each
+            // change of RUSTFLAGS would make cargo build everything again.
             check.arg("--target-dir").arg(paths::target().join("targets"));
             process::succeed(&mut check).with_context(|| format!("on {target}"))?;
         }
@@ -65,7 +65,7 @@ fn install() -> Result<()> {
     })
 }
 
-/// The targets that are not in the output of `rustup target list --installed`, which has one name on each line.
+/// Returns the targets that are not installed. `installed` is the output of `rustup target list --installed`, with one target on each line.
 fn missing(installed: &str) -> Vec<&'static str> {
     TARGETS
         .iter()

@@ -18,7 +18,7 @@ pub(super) fn write(target: &str, directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The seeds of a target. The format of an input is described at the function of the target.
+/// Returns the seeds of a target. The function of the target, in the fuzz crates, documents the format of an input.
 fn seeds(target: &str) -> Result<Vec<Vec<u8>>> {
     let message = "pg-wire/src/message";
     Ok(match target {
@@ -85,7 +85,7 @@ fn seeds(target: &str) -> Result<Vec<Vec<u8>>> {
     })
 }
 
-/// Logins of a client by each method: five bytes of settings, then the actions of the server.
+/// Logins of a client, one for each method. Each login is five bytes of settings, then one byte for each action of the server.
 const CLIENT: &[&[u8]] = &[
     &[0, 0, 0, 2, 0, 2, 13, 14, 15],
     &[0, 0, 0, 2, 0, 3, 2, 15],
@@ -128,7 +128,8 @@ const SESSION: &[&[u8]] = &[
     &[1, 0, 81, 1, 90, 3, 90, 73],
 ];
 
-/// Messages of replication, each after the number of its kind, and recorded sequences of pgoutput messages.
+/// The seeds of the target `pgoutput`: each replication message in the tests, once for each of the target's five decoders, and recorded
+/// sequences of pgoutput messages. The first byte of a seed is the number of the decoder, or 5 for a sequence.
 fn pgoutput() -> Result<Vec<Vec<u8>>> {
     let messages = bytes("pg-wire/src/replication")?;
     let kinds = messages.iter().flat_map(|data| (0..5).map(move |kind| [&[kind], &data[..]].concat()));
@@ -136,7 +137,7 @@ fn pgoutput() -> Result<Vec<Vec<u8>>> {
     for version in [15, 18] {
         let text =
             fs::read_to_string(paths::root().join(format!("pg-wire/tests/golden/pgoutput-{version}.hex")))?;
-        // libFuzzer limits the length of an input, so a recording becomes several seeds.
+        // libFuzzer limits the length of an input, so a recording is split into several seeds of 12 messages.
         let lines: Vec<&str> =
             text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
         for lines in lines.chunks(12) {
@@ -157,14 +158,15 @@ fn unhex(line: &str) -> Option<Vec<u8>> {
     line.as_bytes().chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
-/// A message of SCRAM, after the settings that select its kind.
+/// The seed for a SCRAM message: the number of the message's kind, then the text. `None` if the text is not a SCRAM message.
 fn scram(text: &str) -> Option<Vec<u8>> {
     let kinds = [("r=", 0), ("v=", 1), ("n,", 2), ("y,", 2), ("p=tls", 2), ("c=", 3), ("SCRAM-SHA-256$", 4)];
     let (_, kind) = kinds.into_iter().find(|(start, _)| text.starts_with(start))?;
     Some([&[kind], text.as_bytes()].concat())
 }
 
-/// The code and the body of a frame; for a packet without a code, 0 and the body. `None` if the bytes are neither a frame nor a packet.
+/// Converts a frame to an input: the code, then the body. A packet without a code gets the code 0. `None` if the bytes are neither a frame
+/// nor a packet.
 fn unframed(bytes: &[u8]) -> Option<Vec<u8>> {
     let (code, rest) = if bytes.first() == Some(&0) { (&0, bytes) } else { bytes.split_first()? };
     let (length, body) = rest.split_first_chunk()?;

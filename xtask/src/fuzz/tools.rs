@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::{paths, process};
 
-/// The name of the compiler that has the sanitizers.
+/// The toolchain for fuzzing. Only a nightly compiler supports sanitizers.
 const NIGHTLY: &str = "nightly";
 
 /// Installs the tools that are missing.
@@ -35,7 +35,7 @@ pub(super) fn cargo_fuzz() -> Command {
     command
 }
 
-/// The name of this platform, which cargo uses as the name of a directory.
+/// The target triple of this machine. cargo-fuzz builds the programs in a directory with this name.
 pub(super) fn host() -> Result<String> {
     let version = process::read(Command::new("rustup").args(["run", NIGHTLY, "rustc", "-vV"]))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));

@@ -1,5 +1,5 @@
-//! Rule: the code of an adapter contains no names of messages, SQLSTATEs or authentication methods. Code with such names belongs in
-//! `pg-wire` or `pg-auth`, which all adapters share.
+//! Rule: the code of an adapter, the crate for one async runtime, contains no names of messages, SQLSTATEs or authentication methods. Code
+//! with such names belongs in `pg-wire` or `pg-auth`, which all adapters share.
 
 use anyhow::Result;
 use syn::visit::{self, Visit};
@@ -57,8 +57,8 @@ fn check_name(name: &Foreign) -> Option<Finding> {
     Some(Finding::new(&name.file, name.line, format!("an adapter names {kind}: {path}"), REMEDY))
 }
 
-/// Whether a string literal of an adapter is, or contains, a forbidden name. Returns the kind of the name: an SQLSTATE, an authentication
-/// method or a message. Returns `None` if the literal is allowed.
+/// Returns the kind of the forbidden name in a string literal of an adapter: an SQLSTATE, an authentication method or a message. Returns
+/// `None` if the literal is allowed.
 fn kind_of_literal(text: &str, messages: &[String]) -> Option<&'static str> {
     let is_code = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
     if text.len() == 5 && text.bytes().all(is_code) && text.bytes().any(|byte| byte.is_ascii_digit()) {
@@ -73,7 +73,7 @@ fn kind_of_literal(text: &str, messages: &[String]) -> Option<&'static str> {
     text.split(|character: char| !character.is_alphanumeric()).any(is_message).then_some("a message")
 }
 
-/// The string literals of a file, each with its line. Literals in tests and in attributes are left out.
+/// The string literals of a file, each with its line number. Literals in tests and in attributes are left out.
 #[derive(Default)]
 struct Literals {
     found: Vec<(usize, String)>,

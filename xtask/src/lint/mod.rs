@@ -31,10 +31,10 @@ use crate::paths;
 use finding::Finding;
 use source::{Source, read_folder};
 
-/// The library crates. Their imports must not have cycles.
+/// The library crates. The files of each of these crates must not import each other in a cycle.
 const LAYERED: [&str; 4] = ["pg-wire/src", "pg-auth/src", "pg-stream-tokio/src", "pg-stream-async-std/src"];
 
-/// The library crates that are adapters.
+/// The adapters: the library crates for one async runtime each.
 const ADAPTERS: [&str; 2] = ["pg-stream-tokio/src", "pg-stream-async-std/src"];
 
 /// Folders with the source code of programs.

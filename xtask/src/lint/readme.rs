@@ -2,7 +2,7 @@
 
 use crate::lint::finding::Finding;
 
-/// The README files: that of the project, and those of the published packages.
+/// The README of the project, and the README of each published package.
 pub(super) const READMES: [&str; 6] = [
     "README.md",
     "pg-wire/README.md",
@@ -95,9 +95,11 @@ pub(super) fn check_table(readme: &str, read: impl Fn(&str) -> Option<String>) -
         .collect()
 }
 
-/// The part of a file that a README must show. For an example program: the whole file. For a `lib.rs`: the first example in the
-/// documentation of the crate. For another file of a library: the first example in the documentation of an item. Hidden lines of an example
-/// are left out.
+/// Returns the part of a file that a README must show, without the hidden lines of an example. The part depends on the file:
+///
+/// - an example program: the whole file
+/// - a `lib.rs`: the first example in the documentation of the crate
+/// - another file of a library: the first example in the documentation of an item
 fn shown(file: &str, source: &str) -> String {
     let comment = match file {
         program if program.starts_with("examples/") => return source.to_owned(),
@@ -106,7 +108,7 @@ fn shown(file: &str, source: &str) -> String {
     };
     let docs = source.lines().filter_map(|line| line.trim_start().strip_prefix(comment));
     let docs = docs.map(|line| line.strip_prefix(' ').unwrap_or(line));
-    // The word after the fence that began the block of the current line.
+    // The text after the opening fence of the current code block, such as `no_run`. `None` outside code blocks.
     let mut block = None;
     let mut example = String::new();
     for line in docs {

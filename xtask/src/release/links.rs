@@ -6,7 +6,7 @@ use std::path::Path;
 /// The documents that are read in the repository.
 const IN_REPOSITORY: [&str; 3] = ["README.md", "CHANGELOG.md", "xtask/bench/NOTES.md"];
 
-/// The documents that the package registry shows. There, a relative link leads nowhere.
+/// The documents that the package registry shows. A relative link does not work there.
 const ON_REGISTRY: [&str; 5] = [
     "pg-wire/README.md",
     "pg-wire/derive/README.md",
@@ -78,7 +78,8 @@ fn prose(document: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// The targets of the links in a line, outside code.
 fn targets(line: &str) -> impl Iterator<Item = &str> {
-    // A backquote begins or ends code. A link whose text is code is split in two parts; its target is in the second part.
+    // Text between two backquotes is code, and is left out. If a link's text is code, the link is split there; its target is in the second
+    // part.
     let parts = line.split('`').step_by(2);
     parts
         .flat_map(|part| part.split("](").skip(1))

@@ -21,14 +21,15 @@ const CATEGORIES: [&str; 9] = [
     "parser-implementations",
 ];
 
-/// Limits of the package registry: the number of keywords and of categories of a package, and the number of characters of a keyword.
+/// Limits of the package registry: a package has at most `MOST_WORDS` keywords and at most `MOST_WORDS` categories, and a keyword has at
+/// most `LONGEST_KEYWORD` characters.
 const MOST_WORDS: usize = 5;
 const LONGEST_KEYWORD: usize = 20;
 
 /// The files with the licence texts, in the root directory and in the directory of each package.
 const LICENCES: [&str; 2] = ["LICENSE-MIT", "LICENSE-APACHE"];
 
-/// The attribute in a `lib.rs`. On docs.rs it makes rustdoc write which feature an item needs.
+/// An attribute that the `lib.rs` of each library with features must have. With this attribute, docs.rs shows which feature an item needs.
 const DOC_CFG: &str = "#![cfg_attr(docsrs, feature(doc_cfg))]";
 
 /// The faults of all packages. `root` is the directory with the licence texts.
@@ -144,7 +145,7 @@ mod tests {
         "rust_version": "1.89", "keywords": ["one", "two"], "categories": ["database"], "features": {"f": []},
         "targets": [{"kind": ["lib"]}], "metadata": {"docs": {"rs": {"all-features": true, "rustdoc-args": ["--cfg", "docsrs"]}}}}"##;
 
-    /// Returns the faults of a package without faults, after the text `from` in its metadata is replaced by `to`.
+    /// Replaces `from` by `to` in the metadata of a correct package, and returns the faults of the result.
     fn faults(from: &str, to: &str) -> Vec<String> {
         let root = tempfile::tempdir().expect("a directory");
         fs::create_dir_all(root.path().join("a/src")).expect("a directory");

@@ -35,7 +35,8 @@ pub(crate) fn run(dry_run: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The checks that take less than a minute, as a step of `ci`: files, metadata and archives. The archives are not compiled.
+/// Checks the files, the metadata and the archives of all packages, as a step of `ci`. The archives are not compiled, so the step takes
+/// less than a minute.
 pub(crate) fn check_files() -> Result<()> {
     let packages = packages::published()?;
     check(&packages)?;
@@ -81,10 +82,11 @@ fn package(packages: &[Package]) -> Command {
 fn docs(packages: &[Package]) -> Command {
     let mut doc = paths::cargo(["doc", "--quiet", "--locked", "--no-deps", "--all-features"]);
     doc.args(packages.iter().flat_map(|package| ["--package", &package.name]));
-    // docs.rs has a nightly toolchain. With the variable `RUSTC_BOOTSTRAP`, the stable toolchain also has the feature `doc_cfg`.
+    // The feature `doc_cfg` is not stable. docs.rs uses a nightly toolchain; the variable `RUSTC_BOOTSTRAP` enables the feature in the
+    // stable toolchain.
     doc.env("RUSTC_BOOTSTRAP", "1").env("RUSTDOCFLAGS", "--cfg docsrs -D warnings");
-    // A separate target directory: `RUSTC_BOOTSTRAP` changes the results of some build scripts. In the usual directory, cargo would build
-    // the packages again after each change of the variable.
+    // A separate target directory: `RUSTC_BOOTSTRAP` changes the results of some build scripts. In the usual directory, these packages
+    // would be built again here and in the next step without the variable.
     doc.arg("--target-dir").arg(paths::cache().join("docs-rs"));
     doc
 }

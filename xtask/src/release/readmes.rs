@@ -37,7 +37,7 @@ fn faults(readme: &str, name: &str, features: &[String]) -> Vec<String> {
     named(faults, name)
 }
 
-/// The faults, each with the name of the package.
+/// Adds the name of the package to each fault.
 fn named(faults: Vec<String>, name: &str) -> Vec<String> {
     faults.into_iter().map(|fault| format!("README.md of {name}: {fault}")).collect()
 }

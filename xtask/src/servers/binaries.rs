@@ -22,10 +22,10 @@ pub(crate) const V18: Major = 18;
 /// The programs of one version of PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Binaries {
-    /// The directory that contains `bin`, `lib` and `share`. A program in `bin` finds `lib` and `share` by its own path.
+    /// The directory that contains `bin`, `lib` and `share`. A program in `bin` finds `lib` and `share` relative to its own path.
     prefix: PathBuf,
-    /// Whether `lib` contains all libraries that the programs need. If so, the programs do not use the system's libraries, which may be
-    /// missing or too new.
+    /// Whether `lib` contains all libraries that the programs need. The programs then use these libraries instead of the system's
+    /// libraries, which may be missing or too new.
     own_libraries: bool,
 }
 
@@ -65,7 +65,7 @@ impl Binaries {
 
     /// Returns `self` if `user` can run the programs. If not, copies the programs to `home` and returns the copy.
     ///
-    /// The user cannot run the programs if the work tree is in a directory that only its owner may enter, such as root's home.
+    /// A copy is needed if the work tree is in a directory that only its owner may enter, such as root's home.
     pub(crate) fn within_reach(self, user: &User, home: &Path) -> Result<Self> {
         let runs = process::read(user.take(self.command("postgres").arg("--version"))).is_ok();
         if runs {

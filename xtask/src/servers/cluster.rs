@@ -22,13 +22,13 @@ pub(crate) struct Cluster {
     pub(crate) binaries: Binaries,
     /// The user that runs the server's programs.
     pub(crate) user: User,
-    /// The directory for the socket, the log and [`Self::data`].
+    /// The directory that contains the Unix socket, the log and the data directory.
     pub(crate) dir: PathBuf,
-    /// Environment variables that only this server gets, and no other server.
+    /// Environment variables for this server only.
     environment: Vec<(&'static str, String)>,
 }
 
-/// An authentication method that only one version of the server supports, with its settings.
+/// An authentication method that PostgreSQL supports only in one of the two tested versions, with the server's settings for this method.
 #[derive(Debug)]
 pub(super) struct Special {
     /// The name of the method in `pg_hba.conf`.
@@ -59,7 +59,7 @@ impl Cluster {
         cluster.initdb()?;
         let settings = cluster.data().join("postgresql.conf");
         let defaults = fs::read_to_string(&settings)?;
-        // The existing files are overwritten, not replaced, so that the servers' user still owns them.
+        // `initdb` has made these files. They are overwritten, not replaced, so that the servers' user still owns them.
         let tls = Certificates::below(home).configuration();
         fs::write(&settings, defaults + CONFIGURATION + &tls + &added)?;
         fs::write(cluster.data().join("pg_hba.conf"), hba::hba(method))?;
@@ -142,8 +142,8 @@ pub(super) const STARTUP: &[u8] = b"\0\0\0\x26\0\x03\0\0user\0trust\0database\0p
 
 /// Settings that are added to the `postgresql.conf` that `initdb` makes.
 ///
-/// The port and the socket directory are not among these settings, but arguments of `postgres`: the port changes if it is in use, and a
-/// copy of the data directory has a different socket directory.
+/// The port and the socket directory are arguments of `postgres` instead: another port is chosen if the port is in use, and a copy of the
+/// data directory has another socket directory.
 const CONFIGURATION: &str = "
 # Connections from this machine only.
 listen_addresses = '127.0.0.1'

@@ -16,23 +16,23 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{interrupt, process};
 
-/// Time limit for a daemon to become ready. On an idle machine each daemon needs a tenth of a second.
+/// Time limit for a daemon to become ready. On an idle machine a daemon is ready after a tenth of a second.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The number of ports on which a daemon is tried. After a port is chosen, another process may take the port before the daemon calls
-/// `bind`.
+/// The maximum number of ports that are tried for one daemon. Another process may take a port after xtask has chosen the port and before
+/// the daemon calls `bind`.
 const TRIES: usize = 5;
 
-/// The time limit for a daemon to end after a signal. After this time, the next signal is sent.
+/// The time limit for a daemon to end after a signal. If the daemon takes longer, the next signal is sent.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Facts about a kind of daemon. With these facts, a process can find and stop a daemon that another process has started.
+/// Properties of a kind of daemon. They allow a process to find and stop a daemon that another process has started.
 #[derive(Debug)]
 pub(super) struct Kind {
     /// The path of the pid file, relative to the daemon's directory. The first line of the file is the process id.
     pid_file: &'static str,
-    /// The command line argument that identifies the daemon's process. The argument is a path in the daemon's directory; this field is the
-    /// path relative to the directory.
+    /// The argument that identifies the daemon's process among all processes: a path in the daemon's directory, which is on the daemon's
+    /// command line. This field is relative to the daemon's directory.
     argument: &'static str,
     /// The signal that makes the daemon close its connections and end at once.
     signal: Signal,
@@ -45,11 +45,11 @@ pub(super) const POSTGRES: Kind =
 /// The program `krb5kdc`, which is the key distribution centre (KDC) of Kerberos.
 pub(super) const KDC: Kind = Kind { pid_file: "krb5kdc.pid", argument: "krb5kdc.pid", signal: Signal::TERM };
 
-/// The pooler `pgbouncer`. Its signal is not SIGINT, because PgBouncer would then wait until its clients disconnect.
+/// The pooler `pgbouncer`. SIGINT is not used: PgBouncer would wait until its clients disconnect.
 pub(super) const PGBOUNCER: Kind =
     Kind { pid_file: "pgbouncer.pid", argument: "pgbouncer.ini", signal: Signal::TERM };
 
-/// The pooler `pgpool`. SIGINT is its fast shutdown: SIGTERM would wait until the clients disconnect.
+/// The pooler `pgpool`. SIGINT is its fast shutdown. SIGTERM is not used: `pgpool` would wait until its clients disconnect.
 pub(super) const PGPOOL: Kind = Kind { pid_file: "pgpool.pid", argument: "pgpool.conf", signal: Signal::INT };
 
 /// Node.js with the socket server of PGlite. At SIGTERM, the socket server closes its connections and its database.
@@ -128,7 +128,7 @@ impl<S: Serve> Daemon<S> {
         while !self.of.answers(self.port) {
             interrupt::check()?;
             if let Err(error) = self.check() {
-                // PostgreSQL and Node.js write "address already in use" with different capital letters, so the case is ignored.
+                // PostgreSQL and Node.js write this text with different capital letters, so the case is ignored.
                 let taken = self.last_words().to_ascii_lowercase().contains("address already in use");
                 if !taken || self.tries == TRIES {
                     return Err(error);
@@ -151,7 +151,8 @@ impl<S: Serve> Daemon<S> {
         if !self.ended() {
             self.signal(signal);
         }
-        // A new process may fail at first, because another process has the port, or because processes of the old server still run.
+        // A new process can fail at first: another process may have the port, or child processes of the stopped server may still run. So
+        // the start is repeated until the deadline.
         loop {
             if self.ended() {
                 self.child = spawn_on(&self.of, self.port)?;
@@ -179,15 +180,15 @@ impl<S: Serve> Daemon<S> {
         }
     }
 
-    /// Sends the first stop signal to the daemon, and does not wait, so that several daemons can stop at the same time. `drop` waits for
-    /// the end.
+    /// Sends the first stop signal to the daemon without waiting, so that several daemons stop at the same time. `drop` waits for the
+    /// daemon's end.
     pub(super) fn ask_to_stop(&mut self) {
         if !self.ended() {
             self.signal(S::KIND.signal);
         }
     }
 
-    /// The last lines that the daemon has written to its log, for an error text.
+    /// The last lines of the daemon's log, for an error text.
     fn last_words(&self) -> String {
         let log = fs::read(self.of.log()).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
@@ -200,8 +201,8 @@ impl<S: Serve> Daemon<S> {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Sends a signal to the daemon. Precondition: the daemon has not [`ended`](Self::ended). After its end, another process may have the
-    /// daemon's process id.
+    /// Sends a signal to the daemon. Precondition: the daemon has not [`ended`](Self::ended); after its end, the system may give its
+    /// process id to another process.
     fn signal(&self, signal: Signal) {
         if let Some(pid) = process::pid(&self.child) {
             let _ = kill_process(pid, signal);
@@ -245,8 +246,7 @@ fn spawn_on(of: &impl Serve, port: u16) -> Result<Child> {
 
 /// Whether a server accepts a login. `startup` is a complete StartupMessage of a role that needs no password.
 ///
-/// Connects to the Unix socket in `socket_dir`: the TCP port may belong to another process, but the Unix socket can only belong to this
-/// server.
+/// Connects to the Unix socket in `socket_dir`, because only this server has a socket there. The TCP port may belong to another process.
 pub(super) fn accepts_login(socket_dir: &Path, port: u16, startup: &[u8]) -> bool {
     let connect = || -> io::Result<u8> {
         let mut stream = UnixStream::connect(socket_dir.join(format!(".s.PGSQL.{port}")))?;
@@ -261,7 +261,7 @@ pub(super) fn accepts_login(socket_dir: &Path, port: u16, startup: &[u8]) -> boo
     matches!(connect(), Ok(b'R'))
 }
 
-/// The message Terminate. Without Terminate, the server would log a lost connection.
+/// The message Terminate. If a connection ends without Terminate, the server writes an error to its log.
 const TERMINATE: &[u8] = b"X\0\0\0\x04";
 
 /// Stops every daemon whose directory is `dir`, including daemons that another process has started.
@@ -271,7 +271,7 @@ pub(super) fn stop_in(dir: &Path) {
         let pid_file = fs::read_to_string(dir.join(kind.pid_file)).unwrap_or_default();
         let Some(pid) = first_number(&pid_file) else { continue };
         for signal in kind.signals() {
-            // This check precedes each signal: after the daemon's end, another process may get the daemon's process id.
+            // This check is repeated before each signal: after the daemon's end, another process may get the daemon's process id.
             if !runs_with(pid, &argument) {
                 break;
             }

@@ -1,7 +1,7 @@
-//! Gets programs from Debian packages.
+//! Gets programs from Debian packages, in two ways:
 //!
-//! [`Programs`] unpacks missing packages to the cache directory: this starts no service and needs no root user. [`install`] installs
-//! packages on the system.
+//! - [`Programs`] unpacks missing packages to the cache directory. This starts no service and needs no root user.
+//! - [`install`] installs packages on the system. Only root can install packages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -103,14 +103,14 @@ fn unpack(packages: &[&str], temporary: &Path) -> Result<PathBuf> {
     let download = || {
         let mut apt_get = Command::new("apt-get");
         apt_get.args(["-qq", "-y", "--download-only", "--no-install-recommends"]);
-        // apt-get runs without its locks: only root may take the locks, and this command installs nothing.
+        // apt-get runs without its locks. Only root may take the locks, and they are not needed, because this command installs nothing.
         apt_get
             .args(["-o", "Debug::NoLocking=1", "-o"])
             .arg(format!("Dir::Cache::archives={}", archives.display()));
         process::read(apt_get.arg("install").args(packages)).map(drop)
     };
     if let Err(error) = download() {
-        // The package lists of apt-get may be missing or outdated. Only root can update these lists.
+        // The download may have failed because the package lists are missing or outdated. Only root can update the package lists.
         if !rustix::process::getuid().is_root() {
             return Err(error);
         }

@@ -69,8 +69,8 @@ const ROLES: [Role; 12] = [
     Role::everywhere("scram", SCRAM, Some((SCRAM, "'scram-secret'"))),
     // The password of the role `saslprep` contains a no-break space and a Roman numeral nine, which SASLprep turns into a space and "IX".
     Role::everywhere("saslprep", SCRAM, Some((SCRAM, r"U&'pa\00A0ss\2168'"))),
-    // With the roles `tls_only` and `clear_only`, only the second attempt of a client succeeds. With sslmode=allow the second attempt uses
-    // TLS; with sslmode=prefer the second attempt uses TCP without TLS.
+    // The roles `tls_only` and `clear_only` are for tests of a client's second attempt. With sslmode=allow the client first tries TCP
+    // without TLS, then TLS; with sslmode=prefer the order is reversed.
     Role { tls: SCRAM, password: Some((SCRAM, "'tls_only-secret'")), ..Role::nowhere("tls_only") },
     Role { clear: SCRAM, password: Some((SCRAM, "'clear_only-secret'")), ..Role::nowhere("clear_only") },
     // The common name in the client certificate must be the name of the role.
@@ -87,7 +87,8 @@ const ROLES: [Role; 12] = [
     Role { needs: Some("oauth"), ..Role::everywhere("oauth", OAUTH, None) },
 ];
 
-/// The content of `pg_hba.conf`. `special` is the method that this server supports and other servers do not support.
+/// The content of `pg_hba.conf`. `special` is the name of the method that only this server supports, such as `gss`. Rules for other special
+/// methods are replaced by `reject`.
 pub(super) fn hba(special: Option<&str>) -> String {
     let mut text = String::from("# A role that is not listed is rejected.\n");
     let mut rules = |database: &str, role: &Role| {
@@ -111,7 +112,7 @@ pub(super) fn ident(system_user: &str) -> String {
     format!("xtask \"{system_user}\" peer\n")
 }
 
-/// The SQL statements that make the roles and the database `test`, in which every role may create objects. Each statement is on its
+/// The SQL statements that make the roles and the database `test`. Every role may create objects in this database. Each statement is on its
 /// own line, as single-user mode requires.
 pub(super) fn statements() -> String {
     let mut sql = String::new();
@@ -128,7 +129,8 @@ pub(super) fn statements() -> String {
     }
     let names: Vec<String> = ROLES.iter().map(|role| format!("\"{}\"", role.name)).collect();
     let names = names.join(", ");
-    // Single-user mode has access to one database only: the template. The grant is copied from the template to the new database.
+    // Single-user mode has access to one database only, here `template1`. A new database is a copy of `template1`, so the database `test`
+    // has this grant too.
     let _ = writeln!(sql, "GRANT ALL ON SCHEMA public TO {names};");
     let _ = writeln!(sql, "CREATE DATABASE test;");
     let _ = writeln!(sql, "GRANT CREATE ON DATABASE test TO {names};");
@@ -179,7 +181,7 @@ mod tests {
         let hba = hba(Some("oauth"));
         let rules = hba.lines().filter(|line| !line.starts_with('#'));
         let roles: Vec<_> = rules.map(|line| line.split(' ').nth(2) == Some("all")).collect();
-        // The file must have three rules for each role, three for the superuser, and three for the superuser's replication connections.
+        // The file must have three rules for each role, and six rules for the superuser: three of these are for replication connections.
         assert_eq!(roles, vec![false; (ROLES.len() + 2) * 3]);
     }
 

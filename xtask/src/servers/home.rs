@@ -1,5 +1,5 @@
 //! The temporary directory of the servers of one run of xtask. The run removes the directory at its end. If the run is killed, the watcher
-//! or a later run removes the directory.
+//! (a child process of xtask) or a later run removes the directory.
 
 use std::fs;
 use std::io;
@@ -16,10 +16,11 @@ use crate::process;
 use crate::servers::daemon;
 use crate::servers::user::open_to_all;
 
-/// The prefix of the name of each directory of servers. The two numbers of the directory's [`Owner`] and a random part follow.
+/// The prefix of the name of each directory of servers. The name continues with the process id and the start time of the directory's
+/// [`Owner`], and a random part.
 const PREFIX: &str = "pg-xtask-";
 
-/// The directory in which the servers' directory is made if the path in `TMPDIR` is too long for Unix sockets.
+/// The parent of the servers' directory if the path in `TMPDIR` is too long for Unix sockets.
 const SHORT: &str = "/tmp";
 
 /// The time limit for removing a directory. A failed removal is repeated, because a program of a killed run may still be writing files.
@@ -39,7 +40,7 @@ pub(super) struct Home {
 }
 
 impl Home {
-    /// Makes the directory, and starts the watcher, which clears the directory if xtask is killed.
+    /// Makes the directory and starts the watcher. The watcher removes the directory if xtask is killed.
     pub(super) fn new() -> Result<Self> {
         let owner = Owner::ourselves()?;
         let prefix = format!("{PREFIX}{}-{}-", owner.pid, owner.started);
@@ -51,8 +52,8 @@ impl Home {
         // `/proc/self/exe` is the file of this program, even if another build of xtask has replaced the file at its path.
         let mut watcher = Command::new("/proc/self/exe");
         watcher.arg("watch").arg(dir.path()).current_dir("/");
-        // The watcher's standard input is a pipe, which the system closes when xtask ends for any reason. The watcher has its own
-        // process group, so that Ctrl-C does not reach it.
+        // The watcher's standard input is a pipe from xtask. The system closes the pipe when xtask ends for any reason. The watcher has its
+        // own process group, so that it does not receive Ctrl-C.
         watcher.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let watcher = watcher.spawn().context("cannot start the watcher")?;
         Ok(Self { path: dir.keep(), watcher })
@@ -79,7 +80,7 @@ fn has_room_for_sockets(dir: &Path) -> bool {
     dir.as_os_str().len() + LONGEST_SOCKET.len() <= MAX_SOCKET_PATH
 }
 
-/// Removes the directories of earlier runs that ended without removing their directory.
+/// Removes the directories that killed runs of xtask have left.
 pub(super) fn sweep() {
     sweep_in(&std::env::temp_dir());
     sweep_in(Path::new(SHORT));

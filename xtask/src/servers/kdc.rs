@@ -79,8 +79,8 @@ impl Kdc {
         );
         let mut kadmin = self.program("kadmin.local");
         let output = process::capture(kadmin.args(["-r", REALM]), &requests)?;
-        // kadmin.local exits with success even if a request has failed. The last request writes the key
-        // table, and fails if the principal of the service was not added.
+        // kadmin.local exits with success even if a request has failed. So the test is whether the key table exists: the last request
+        // writes the key table, and fails if the principal of the service was not added.
         let stderr = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success() && keytab.exists(), "cannot make the principals: {stderr}");
         Ok(())
@@ -153,7 +153,7 @@ pub(super) fn configuration(home: &Path) -> String {
     format!("\nkrb_server_keyfile = 'FILE:{}'\n", keytab(&home.join("kdc")).display())
 }
 
-/// The environment of a server with GSSAPI: the configuration of this realm, and a replay cache in the run's directory.
+/// The environment of a server with GSSAPI: the configuration of this realm, and the file of Kerberos' replay cache.
 pub(super) fn server_environment(home: &Path) -> [(&'static str, String); 2] {
     [
         ("KRB5_CONFIG", home.join("kerberos/krb5.conf").display().to_string()),

@@ -14,7 +14,7 @@
 //! | `PG15_ADDR` | IPv4 address and port, for TCP without TLS and with TLS 1.2 and 1.3 |
 //! | `PG15_SOCKET_DIR` | directory of the Unix socket; the port is part of the socket's name |
 //! | `PG15_URL` | connection string for the role `scram` and the database `test` over TCP |
-//! | `PG15_SERVER_BIN` | directory of `postgres` and `initdb`, which need the libraries in `../lib`; the owner of the socket directory runs them |
+//! | `PG15_SERVER_BIN` | directory of `postgres` and `initdb`; they need `../lib`, and must run as the owner of the socket directory |
 //! | `PG15_SPARE_ADDR`, `PG15_SPARE_SOCKET_DIR` | a second server with the same settings, which one test at a time may change |
 //! | `PG_TLS_…`, `PG_CLIENT_…` | [`certificates`] |
 //! | `PG_KRB5_…` | [`kdc`] |
@@ -77,7 +77,7 @@ pub(crate) enum Shutdown {
 /// Running servers. Dropping this value stops the servers and removes their files.
 #[derive(Debug)]
 pub(crate) struct Servers {
-    // Fields are dropped in this order: first the daemons that use other daemons, then the used daemons, at last the directory.
+    // Fields are dropped in this order: first each daemon that connects to another daemon, then the other daemons, at last the directory.
     pooler: Option<Daemon<Pooler>>,
     pgpool: Option<Daemon<Pgpool>>,
     pglite: Option<Daemon<Pglite>>,
@@ -135,7 +135,7 @@ impl Servers {
         let certificates = Certificates::below(home.path());
         let (made, kdc, pglite, clusters) = thread::scope(|scope| {
             let (home, user, certificates) = (home.path(), &user, &certificates);
-            // All threads are started before the first thread is joined, so they run at the same time.
+            // All threads are started before the first `join`, so that they run at the same time.
             let made = scope.spawn(move || certificates.create(user).context("cannot make the certificates"));
             let kdc = kerberos.map(|programs| {
                 scope.spawn(move || {
@@ -223,7 +223,8 @@ impl Servers {
         for spare in &self.spares {
             all.extend(place(format!("PG{}_SPARE", spare.of().major), spare));
         }
-        // The variables of the PostgreSQL servers are the last variables. So a program that has read PG18_URL has read all variables.
+        // The variables of the PostgreSQL servers are the last in the list. So a program that reads the output of `xtask serve` up to
+        // `PG18_URL` has read all variables.
         for server in &self.servers {
             let prefix = format!("PG{}", server.of().major);
             all.extend(place(prefix.clone(), server));
@@ -268,8 +269,8 @@ impl Servers {
 
 impl Drop for Servers {
     fn drop(&mut self) {
-        // The signal is sent to all daemons before the first daemon is awaited, so that they stop at the same time. Dropping a field waits
-        // for its daemon.
+        // All daemons receive the stop signal here, so that they stop at the same time. Later, the `drop` of each field waits for the end
+        // of its daemon.
         self.pooler.iter_mut().for_each(Daemon::ask_to_stop);
         self.pgpool.iter_mut().for_each(Daemon::ask_to_stop);
         self.pglite.iter_mut().for_each(Daemon::ask_to_stop);

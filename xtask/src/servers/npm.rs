@@ -44,8 +44,8 @@ impl Package {
         else {
             bail!("`npm pack` wrote no archive");
         };
-        // All files of an archive are in one directory, which `--strip-components=1` leaves out. If root runs tar, tar by default sets the
-        // owner of each file as in the archive; `--no-same-owner` prevents this.
+        // All files of an npm archive are in one directory; `--strip-components=1` removes this directory from their paths.
+        // `--no-same-owner`: if root runs tar, tar would otherwise set the owner of each file to the owner in the archive.
         let mut tar = Command::new("tar");
         tar.arg("-xzf").arg(&archive).args(["--no-same-owner", "--strip-components=1", "-C"]).arg(goal);
         process::succeed(&mut tar)?;

@@ -26,8 +26,8 @@ pub(super) const SCOPE: &str = "openid";
 
 /// Compiles the module to a file in `home`. Returns the line of `postgresql.conf` that loads the module.
 ///
-/// `headers` is the directory of the server headers of PostgreSQL 18. When the server loads the module, it checks that the headers are
-/// of its own version (`PG_MODULE_MAGIC`).
+/// `headers` is the directory of the server headers of PostgreSQL 18. The server checks that a module was compiled with the headers of the
+/// server's own version (`PG_MODULE_MAGIC`).
 pub(super) fn validator(headers: &Path, home: &Path) -> Result<String> {
     let dir = home.join("oauth");
     fs::create_dir(&dir)?;

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `PGLITE_ADDR` | IPv4 address and port, for TCP without TLS |
 //! | `PGLITE_URL` | connection string for the role `postgres`, which needs no password, and the database `postgres` |
-//! | `PGLITE_DIR` | directory of `node_modules`, and of `data`, an empty database: for a test that starts a second PGlite, which no other test uses |
+//! | `PGLITE_DIR` | directory with `node_modules` and an empty database, `data`; a test that starts its own PGlite copies `data` |
 //!
 //! PGlite has one session, which all clients use one after the other: prepared statements, temporary tables and settings of a client
 //! exist until another client removes them, for example with `DISCARD ALL`. The socket server accepts one connection at a time, and
@@ -26,8 +26,8 @@ use crate::servers::debian::install;
 use crate::servers::npm::Package;
 use crate::{paths, process};
 
-/// The packages, with the names of their directories. The socket server states the version of PGlite that it needs
-/// (`peerDependencies`); both packages have no other dependencies.
+/// The packages, each with the name of its directory. The version of PGlite must be the version that the socket server requires in its
+/// `peerDependencies`. The packages have no other dependencies.
 const PACKAGES: [(&str, Package); 2] = [
     (
         "pglite",
@@ -52,8 +52,8 @@ const DIRECTORY: &str = "pglite-0.5.14-socket-0.2.17";
 const INITDB: &str = "const { PGlite } = await import('@electric-sql/pglite');
 await (await PGlite.create(process.argv[1])).close();";
 
-/// A script for the shell that writes the process id to a file and then becomes Node.js: the socket server writes no pid file. The first
-/// argument is the file, the others are the command.
+/// A shell script that writes its process id to a file and then executes Node.js in the same process, because the socket server writes no
+/// pid file. The first argument is the file, the other arguments are the command.
 const WITH_PID_FILE: &str = "echo $$ > \"$0\" && exec \"$@\"";
 
 /// A PGlite that is not running yet. It runs as the user that runs xtask.
@@ -65,8 +65,9 @@ pub(super) struct Pglite {
 }
 
 impl Pglite {
-    /// Finds or downloads the packages, and makes an empty database. Making the database takes five seconds of CPU time, so the database is
-    /// kept in the cache directory, and each run gets a copy.
+    /// Finds or downloads the packages, and makes an empty database.
+    ///
+    /// Making the database takes five seconds of CPU time. So the database is kept in the cache directory, and each run copies it.
     pub(super) fn prepare() -> Result<PathBuf> {
         if process::read(Command::new("node").arg("--version")).is_err() {
             install("nodejs").context("Node.js (`node`), which runs PGlite, is missing")?;
@@ -119,7 +120,7 @@ impl Serve for Pglite {
     }
 
     fn answers(&self, _: u16) -> bool {
-        // The log is read, because a connection to the port could reach another process.
+        // The log is read instead of connecting to the port, because another process could listen on the port.
         fs::read_to_string(self.log()).is_ok_and(|log| log.contains("PGLiteSocketServer listening on"))
     }
 }
@@ -136,7 +137,7 @@ impl Daemon<Pglite> {
     }
 }
 
-/// The command for Node.js, without the environment of xtask except the PATH, on which `node` is.
+/// The command for Node.js. It gets no environment variable of xtask except PATH, which is needed to find `node`.
 fn node() -> Command {
     let mut node = Command::new("node");
     node.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());

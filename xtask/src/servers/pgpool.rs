@@ -12,7 +12,7 @@
 //! | role | method, over TCP and over a Unix socket |
 //! | --- | --- |
 //! | `admin`, `trust` | `trust` |
-//! | `scram` | SCRAM-SHA-256; Pgpool-II knows the password, and logs in to PostgreSQL with it |
+//! | `scram` | SCRAM-SHA-256; Pgpool-II has the password in its configuration, and logs in to PostgreSQL with it |
 //! | others | rejected by Pgpool-II itself |
 //!
 //! At most [`SESSIONS`] sessions are open at a time. A further client waits until a session ends.
@@ -32,7 +32,7 @@ use crate::servers::daemon::{self, Daemon, Kind, Serve};
 use crate::servers::debian::Programs;
 use crate::servers::user::{User, open_to_all};
 
-/// The number of Pgpool-II's processes. Each process has one session at a time.
+/// The number of Pgpool-II's processes, and so the maximum number of open sessions: each process has one session at a time.
 const SESSIONS: u8 = 16;
 
 /// The content of `pool_hba.conf`: the authentication method of each role.
@@ -45,7 +45,7 @@ host all trust 127.0.0.1/32 trust
 host all scram 127.0.0.1/32 scram-sha-256
 ";
 
-/// The content of `pool_passwd`: the passwords of the roles, in the form `TEXT`, which means that they are not encrypted.
+/// The content of `pool_passwd`: the passwords of the roles. The prefix `TEXT` means that the password is not encrypted.
 const PASSWORDS: &str = "scram:TEXTscram-secret\n";
 
 /// A configured Pgpool-II that is not running yet.

@@ -15,7 +15,7 @@ use crate::process;
 pub(crate) enum User {
     /// The user that runs xtask.
     Ourselves,
-    /// Another user than the user that runs xtask: root runs xtask, and PostgreSQL refuses to run as root.
+    /// A user other than the user that runs xtask. This is necessary if root runs xtask, because PostgreSQL does not run as root.
     Other {
         /// The id of this user.
         uid: u32,

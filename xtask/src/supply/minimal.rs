@@ -1,6 +1,6 @@
 //! Checks the libraries with the oldest versions of their dependencies that the manifests allow.
 //!
-//! A version in a manifest promises that the library compiles with this version, because the lock file of a user may contain this version.
+//! A user's lock file may contain the oldest version that a manifest allows. So the library must compile with this version.
 
 use std::fs;
 use std::path::Path;
@@ -10,10 +10,9 @@ use anyhow::{Context, Result};
 use crate::packages::Package;
 use crate::{paths, process};
 
-/// Makes a second workspace with the same libraries, without their tests, and checks it with the oldest versions.
+/// Makes a second workspace with the same libraries, without their tests, and checks it with the oldest versions of direct dependencies.
 ///
-/// Only the oldest versions of direct dependencies are chosen. The manifests of other projects determine the oldest versions of
-/// indirect dependencies, and many of these versions do not compile.
+/// Indirect dependencies have newer versions: many of the oldest versions that other projects allow do not compile.
 pub(super) fn run(packages: &[Package]) -> Result<()> {
     let workspace = paths::cache().join("minimal");
     write(packages, &workspace)?;
@@ -28,7 +27,7 @@ pub(super) fn run(packages: &[Package]) -> Result<()> {
         .context("a library does not compile with the oldest versions that its manifest allows")
 }
 
-/// Writes the manifests of the second workspace. The sources are links.
+/// Writes the manifests of the second workspace. The folders `src` are symbolic links to the folders of the real workspace.
 fn write(packages: &[Package], workspace: &Path) -> Result<()> {
     let read = |path: &Path| fs::read_to_string(path).with_context(|| path.display().to_string());
     let mut directories = Vec::new();
@@ -49,7 +48,7 @@ fn write(packages: &[Package], workspace: &Path) -> Result<()> {
     update(&workspace.join("Cargo.toml"), &format!("[workspace]\nresolver = \"3\"\n{members}{root}"))
 }
 
-/// Writes a file only if its content changes: cargo checks a package again if its manifest was written after the last check.
+/// Writes a file only if its content differs. A manifest that is newer than the last check would make cargo check the package again.
 fn update(path: &Path, content: &str) -> Result<()> {
     if fs::read_to_string(path).is_ok_and(|existing| existing == content) {
         return Ok(());
@@ -62,8 +61,8 @@ fn link(target: &Path, link: &Path) -> Result<()> {
     if fs::read_link(link).is_ok_and(|existing| existing == target) {
         return Ok(());
     }
-    // Removes an existing link: if the target directory was copied from another work tree, the link leads to that work tree. An error is
-    // ignored, because usually no link exists.
+    // An existing link is removed first: in a target directory that was copied from another work tree, the link leads to that work tree. An
+    // error is ignored, because usually no link exists.
     let _ = fs::remove_file(link);
     std::os::unix::fs::symlink(target, link).with_context(|| link.display().to_string())
 }

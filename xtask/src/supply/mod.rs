@@ -25,7 +25,7 @@ use tools::{DENY, SHEAR};
 /// The rules of cargo-deny, from the root of the workspace.
 const CONFIG: &str = "xtask/deny.toml";
 
-/// Runs all checks. `advisories`: fail if the advisory database cannot be fetched.
+/// Runs all checks. With `advisories`, an error is returned if the advisory database cannot be fetched.
 pub(crate) fn run(advisories: bool) -> Result<ExitCode> {
     needs::openssl_headers()?;
     check(advisories)?;

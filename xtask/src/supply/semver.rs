@@ -21,7 +21,7 @@ pub(super) fn run(packages: &[Package]) -> Result<()> {
     process::succeed(&mut check).with_context(|| format!("compared with {tag}"))
 }
 
-/// The newest tag of a release that the work tree is based on. A release has a tag such as `v0.1.0`.
+/// Returns the newest tag of a release in the history of the current commit. A release has a tag such as `v0.1.0`.
 fn last_release() -> Result<Option<String>> {
     let mut tags = Command::new("git");
     tags.args(["tag", "--list", "v[0-9]*", "--merged", "HEAD", "--sort=-version:refname"]);

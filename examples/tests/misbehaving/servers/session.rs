@@ -9,16 +9,16 @@ fn settles(name: &str, bytes: impl AsRef<[u8]>, expected: &'static str) -> Row {
     row(name, answer([OK, bytes.as_ref()].concat()), expected)
 }
 
-/// Creates a row with a server that sends the bytes `first`, and then the message `again` very often.
+/// Creates a row with a server that sends the bytes `first`, and then 64 MiB of copies of the message `again`.
 fn floods(name: &str, first: impl AsRef<[u8]>, again: Vec<u8>, expected: &'static str) -> Row {
-    // The messages have 64 MiB in total. If a client accepted all of these messages, the test would fail: the client would take too much
-    // memory, and the login would succeed in place of the expected error.
+    // The client must return the error `expected` before it has received 64 MiB. If it accepted all messages, it would take too much
+    // memory, and the login would succeed.
     let times = (64 << 20) / again.len();
     let script = [answer(first), vec![Act::Flood(again, times), say(welcome()), say(READY)]].concat();
     row(name, script, expected)
 }
 
-/// Creates a row with a server that sends a message `times` times, and then the remaining messages of a valid login.
+/// Creates a row with a server that sends AuthenticationOk, a message `times` times, and the remaining messages of a valid login.
 fn repeats(name: &str, again: Vec<u8>, times: usize) -> Row {
     row(name, [answer(OK), vec![Act::Flood(again, times), say(READY)]].concat(), SESSION)
 }
@@ -125,7 +125,7 @@ fn a_flood_before_authentication_ok_is_rejected() {
 
 #[test]
 fn a_flood_after_authentication_ok_is_rejected() {
-    // The client keeps at most 4 MiB of notices and notifications. The capacity of the vectors may be twice as large.
+    // The client keeps at most 4 MiB of notices and notifications, in vectors whose capacity may be twice as large.
     const KEPT: u64 = 8 << 20;
     let names: Vec<u8> = (0..100_000).flat_map(|number| parameter(&format!("p{number}"), "")).collect();
     let long: Vec<u8> =

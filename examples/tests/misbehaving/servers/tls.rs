@@ -17,7 +17,7 @@ fn replying(bytes: impl AsRef<[u8]>) -> Script {
     answer(bytes)
 }
 
-/// Script that accepts TLS with this certificate.
+/// Script that accepts TLS, and presents this certificate.
 fn secure(certificate: &Certificate) -> Script {
     upgraded(made().presenting(certificate))
 }
@@ -26,12 +26,12 @@ fn upgraded(config: Arc<ServerConfig>) -> Script {
     vec![Act::Packet, say(b"S"), Act::Tls(config)]
 }
 
-/// Creates a row in which the client demands TLS.
+/// Creates a row in which the client uses `sslmode=require`.
 fn demanded(name: &str, script: Script, expected: &'static str) -> Row {
     row(name, script, expected).sslmode(SslMode::Require)
 }
 
-/// Creates a row in which the client prefers TLS.
+/// Creates a row in which the client uses `sslmode=prefer`.
 fn preferred(name: &str, script: Script, expected: &'static str) -> Row {
     row(name, script, expected).sslmode(SslMode::Prefer)
 }
@@ -55,7 +55,7 @@ fn bound(name: &str, asked: impl AsRef<[u8]>, expected: &'static str) -> Row {
     row(name, script, expected).verifying().binding()
 }
 
-/// Expected error after bytes that are not a TLS handshake.
+/// Expected error if the server sends bytes that are not a TLS handshake.
 const NOT_TLS: &str = "the peer sent bytes that are not TLS";
 
 #[test]
@@ -162,8 +162,8 @@ fn a_client_that_prefers_tls_goes_on_in_clear() {
         )
         .again(good()),
         preferred("N and a good login", [replying(b"N"), good()].concat(), SESSION),
-        // Without TLS, an attacker could have sent these bytes at any time. So a client that continues in clear accepts the bytes as
-        // messages of the server, as libpq does.
+        // The bytes after the `N` are accepted as the server's messages, as in libpq. A check would not help: on a connection without TLS,
+        // an attacker can send such bytes at any time.
         preferred("N with a login after it", replying([b"N", &welcome()[..]].concat()), SESSION),
         preferred(
             "N and a request for the password in clear text",

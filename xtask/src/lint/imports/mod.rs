@@ -31,7 +31,7 @@ pub(super) struct Foreign {
     pub(super) path: Vec<String>,
 }
 
-/// Returns the imports between the files of a crate, and the uses of other crates' items. A `pub use` is in neither list.
+/// Returns the imports between the files of a crate, and the uses of other crates' items. A `pub use` is neither an import nor a use.
 pub(super) fn imports(sources: &[Source]) -> Result<(Imports, Vec<Foreign>)> {
     let tree = Tree::new(sources)?;
     let paths: Vec<Paths> = sources.iter().map(|source| Paths::of(&source.code)).collect();
@@ -54,7 +54,8 @@ pub(super) fn imports(sources: &[Source]) -> Result<(Imports, Vec<Foreign>)> {
         for import in module.uses.iter().filter(|import| !import.is_export) {
             add(tree.resolve(index, &import.path), import.line);
         }
-        // `paths` has one list for each file. An inline module takes only the paths that are written inside this module.
+        // `paths` has one list for each file, but a file may have several modules. Each module takes only the paths that are written in
+        // this module.
         let is_here = |named: &&Named| named.within == module.within;
         for named in paths[module.file].named.iter().filter(is_here) {
             add(tree.resolve(index, &named.path), named.line);

@@ -24,8 +24,8 @@ pub(super) struct Paths {
     pub(super) named: Vec<Named>,
     /// Calls of macros. The path is only the macro's name.
     pub(super) calls: Vec<Named>,
-    /// The macros that the file declares, with the paths in their bodies that begin with `$crate`. Such a path is an import of each file
-    /// that calls the macro.
+    /// The macros that the file declares, each with the paths in its body that begin with `$crate`. A file that calls the macro imports the
+    /// items of these paths.
     pub(super) macros: BTreeMap<String, Vec<Vec<String>>>,
     within: Vec<String>,
 }

@@ -7,7 +7,7 @@ use syn::{Item, UseTree, Visibility};
 
 use crate::lint::source::{Source, attributes, is_test};
 
-/// Maximum number of re-exports that are followed for one path. A longer chain can only be a cycle of re-exports.
+/// Maximum number of re-exports that are followed for one path. No crate has a longer chain, unless its re-exports form a cycle.
 const MOST_STEPS: usize = 32;
 
 /// The modules of a crate, except its test modules.
@@ -67,7 +67,7 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Adds the items of the module with the index `at`. `folder` is the folder with the files of its child modules.
+    /// Adds the items of the module with the index `at`. `folder` is the folder with the files of the module's child modules.
     fn fill(&mut self, at: usize, items: &[Item], folder: &str, sources: &[Source]) -> Result<()> {
         for item in items.iter().filter(|item| !is_test(attributes(item))) {
             match item {
@@ -123,7 +123,7 @@ impl Tree {
         for name in rest {
             place = match place {
                 Place::Module(module) if name == "super" => Place::Module(self.modules[module].parent),
-                // A name that the module does not declare is regarded as declared by a macro call in the module.
+                // If the module does not declare the name, a macro call in the module is assumed to declare it.
                 Place::Module(module) => self.lookup(module, name, left).unwrap_or(Place::Item(module)),
                 Place::Item(_) => return place,
                 Place::Outside(mut path) => {

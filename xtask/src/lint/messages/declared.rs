@@ -30,8 +30,8 @@ pub(super) struct Declared {
 pub(super) enum Role {
     /// A message with a code byte. The string is the name of the code's constant.
     Message(String),
-    /// A packet without a code byte, which is sent before the session. The number is the packet's request code; `None` if the packet has
-    /// the code as one of its fields.
+    /// A packet without a code byte, which is sent at the start of a connection. The number is the packet's request code. `None` if the
+    /// code is one of the packet's fields.
     Packet(Option<u32>),
     /// A field of a message, or an item of a list.
     Part,
@@ -58,8 +58,8 @@ impl Declared {
     }
 }
 
-/// Finds the messages and parts that are declared in `sources`: by `message!` or `request!`, or by hand, as a type with an `impl` of `Decode`
-/// or `Field`.
+/// Finds the messages and the parts of messages in `sources`. They are declared by `message!`, by `request!`, or by hand: as a type with an
+/// `impl` of `Decode` or `Field`.
 pub(super) fn declared(sources: &[&Source]) -> Result<Vec<Declared>> {
     let mut found = Vec::new();
     for source in sources {
@@ -169,8 +169,8 @@ impl Parse for ByMacro {
     }
 }
 
-/// The upper half of every request code. A request packet has its request code at the place of the protocol version, so this half is the
-/// major version.
+/// The upper half of every request code. The server reads the request code where it expects the protocol version, so this half is at the
+/// place of the major version.
 const MAJOR_OF_REQUESTS: u32 = 1234;
 
 /// The content of a call of `request!`: attributes, name, name in the manual, minor number of the request code.
@@ -192,7 +192,8 @@ impl Parse for Request {
     }
 }
 
-/// The role and the manual's name of a type that is declared by hand, from its `impl`s. `None` if the type is not part of a message.
+/// Returns the role and the manual's name of a type that is declared by hand. Both are found in the type's `impl`s. `None` if the type is
+/// not a part of a message.
 fn role(name: &Ident, impls: &[&ItemImpl]) -> Option<(Role, Option<String>)> {
     let of = || impls.iter().filter(|item| is_type(&item.self_ty, name));
     let with = |wanted: &str| {

@@ -65,7 +65,7 @@ fn functions(declared: &Declared, tables: &[Table]) -> Vec<&'static str> {
         let rows = tables.iter().filter(|table| table.direction == direction).flat_map(|table| &table.rows);
         let mut own = rows.filter(|row| row.code == *code);
         // Several messages can share a code, such as PasswordMessage and SASLResponse, but the table has a row for only one of these
-        // messages. The direction of the other messages is the name of the folder with their file.
+        // messages. For the other messages, the direction is the name of the folder that contains their file.
         own.any(|row| row.message == declared.name || declared.file.contains(&format!("/{direction}/")))
     };
     let directions = [("backend", "golden"), ("frontend", "golden_frontend")];

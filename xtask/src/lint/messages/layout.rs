@@ -5,7 +5,7 @@ use syn::{GenericArgument, PathArguments, PathSegment, Type};
 use crate::lint::finding::Finding;
 use crate::lint::messages::declared::{Declared, Role, Shape, docs};
 
-/// The letters for the counts of lists: the first list of a message has `n` items, the second `m`.
+/// The letters for the counts of lists: `n` is the number of items of the first list in a message, `m` of the second list, and so on.
 const COUNTS: [&str; 4] = ["n", "m", "r", "k"];
 
 /// Reports each declaration whose documentation has no layout, or has a layout that differs from the declaration's fields. `byte` returns
@@ -109,7 +109,7 @@ fn check_kinds(declared: &Declared) -> Vec<Finding> {
     wrong.collect()
 }
 
-/// The text of one field in a layout.
+/// The text of one field in a layout, such as `Int32 pid`.
 enum Wire {
     /// One part: the manual's type and the field's name, such as `Int32 pid`.
     One(String),
@@ -148,10 +148,9 @@ fn join(parts: &[String]) -> String {
 }
 
 impl Wire {
-    /// The text of the field `name` of the type `ty`. `counts` supplies the letters for counts.
+    /// Describes the field `name` of the type `ty`. `counts` supplies the letters for counts.
     ///
-    /// # Errors
-    /// The type is unknown. The error names the field and its type.
+    /// # Errors The type is unknown. The error names the field and its type.
     fn of<'c>(
         name: &str,
         ty: &Type,

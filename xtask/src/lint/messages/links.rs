@@ -3,7 +3,7 @@
 use crate::lint::finding::Finding;
 use crate::lint::messages::declared::{Declared, Role};
 
-/// The beginning of each link: the manual's page of all messages, and the beginning of an anchor.
+/// The beginning of each link: the address of the manual's page that describes all messages, and the beginning of an anchor on this page.
 const FORMATS: &str =
     "https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-";
 
@@ -25,8 +25,8 @@ fn check_one(declared: &Declared, all: &[Declared]) -> Option<Finding> {
         return Some(Finding::new(&declared.file, declared.line, wrong, remedy));
     };
     let linked = linked.split(')').next().unwrap_or_default();
-    // Messages may share a code and a paragraph of the manual. For an enum of kinds, such as Authentication, the manual has a paragraph for
-    // each kind and none for the enum. So a link to any paragraph with the message's code is right.
+    // A link to the paragraph of any message with the same code is accepted. Several messages may share a code and a paragraph. For an enum
+    // such as Authentication, the manual has a paragraph for each variant and none for the enum.
     let shares_code =
         |other: &&Declared| other.role == declared.role && matches!(other.role, Role::Message(_));
     let is_right = all.iter().filter(shares_code).any(|other| linked == anchor(other))

@@ -54,8 +54,8 @@ pub(super) fn all(files: &Files) -> Result<()> {
 /// A certificate authority: a root certificate with its key.
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    /// The serial number of the last certificate. Without an explicit number, rcgen derives the number from the key, but here several
-    /// certificates share a key.
+    /// The serial number of the last certificate. It is set explicitly, because rcgen would derive the number from the key, and several
+    /// certificates here share a key.
     serial: u8,
 }
 
@@ -78,7 +78,7 @@ impl Authority {
         Ok(params.signed_by(key, &self.issuer)?.pem())
     }
 
-    /// Makes a revocation list with one entry: the certificate that was signed last. Returns the list in PEM.
+    /// Makes a revocation list with one entry, the certificate that was signed last. Returns the list in PEM.
     fn revoke_last(&self) -> Result<String> {
         let now = SystemTime::now();
         let revoked = RevokedCertParams {

@@ -87,7 +87,7 @@ impl Certificates {
         openssl::find()
     }
 
-    /// Makes all files. This runs `openssl` thirty times, about half a second in total, so the caller runs `initdb` at the same time.
+    /// Makes all files. This takes about half a second, because `openssl` runs thirty times. So the caller runs `initdb` at the same time.
     pub(super) fn create(&self, user: &User) -> Result<()> {
         let files = &self.0;
         fs::create_dir(files.dir())?;

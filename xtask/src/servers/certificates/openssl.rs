@@ -1,4 +1,5 @@
-//! Makes keys and certificates with the program `openssl`, because `rcgen` does not support these kinds of keys and signatures.
+//! Makes keys and certificates with the program `openssl`. These are the keys and certificates whose file format or kind of signature
+//! `rcgen` does not support.
 
 use std::fs;
 use std::path::Path;
@@ -43,8 +44,8 @@ pub(super) const SIGNATURES: [(&str, &str, &[&str]); 15] = [
 
 const PSS: &str = "rsa_padding_mode:pss";
 
-/// The option of `openssl` for an RSA-PSS salt with the length of the hash, which TLS 1.3 requires (RFC 8446, 4.2.3). By default `openssl`
-/// uses the longest possible salt.
+/// The option of `openssl` that makes the salt of an RSA-PSS signature as long as the hash. TLS 1.3 requires this length (RFC 8446, 4.2.3);
+/// by default `openssl` uses the longest possible salt.
 const SALT: &str = "rsa_pss_saltlen:digest";
 
 /// The directory of the certificates of [`SIGNATURES`].
@@ -77,7 +78,8 @@ subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 ";
 
-/// Finds or installs `openssl`. Version 3 or newer is needed for `openssl req -CA`, which signs with another certificate's key.
+/// Finds or installs `openssl`, version 3 or newer. Older versions do not have `openssl req -CA`, which signs with another certificate's
+/// key.
 pub(super) fn find() -> Result<()> {
     let version = || process::read(Command::new("openssl").arg("version"));
     if version().is_err() {
@@ -140,8 +142,8 @@ pub(super) fn signatures(files: &Files) -> Result<()> {
 fn run(dir: &Path, arguments: &[&str]) -> Result<String> {
     let mut openssl = Command::new("openssl");
     openssl.args(arguments).current_dir(dir).env_remove("OPENSSL_CONF").stdin(Stdio::null());
-    // `process::read` is not used here, because it checks only every 20 ms whether the program has ended. `openssl` takes 10 ms, and runs
-    // thirty times.
+    // `process::read` is not used, because it would wait up to 20 ms for the end of each program. `openssl` takes 10 ms, and runs thirty
+    // times.
     let output = openssl.output().context("cannot run openssl")?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "`{}` failed: {}\n{stderr}", process::shown(&openssl), output.status);
