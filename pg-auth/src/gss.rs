@@ -1,8 +1,9 @@
 //! GSSAPI and SSPI as a plug-in: a security context that takes and returns byte strings.
 //!
 //! A library that the caller supplies does the work of Kerberos, for example the system's GSSAPI or SSPI. The caller wraps the library as a
-//! [`GssContext`]: each step takes the peer's token and returns our token. The machines send and receive the tokens. A step may look for
-//! tickets on disk or over the network. So the machines hand out each step as a [`GssJob`], to be run where blocking is allowed.
+//! [`GssContext`]: each step takes the peer's token and returns our token. The state machines of this crate send and receive the tokens. A
+//! step may look for tickets on disk or over the network. So a machine hands out each step as a [`GssJob`], to be run where blocking is
+//! allowed.
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/gssapi-auth.html)
 
@@ -12,14 +13,14 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-/// An error of code that the caller plugged in, such as a [`GssContext`].
+/// The error of a plug-in that the caller supplies, such as a [`GssContext`].
 pub type ContextError = Box<dyn Error + Send + Sync>;
 
 /// One side of a security context that is being established.
 pub trait GssContext: Send {
     /// Takes the peer's token and returns our token. `input` is `None` in the first step of a client.
     ///
-    /// As a client, ask the library for mutual authentication: an established context must prove the server's identity.
+    /// The context of a client must ask the library for mutual authentication, so that the server proves its identity.
     ///
     /// # Errors
     /// The context cannot be established. The login ends with this error.

@@ -35,15 +35,15 @@ pub struct TlsInfo {
     pub alpn: Option<Vec<u8>>,
     /// The TLS version of the connection.
     pub version: Option<TlsVersion>,
-    /// Whether the TLS layer has verified that a trusted authority has signed the peer's certificate. Only then can a server accept the
-    /// certificate as a login.
+    /// Whether the TLS layer has verified that a trusted authority has signed the peer's certificate. A server must not accept an
+    /// unverified certificate as a login.
     pub verified: bool,
     /// As a client: whether the server asked for a certificate, and whether the client sent a certificate. `None` if the TLS layer does not
     /// report this.
     pub client_certificate: Option<ClientCertificate>,
 }
 
-/// Whether a TLS server asked for the client's certificate, and whether the client sent the certificate.
+/// Whether a TLS server asked for a client certificate, and whether the client sent a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientCertificate {
     /// The server asked for no certificate.

@@ -26,7 +26,7 @@ use crate::secret::Password;
 /// The name of the SASL mechanism for bearer tokens.
 pub const OAUTHBEARER: &str = "OAUTHBEARER";
 
-/// Maximum length of a failure document, in bytes. PostgreSQL's document contains little more than two URLs.
+/// Maximum length of the document by which a server rejects a token, in bytes. PostgreSQL's document contains little more than two URLs.
 const LONGEST_DOCUMENT: usize = 16 * 1024;
 
 /// A bearer token in the syntax of [RFC 6750](https://www.rfc-editor.org/rfc/rfc6750#section-2.1): letters, digits, `-._~+/`, and `=` at
@@ -144,7 +144,7 @@ impl From<Token> for TokenReply {
     }
 }
 
-/// An error of code that the caller plugged in, such as a [`TokenSource`].
+/// The error of a plug-in that the caller supplies, such as a [`TokenSource`].
 pub type SourceError = Box<dyn Error + Send + Sync>;
 
 /// The future that a [`TokenSource`] returns.
@@ -180,8 +180,8 @@ where
     }
 }
 
-/// A [`TokenSource`] as part of a configuration. Clones share the source. Two values are equal if they share the source and send its tokens
-/// under the same conditions.
+/// A [`TokenSource`] as part of a configuration. Clones share the source. Two values are equal if they share the source and
+/// [`allow_plain_local`](Self::allow_plain_local) was called for both or for neither.
 #[derive(Clone)]
 pub struct Tokens {
     source: Arc<dyn TokenSource>,

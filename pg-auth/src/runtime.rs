@@ -80,6 +80,6 @@ pub trait Wrap<S>: Runtime {
     /// Turns a transport back into the stream.
     fn unwrap(transport: Self::Transport) -> S;
 
-    /// Puts bytes back at the front of a stream, to be read again. The caller passes at most eight bytes.
+    /// Puts bytes back at the front of a stream, to be read again. At most eight bytes, the length of an SSLRequest.
     fn rewind(stream: S, bytes: &[u8]) -> Self::Rewound;
 }

@@ -1,6 +1,6 @@
 //! Starts TLS, as a client and as a server: the request, the answer of one byte, and the hook for a TLS library.
 //!
-//! [`TlsStart`] (client) and [`TlsOffer`] (server) are state machines without I/O: a platform whose sockets have their own STARTTLS can
+//! [`TlsStart`] (client) and [`TlsOffer`] (server) are state machines without I/O: a platform whose sockets can start TLS themselves can
 //! also use these machines. [`negotiate`] and [`receive_offer`] run these machines over any stream that can be polled. A TLS library is
 //! plugged in by a closure or, for a client, by the one-method trait [`TlsConnect`].
 //!
@@ -59,7 +59,7 @@ pub trait TlsConnect<S> {
 pub struct TlsRequest<'a> {
     /// The settings of the connection: `sslmode`, the trusted roots, the client's certificate, versions, SNI.
     pub config: &'a Config,
-    /// The host to connect to. With `sslmode=verify-full`, the certificate must contain its name.
+    /// The host to connect to. With `sslmode=verify-full`, the server's certificate must contain the host's name.
     pub host: &'a Host,
     /// Whether TLS begins without an SSLRequest (direct TLS). If true, the client must offer ALPN.
     pub direct: bool,
@@ -267,8 +267,8 @@ pub fn check_alpn(direct: bool, info: &TlsInfo) -> Result<(), TlsError> {
 /// State machine with which a server starts TLS: each step looks at the connection's first bytes and decides the next action, without I/O
 /// and without waiting.
 ///
-/// An SSLRequest is answered by `S` and a GSSENCRequest by `N`, each once, as in PostgreSQL. [`Accept`](crate::accept::Accept) processes
-/// every other first packet.
+/// The machine answers the first SSLRequest by `S` and the first GSSENCRequest by `N`, as PostgreSQL does.
+/// [`Accept`](crate::accept::Accept) processes every other first packet.
 ///
 /// ```text
 ///   first byte 0x16 ────────────────▶ Upgrade (direct TLS)

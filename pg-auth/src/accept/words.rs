@@ -37,7 +37,7 @@ pub fn welcome<'p>(
 /// Puts an ErrorResponse of severity FATAL into the outbox. Flush and close afterwards. Precondition: `message` contains no NUL byte;
 /// otherwise the flush fails.
 pub fn fatal(state: SqlState, message: &str, outbox: &mut Outbox) {
-    // The messages of this crate contain no NUL byte: the name of the user is their only part from a client, and the end of this name in
-    // the start-up message is its first NUL byte.
+    // The messages of this crate contain no NUL byte. Only the user's name comes from a client, and a NUL byte ends this name in the
+    // start-up message.
     outbox.put(&ErrorResponse { fields: (&ErrorField::four("FATAL", &state, message)).into() });
 }

@@ -53,8 +53,8 @@ impl<R: Runtime> Acceptor<R> {
     /// Runs the connection phase without TLS: a request for TLS is declined.
     ///
     /// `lookup` receives the start-up message and decides how to authenticate the user. On success, AuthenticationOk has been sent; the
-    /// caller sends the messages up to ReadyForQuery with [`welcome`](crate::accept::welcome). If the client is rejected, this function
-    /// sends the error that PostgreSQL sends in the same case, if PostgreSQL sends an error.
+    /// caller sends the messages up to ReadyForQuery with [`welcome`](crate::accept::welcome). A rejected client receives the same
+    /// ErrorResponse as from PostgreSQL, or no answer if PostgreSQL sends no answer in this case.
     ///
     /// # Errors
     /// [`ConnectErrorKind::Auth`] if the client was rejected, [`ConnectErrorKind::Connection`] if the client has disconnected, and

@@ -32,8 +32,8 @@ pub enum PeerError {
     Unproven,
     /// The server offers SASL mechanisms, but none that this library supports.
     NoMechanism,
-    /// The server offers channel binding, but this end of the connection has no TLS: a man in the middle may have removed TLS. (If the
-    /// caller supplied a TLS stream, the caller must declare this by [`Link::Tls`](crate::Link::Tls).)
+    /// The server offers channel binding, but the client's connection has no TLS: a man in the middle may have removed TLS. (If the caller
+    /// supplied a TLS stream, the caller must declare this by [`Link::Tls`](crate::Link::Tls).)
     TlsStripped,
     /// The server asks for an unknown kind of authentication. The number is the code on the wire.
     UnknownAuthentication(u32),
@@ -47,9 +47,9 @@ pub enum PeerError {
     UnknownOption,
     /// The server sent a cancel key with an invalid length: the session's protocol version does not allow this number of bytes.
     KeyLength(usize),
-    /// The server sent more notices or parameters than the limit allows.
+    /// The server sent more notices, notifications or parameters than a [`Handshake`](crate::Handshake) keeps.
     Flood,
-    /// The server sent more GSSAPI tokens than any mechanism needs.
+    /// The server sent more than 16 GSSAPI tokens in one exchange. No mechanism needs so many.
     EndlessGss,
     /// The server's answer to a bearer token is not a valid document: 1 to 16,384 bytes of UTF-8 without control characters.
     Document,
@@ -91,13 +91,13 @@ pub enum ClientError {
     NoCertificate,
     /// The caller's decision: the user may not log in.
     Rejected,
-    /// The client sent more GSSAPI tokens than any mechanism needs.
+    /// The client sent more than 16 GSSAPI tokens in one exchange. No mechanism needs so many.
     EndlessGss,
     /// The client sent an invalid OAUTHBEARER message.
     OAuth(OAuthFault),
 }
 
-/// The fault of a SCRAM message.
+/// A fault in a SCRAM message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ScramFault {
@@ -110,7 +110,7 @@ pub enum ScramFault {
     /// A value is not base64, or has the wrong length.
     Base64,
     /// The nonce is not printable, or is not the nonce of this exchange: the server must extend the client's nonce, and the client must
-    /// repeat the result.
+    /// repeat the extended nonce.
     Nonce,
     /// The iteration count is zero, malformed, or does not fit into 32 bits.
     Iterations,

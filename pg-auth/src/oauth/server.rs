@@ -72,7 +72,7 @@ impl fmt::Debug for TokenCheck {
     }
 }
 
-/// The contents of a failure document: the issuer from which clients get a token, and the scope.
+/// The contents of the document that rejects a token: the issuer from which clients get a token, and the scope.
 #[derive(Debug)]
 pub(crate) struct OAuthOffer {
     issuer: String,
@@ -80,7 +80,7 @@ pub(crate) struct OAuthOffer {
 }
 
 impl OAuthOffer {
-    /// The failure document, in JSON.
+    /// The document that rejects a token, in JSON.
     pub(crate) fn document(&self) -> String {
         const WELL_KNOWN: &str = "/.well-known/";
         let path = if self.issuer.contains(WELL_KNOWN) { "" } else { "/.well-known/openid-configuration" };

@@ -43,7 +43,7 @@ struct Entries {
 }
 
 struct Entry {
-    /// Hash of the password. The keys were derived from the same password.
+    /// Keyed hash of the password from which the keys were derived.
     password: Bytes,
     /// The time of insertion, if there is an age limit.
     since: Option<Instant>,

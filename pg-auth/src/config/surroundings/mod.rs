@@ -144,7 +144,7 @@ impl Surroundings {
         self
     }
 
-    /// If no source names a user, [`config`](Self::config) then asks the operating system for the user's name. The lookup may block for
+    /// Makes [`config`](Self::config) ask the operating system for the user's name if no source names a user. This lookup may block for
     /// some time if users are kept on another machine.
     #[cfg(feature = "login-name")]
     pub fn login_name(mut self) -> Self {
