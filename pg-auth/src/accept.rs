@@ -145,7 +145,7 @@ enum State {
     Asked,
     /// The password was requested; the client's PasswordMessage is expected.
     AwaitPassword(PasswordCheck),
-    /// A password in clear has arrived, and its key is being derived.
+    /// A password in clear text has arrived, and the SCRAM key is being derived from this password.
     Checking(Verifier, Password),
     /// The key has been derived. The `bool` is true if the password is right.
     Checked(bool),

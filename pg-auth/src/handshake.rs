@@ -41,7 +41,7 @@ const MOST_GSS_TOKENS: usize = 16;
 /// action that the returned [`Step`] names. [`connect`](crate::connect::connect) contains this loop; write your own loop if your I/O
 /// differs.
 ///
-/// Separate code begins TLS before the machine starts, so that bytes received in clear cannot be mistaken for bytes received through TLS.
+/// Other code begins TLS before the machine starts, so that bytes received before TLS cannot be mistaken for bytes received through TLS.
 ///
 /// The machine bounds the memory that a server can make it use, and wipes secrets:
 /// - It sets the inbox's limits: at most 30,000 bytes for each message before AuthenticationOk, then at most 1 MiB for errors, notices and
@@ -132,7 +132,7 @@ enum State {
     Start,
     /// The start-up message has been sent.
     AwaitMethod,
-    /// A password, in clear or hashed, has been sent.
+    /// A password has been sent, in clear text or hashed.
     PasswordSent,
     /// The first SCRAM message has been sent; the server's challenge is expected.
     ScramFirst(ClientFirst),

@@ -1,4 +1,4 @@
-//! Sets the options of sockets, and checks the permissions of key files. For adapters that use the operating system's sockets and files.
+//! Sets the options of sockets, and checks the permissions of key files. For implementations of [`Runtime`](crate::runtime::Runtime).
 
 use std::io;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Certificates, private keys and revocation lists in files, for adapters with TLS.
+//! Reads certificates, private keys and revocation lists from files, for the TLS settings of a connection.
 
 use std::fmt::Display;
 use std::io;

@@ -1,4 +1,4 @@
-//! The interface of a runtime adapter: dialling, time limits, and jobs that run outside of the executor.
+//! The functions that an async runtime supplies: dialling, time limits, and jobs that run outside of the executor.
 
 use std::io;
 use std::net::SocketAddr;

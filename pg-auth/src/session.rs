@@ -18,10 +18,10 @@ use crate::secret::fill_random;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Session {
-    /// The host that an adapter's `dial` has connected to. An adapter's `cancel` checks the server's certificate against this host.
-    /// `None` if the caller supplied the stream.
+    /// The host that `ConnectionBuilder::dial` has connected to. `ConnectionBuilder::cancel` checks the server's certificate against this
+    /// host. `None` if the caller supplied the stream.
     pub host: Option<Host>,
-    /// The address that an adapter's `dial` has connected to: cancel requests must go to this address.
+    /// The address that `ConnectionBuilder::dial` has connected to. Cancel requests must go to this address.
     pub address: Option<Address>,
     /// The parameters that the server had reported by the end of the start-up.
     pub parameters: Parameters,

@@ -45,7 +45,7 @@ pub trait TlsConnect<S> {
     /// # Errors
     /// The handshake failed, a certificate is not trusted, or a setting cannot be applied. An error of a setting must have one of the kinds
     /// `InvalidInput`, `NotFound`, `PermissionDenied`, `IsADirectory`, `NotADirectory` and `Unsupported`: such an error ends the attempt.
-    /// After any other error, `sslmode=prefer` continues in clear.
+    /// After any other error, a client with `sslmode=prefer` continues without TLS.
     fn upgrade(
         &self,
         stream: S,
@@ -137,7 +137,7 @@ impl<S> From<S> for Upgraded<S> {
     }
 }
 
-/// A placeholder for the TLS library in a program without TLS: `sslmode=prefer` connects in clear, `require` and stricter modes fail.
+/// A placeholder for the TLS library in a program without TLS: `sslmode=prefer` connects without TLS; `require` and stricter modes fail.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoTls;
 
@@ -159,7 +159,7 @@ impl<S> TlsConnect<S> for NoTls {
 /// ```
 ///
 /// After [`Upgrade`](TlsStep::Upgrade), the TLS library performs the handshake, and the start-up message is sent through TLS. Exactly one
-/// byte is read before TLS: if more bytes follow the answer in clear, the TLS library receives these bytes and fails.
+/// byte is read before TLS: if the server sends further unencrypted bytes, the TLS library receives these bytes and fails.
 #[derive(Clone, Debug)]
 pub struct TlsStart {
     state: TlsStep,
@@ -294,7 +294,7 @@ pub enum OfferStep {
     Send(u8),
     /// Perform the TLS handshake. The bytes of [`TlsOffer::taken`] are the beginning of the handshake.
     Upgrade,
-    /// Go on in clear. The bytes of [`TlsOffer::taken`] begin the first packet.
+    /// Continue without TLS. The bytes of [`TlsOffer::taken`] begin the first packet.
     Clear,
 }
 
@@ -314,7 +314,7 @@ impl TlsOffer {
         self.taken().first() == Some(&TLS_HANDSHAKE)
     }
 
-    /// Whether a GSSENCRequest has been declined. Pass this on to [`Accept::gss_declined`](crate::accept::Accept::gss_declined), so that a
+    /// Whether a GSSENCRequest has been declined. If true, call [`Accept::gss_declined`](crate::accept::Accept::gss_declined), so that a
     /// second GSSENCRequest is rejected.
     pub fn gss_declined(&self) -> bool {
         self.gss_declined

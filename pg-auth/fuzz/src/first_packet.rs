@@ -4,8 +4,8 @@ use pg_wire::{Inbox, Limits, Outbox};
 
 use crate::input::Input;
 
-/// Passes arbitrary bytes to two servers that accept every user: to the first as a whole, to the second in pieces. The results and the
-/// answers must be the same.
+/// Passes arbitrary bytes to two servers that accept every user. The first server gets all bytes at once, the second server gets the bytes
+/// in pieces. Both servers must return the same results and send the same answers.
 pub fn first_packet(data: &[u8]) {
     let mut input = Input::new(data);
     let settings = input.byte();

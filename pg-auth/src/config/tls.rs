@@ -20,7 +20,7 @@ words! {
         /// Send the configured certificate, if there is one and the server asks for a certificate.
         #[default]
         Allow = "allow",
-        /// The server has to ask for a certificate; otherwise the connection fails.
+        /// Send the configured certificate. The connection fails if no certificate is sent, for example because the server asks for none.
         Require = "require",
 }
 

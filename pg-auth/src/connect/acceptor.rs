@@ -77,7 +77,7 @@ impl<R: Runtime> Acceptor<R> {
     ///
     /// `upgrade` performs the TLS handshake and offers [`ALPN`](crate::tls::ALPN). Its result, an [`Upgraded`], should contain the server's
     /// own certificate, and the client's certificate if that certificate was verified. SCRAM-SHA-256-PLUS is offered only if the result
-    /// contains the server's own certificate. A client that does not ask for TLS continues in clear: [`Startup::tls`] is `None`, so that
+    /// contains the server's own certificate. A client that does not ask for TLS continues without TLS: [`Startup::tls`] is `None`, so that
     /// `lookup` can reject such a client.
     ///
     /// # Errors

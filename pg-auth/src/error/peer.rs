@@ -25,7 +25,7 @@ pub enum PeerError {
     /// The server does not use the PostgreSQL protocol. Holds the beginning of the server's answer: at most 32 characters; every character
     /// outside of printable ASCII is replaced by `?`.
     Foreign(Box<str>),
-    /// The server answers a message in clear with TLS: the port may expect TLS from the first byte (`sslnegotiation=direct`).
+    /// The server answers an unencrypted message with TLS: the port may expect TLS from the first byte (`sslnegotiation=direct`).
     Tls,
     /// AuthenticationOk arrived too early: before the server's signature proved that the server has the password's verifier, or before
     /// the end of the exchange that the server began.
