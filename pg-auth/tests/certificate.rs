@@ -112,7 +112,7 @@ fn a_damaged_certificate_is_malformed_or_another_certificate() {
                     assert!(name.len() < length && !name.contains(&0));
                 }
             }
-            // 0xff is the largest possible value if this byte belongs to a length.
+            // If this byte is part of a length, 0xff makes the length as large as possible.
             let mut damaged = certificate.clone();
             damaged[at] = 0xff;
             let _ = (server_end_point(&damaged), common_name(&damaged));

@@ -233,8 +233,8 @@ fn control(needles: &[Needle], window: &mut [u8]) {
         black_box(&heap);
         assert_eq!(names(one, window), [""; 0]);
     }
-    // The following copies have upper and lower case exchanged. So copies that this check leaves in memory differ from the secrets that the
-    // test searches for later.
+    // The following copies have upper and lower case exchanged. So the copies that this function leaves in memory differ from the secrets
+    // that the test searches for later.
     const OTHER: u8 = 0x20;
     // This copy is freed without being wiped. It begins with 64 zeros, because the allocator writes its free list into the first bytes.
     let stray: Needle = ("a stray copy", (0..32).map(|at| letter(at) ^ OTHER ^ MASK).collect());
