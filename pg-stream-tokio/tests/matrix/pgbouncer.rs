@@ -16,7 +16,8 @@ use crate::psql::command;
 use crate::runtime;
 use crate::servers::{Server, variable};
 
-/// Name of a role, its right settings, its wrong settings, and its databases; see `xtask/src/servers/pooler.rs`.
+/// Name of a role, settings with its right proof, settings with a wrong proof, and the databases to connect to; see
+/// `xtask/src/servers/pooler.rs`.
 type Role = (&'static str, String, Option<String>, &'static [&'static str]);
 
 fn roles() -> Vec<Role> {

@@ -18,7 +18,7 @@ use crate::support::Server;
 /// Time limit for a message that the model expects. If the model is right, every message arrives earlier.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Time of waiting for a message that the model does not expect.
+/// Time of waiting for a message that the model does not expect. Short, because every such check takes the whole time.
 const SHORT: Duration = Duration::from_millis(3);
 
 /// Maximum number of steps from any state to an idle session.
@@ -67,8 +67,8 @@ type Checking = Result<(), String>;
 impl Checked {
     /// Logs in. If `replication` is true, the session accepts replication commands.
     pub(crate) async fn connect(server: &Server, replication: bool) -> Self {
-        // By a Unix-domain socket. With TCP, a server that closes the connection with unread messages resets the connection, and the
-        // system then drops the server's last messages.
+        // Connects by a Unix-domain socket. With TCP, a server that closes its socket before it has read all messages resets the
+        // connection. The client's system then drops the server's last messages.
         let config =
             Config::new(if replication { "admin" } else { "trust" }).database("test").host(server.socket());
         let config = if replication { config.replication(Replication::Logical) } else { config };
