@@ -1,8 +1,8 @@
 //! The rule that decides whether a password may be sent in clear text.
 //!
 //! A client that answers AuthenticationCleartextPassword shows its password to everyone who can read the traffic. A man in the middle can
-//! send AuthenticationCleartextPassword in the server's name. [PostgreSQL
-//! manual](https://www.postgresql.org/docs/current/auth-password.html)
+//! send AuthenticationCleartextPassword in the server's name.
+//! [PostgreSQL manual](https://www.postgresql.org/docs/current/auth-password.html)
 
 use crate::config::words::SslMode;
 use crate::error::PolicyError;

@@ -43,7 +43,7 @@ pub enum AuthError {
     Certificate(CertificateError),
     /// A plug-in that the caller supplies, such as a token source or a GSSAPI library, failed.
     Plugin(PluginError),
-    /// The caller called the methods of the machine in the wrong order. The text names the missing call.
+    /// The caller called the methods of a state machine in the wrong order. The text names the missing call.
     Misuse(&'static str),
 }
 
@@ -57,8 +57,8 @@ impl AuthError {
         }
     }
 
-    /// The document in which the server names its issuer of tokens, if this attempt ended because no token was available yet. Connect again
-    /// and pass the document to [`Handshake::discovery`](crate::Handshake::discovery).
+    /// The server's document that names the issuer of tokens. `Some` only if this attempt ended because the client had no token yet.
+    /// Connect again and pass the document to [`Handshake::discovery`](crate::Handshake::discovery).
     pub fn discovery(&self) -> Option<&Discovery> {
         match self {
             Self::Server(Refusal::Token(refusal)) if !refusal.token_sent => Some(&refusal.document),

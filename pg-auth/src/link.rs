@@ -1,4 +1,4 @@
-//! The kind of stream that a connection uses, and the report of its TLS layer.
+//! The kind of stream that a connection uses, and the data about its TLS channel.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub enum Link {
     Tls,
 }
 
-/// The report of a connection's TLS layer about its channel.
+/// The data about a connection's TLS channel, as the TLS layer reports them.
 ///
 /// Later versions may add fields: begin with [`TlsInfo::default`], and set the fields that the TLS library supplies.
 ///
@@ -57,7 +57,7 @@ pub enum ClientCertificate {
 /// A version of TLS. The order of the variants is the order of the versions.
 ///
 /// Which versions are supported depends on the TLS library: most support 1.2 and 1.3 only. If the configured range contains no supported
-/// version, TLS fails when it begins.
+/// version, the TLS handshake fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum TlsVersion {

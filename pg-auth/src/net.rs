@@ -44,7 +44,7 @@ pub fn configure<'s>(socket: impl Into<SockRef<'s>>, config: &Config) -> io::Res
 /// If `requirepeer` is set, also checks that the server's process runs as the user that `requirepeer` names.
 ///
 /// # Errors
-/// The operating system's error, or an error if the server runs as another user than `requirepeer`.
+/// The operating system's error, or an error if the server runs as a user other than `requirepeer`.
 #[cfg(unix)]
 pub fn unix_socket(path: &Path, config: &Config) -> io::Result<std::os::unix::net::UnixStream> {
     use socket2::{Domain, SockAddr, Socket, Type};

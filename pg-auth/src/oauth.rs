@@ -92,7 +92,8 @@ impl Error for InvalidToken {}
 pub struct Discovery(Box<str>);
 
 impl Discovery {
-    /// Accepts a document of 1 to 16,384 bytes of UTF-8. The only control characters allowed are JSON's white space.
+    /// Checks the server's document. A valid document has 1 to 16,384 bytes of UTF-8, and no control characters except JSON's white space.
+    /// Returns `None` for any other bytes.
     pub(crate) fn from_server(document: &[u8]) -> Option<Self> {
         let text =
             str::from_utf8(document).ok().filter(|text| (1..=LONGEST_DOCUMENT).contains(&text.len()))?;

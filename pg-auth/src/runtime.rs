@@ -69,9 +69,9 @@ pub trait Runtime: Offload + Clone + Default {
 
 /// Adapts streams of the type `S`, supplied by the caller, to the trait [`Transport`].
 pub trait Wrap<S>: Runtime {
-    /// The stream as a transport.
+    /// The transport that [`wrap`](Self::wrap) makes from a stream.
     type Transport: Transport;
-    /// The stream with some bytes put back at its front, in the form that a TLS library accepts.
+    /// The stream that [`rewind`](Self::rewind) returns. A TLS library must be able to read from this stream.
     type Rewound;
 
     /// Turns a stream into a transport.

@@ -63,7 +63,7 @@ impl Session {
 }
 
 impl Session {
-    /// The destination of cancel requests for this session; `None` if the session was not dialled or the server sent no key.
+    /// The destination of cancel requests for this session; `None` if the caller supplied the stream, or if the server sent no key.
     pub fn cancel_target(&self) -> Option<CancelTarget> {
         let address = self.address.clone()?;
         let link = match (&address, &self.tls) {

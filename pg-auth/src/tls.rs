@@ -95,7 +95,7 @@ pub struct Upgraded<S> {
 }
 
 impl<S> Upgraded<S> {
-    /// Creates the value for a stream, without a report about the channel.
+    /// Creates an `Upgraded` for a TLS stream. The report about the channel is empty.
     pub fn new(stream: S) -> Self {
         Self { stream, info: TlsInfo::default(), own_certificate: None }
     }

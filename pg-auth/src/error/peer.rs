@@ -51,7 +51,8 @@ pub enum PeerError {
     Flood,
     /// The server sent more than 16 GSSAPI tokens in one exchange. No mechanism needs so many.
     EndlessGss,
-    /// The server's answer to a bearer token is not a valid document: 1 to 16,384 bytes of UTF-8 without control characters.
+    /// The server's answer to a bearer token is not a valid document. A valid document has 1 to 16,384 bytes of UTF-8, and no control
+    /// characters except JSON's white space.
     Document,
     /// The peer sent an invalid SCRAM message.
     Scram {
@@ -79,7 +80,7 @@ pub enum ClientError {
     DirectTls,
     /// The client uses an unsupported version of the protocol.
     UnsupportedVersion(ProtocolVersion),
-    /// The first packet claims this length, in bytes, which is invalid for a first packet.
+    /// The length field of the first packet has this value, in bytes. The value is invalid for a first packet.
     PacketLength(i32),
     /// The start-up message names no user.
     NoUser,
@@ -116,11 +117,12 @@ pub enum ScramFault {
     Iterations,
     /// Channel binding is missing, or is not expected.
     Binding,
-    /// The client uses another type of channel binding than `tls-server-end-point`.
+    /// The client uses a type of channel binding other than `tls-server-end-point`.
     BindingType,
-    /// The client is bound to another channel: the client has received another certificate than this server's certificate.
+    /// The client is bound to another channel: the certificate that the client has received is not this server's certificate.
     OtherChannel,
-    /// The client believes that the server offers no channel binding, but the server does: a man in the middle may have removed the offer.
+    /// The client reports that it received no offer of channel binding, but the server sent this offer: a man in the middle may have
+    /// removed the offer.
     Downgrade,
     /// The server's signature is wrong: the server does not have the password's verifier.
     Signature,

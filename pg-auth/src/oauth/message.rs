@@ -30,9 +30,9 @@ pub enum OAuthFault {
     AuthorizationIdentity,
     /// The message has no `auth` value, or more than one `auth` value.
     Auth,
-    /// The client did not answer the document that rejects its token with the single byte 0x01.
+    /// The `auth` value is not a bearer token.
     Token,
-    /// The client did not answer the failure document with the single byte 0x01.
+    /// The client did not answer the document that rejects its token with the single byte 0x01.
     Answer,
 }
 

@@ -17,8 +17,8 @@ type Validator = Box<dyn FnOnce(Token) -> Verdict + Send>;
 type Verdict = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 impl OAuthLogin {
-    /// Makes the settings. `issuer` is the issuer's address (`https://…`). `scope` is the rights that a token needs, with spaces between
-    /// them. In PostgreSQL, the issuer and the scope are options of a line in `pg_hba.conf`.
+    /// Makes the settings of a login by a bearer token. `issuer` is the issuer's address (`https://…`). `scope` is the rights that a token
+    /// needs, with spaces between them. In PostgreSQL, the issuer and the scope are options of a line in `pg_hba.conf`.
     ///
     /// `validator` must return whether a token is valid for this scope **and** belongs to somebody who may log in as the user of the
     /// start-up message.

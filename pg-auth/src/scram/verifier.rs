@@ -102,7 +102,7 @@ impl Verifier {
         Derivation::new(password, self.salt.clone(), self.iterations)
     }
 
-    /// Whether the verifier was made from the password from which `salted` was derived. Compares in constant time.
+    /// Whether this verifier and `salted` come from the same password. Compares in constant time.
     pub fn matches(&self, salted: &SaltedPassword) -> bool {
         let same = salted.client_key().stored_key() == self.stored_key;
         same & !self.mock
