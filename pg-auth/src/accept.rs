@@ -156,7 +156,7 @@ enum State {
         nonce: Nonce,
         chosen: Option<OfferedBinding>,
     },
-    /// The SCRAM challenge has been sent; the client's proof is expected.
+    /// The SCRAM challenge has been sent; the client's proof is expected. The `bool` is true if the exchange is bound to the TLS channel.
     ScramFinal(ServerChallenge, bool),
     /// OAUTHBEARER was offered; the client's token is expected. `chosen` is true if the client has chosen OAUTHBEARER in a message without
     /// a token: the next message must contain the token.

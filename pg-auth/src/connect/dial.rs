@@ -44,9 +44,9 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
     ///
     /// | failure | next attempt |
     /// | --- | --- |
-    /// | the name, the socket, or the time limit (`connect_timeout`, for each address) | the next address, then the next host |
-    /// | TLS, or the login over TLS, with `sslmode=prefer` | the same address without TLS |
-    /// | the login without TLS, with `sslmode=allow`; also if a password or token may not be sent without TLS | the same address with TLS |
+    /// | the name has no address, the server is unreachable, or `connect_timeout` expires | the next address, then the next host |
+    /// | `sslmode=prefer`, and TLS does not begin or the login over TLS is rejected | the same address without TLS |
+    /// | `sslmode=allow`, and the login without TLS is rejected or a secret may not be sent without TLS | the same address with TLS |
     /// | the server is starting up or shutting down (SQLSTATE 57P03) | the next host |
     /// | the session is not of the kind that `target_session_attrs` demands | the next host |
     /// | anything else: a wrong password, a certificate that is not trusted | nothing: the error is returned |
