@@ -13,7 +13,7 @@ use pg_wire::replication::{Clock, Timestamp};
 pub struct StreamClock {
     origin: Instant,
     timer: Timer,
-    /// Time for which the timer is set.
+    /// Time at which the timer expires, if the timer is set.
     deadline: Option<Instant>,
 }
 

@@ -90,7 +90,8 @@ pub type ConnectionBuilder<T = DefaultTls> = connect::ConnectionBuilder<Smol, T>
 /// Accepts clients, with timers of the smol family of crates. See [`pg_auth::connect::Acceptor`].
 pub type Acceptor = connect::Acceptor<Smol>;
 
-/// Connects with a configuration. All settings that a configuration does not contain have their defaults. See [`ConnectionBuilder::dial`].
+/// Connects with a configuration. Settings that are not in `Config`, such as the limits of the buffers, have their defaults. See
+/// [`ConnectionBuilder::dial`].
 ///
 /// # Errors
 /// See [`ConnectErrorKind`].

@@ -96,7 +96,8 @@ pub type ConnectionBuilder<T = DefaultTls> = connect::ConnectionBuilder<Tokio, T
 /// Accepts clients over Tokio. See [`pg_auth::connect::Acceptor`].
 pub type Acceptor = connect::Acceptor<Tokio>;
 
-/// Connects with a configuration. All settings that a configuration does not contain have their defaults. See [`ConnectionBuilder::dial`].
+/// Connects with a configuration. Settings that are not in `Config`, such as the limits of the buffers, have their defaults. See
+/// [`ConnectionBuilder::dial`].
 ///
 /// # Errors
 /// See [`ConnectErrorKind`].

@@ -92,7 +92,8 @@ impl IntoHalves for DuplexStream {
     }
 }
 
-/// Implements [`IntoHalves`] for a TLS stream. Both halves share the TLS connection through a lock, which a half holds while it is polled.
+/// Implements [`IntoHalves`] for a TLS stream. Both halves share the TLS connection through a lock. A half holds the lock only while the
+/// half is polled.
 #[cfg(feature = "rustls")]
 macro_rules! locked {
     ($stream:ty) => {

@@ -41,7 +41,7 @@ pub struct UnixReadHalf(AsyncFd<Arc<Socket>>);
 #[derive(Debug)]
 pub struct UnixWriteHalf {
     socket: Arc<Socket>,
-    /// Watches the socket for free space while a write waits. This field has its own file descriptor, because the first descriptor is
+    /// Watches the socket for free space while a write waits. This field has its own file descriptor, because the descriptor in `socket` is
     /// watched for data to read.
     room: Option<AsyncFd<OwnedFd>>,
     /// Number of writes without waiting, since `room` was created or a write had to wait.

@@ -125,7 +125,8 @@ impl Verdicts {
         })
     }
 
-    /// Fails if there is a difference that is no exception, or an exception without a difference.
+    /// Fails if a difference between psql and this project is not a listed exception, or if a pair of outcomes of an exception did not
+    /// occur.
     pub(crate) fn assert(self) {
         let unused = self.pairs().filter(|(place, ..)| !self.excepted.contains_key(place));
         let unused = unused.map(|(_, exception, (psql, ours))| {

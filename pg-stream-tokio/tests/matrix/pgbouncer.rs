@@ -16,7 +16,7 @@ use crate::psql::command;
 use crate::runtime;
 use crate::servers::{Server, variable};
 
-/// Name of a role, settings with its right proof, settings with a wrong proof, and the databases to connect to; see
+/// Name of a role, settings with its right credentials, settings with wrong credentials, and the databases to connect to; see
 /// `xtask/src/servers/pooler.rs`.
 type Role = (&'static str, String, Option<String>, &'static [&'static str]);
 
@@ -39,7 +39,8 @@ fn roles() -> Vec<Role> {
     roles
 }
 
-/// Returns connection strings: each role with the right proof, a wrong proof and no proof, over each link in each `sslmode`.
+/// Returns connection strings: each role with right credentials, with wrong credentials and without credentials, over each kind of
+/// connection in each `sslmode`.
 fn logins() -> Vec<String> {
     let place = Server::at("PGBOUNCER");
     let by_tcp = format!("host=localhost hostaddr={} sslrootcert={}", place.ip, variable("PG_TLS_ROOT"));
@@ -52,8 +53,8 @@ fn logins() -> Vec<String> {
     for (role, right, wrong, databases) in roles() {
         for database in databases {
             let mut proofs = vec![right.clone()];
-            // Wrong proofs and missing proofs are tested in one pool mode only, because PgBouncer rejects the client before the pool mode
-            // has an effect.
+            // Wrong and missing credentials are tested in one pool mode only, because PgBouncer rejects the client before the pool mode has
+            // an effect.
             if *database != "transaction" && !right.is_empty() {
                 proofs.extend(wrong.iter().cloned().chain([String::new()]));
             }
