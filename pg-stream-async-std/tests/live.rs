@@ -68,7 +68,7 @@ fn after_a_cancelled_statement_the_session_can_be_used() {
     for config in configs("scram") {
         block_on(async {
             let (mut conn, session) = connect(&config).await.expect("a session");
-            // Wait for the notice, which shows that the statement is running.
+            // Wait for the notice, which shows that the statement is running. A cancel request before the notice would have no effect.
             conn.query("do $$ begin raise notice 'begun'; perform pg_sleep(600); end $$")
                 .flush()
                 .await

@@ -236,7 +236,7 @@ fn a_statement_is_cancelled_over_tls() {
         let config = verified("tls_only", port, SslMode::VerifyFull);
         let (mut conn, session) = connected(&config);
         block_on(async {
-            // Wait for the notice, which shows that the statement is running.
+            // Wait for the notice, which shows that the statement is running. A cancel request before the notice would have no effect.
             conn.query("do $$ begin raise notice 'begun'; perform pg_sleep(600); end $$");
             conn.flush().await.expect("sent");
             assert_eq!(conn.recv().await.expect("a message").code, MessageCode::NOTICE_RESPONSE);

@@ -54,7 +54,7 @@ pub fn client_machine(data: &[u8]) {
     }
 }
 
-/// The client's machine and its buffers.
+/// The client's state machine and its buffers.
 struct Client<'c> {
     handshake: Handshake<'c>,
     inbox: Inbox,

@@ -16,7 +16,7 @@ pub fn first_packet(data: &[u8]) {
     assert_eq!((whole, answer), (in_pieces, other));
 }
 
-/// Passes the pieces to a machine. Returns the steps as text, and the bytes of the answer.
+/// Passes the pieces to the server's state machine. Returns the steps as text, and the bytes of the answer.
 fn accept<'d>(settings: u8, pieces: impl IntoIterator<Item = &'d [u8]>) -> (Vec<String>, Vec<u8>) {
     let accept = Accept::new();
     let accept = if settings & 1 == 0 { accept } else { accept.tls(TlsInfo::default()) };

@@ -100,7 +100,7 @@ enum Outcome {
     Error(String),
 }
 
-/// The server's machine and its buffers.
+/// The server's state machine and its buffers.
 struct Server {
     accept: Accept,
     inbox: Inbox,

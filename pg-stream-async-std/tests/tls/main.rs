@@ -219,7 +219,8 @@ fn certificates_of_the_system_are_trusted_only_without_a_root_file() {
     });
 }
 
-/// Runs in the second process. Connects while the certificates in the environment variables count as the system's trusted certificates.
+/// Runs in the second process. Connects, and checks that the connection succeeds or fails as the first process expects. The environment
+/// variables name the certificates that count as the system's trusted certificates.
 async fn trusting_system(port: u16) {
     let succeeds = std::env::var("SUCCEEDS").expect("set by the first process") == "true";
     let config = Config::new("me").password("secret").host(Host::new("localhost", port));
