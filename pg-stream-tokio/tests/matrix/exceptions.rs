@@ -1,5 +1,5 @@
-//! Deliberate differences from psql, each with its reason. The exceptions in this module apply to every adapter. A TLS library may have
-//! further exceptions.
+//! Deliberate differences from psql, each with its reason. The exceptions in this module apply to `pg-stream-tokio` and to
+//! `pg-stream-async-std`. A TLS library may have further exceptions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +17,7 @@ pub(crate) struct Exception {
     pub(crate) outcomes: &'static [(&'static str, &'static str)],
 }
 
-/// Exceptions for all adapters.
+/// Exceptions for `pg-stream-tokio` and `pg-stream-async-std`.
 pub(crate) const EXCEPTIONS: &[Exception] = &[
     Exception {
         reason: "a clear-text password is sent over TCP without TLS only with sslmode=disable; with allow TLS is tried instead",

@@ -251,7 +251,7 @@ fn pgbouncer_uses_version_3_0_even_if_a_newer_version_is_requested() {
         let config = pooled("session").protocol_versions(Version::V3_0, Version::V3_2);
         match connect(&config).await {
             Ok((_, session)) => assert_eq!(session.version, Version::V3_0),
-            // PgBouncer 1.18 does not offer an older version, but rejects the client.
+            // PgBouncer 1.18 does not offer an older protocol version, but rejects the client.
             Err(error) => {
                 has_no_field_v(&error);
                 let state = error.server_error().and_then(ServerError::sqlstate);

@@ -1,4 +1,5 @@
-//! A session with a real server, and a model that follows the session. Each answer of the model is compared with the server's messages.
+//! A session with a real server, and the model of the session: a [`SessionState`], which predicts the server's messages. Each prediction is
+//! compared with the server's messages.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -44,7 +45,7 @@ impl Totals {
     }
 }
 
-/// A session with a real server, and the model that follows the session.
+/// A session with a real server, and the model of the session, which predicts the server's messages.
 pub(crate) struct Checked {
     conn: Connection<Socket>,
     state: SessionState,
@@ -234,8 +235,8 @@ impl Checked {
         let Some(number) = number_in(&body) else { return Ok(()) };
         let fits = match reply.request {
             Request::Query | Request::Parse => number == reply.number,
-            // The other requests have no SQL text. Their rows and errors contain the number of the Parse that created the statement, which
-            // is lower than the number of the request.
+            // A request other than Query and Parse has no SQL text. Its rows and errors contain the number of the Parse that created the
+            // statement, which is lower than the number of the request.
             _ => number < reply.number && !matches!(self.sent.get(&number), Some(Message::Query(_))),
         };
         if !fits {
