@@ -213,8 +213,8 @@ fn login(
     sides[0].end()
 }
 
-/// Checks that the search finds each needle in heap memory, in freed memory and on the stack. Checks that the search no longer finds a
-/// needle that has been wiped.
+/// Checks that the search finds each secret in `needles`: in heap memory, in freed memory and on the stack. Also checks that the search no
+/// longer finds a secret that has been wiped.
 #[track_caller]
 fn control(needles: &[Needle], window: &mut [u8]) {
     let names = |needles: &[Needle], window: &mut [u8]| -> Vec<String> {

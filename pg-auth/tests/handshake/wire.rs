@@ -1,4 +1,4 @@
-//! A server in memory, behind a stream that can be set up to fail or delay in many ways.
+//! A server in memory, behind a stream that can be set up to fail, or to deliver bytes late.
 
 use std::collections::VecDeque;
 use std::io;
