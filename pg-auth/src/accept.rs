@@ -53,9 +53,9 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// than 3.2 or for unknown `_pq_.` options, the machine sends NegotiateProtocolVersion.
 ///
 /// The machine bounds the memory that a client can make it use, and wipes secrets:
-/// - It limits what the inbox accepts: 10,004 bytes for the first packet, 30,000 bytes for the body of a password message, 1,020 bytes for
-///   the body of a SCRAM message, 65,531 bytes for the body of a message with a bearer token or a GSSAPI token. When the machine ends, it
-///   restores the limits that the inbox had before the first step.
+/// - It limits the length of received messages: 10,004 bytes for the first packet, and for the body of a later message 30,000 bytes
+///   (password), 1,020 bytes (SCRAM) or 65,531 bytes (bearer token or GSSAPI token). When the machine ends, it restores the limits that the
+///   inbox had before the first step.
 /// - While the machine runs, both buffers wipe the memory that they release. After an error or a cancel request, the buffers also wipe
 ///   their remaining memory when they are dropped.
 ///

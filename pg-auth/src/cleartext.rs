@@ -8,9 +8,12 @@ use crate::config::words::SslMode;
 use crate::error::PolicyError;
 use crate::link::Link;
 
-/// Checks whether a clear-text password may be sent. It may be sent over TLS, over a Unix-domain socket, and with `sslmode=disable`, by
-/// which the caller asks for a connection without TLS. In every other `sslmode`, a password is not sent over TCP without TLS, even if the
-/// server has declined TLS: a man in the middle can decline in the server's name.
+/// Checks whether a clear-text password may be sent. There are three cases in which it may be sent:
+/// - over TLS;
+/// - over a Unix-domain socket;
+/// - over TCP without TLS, if the caller has asked for a connection without TLS (`sslmode=disable`).
+///
+/// It is not enough that the server declines TLS. A man in the middle can decline in the server's name.
 ///
 /// # Errors
 /// [`PolicyError::CleartextPassword`] if the password may not be sent.

@@ -83,11 +83,13 @@ impl fmt::Display for InvalidToken {
 
 impl Error for InvalidToken {}
 
-/// The JSON document by which a server rejects a token, unchanged: an object with `status` (such as `invalid_token`),
-/// `openid-configuration` (the address of the issuer's discovery document) and `scope` (the rights that a token needs).
+/// The JSON document by which a server rejects a token, unchanged. It is an object with three members:
+/// - `status`, such as `invalid_token`;
+/// - `openid-configuration`: the address of the issuer's discovery document;
+/// - `scope`: the rights that a token needs.
 ///
-/// The document does not prove who the server is; only TLS does. Before a token source sends credentials to the issuer, it must check that
-/// the issuer is trusted.
+/// The document does not prove who the server is; only TLS does. A token source must check that the issuer is trusted, before the source
+/// sends credentials to the issuer.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Discovery(Box<str>);
 

@@ -250,8 +250,8 @@ fn a_cancel_request_is_sent_to_the_address_of_the_session() {
         builder.cancel(&target).await.expect("the request is accepted");
         assert_eq!(cancelled.recv().await, Some(target.key));
 
-        // `stranger` listens at the first address. The first connection that arrives there is the test's own connection. So the cancel
-        // request was not sent to the first address.
+        // `stranger` listens at the first address. The test connects to this address itself, and its connection is the first that
+        // `stranger` accepts. So the cancel request was not sent to the first address.
         let own = TcpStream::connect((std::net::Ipv4Addr::from(first), port))
             .await
             .expect("the first address accepts");

@@ -290,8 +290,10 @@ fn links(sslmode: SslMode, available: bool) -> Result<(Link, Option<Link>), TlsE
     }
 }
 
-/// Returns whether to try the second kind of stream. Returns true in three cases: TLS did not begin, for a reason other than an error of
-/// the TLS settings; the server rejected the login before AuthenticationOk; or a secret may not be sent without TLS.
+/// Returns whether to try the second kind of stream. Returns true in three cases:
+/// - TLS did not begin, for a reason other than an error of the TLS settings;
+/// - the server rejected the login before AuthenticationOk;
+/// - a secret may not be sent without TLS.
 fn may_retry(error: &ConnectError, first: Link) -> bool {
     let tried = error.place().and_then(|place| place.link);
     match error.kind() {

@@ -72,9 +72,9 @@ impl Verifier {
     /// Makes a verifier that no password matches, for a user who does not exist or has no SCRAM password.
     ///
     /// An attacker must not learn whether a user exists. So the exchange for an unknown user has the same messages as an exchange for any
-    /// other user, and the same salt at each attempt: the salt is computed from the user's name and `secret`. The secret should be random,
-    /// and be kept as long as the stored passwords. The salt's length (at most 32 bytes) and `iterations` should be equal to the values of
-    /// real users, usually [`DEFAULT_SALT_LENGTH`] and [`DEFAULT_ITERATIONS`](super::DEFAULT_ITERATIONS).
+    /// other user. The salt is the same at each attempt, because it is computed from the user's name and `secret`. The secret should be
+    /// random, and be kept as long as the stored passwords. The salt's length (at most 32 bytes) and `iterations` should be equal to the
+    /// values of real users, usually [`DEFAULT_SALT_LENGTH`] and [`DEFAULT_ITERATIONS`](super::DEFAULT_ITERATIONS).
     pub fn mock(secret: &[u8], user: &[u8], salt_length: usize, iterations: NonZeroU32) -> Self {
         let derive = |what: &[u8]| {
             let mut derived = [0; 32];

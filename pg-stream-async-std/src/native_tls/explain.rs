@@ -35,7 +35,7 @@ pub(super) fn explained(error: native_tls::Error, name: Option<&str>) -> io::Err
 /// of the cause. A message without a known phrase is returned unchanged.
 fn sentence(text: &str, name: Option<&str>) -> String {
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
-    // Look for an alert of the peer first: `native-tls` adds the result of the certificate check to every error, so the phrases below also
+    // Look for an alert of the peer first. `native-tls` adds the result of the certificate check to every error. So the phrases below also
     // occur in an error that an alert caused.
     if let Some(alert) = alert(text) {
         let hint = match alert {

@@ -53,8 +53,8 @@ impl ServerCertVerifier for AnyCertificate {
 /// for the host, as with `verify-full`.
 ///
 /// As in OpenSSL, a server's certificate is also accepted if the certificate itself is one of the trusted certificates. Without this rule,
-/// a self-signed certificate from `openssl req -x509` would be rejected: it is marked as the certificate of an authority, and rustls
-/// accepts no such certificate from a server.
+/// a self-signed certificate from `openssl req -x509` would be rejected. Such a certificate is marked as the certificate of an authority,
+/// and rustls accepts no authority's certificate from a server.
 #[derive(Debug)]
 pub(super) struct TrustedCertificate {
     pub(super) inner: Arc<WebPkiServerVerifier>,

@@ -243,7 +243,7 @@ impl Surroundings {
     }
 
     /// Adds the certificate files that exist in the home directory. If there is a client certificate, adds the path of its key even if the
-    /// key does not exist: a missing key is then an error when TLS begins, and not a login without the certificate.
+    /// key does not exist. So a missing key is an error when TLS begins; otherwise the client would log in without its certificate.
     fn add_tls_files(&self, config: &mut Config) {
         let Some(home) = &self.home else { return };
         let file = |name: &str| home.join(TLS_DIR).join(name);
