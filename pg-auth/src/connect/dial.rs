@@ -300,7 +300,7 @@ fn may_retry(error: &ConnectError, first: Link) -> bool {
         // For an error of the TLS settings there is no second attempt: a login without TLS would hide a mistyped file name.
         ConnectErrorKind::Tls(error) => !error.is_of_settings(),
         ConnectErrorKind::Auth(_) if first == Link::Tcp && error.lacks_tls() => true,
-        // If the server declined TLS, `try_link` has already tried a login without TLS.
+        // If the server declined TLS, `try_link` has already tried a login without TLS. So there is no second attempt.
         ConnectErrorKind::Auth(_) => error.is_rejected_login() && tried == Some(first),
         _ => false,
     }

@@ -63,7 +63,7 @@ impl Verifier {
         Ok(Self::new(password, salt, iterations))
     }
 
-    /// Makes the verifier of a password that was derived with this salt and iteration count.
+    /// Makes a verifier from the result of a [`Derivation`]. `salt` and `iterations` must be the values that were used in this derivation.
     pub fn from_salted(salted: &SaltedPassword, salt: Vec<u8>, iterations: NonZeroU32) -> Self {
         let (stored_key, server_key) = (salted.client_key().stored_key(), salted.server_key());
         Self { iterations, salt, stored_key, server_key, mock: false }

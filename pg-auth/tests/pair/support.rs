@@ -1,4 +1,4 @@
-//! The two state machines, and the transport of bytes between them.
+//! The client's and the server's state machine, and the transport of bytes between the two.
 
 use pg_auth::accept::welcome;
 use pg_auth::scram::{DEFAULT_ITERATIONS, Verifier};

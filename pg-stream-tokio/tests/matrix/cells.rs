@@ -3,7 +3,7 @@
 //!
 //! | combinations without a cell | why |
 //! | --- | --- |
-//! | `trust` with a wrong proof or none | there is no proof |
+//! | `trust` with a wrong proof or none | the server asks for no proof |
 //! | GSSAPI on 18, OAuth on 15 | the server has no such method |
 //! | direct TLS on 15 | the server and libpq of version 15 do not have it |
 //! | `require_auth` on 15 | libpq 15 does not have this setting |

@@ -98,7 +98,7 @@ impl Verdicts {
         Self { exceptions, alike: 0, excepted: BTreeMap::new(), faults: Vec::new() }
     }
 
-    /// Compares two outcomes of the same login.
+    /// Compares the outcomes of the same login by psql and by this project, and records the result.
     pub(crate) fn judge(&mut self, cell: &Cell, psql: &Outcome, ours: &Outcome) {
         if psql == ours {
             self.alike += 1;
