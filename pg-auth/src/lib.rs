@@ -5,7 +5,7 @@
 //! `pg-stream-async-std`, which call [`connect`](connect::connect) for you.
 //!
 //! - [`Config`]: the settings of a connection, and libpq's connection strings.
-//! - [`Surroundings`]: environment variables, service files and password files, read only by an explicit call.
+//! - [`Surroundings`]: settings from environment variables, service files and password files. No other type reads these sources.
 //! - [`Handshake`]: the client's state machine. Each step takes the connection's two buffers, and returns the session or the next action:
 //!   read, derive a key, get a token, or run a step of GSSAPI.
 //! - [`Accept`]: the server's state machine; [`accept`](connect::accept) is the loop that runs this machine.

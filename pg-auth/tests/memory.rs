@@ -2,7 +2,7 @@
 //!
 //! The client's and the server's state machines exchange bytes over a socket pair, so that no buffer between them holds a copy. After the
 //! phase the test searches all memory of the process: the heap, freed heap memory and the stacks of the threads, which are still running.
-//! The test itself stores the secrets masked.
+//! The test itself stores the secrets masked, so that the search does not find these copies.
 #![cfg(target_os = "linux")]
 
 #[path = "support/search.rs"]
