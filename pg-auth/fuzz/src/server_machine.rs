@@ -25,8 +25,8 @@ const SALT: [u8; 4] = *b"salt";
 /// The name of the user who can log in.
 const USER: &str = "alice";
 
-/// Accepts an arbitrary client with an arbitrary method of authentication. Checks that a login succeeds only if the client has proven that it
-/// knows the secret, and that the server sends well-formed messages without secrets.
+/// Accepts an arbitrary client with an arbitrary method of authentication. Checks that a login succeeds only if the client has proven that
+/// it knows the secret, and that the server sends well-formed messages without secrets.
 pub fn server_machine(data: &[u8]) {
     if is_known(data) || contains(data, client::TICKET) {
         return;

@@ -12,8 +12,8 @@ use crate::session::CancelKey;
 /// Maximum bytes of notices kept before AuthenticationOk. Servers rarely send notices before AuthenticationOk.
 const MOST_KEPT: usize = 256 * 1024;
 
-/// Maximum bytes of notices and notifications kept until ReadyForQuery. Larger than `MOST_KEPT`, because a login trigger may send any number
-/// of notices.
+/// Maximum bytes of notices and notifications kept until ReadyForQuery. Larger than `MOST_KEPT`, because a login trigger may send any
+/// number of notices.
 const MOST_KEPT_INSIDE: usize = 4 * 1024 * 1024;
 
 /// Maximum bytes of parameters kept. Servers send about fifteen parameters, less than a kilobyte. Each parameter is compared with all kept
