@@ -34,7 +34,8 @@ use crate::scram::{
 use crate::secret::{Password, wiping_stack};
 use crate::session::CancelKey;
 
-/// Maximum number of client tokens in one GSSAPI exchange. Kerberos needs one token, NTLM two.
+/// Maximum number of client tokens in one GSSAPI exchange, so that a client cannot prolong an exchange for ever. Kerberos needs one token,
+/// NTLM two.
 const MOST_GSS_TOKENS: usize = 16;
 
 /// The first byte of a TLS ClientHello: a record of type "handshake". Without TLS, the first byte of a connection is the highest byte of a
@@ -52,9 +53,9 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// than 3.2 or for unknown `_pq_.` options, the machine sends NegotiateProtocolVersion.
 ///
 /// The machine bounds the memory that a client can make it use, and wipes secrets:
-/// - It limits what the inbox accepts: 10,004 bytes for the first packet, 30,000 bytes for the body of a password message, 1,020 bytes for
-///   the body of a SCRAM message, 65,531 bytes for the body of a message with a bearer token or a GSSAPI token. When the machine ends, it
-///   restores the limits that the inbox had before the first step.
+/// - It limits the length of received messages: 10,004 bytes for the first packet, and for the body of a later message 30,000 bytes
+///   (password), 1,020 bytes (SCRAM) or 65,531 bytes (bearer token or GSSAPI token). When the machine ends, it restores the limits that the
+///   inbox had before the first step.
 /// - While the machine runs, both buffers wipe the memory that they release. After an error or a cancel request, the buffers also wipe
 ///   their remaining memory when they are dropped.
 ///
@@ -104,7 +105,7 @@ pub enum AcceptStep<'a> {
     Token(TokenCheck),
     /// Run this job where it does not block other tasks: it may wait for the disk or the network. Pass the result to [`Accept::stepped`].
     Gss(GssJob),
-    /// The user is authenticated, and AuthenticationOk is in the outbox. Send the messages up to ReadyForQuery with [`welcome`].
+    /// The user is authenticated, and AuthenticationOk is in the outbox. Then send the messages up to ReadyForQuery with [`welcome`].
     Login(Login),
     /// The client asks to cancel a statement of another session. Cancel the statement if the key is right. In every case send no answer,
     /// and close the connection.
@@ -144,7 +145,7 @@ enum State {
     Asked,
     /// The password was requested; the client's PasswordMessage is expected.
     AwaitPassword(PasswordCheck),
-    /// A password in clear has arrived, and its key is being derived.
+    /// A password in clear text has arrived, and the SCRAM key is being derived from this password.
     Checking(Verifier, Password),
     /// The key has been derived. The `bool` is true if the password is right.
     Checked(bool),
@@ -155,7 +156,7 @@ enum State {
         nonce: Nonce,
         chosen: Option<OfferedBinding>,
     },
-    /// The SCRAM challenge has been sent; the client's proof is expected.
+    /// The SCRAM challenge has been sent; the client's proof is expected. The `bool` is true if the exchange is bound to the TLS channel.
     ScramFinal(ServerChallenge, bool),
     /// OAUTHBEARER was offered; the client's token is expected. `chosen` is true if the client has chosen OAUTHBEARER in a message without
     /// a token: the next message must contain the token.
@@ -163,11 +164,11 @@ enum State {
         login: OAuthLogin,
         chosen: bool,
     },
-    /// A token that the caller has to check. `None` after `step` has returned the job; the machine then waits for the result of the job.
+    /// A token that the caller has to check. `None` after `step` has returned the token; the machine then waits for the caller's answer.
     TokenChecking(Option<TokenCheck>, OAuthOffer),
     /// The caller has checked the token. The `bool` is true if the token is valid.
     TokenChecked(bool, OAuthOffer),
-    /// The failure document has been sent; the client's acknowledgement is expected.
+    /// The document that rejects the token has been sent; the client's acknowledgement is expected.
     OAuthFailing,
     /// GSSAPI was requested, or a token has been sent; the client's token is expected.
     GssAwait(Context, Principals),
@@ -342,7 +343,7 @@ impl Accept {
         }
     }
 
-    /// Takes the result of the job that an [`AcceptStep::Derive`] has handed out. The next step reports the outcome.
+    /// Takes the result of the job in an [`AcceptStep::Derive`]. The next [`step`](Self::step) continues the login.
     pub fn derived(&mut self, salted: &SaltedPassword) {
         self.state = match mem::replace(&mut self.state, State::Over) {
             State::Checking(verifier, _) => State::Checked(verifier.matches(salted)),
@@ -351,16 +352,16 @@ impl Accept {
         };
     }
 
-    /// Takes the answer to an [`AcceptStep::Token`]. The next step reports the outcome.
+    /// Takes the answer to an [`AcceptStep::Token`]. The next [`step`](Self::step) continues the login.
     pub fn token_checked(&mut self, is_good: bool) {
         self.state = match mem::replace(&mut self.state, State::Over) {
             State::TokenChecking(None, offer) => State::TokenChecked(is_good, offer),
-            // No job is outstanding: the call has no effect.
+            // No token is being checked: the call has no effect.
             state => state,
         };
     }
 
-    /// Takes the result of the job that an [`AcceptStep::Gss`] has handed out. The next step reports the outcome.
+    /// Takes the result of the job in an [`AcceptStep::Gss`]. The next [`step`](Self::step) continues the login.
     pub fn stepped(&mut self, stepped: GssStepped) {
         self.state = match mem::replace(&mut self.state, State::Over) {
             State::GssStepping(None, principals) => State::GssStepped(stepped, principals),

@@ -1,14 +1,19 @@
 //! The rule that decides whether a password may be sent in clear text.
 //!
-//! A PasswordMessage in answer to AuthenticationCleartextPassword shows the password to everyone who can read the traffic. A man in the
-//! middle can also ask for the password. [PostgreSQL manual](https://www.postgresql.org/docs/current/auth-password.html)
+//! A client that answers AuthenticationCleartextPassword shows its password to everyone who can read the traffic. A man in the middle can
+//! send AuthenticationCleartextPassword in the server's name.
+//! [PostgreSQL manual](https://www.postgresql.org/docs/current/auth-password.html)
 
 use crate::config::words::SslMode;
 use crate::error::PolicyError;
 use crate::link::Link;
 
-/// Checks whether a clear-text password may be sent: over TLS, over a Unix-domain socket, or over TCP if the caller asked for a connection
-/// without TLS (`sslmode=disable`). It is not enough that the server declines TLS: a man in the middle can decline in the server's name.
+/// Checks whether a clear-text password may be sent. There are three cases in which it may be sent:
+/// - over TLS;
+/// - over a Unix-domain socket;
+/// - over TCP without TLS, if the caller has asked for a connection without TLS (`sslmode=disable`).
+///
+/// It is not enough that the server declines TLS. A man in the middle can decline in the server's name.
 ///
 /// # Errors
 /// [`PolicyError::CleartextPassword`] if the password may not be sent.

@@ -34,15 +34,16 @@ pub enum AuthError {
     Policy(PolicyError),
     /// The caller's configuration cannot be used.
     Config(ConfigError),
-    /// As a server: the client's password, proof, token or principal is wrong. The error is the same if the user does not exist.
+    /// As a server: the client's password, proof, token or principal is wrong. The error is the same if the user does not exist, so that
+    /// clients cannot find out which users exist.
     Denied,
     /// The operating system returned no random bytes.
     Entropy,
     /// A certificate cannot be read.
     Certificate(CertificateError),
-    /// Code that the caller plugged in, such as a token source or a GSSAPI library, failed.
+    /// A plug-in that the caller supplies, such as a token source or a GSSAPI library, failed.
     Plugin(PluginError),
-    /// The caller called the methods of the machine in the wrong order. The text names the missing call.
+    /// The caller called the methods of a state machine in the wrong order. The text names the missing call.
     Misuse(&'static str),
 }
 
@@ -56,8 +57,8 @@ impl AuthError {
         }
     }
 
-    /// The document in which the server names its issuer of tokens, if this attempt ended because no token was available yet. Connect again
-    /// and pass the document to [`Handshake::discovery`](crate::Handshake::discovery).
+    /// The server's document that names the issuer of tokens. `Some` only if this attempt ended because the client had no token yet.
+    /// Connect again and pass the document to [`Handshake::discovery`](crate::Handshake::discovery).
     pub fn discovery(&self) -> Option<&Discovery> {
         match self {
             Self::Server(Refusal::Token(refusal)) if !refusal.token_sent => Some(&refusal.document),
@@ -94,7 +95,7 @@ pub struct TokenRefusal {
     pub response: ServerError,
 }
 
-/// An error of code that the caller plugged in. Two values are equal if they are clones of the same error.
+/// An error of a plug-in that the caller supplies. Two values are equal if they are clones of the same error.
 #[derive(Clone, Debug)]
 pub struct PluginError {
     /// The plug-in: `token source` or `GSSAPI library`.
@@ -132,15 +133,16 @@ impl Error for PluginError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// The server asked for more SCRAM iterations than the maximum. With more iterations, a hostile server could take minutes of the
-    /// client's CPU time.
+    /// The server asked for more SCRAM iterations than the maximum. Without a maximum, a hostile server could take minutes of the client's
+    /// CPU time.
     TooManyIterations {
         /// The iteration count that the server asked for.
         asked: u32,
         /// The highest iteration count that the configuration accepts.
         max: u32,
     },
-    /// The server asked for fewer SCRAM iterations than the minimum. Few iterations make the password cheap to guess.
+    /// The server asked for fewer SCRAM iterations than the minimum. Few iterations make the password cheap to guess for someone who has
+    /// recorded the login.
     TooFewIterations {
         /// The iteration count that the server asked for.
         asked: u32,

@@ -1,8 +1,9 @@
 //! GSSAPI and SSPI as a plug-in: a security context that takes and returns byte strings.
 //!
-//! A library that the caller supplies does the work of Kerberos, for example the system's GSSAPI or SSPI. The caller wraps the library as a
-//! [`GssContext`]: each step takes the peer's token and returns our token. The machines send and receive the tokens. A step may look for
-//! tickets on disk or over the network. So the machines hand out each step as a [`GssJob`], to be run where blocking is allowed.
+//! The caller supplies a library, for example the system's GSSAPI or SSPI, and wraps the library as a [`GssContext`]. Each step of the
+//! context takes a token from the peer and returns a token for the peer. The state machines of this crate send and receive the tokens. A
+//! step may look for tickets on disk or over the network. So a state machine returns each step as a [`GssJob`], and the caller runs the job
+//! where blocking is allowed.
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/gssapi-auth.html)
 
@@ -12,14 +13,14 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-/// An error of code that the caller plugged in, such as a [`GssContext`].
+/// The error of a plug-in that the caller supplies, such as a [`GssContext`].
 pub type ContextError = Box<dyn Error + Send + Sync>;
 
 /// One side of a security context that is being established.
 pub trait GssContext: Send {
-    /// Takes the peer's token and returns our token. `input` is `None` in the first step of a client.
+    /// Takes a token from the peer, and returns a token for the peer. `input` is `None` in the first step of a client.
     ///
-    /// As a client, ask the library for mutual authentication: an established context must prove the server's identity.
+    /// The context of a client must ask the library for mutual authentication, so that the server proves its identity.
     ///
     /// # Errors
     /// The context cannot be established. The login ends with this error.
@@ -118,9 +119,9 @@ pub struct GssLogin {
 }
 
 impl GssLogin {
-    /// Makes the settings from the accepting side of a context and a check of principals. `allows` returns whether a principal, such as
-    /// `alice@EXAMPLE.COM`, may log in as the user of the start-up message. If several realms are possible, `allows` must also compare the
-    /// realm.
+    /// Makes the settings from the server's side of a security context, and a function that checks principals. `allows` returns whether a
+    /// principal, such as `alice@EXAMPLE.COM`, may log in as the user of the start-up message. If several realms are possible, `allows`
+    /// must also compare the realm.
     pub fn new(context: Box<dyn GssContext>, allows: impl Fn(&str) -> bool + Send + 'static) -> Self {
         Self { context, allows: Box::new(allows) }
     }
@@ -136,7 +137,7 @@ impl fmt::Debug for GssLogin {
     }
 }
 
-/// The check whether a principal may log in.
+/// The function that decides whether a principal may log in.
 pub(crate) struct Principals(Box<dyn Fn(&str) -> bool + Send>);
 
 impl Principals {
@@ -193,7 +194,7 @@ impl fmt::Debug for GssJob {
     }
 }
 
-/// The result of a [`GssJob`], to be passed to the machine that handed out the job.
+/// The result of a [`GssJob`], to be passed to the state machine that returned the job.
 pub struct GssStepped(pub(crate) Result<(Box<dyn GssContext>, GssOutput), ContextError>);
 
 impl fmt::Debug for GssStepped {

@@ -31,7 +31,8 @@ use crate::scram::{
 use crate::secret::{Password, wiping_stack};
 use crate::session::{Notification, Session};
 
-/// Maximum number of server tokens in one GSSAPI exchange. Kerberos needs one token, NTLM two.
+/// Maximum number of server tokens in one GSSAPI exchange, so that a server cannot prolong an exchange for ever. Kerberos needs one token,
+/// NTLM two.
 const MOST_GSS_TOKENS: usize = 16;
 
 /// The client's connection phase as a state machine: each step decides the next action, without I/O and without waiting.
@@ -40,7 +41,7 @@ const MOST_GSS_TOKENS: usize = 16;
 /// action that the returned [`Step`] names. [`connect`](crate::connect::connect) contains this loop; write your own loop if your I/O
 /// differs.
 ///
-/// Separate code begins TLS before the machine starts, so that bytes received in clear cannot be mistaken for bytes received through TLS.
+/// Other code begins TLS before the machine starts, so that bytes received before TLS cannot be mistaken for bytes received through TLS.
 ///
 /// The machine bounds the memory that a server can make it use, and wipes secrets:
 /// - It sets the inbox's limits: at most 30,000 bytes for each message before AuthenticationOk, then at most 1 MiB for errors, notices and
@@ -78,7 +79,7 @@ pub struct Handshake<'c> {
     /// The limits that the inbox had before the first step; `None` before that step.
     limits: Option<Limits>,
     negotiated: bool,
-    /// Derived keys, which are put into the key cache when the server has proven that it knows the keys.
+    /// Derived SCRAM keys, which are put into the key cache when the server has proven that it knows these keys.
     fresh: Option<Derived>,
     gss_tokens: usize,
     /// Memory that the kept notices and notifications take, in bytes. Includes an approximate overhead for each message.
@@ -131,7 +132,7 @@ enum State {
     Start,
     /// The start-up message has been sent.
     AwaitMethod,
-    /// A password, in clear or hashed, has been sent.
+    /// A password has been sent, in clear text or hashed.
     PasswordSent,
     /// The first SCRAM message has been sent; the server's challenge is expected.
     ScramFirst(ClientFirst),
@@ -271,7 +272,7 @@ impl<'c> Handshake<'c> {
         }
     }
 
-    /// Takes the result of the job that a [`Step::Derive`] has handed out.
+    /// Takes the result of the job in a [`Step::Derive`].
     pub fn derived(&mut self, salted: &SaltedPassword, outbox: &mut Outbox) {
         self.state = match mem::replace(&mut self.state, State::Over) {
             State::Deriving(challenged) => {

@@ -1,22 +1,22 @@
 //! The connection phase of the PostgreSQL wire protocol, free of I/O: from the first packet to the first ReadyForQuery.
 //!
-//! Is this the crate you want? Yes, if you have your own connection and want to log in over this connection: in a driver for a runtime
-//! without an adapter, in a pooler, in a proxy. With Tokio or async-std use `pg-stream-tokio` or `pg-stream-async-std`, which call
-//! [`connect`](connect::connect) for you.
+//! Is this the crate you want? Yes, if you have your own connection and want to log in over this connection: for example in a pooler, in a
+//! proxy, or in a driver for a runtime other than Tokio and async-std. With Tokio or async-std use `pg-stream-tokio` or
+//! `pg-stream-async-std`, which call [`connect`](connect::connect) for you.
 //!
-//! - [`Config`]: the user, the credentials and the conditions of a connection; libpq's connection strings.
-//! - [`Surroundings`]: environment variables, service files and password files, read only by an explicit call.
-//! - [`Handshake`]: the client's state machine. Each step takes the buffers, and returns the session or the next action: read, derive a
-//!   key, get a token, or run a step of GSSAPI.
-//! - [`Accept`]: the server's state machine; [`accept`](connect::accept) is the loop around it.
-//! - [`connect`](mod@connect): the loops around the machines, for any stream that can be polled.
-//! - [`Session`]: the server's reports, and the key for cancel requests.
+//! - [`Config`]: the settings of a connection, and libpq's connection strings.
+//! - [`Surroundings`]: settings from environment variables, service files and password files. No other type reads these sources.
+//! - [`Handshake`]: the client's state machine. Each step takes the connection's two buffers, and returns the session or the next action:
+//!   read, derive a key, get a token, or run a step of GSSAPI.
+//! - [`Accept`]: the server's state machine; [`accept`](connect::accept) is the loop that runs this machine.
+//! - [`connect`](mod@connect): the loops that run the two machines, for any stream that can be polled.
+//! - [`Session`]: the data of a new session: the server's reports, and the key for cancel requests.
 //! - [`scram`], [`md5`], [`oauth`], [`gss`], [`saslprep`](mod@saslprep), [`cleartext`]: the methods of authentication; SCRAM in both roles.
-//! - [`certificate`]: reads the hash for channel binding, and the common name.
+//! - [`certificate`]: reads the hash for channel binding, and the common name, from a certificate.
 //!
 //! This crate has no socket and no runtime, and no clock except for the age of keys in a [`scram::KeyCache`]. A job that takes long is
 //! returned as a value ([`scram::Derivation`], [`gss::GssJob`]); the caller runs the job where it does not block other tasks. Secrets are
-//! wiped when they are dropped, and never printed. All input is checked before it is accepted.
+//! wiped when they are dropped, and never printed.
 
 // On docs.rs, the documentation names the feature that an item needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]

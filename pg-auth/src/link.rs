@@ -1,4 +1,4 @@
-//! The kind of stream that a connection uses, and the report of its TLS layer.
+//! The kind of stream that a connection uses, and the data about its TLS channel.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub enum Link {
     Tls,
 }
 
-/// The report of a connection's TLS layer about its channel.
+/// The data about a connection's TLS channel, as the TLS layer reports them.
 ///
 /// Later versions may add fields: begin with [`TlsInfo::default`], and set the fields that the TLS library supplies.
 ///
@@ -35,15 +35,15 @@ pub struct TlsInfo {
     pub alpn: Option<Vec<u8>>,
     /// The TLS version of the connection.
     pub version: Option<TlsVersion>,
-    /// Whether the TLS layer has verified that a trusted authority has signed the peer's certificate. Only then can a server accept the
-    /// certificate as a login.
+    /// Whether the TLS layer has verified that a trusted authority has signed the peer's certificate. A server must not accept an
+    /// unverified certificate as a login.
     pub verified: bool,
     /// As a client: whether the server asked for a certificate, and whether the client sent a certificate. `None` if the TLS layer does not
     /// report this.
     pub client_certificate: Option<ClientCertificate>,
 }
 
-/// Whether a TLS server asked for the client's certificate, and whether the client sent the certificate.
+/// Whether a TLS server asked for a client certificate, and whether the client sent a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientCertificate {
     /// The server asked for no certificate.
@@ -57,7 +57,7 @@ pub enum ClientCertificate {
 /// A version of TLS. The order of the variants is the order of the versions.
 ///
 /// Which versions are supported depends on the TLS library: most support 1.2 and 1.3 only. If the configured range contains no supported
-/// version, TLS fails when it begins.
+/// version, the TLS handshake fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum TlsVersion {

@@ -1,4 +1,4 @@
-//! Sets the options of sockets, and checks the permissions of key files. For adapters that use the operating system's sockets and files.
+//! Sets the options of sockets, and checks the permissions of key files. For implementations of [`Runtime`](crate::runtime::Runtime).
 
 use std::io;
 use std::path::Path;
@@ -41,10 +41,10 @@ pub fn configure<'s>(socket: impl Into<SockRef<'s>>, config: &Config) -> io::Res
 /// Connects to a Unix-domain socket without blocking: if the listener's queue is full, the result is the operating system's error `EAGAIN`,
 /// as in libpq. On Linux, a path that begins with `@` is a name in the abstract namespace. The socket is non-blocking afterwards.
 ///
-/// If `requirepeer` is set, also checks that the server runs as this user.
+/// If `requirepeer` is set, also checks that the server's process runs as the user that `requirepeer` names.
 ///
 /// # Errors
-/// The operating system's error, or an error if the server runs as another user than `requirepeer`.
+/// The operating system's error, or an error if the server runs as a user other than `requirepeer`.
 #[cfg(unix)]
 pub fn unix_socket(path: &Path, config: &Config) -> io::Result<std::os::unix::net::UnixStream> {
     use socket2::{Domain, SockAddr, Socket, Type};
@@ -74,8 +74,8 @@ pub fn unix_socket(_: &Path, _: &Config) -> io::Result<crate::stream::Never> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Unix-domain sockets"))
 }
 
-/// Checks that only the owner of a private key file can use the file, as libpq does: the mode is 0600 or less, or 0640 or less if root owns
-/// the file. Windows has no such mode: there, only the kind of the file is checked.
+/// Checks that only the owner of a private key file can use the file. As in libpq, the mode must be 0600 or less, or 0640 or less if root
+/// owns the file. On Windows, which has no such mode, this function only checks that the file is a regular file.
 ///
 /// # Errors
 /// The file does not exist, is not a regular file, or has a mode that lets other users access the file.
@@ -105,7 +105,7 @@ pub fn check_key_file(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Checks that the process at the other end of the stream runs as this user.
+/// Checks that the process at the other end of the stream runs as the user `required`.
 #[cfg(all(feature = "requirepeer", any(target_os = "linux", target_os = "android")))]
 fn check_peer(stream: &std::os::unix::net::UnixStream, required: &str) -> io::Result<()> {
     let peer = rustix::net::sockopt::socket_peercred(stream)?.uid.as_raw();

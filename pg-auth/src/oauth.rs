@@ -26,7 +26,7 @@ use crate::secret::Password;
 /// The name of the SASL mechanism for bearer tokens.
 pub const OAUTHBEARER: &str = "OAUTHBEARER";
 
-/// Maximum length of a failure document, in bytes. PostgreSQL's document contains little more than two URLs.
+/// Maximum length of the document by which a server rejects a token, in bytes. PostgreSQL's document contains little more than two URLs.
 const LONGEST_DOCUMENT: usize = 16 * 1024;
 
 /// A bearer token in the syntax of [RFC 6750](https://www.rfc-editor.org/rfc/rfc6750#section-2.1): letters, digits, `-._~+/`, and `=` at
@@ -83,16 +83,19 @@ impl fmt::Display for InvalidToken {
 
 impl Error for InvalidToken {}
 
-/// The JSON document by which a server rejects a token, unchanged: an object with `status` (such as `invalid_token`),
-/// `openid-configuration` (the address of the issuer's discovery document) and `scope` (the rights that a token needs).
+/// The JSON document by which a server rejects a token, unchanged. It is an object with three members:
+/// - `status`, such as `invalid_token`;
+/// - `openid-configuration`: the address of the issuer's discovery document;
+/// - `scope`: the rights that a token needs.
 ///
-/// The document does not prove who the server is; only TLS does. Before a token source sends credentials to the issuer, it must check that
-/// the issuer is trusted.
+/// The document does not prove who the server is; only TLS does. A token source must check that the issuer is trusted, before the source
+/// sends credentials to the issuer.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Discovery(Box<str>);
 
 impl Discovery {
-    /// Accepts a document of 1 to 16,384 bytes of UTF-8. The only control characters allowed are JSON's white space.
+    /// Checks the server's document. A valid document has 1 to 16,384 bytes of UTF-8, and no control characters except JSON's white space.
+    /// Returns `None` for any other bytes.
     pub(crate) fn from_server(document: &[u8]) -> Option<Self> {
         let text =
             str::from_utf8(document).ok().filter(|text| (1..=LONGEST_DOCUMENT).contains(&text.len()))?;
@@ -144,7 +147,7 @@ impl From<Token> for TokenReply {
     }
 }
 
-/// An error of code that the caller plugged in, such as a [`TokenSource`].
+/// The error of a plug-in that the caller supplies, such as a [`TokenSource`].
 pub type SourceError = Box<dyn Error + Send + Sync>;
 
 /// The future that a [`TokenSource`] returns.
@@ -180,8 +183,8 @@ where
     }
 }
 
-/// A [`TokenSource`] as part of a configuration. Clones share the source. Two values are equal if they share the source and send its tokens
-/// under the same conditions.
+/// A [`TokenSource`] as part of a configuration. Clones share the source. Two values are equal if they share the source and
+/// [`allow_plain_local`](Self::allow_plain_local) was called for both or for neither.
 #[derive(Clone)]
 pub struct Tokens {
     source: Arc<dyn TokenSource>,

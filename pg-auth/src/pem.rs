@@ -1,4 +1,4 @@
-//! Certificates, private keys and revocation lists in files, for adapters with TLS.
+//! Reads certificates, private keys and revocation lists from files, for the TLS settings of a connection.
 
 use std::fmt::Display;
 use std::io;
@@ -34,10 +34,12 @@ pub fn revocation_lists(path: &Path) -> io::Result<Vec<CertificateRevocationList
     items("certificate revocation list", path)
 }
 
-/// Reads a private key in PKCS#8, PKCS#1 or SEC1, in PEM or, as in libpq, in DER. A key in PKCS#8 and PEM may be encrypted by a password.
+/// Reads a private key in PKCS#8, PKCS#1 or SEC1. The file is in PEM or DER, as in libpq. Only a key in PKCS#8 and PEM may be encrypted by
+/// a password.
 ///
 /// # Errors
-/// The file cannot be read, other users can access it ([`check_key_file`]), the file contains no such key, or the key cannot be decrypted.
+/// The file cannot be read, other users can access the file ([`check_key_file`]), the file contains no key in these formats, or the key
+/// cannot be decrypted.
 pub fn private_key(path: &Path, password: Option<&Password>) -> io::Result<PrivateKeyDer<'static>> {
     const WHAT: &str = "private key";
     check_key_file(path)?;

@@ -1,4 +1,4 @@
-//! The interface of a runtime adapter: dialling, time limits, and jobs that run outside of the executor.
+//! The functions that an async runtime supplies: dialling, time limits, and jobs that run outside of the executor.
 
 use std::io;
 use std::net::SocketAddr;
@@ -69,9 +69,9 @@ pub trait Runtime: Offload + Clone + Default {
 
 /// Adapts streams of the type `S`, supplied by the caller, to the trait [`Transport`].
 pub trait Wrap<S>: Runtime {
-    /// The stream as a transport.
+    /// The transport that [`wrap`](Self::wrap) makes from a stream.
     type Transport: Transport;
-    /// The stream with some bytes put back at its front, in the form that a TLS library accepts.
+    /// The stream that [`rewind`](Self::rewind) returns. A TLS library must be able to read from this stream.
     type Rewound;
 
     /// Turns a stream into a transport.
@@ -80,6 +80,6 @@ pub trait Wrap<S>: Runtime {
     /// Turns a transport back into the stream.
     fn unwrap(transport: Self::Transport) -> S;
 
-    /// Puts bytes back at the front of a stream, to be read again. The caller passes at most eight bytes.
+    /// Puts bytes back at the front of a stream, to be read again. At most eight bytes, the length of an SSLRequest.
     fn rewind(stream: S, bytes: &[u8]) -> Self::Rewound;
 }

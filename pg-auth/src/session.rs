@@ -18,10 +18,10 @@ use crate::secret::fill_random;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Session {
-    /// The host that an adapter's `dial` has connected to. An adapter's `cancel` checks the server's certificate against this host.
-    /// `None` if the caller supplied the stream.
+    /// The host that `ConnectionBuilder::dial` has connected to. `ConnectionBuilder::cancel` checks the server's certificate against this
+    /// host. `None` if the caller supplied the stream.
     pub host: Option<Host>,
-    /// The address that an adapter's `dial` has connected to: cancel requests must go to this address.
+    /// The address that `ConnectionBuilder::dial` has connected to. Cancel requests must go to this address.
     pub address: Option<Address>,
     /// The parameters that the server had reported by the end of the start-up.
     pub parameters: Parameters,
@@ -63,7 +63,7 @@ impl Session {
 }
 
 impl Session {
-    /// The destination of cancel requests for this session; `None` if the session was not dialled or the server sent no key.
+    /// The destination of cancel requests for this session; `None` if the caller supplied the stream, or if the server sent no key.
     pub fn cancel_target(&self) -> Option<CancelTarget> {
         let address = self.address.clone()?;
         let link = match (&address, &self.tls) {
@@ -75,8 +75,8 @@ impl Session {
     }
 }
 
-/// The destination of cancel requests for a session: the exact address that the session is connected to, the same kind of stream, and the
-/// secret key.
+/// The destination of cancel requests for a session: the address that the session is connected to, the kind of its stream, and its secret
+/// key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CancelTarget {
@@ -115,7 +115,7 @@ impl Notification {
     }
 }
 
-/// Run-time parameters that the server reports: `server_version`, `client_encoding`, `TimeZone` and others.
+/// The run-time parameters that a server has reported, with their values: `server_version`, `client_encoding`, `TimeZone` and others.
 ///
 /// [List of the parameters](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC)
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -199,7 +199,7 @@ pub struct CancelKey {
 }
 
 impl CancelKey {
-    /// Makes a key from a process id and 4 to 256 secret bytes.
+    /// Makes a key from a process id and 4 to 256 secret bytes. With another number of bytes, the request cannot be encoded.
     pub fn new(pid: i32, key: &[u8]) -> Self {
         Self { pid, key: Zeroizing::new(key.to_vec()) }
     }

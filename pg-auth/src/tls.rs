@@ -1,6 +1,6 @@
 //! Starts TLS, as a client and as a server: the request, the answer of one byte, and the hook for a TLS library.
 //!
-//! [`TlsStart`] (client) and [`TlsOffer`] (server) are state machines without I/O: a platform whose sockets have their own STARTTLS can
+//! [`TlsStart`] (client) and [`TlsOffer`] (server) are state machines without I/O: a platform whose sockets can start TLS themselves can
 //! also use these machines. [`negotiate`] and [`receive_offer`] run these machines over any stream that can be polled. A TLS library is
 //! plugged in by a closure or, for a client, by the one-method trait [`TlsConnect`].
 //!
@@ -45,7 +45,7 @@ pub trait TlsConnect<S> {
     /// # Errors
     /// The handshake failed, a certificate is not trusted, or a setting cannot be applied. An error of a setting must have one of the kinds
     /// `InvalidInput`, `NotFound`, `PermissionDenied`, `IsADirectory`, `NotADirectory` and `Unsupported`: such an error ends the attempt.
-    /// After any other error, `sslmode=prefer` continues in clear.
+    /// After any other error, a client with `sslmode=prefer` continues without TLS.
     fn upgrade(
         &self,
         stream: S,
@@ -59,7 +59,7 @@ pub trait TlsConnect<S> {
 pub struct TlsRequest<'a> {
     /// The settings of the connection: `sslmode`, the trusted roots, the client's certificate, versions, SNI.
     pub config: &'a Config,
-    /// The host to connect to. With `sslmode=verify-full`, the certificate must contain its name.
+    /// The host to connect to. With `sslmode=verify-full`, the server's certificate must contain the host's name.
     pub host: &'a Host,
     /// Whether TLS begins without an SSLRequest (direct TLS). If true, the client must offer ALPN.
     pub direct: bool,
@@ -95,7 +95,7 @@ pub struct Upgraded<S> {
 }
 
 impl<S> Upgraded<S> {
-    /// Creates the value for a stream, without a report about the channel.
+    /// Creates an `Upgraded` for a TLS stream. The report about the channel is empty.
     pub fn new(stream: S) -> Self {
         Self { stream, info: TlsInfo::default(), own_certificate: None }
     }
@@ -137,7 +137,7 @@ impl<S> From<S> for Upgraded<S> {
     }
 }
 
-/// A placeholder for the TLS library in a program without TLS: `sslmode=prefer` connects in clear, `require` and stricter modes fail.
+/// A placeholder for the TLS library in a program without TLS: `sslmode=prefer` connects without TLS; `require` and stricter modes fail.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoTls;
 
@@ -159,7 +159,7 @@ impl<S> TlsConnect<S> for NoTls {
 /// ```
 ///
 /// After [`Upgrade`](TlsStep::Upgrade), the TLS library performs the handshake, and the start-up message is sent through TLS. Exactly one
-/// byte is read before TLS: if more bytes follow the answer in clear, the TLS library receives these bytes and fails.
+/// byte is read before TLS: if the server sends further unencrypted bytes, the TLS library receives these bytes and fails.
 #[derive(Clone, Debug)]
 pub struct TlsStart {
     state: TlsStep,
@@ -267,8 +267,8 @@ pub fn check_alpn(direct: bool, info: &TlsInfo) -> Result<(), TlsError> {
 /// State machine with which a server starts TLS: each step looks at the connection's first bytes and decides the next action, without I/O
 /// and without waiting.
 ///
-/// An SSLRequest is answered by `S` and a GSSENCRequest by `N`, each once, as in PostgreSQL. [`Accept`](crate::accept::Accept) processes
-/// every other first packet.
+/// The machine answers the first SSLRequest by `S` and the first GSSENCRequest by `N`, as PostgreSQL does.
+/// [`Accept`](crate::accept::Accept) processes every other first packet.
 ///
 /// ```text
 ///   first byte 0x16 ────────────────▶ Upgrade (direct TLS)
@@ -294,7 +294,7 @@ pub enum OfferStep {
     Send(u8),
     /// Perform the TLS handshake. The bytes of [`TlsOffer::taken`] are the beginning of the handshake.
     Upgrade,
-    /// Go on in clear. The bytes of [`TlsOffer::taken`] begin the first packet.
+    /// Continue without TLS. The bytes of [`TlsOffer::taken`] begin the first packet.
     Clear,
 }
 
@@ -314,7 +314,7 @@ impl TlsOffer {
         self.taken().first() == Some(&TLS_HANDSHAKE)
     }
 
-    /// Whether a GSSENCRequest has been declined. Pass this on to [`Accept::gss_declined`](crate::accept::Accept::gss_declined), so that a
+    /// Whether a GSSENCRequest has been declined. If true, call [`Accept::gss_declined`](crate::accept::Accept::gss_declined), so that a
     /// second GSSENCRequest is rejected.
     pub fn gss_declined(&self) -> bool {
         self.gss_declined

@@ -112,7 +112,7 @@ fn a_damaged_certificate_is_malformed_or_another_certificate() {
                     assert!(name.len() < length && !name.contains(&0));
                 }
             }
-            // 0xff is the largest possible value if this byte belongs to a length.
+            // If this byte is part of a length, 0xff makes the length as large as possible.
             let mut damaged = certificate.clone();
             damaged[at] = 0xff;
             let _ = (server_end_point(&damaged), common_name(&damaged));
@@ -132,7 +132,7 @@ fn bytes_that_are_no_certificate_are_rejected() {
         assert_eq!(server_end_point(bytes), Err(CertificateError::Malformed));
         assert_eq!(common_name(bytes), Err(CertificateError::Malformed));
     }
-    // 10,000 sequences, each inside the sequence before it.
+    // 10,000 nested sequences: a recursive reader would overflow the stack.
     let nested = [0x30, 0x80].repeat(10_000);
     assert_eq!(server_end_point(&nested), Err(CertificateError::Malformed));
 }

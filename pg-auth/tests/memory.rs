@@ -2,7 +2,7 @@
 //!
 //! The client's and the server's state machines exchange bytes over a socket pair, so that no buffer between them holds a copy. After the
 //! phase the test searches all memory of the process: the heap, freed heap memory and the stacks of the threads, which are still running.
-//! The test itself stores the secrets masked.
+//! The test itself stores the secrets masked, so that the search does not find these copies.
 #![cfg(target_os = "linux")]
 
 #[path = "support/search.rs"]
@@ -213,8 +213,8 @@ fn login(
     sides[0].end()
 }
 
-/// Checks that the search finds each needle in heap memory, in freed memory and on the stack. Checks that the search no longer finds a
-/// needle that has been wiped.
+/// Checks that the search finds each secret in `needles`: in heap memory, in freed memory and on the stack. Also checks that the search no
+/// longer finds a secret that has been wiped.
 #[track_caller]
 fn control(needles: &[Needle], window: &mut [u8]) {
     let names = |needles: &[Needle], window: &mut [u8]| -> Vec<String> {
@@ -233,8 +233,8 @@ fn control(needles: &[Needle], window: &mut [u8]) {
         black_box(&heap);
         assert_eq!(names(one, window), [""; 0]);
     }
-    // The following copies have upper and lower case exchanged. So copies that this check leaves in memory differ from the secrets that the
-    // test searches for later.
+    // The following copies have upper and lower case exchanged. So the copies that this function leaves in memory differ from the secrets
+    // that the test searches for later.
     const OTHER: u8 = 0x20;
     // This copy is freed without being wiped. It begins with 64 zeros, because the allocator writes its free list into the first bytes.
     let stray: Needle = ("a stray copy", (0..32).map(|at| letter(at) ^ OTHER ^ MASK).collect());
@@ -266,8 +266,8 @@ fn no_secret_stays_in_memory() {
             assert_eq!(login(&sides, method, right, usize::MAX, usize::MAX), right, "{method}");
             assert_eq!(found(&needles, &mut window), [""; 0], "{method}, the right secret: {right}");
         }
-        // In each turn, one side disconnects after `goes` bytes. The loop ends when the login succeeds in spite of this limit, for each of
-        // the two sides.
+        // In each turn, the client or the server disconnects after `goes` bytes. The loop ends when `goes` is so large that the login
+        // succeeds in both cases.
         for goes in 0.. {
             let client_in = login(&sides, method, true, goes, usize::MAX);
             let left = found(&needles, &mut window);

@@ -19,8 +19,8 @@ use crate::transport::FuturesIo;
 
 /// Sockets, timers and threads of async-std, for programs that need sockets of async-std's types.
 ///
-/// All other programs should use [`Smol`](crate::Smol), which also runs on async-std's executor, because async-std is discontinued
-/// ([RUSTSEC-2025-0052](https://rustsec.org/advisories/RUSTSEC-2025-0052.html)).
+/// async-std is discontinued ([RUSTSEC-2025-0052](https://rustsec.org/advisories/RUSTSEC-2025-0052.html)). So all other programs should use
+/// [`Smol`](crate::Smol), which also runs on async-std's executor.
 ///
 /// ```no_run
 /// use pg_stream_async_std::pg_auth::connect;

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant, SystemTime};
 use async_io::Timer;
 use pg_wire::replication::{Clock, Timestamp};
 
-/// The clock of a [`ReplicationStream`](crate::ReplicationStream). Its timer runs on any executor.
+/// The clock of a [`ReplicationStream`](crate::ReplicationStream). Can be used on any executor.
 #[derive(Debug)]
 pub struct StreamClock {
     origin: Instant,
     timer: Timer,
-    /// Time for which the timer is set.
+    /// Time at which the timer expires, if the timer is set.
     deadline: Option<Instant>,
 }
 

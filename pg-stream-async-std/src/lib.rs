@@ -1,12 +1,11 @@
-//! A live connection with the PostgreSQL wire protocol, over streams with the traits of `futures-io`.
+//! Connections that use the PostgreSQL wire protocol, over streams with the traits of `futures-io`.
 //!
-//! Use this crate if your program runs on smol, on async-std or on another runtime with the traits of `futures-io`, and needs
-//! the protocol itself. The program decides which messages are sent and when, and receives every message, borrowed from the
-//! buffer of the connection. The crate is no ORM and no pool. A connection starts no task, and sends only messages that the
-//! program has written.
+//! Use this crate if your program runs on smol, on async-std or on another runtime with the traits of `futures-io`, and needs the protocol
+//! itself. The program decides which messages are sent and when, and every received message is borrowed from the buffer of the connection.
+//! The crate is no ORM and no pool. A connection starts no task, and sends only messages that the program has written.
 //!
-//! The messages and buffers are in [`pg_wire`], the connection phase is in [`pg_auth`]. This crate re-exports both, and adds
-//! dialling (TCP and Unix sockets), connections over the caller's own streams, and cancel requests.
+//! The messages and buffers are in [`pg_wire`], the connection phase is in [`pg_auth`]. This crate re-exports both, and adds dialling (TCP
+//! and Unix sockets), connections over the caller's own streams, and cancel requests.
 //!
 //! ```no_run
 //! use pg_stream_async_std::{AuthenticationMode, ConnectionBuilder, MessageCode, PgProtocol};
@@ -76,7 +75,7 @@ pub use pg_wire::{
 /// Stream of a dialled connection: TCP, a Unix-domain socket, or TLS.
 pub type Socket = Dialled<Smol, DefaultTls>;
 
-/// A live connection over a transport: [`Socket`] for a dialled connection, `FuturesIo<S>` for the caller's own stream `S`.
+/// A connection over a transport. The transport is [`Socket`] after dialling, and `FuturesIo<S>` over the caller's own stream `S`.
 pub type Connection<T = Socket> = pg_wire::Connection<T>;
 
 /// A connection that tracks the state of its session. See [`pg_wire::TrackedConnection`].
@@ -91,7 +90,8 @@ pub type ConnectionBuilder<T = DefaultTls> = connect::ConnectionBuilder<Smol, T>
 /// Accepts clients, with timers of the smol family of crates. See [`pg_auth::connect::Acceptor`].
 pub type Acceptor = connect::Acceptor<Smol>;
 
-/// Connects with a configuration. All settings that a configuration does not contain have their defaults. See [`ConnectionBuilder::dial`].
+/// Connects with a configuration. Settings that are not in `Config`, such as the limits of the buffers, have their defaults. See
+/// [`ConnectionBuilder::dial`].
 ///
 /// # Errors
 /// See [`ConnectErrorKind`].

@@ -39,7 +39,8 @@ impl<S: AsyncWrite + Unpin> Sink for FuturesIo<S> {
     }
 }
 
-/// A stream that can be split into owned halves. [`Connection::split`](pg_wire::Connection::split) needs this trait.
+/// A stream that can be split into an owned reading half and an owned writing half. [`Connection::split`](pg_wire::Connection::split) needs
+/// this trait.
 ///
 /// The sockets of smol and async-std are handles that can be cloned. Each half is a clone of the handle.
 pub trait IntoHalves: AsyncRead + AsyncWrite + Unpin {

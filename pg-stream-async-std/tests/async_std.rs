@@ -112,7 +112,7 @@ fn a_client_logs_in_queries_and_cancels_on_both_servers() {
             conn.flush().await.expect("sent");
             assert_eq!(rows(&mut conn).await, 1000);
 
-            // Wait for the notice, which shows that the statement is running.
+            // Wait for the notice, which shows that the statement is running. A cancel request before the notice would have no effect.
             conn.query("do $$ begin raise notice 'begun'; perform pg_sleep(600); end $$");
             conn.flush().await.expect("sent");
             assert_eq!(conn.recv().await.expect("a message").code, MessageCode::NOTICE_RESPONSE);

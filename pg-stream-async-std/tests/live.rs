@@ -39,7 +39,7 @@ fn every_password_method_logs_in() {
     }
 }
 
-/// Adds the query of these tests to the connection, as a method.
+/// A method for connections that runs the query of these tests.
 trait Count {
     async fn bind_and_count(&mut self, rows: i32);
 }
@@ -68,7 +68,7 @@ fn after_a_cancelled_statement_the_session_can_be_used() {
     for config in configs("scram") {
         block_on(async {
             let (mut conn, session) = connect(&config).await.expect("a session");
-            // Wait for the notice, which shows that the statement is running.
+            // Wait for the notice, which shows that the statement is running. A cancel request before the notice would have no effect.
             conn.query("do $$ begin raise notice 'begun'; perform pg_sleep(600); end $$")
                 .flush()
                 .await

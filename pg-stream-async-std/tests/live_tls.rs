@@ -140,11 +140,11 @@ fn a_certificate_of_another_authority_or_for_another_name_is_rejected() {
                 _ => drop(connected(&config)),
             }
         }
-        // The certificate is also valid for the address 127.0.0.1.
+        // The server's certificate is also valid for the address 127.0.0.1.
         let mut config = verified("scram", port, SslMode::VerifyFull);
         config.hosts = vec![Host::new("127.0.0.1", port)];
         connected(&config);
-        // No authority of the system has signed the certificate.
+        // No authority of the system has signed the server's certificate.
         config.tls.root = Some(RootCert::System);
         assert!(rejection(&config).to_string().contains("no trusted authority"));
     }
@@ -182,7 +182,7 @@ fn a_client_certificate_logs_in_with_each_form_of_its_key() {
                 let (mut conn, _) = connected(&config);
                 let query = "select client_dn from pg_stat_ssl where pid = pg_backend_pid()";
                 assert!(block_on(value(&mut conn, query)).contains("cert"), "{key}");
-                // Without the certificate, the same login is rejected.
+                // Without the client's certificate, the same login is rejected.
                 config.tls.cert_mode = SslCertMode::Disable;
                 rejection(&config);
             }
@@ -199,7 +199,7 @@ fn a_client_certificate_logs_in_with_each_form_of_its_key() {
 fn an_invalid_client_certificate_is_rejected() {
     for port in ports() {
         for cert in ["PG_CLIENT_REVOKED_CERT", "PG_CLIENT_EXPIRED_CERT", "PG_CLIENT_OTHER_CERT"] {
-            // The server rejects the certificate during the handshake with TLS 1.2, and after the handshake with TLS 1.3.
+            // The server rejects the client's certificate during the handshake with TLS 1.2, and after the handshake with TLS 1.3.
             for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
                 let mut config = verified("cert", port, SslMode::VerifyFull);
                 config.tls.cert = Some(variable(cert).into());
@@ -207,8 +207,8 @@ fn an_invalid_client_certificate_is_rejected() {
                 config.tls.max_version = Some(version);
                 let error = rejection(&config);
                 assert!(error.server_error().is_none(), "{cert} {version}: {error}");
-                // With TLS 1.3, the alert can be lost, because the server closes the connection while the client sends the start-up
-                // message.
+                // With TLS 1.3, the server's alert can be lost, because the server closes the connection while the client sends the
+                // start-up message.
                 let text = error.to_string();
                 let lost =
                     version == TlsVersion::V1_3 && text.contains("the connection failed during the login");
@@ -236,7 +236,7 @@ fn a_statement_is_cancelled_over_tls() {
         let config = verified("tls_only", port, SslMode::VerifyFull);
         let (mut conn, session) = connected(&config);
         block_on(async {
-            // Wait for the notice, which shows that the statement is running.
+            // Wait for the notice, which shows that the statement is running. A cancel request before the notice would have no effect.
             conn.query("do $$ begin raise notice 'begun'; perform pg_sleep(600); end $$");
             conn.flush().await.expect("sent");
             assert_eq!(conn.recv().await.expect("a message").code, MessageCode::NOTICE_RESPONSE);

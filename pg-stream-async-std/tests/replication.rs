@@ -140,8 +140,8 @@ fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
         let sql = format!("insert into {name} select g, repeat('x', 1000) from generate_series(1, 40000) g");
         stream.keep_alive_while(query(&mut session, &sql)).await;
         stream.next().await.expect("received");
-        // `wal_sender_timeout` is one second, and each call takes five seconds. The connection stays open only if the client sends status
-        // updates during the calls.
+        // `wal_sender_timeout` is one second, and each of the two following calls takes five seconds. The connection stays open only if the
+        // client sends status updates during these calls.
         stream.keep_alive_while(sleep(Duration::from_secs(5))).await;
         stream.keep_alive_while(spawn_blocking(|| std::thread::sleep(Duration::from_secs(5)))).await;
         let (rows, end) = transaction(&mut stream).await.expect("whole");

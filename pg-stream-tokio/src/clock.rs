@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use pg_wire::replication::{Clock, Timestamp};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The clock of a [`ReplicationStream`](crate::ReplicationStream). Its timer must be used within a Tokio runtime.
+/// The clock of a [`ReplicationStream`](crate::ReplicationStream). Must be used within a Tokio runtime, because its timer belongs to the
+/// runtime.
 #[derive(Debug)]
 pub struct StreamClock {
     origin: Instant,

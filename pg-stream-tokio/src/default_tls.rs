@@ -1,4 +1,4 @@
-//! The default TLS library of the adapter.
+//! The TLS library that connections use by default.
 
 /// Default TLS library of [`connect()`](crate::connect()) and [`ConnectionBuilder::dial`](crate::ConnectionBuilder::dial): rustls.
 #[cfg(feature = "rustls")]

@@ -1,7 +1,7 @@
-//! A live connection with the PostgreSQL wire protocol, over Tokio.
+//! Connections that use the PostgreSQL wire protocol, over Tokio.
 //!
 //! Is this the crate you want? Yes, if your program runs on Tokio and needs the protocol itself: you decide which messages are sent and
-//! when, and every received message is lent from the connection's own buffer. This crate is no ORM and no pool. A connection starts no
+//! when, and every received message is borrowed from the connection's own buffer. This crate is no ORM and no pool. A connection starts no
 //! background task, and sends only messages that you have written.
 //!
 //! The protocol is in two other crates, which this crate re-exports: messages and buffers in [`pg_wire`], the connection phase in
@@ -81,7 +81,7 @@ pub use pg_wire::{
 /// Stream of a dialled connection: TCP, a Unix-domain socket, or TLS.
 pub type Socket = Dialled<Tokio, DefaultTls>;
 
-/// A live connection over a transport. The transport is [`Socket`] after dialling, and `TokioIo<S>` over the caller's own stream `S`.
+/// A connection over a transport. The transport is [`Socket`] after dialling, and `TokioIo<S>` over the caller's own stream `S`.
 pub type Connection<T = Socket> = pg_wire::Connection<T>;
 
 /// A connection that tracks the state of its session. See [`pg_wire::TrackedConnection`].
@@ -96,7 +96,8 @@ pub type ConnectionBuilder<T = DefaultTls> = connect::ConnectionBuilder<Tokio, T
 /// Accepts clients over Tokio. See [`pg_auth::connect::Acceptor`].
 pub type Acceptor = connect::Acceptor<Tokio>;
 
-/// Connects with a configuration. All settings that a configuration does not contain have their defaults. See [`ConnectionBuilder::dial`].
+/// Connects with a configuration. Settings that are not in `Config`, such as the limits of the buffers, have their defaults. See
+/// [`ConnectionBuilder::dial`].
 ///
 /// # Errors
 /// See [`ConnectErrorKind`].

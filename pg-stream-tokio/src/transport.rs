@@ -42,8 +42,8 @@ impl<S: AsyncWrite + Unpin> Sink for TokioIo<S> {
     }
 }
 
-/// A stream that can be split into owned halves, in the cheapest way that its type offers.
-/// [`Connection::split`](pg_wire::Connection::split) needs this trait.
+/// A stream that can be split into an owned reading half and an owned writing half. [`Connection::split`](pg_wire::Connection::split) needs
+/// this trait.
 pub trait IntoHalves: AsyncRead + AsyncWrite + Unpin {
     /// Type of the reading half.
     type Read: AsyncRead + Unpin;
@@ -92,7 +92,8 @@ impl IntoHalves for DuplexStream {
     }
 }
 
-/// Implements [`IntoHalves`] for a TLS stream. Both halves share the TLS connection through a lock, which a half holds while it is polled.
+/// Implements [`IntoHalves`] for a TLS stream. Both halves share the TLS connection through a lock. A half holds the lock only while the
+/// half is polled.
 #[cfg(feature = "rustls")]
 macro_rules! locked {
     ($stream:ty) => {

@@ -15,8 +15,8 @@ use tokio::task::coop;
 
 use crate::transport::IntoHalves;
 
-/// Number of consecutive writes that did not have to wait. After this number, the stream stops watching for free space in the socket's
-/// buffer.
+/// Number of consecutive writes without waiting after which the stream stops watching for free space in the socket's buffer. A lower number
+/// would close and open the second file descriptor more often.
 const CALM: u8 = 8;
 
 /// A Unix-domain stream for Tokio, for protocols in which both sides take turns.
@@ -41,10 +41,10 @@ pub struct UnixReadHalf(AsyncFd<Arc<Socket>>);
 #[derive(Debug)]
 pub struct UnixWriteHalf {
     socket: Arc<Socket>,
-    /// Watches the socket for free space while a write waits. This field has its own file descriptor, because the first descriptor is
+    /// Watches the socket for free space while a write waits. This field has its own file descriptor, because the descriptor in `socket` is
     /// watched for data to read.
     room: Option<AsyncFd<OwnedFd>>,
-    /// Number of writes since the last write that had to wait.
+    /// Number of writes without waiting, since `room` was created or a write had to wait.
     calm: u8,
 }
 
@@ -87,8 +87,8 @@ fn watched<T: std::os::fd::AsRawFd>(socket: T, interest: Interest) -> io::Result
     AsyncFd::with_interest(socket, interest)
 }
 
-/// Returns whether a read has emptied the socket, or a write has filled the socket. `count` is the number of bytes that the call moved,
-/// `most` the number that it could have moved. `count < most` proves this only with edge-triggered events (epoll).
+/// Returns true if a read has emptied the socket, or a write has filled the socket: the call moved `count` bytes, and it could have moved
+/// `most` bytes. Always false without edge-triggered events (epoll), because elsewhere a smaller `count` proves nothing.
 fn is_done(count: usize, most: usize) -> bool {
     cfg!(any(target_os = "linux", target_os = "android")) && 0 < count && count < most
 }

@@ -1,4 +1,4 @@
-//! Tests of the adapter over streams in memory, with a scripted server. Also tests of dialling hosts that do not answer.
+//! Tests of connections over streams in memory, with a scripted server. Also tests of dialling hosts that do not answer.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -31,7 +31,7 @@ fn run(test: impl Future<Output = ()>) {
     });
 }
 
-/// Reads as many bytes as `expected` has, and compares them.
+/// Reads as many bytes as `expected` has, and checks that the bytes are equal.
 async fn hear(stream: &mut (impl AsyncReadExt + Unpin), expected: &[u8]) {
     let mut heard = vec![0; expected.len()];
     stream.read_exact(&mut heard).await.expect("the client sends bytes");

@@ -40,7 +40,8 @@ async fn listen() -> (TcpListener, Host) {
     (listener, Host::new("127.0.0.1", port))
 }
 
-/// Plays a server that accepts every login and reports these parameters. Sends the keys of its cancel requests to the channel.
+/// Plays a server that accepts every login and reports these parameters. For each cancel request, sends the key in the request to the
+/// channel `cancelled`.
 async fn serve(
     listener: TcpListener,
     parameters: &'static [(&'static str, &'static str)],
@@ -173,7 +174,7 @@ fn a_real_primary_matches_the_right_target_session_attrs() {
         for variable in ["PG15_URL", "PG18_URL"] {
             let url = std::env::var(variable).expect("run `cargo xtask test`");
             let primary: Config = url.parse().expect("a connection string");
-            // `read_only` connects to the same server, but its sessions are read-only.
+            // The configuration `read_only` is for the same server as `primary`, but makes the session read-only.
             let read_only = primary.clone().with_parameter("default_transaction_read_only", "on");
             for (wanted, as_primary, as_read_only) in [
                 (Any, true, true),
@@ -249,8 +250,8 @@ fn a_cancel_request_is_sent_to_the_address_of_the_session() {
         builder.cancel(&target).await.expect("the request is accepted");
         assert_eq!(cancelled.recv().await, Some(target.key));
 
-        // `stranger` listens at the first address. The first connection that arrives there is the test's own connection. So the cancel
-        // request was not sent to the first address.
+        // `stranger` listens at the first address. The test connects to this address itself, and its connection is the first that
+        // `stranger` accepts. So the cancel request was not sent to the first address.
         let own = TcpStream::connect((std::net::Ipv4Addr::from(first), port))
             .await
             .expect("the first address accepts");

@@ -1,4 +1,4 @@
-//! Tests of the adapter with real servers of two versions: the oldest and the newest version of PostgreSQL that is tested.
+//! Tests with two real servers: the oldest and the newest version of PostgreSQL that is tested.
 
 mod support;
 

@@ -83,7 +83,7 @@ async fn login(directory: &Path, scram: bool, right: bool, polls: [usize; 2]) ->
         matches!(polled(connect(&config), polls[0]).await, Some(Ok(_)))
     });
     let is_in = client.await.expect("no panic");
-    // If the client was dropped before it connected, the server is waiting for a client. Then this connection ends the wait.
+    // If the client was dropped before it connected, the server is waiting for a client. In this case, this connection ends the wait.
     drop(std::os::unix::net::UnixStream::connect(&socket));
     server.await.expect("no panic");
     is_in

@@ -2,7 +2,7 @@ use pg_auth::certificate::{common_name, server_end_point};
 
 use crate::secrets::contains;
 
-/// Reads arbitrary bytes as a certificate: the hash for channel binding, and the common name.
+/// Reads the hash for channel binding and the common name from arbitrary bytes.
 pub fn certificate(data: &[u8]) {
     match server_end_point(data) {
         Ok(Some(hash)) => assert!(matches!(hash.len(), 28 | 32 | 48 | 64), "{} bytes", hash.len()),

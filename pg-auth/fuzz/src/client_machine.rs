@@ -15,11 +15,12 @@ use crate::input::Input;
 use crate::secrets::{PASSWORD, TOKEN, assert_hidden, contains, is_known};
 use server::Server;
 
-/// Maximum number of steps without a message of the server.
+/// Maximum number of steps in one turn of the client. A turn ends earlier if the machine waits for the server.
 const MOST_STEPS: usize = 8;
 
-/// Logs in with an arbitrary configuration at an arbitrary server. Checks that the client sends secrets only as the configuration allows, and
-/// accepts a login only by an allowed method, after the server has proven what the method demands.
+/// Logs in with an arbitrary configuration at an arbitrary server. Checks that the client sends secrets only as the configuration allows.
+/// Checks that the client accepts a login only by an allowed method, and after SCRAM only if the server has proven that it knows the
+/// verifier.
 pub fn client_machine(data: &[u8]) {
     if is_known(data) {
         return;
@@ -53,7 +54,7 @@ pub fn client_machine(data: &[u8]) {
     }
 }
 
-/// The client's machine and its buffers.
+/// The client's state machine and its buffers.
 struct Client<'c> {
     handshake: Handshake<'c>,
     inbox: Inbox,

@@ -4,8 +4,8 @@ use pg_wire::{Inbox, Limits, Outbox};
 
 use crate::input::Input;
 
-/// Passes arbitrary bytes to two servers that accept every user: to the first as a whole, to the second in pieces. The results and the
-/// answers must be the same.
+/// Passes arbitrary bytes to two servers that accept every user. The first server gets all bytes at once, the second server gets the bytes
+/// in pieces. Both servers must return the same results and send the same answers.
 pub fn first_packet(data: &[u8]) {
     let mut input = Input::new(data);
     let settings = input.byte();
@@ -16,7 +16,7 @@ pub fn first_packet(data: &[u8]) {
     assert_eq!((whole, answer), (in_pieces, other));
 }
 
-/// Passes the pieces to a machine. Returns the steps as text, and the bytes of the answer.
+/// Passes the pieces to the server's state machine. Returns the steps as text, and the bytes of the answer.
 fn accept<'d>(settings: u8, pieces: impl IntoIterator<Item = &'d [u8]>) -> (Vec<String>, Vec<u8>) {
     let accept = Accept::new();
     let accept = if settings & 1 == 0 { accept } else { accept.tls(TlsInfo::default()) };

@@ -97,7 +97,7 @@ fn verifier(data: &[u8]) {
     assert_eq!((again.salt(), again.iterations()), (verifier.salt(), verifier.iterations()));
 }
 
-/// Runs a valid exchange in which one message is replaced or changed. Both sides must not accept the exchange.
+/// Runs a valid exchange in which one message is replaced or changed. At least one side must reject the exchange.
 fn damaged_exchange(binding: Binding, input: &mut Input<'_>) {
     let which = input.byte() & 3;
     let (at, mask) = (usize::from(input.byte()), input.byte());

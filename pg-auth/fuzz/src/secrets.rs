@@ -19,7 +19,8 @@ pub(crate) fn assert_hidden(text: &str) {
     }
 }
 
-/// Whether the input itself contains a secret. libFuzzer observes comparisons, and so can find the secrets: the peer would then know them.
+/// Whether the input itself contains a secret. libFuzzer observes comparisons, and so can put the secrets into its inputs. With such an
+/// input, the peer of the tested state machine would know the secrets.
 pub(crate) fn is_known(input: &[u8]) -> bool {
     [PASSWORD, TOKEN].iter().any(|secret| contains(input, secret.as_bytes()))
 }

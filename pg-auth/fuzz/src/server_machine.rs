@@ -16,17 +16,17 @@ use crate::input::Input;
 use crate::secrets::{PASSWORD, TOKEN, assert_hidden, contains, is_known};
 use client::Client;
 
-/// Maximum number of steps without a message of the client.
+/// Maximum number of steps in one turn of the server. A turn ends earlier if the machine waits for the client.
 const MOST_STEPS: usize = 8;
 
 /// The salt of MD5 passwords.
 const SALT: [u8; 4] = *b"salt";
 
-/// The user of all start-up messages with a valid user.
+/// The name of the user who can log in.
 const USER: &str = "alice";
 
-/// Accepts an arbitrary client with an arbitrary method of authentication. Checks that a login succeeds only if the client has proven that it
-/// knows the secret, and that the server sends well-formed messages without secrets.
+/// Accepts an arbitrary client with an arbitrary method of authentication. Checks that a login succeeds only if the client has proven that
+/// it knows the secret, and that the server sends well-formed messages without secrets.
 pub fn server_machine(data: &[u8]) {
     if is_known(data) || contains(data, client::TICKET) {
         return;
@@ -64,7 +64,7 @@ pub fn server_machine(data: &[u8]) {
     check_said(&server.said);
 }
 
-/// Checks that the client has proven what the method demands.
+/// Checks a successful login: its method, and that the client has sent the proof that this method demands.
 fn check_login(login: &Login, method: u8, client: &Client) {
     let expected = match method % 9 {
         0 => AuthMethod::None,
@@ -100,7 +100,7 @@ enum Outcome {
     Error(String),
 }
 
-/// The server's machine and its buffers.
+/// The server's state machine and its buffers.
 struct Server {
     accept: Accept,
     inbox: Inbox,
@@ -190,7 +190,8 @@ fn credentials(method: u8) -> Credentials {
     }
 }
 
-/// A GSSAPI context that is established by the second token. [`client::TICKET`] authenticates the user, and every other token another user.
+/// A GSSAPI context that is established by the second token. [`client::TICKET`] authenticates [`USER`]; every other token authenticates
+/// another user.
 struct Ticket(u8);
 
 impl GssContext for Ticket {

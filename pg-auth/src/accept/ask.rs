@@ -12,7 +12,7 @@ use crate::md5;
 use crate::oauth::OAUTHBEARER;
 use crate::scram::{Nonce, SCRAM_SHA_256, SCRAM_SHA_256_PLUS};
 
-/// Maximum length of the body of a message with a password, in bytes.
+/// Maximum length of the body of a message with a password, in bytes. Bounds the memory that a client can use before its login.
 const LONGEST_PASSWORD: usize = 30_000;
 
 /// Maximum length of the body of a SCRAM message, in bytes. PostgreSQL's limit is 1,024 bytes including the length field.

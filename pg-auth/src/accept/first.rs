@@ -48,7 +48,7 @@ impl Accept {
                 fatal(SqlState::PROTOCOL_VIOLATION, message, outbox);
                 return Err(error.into());
             }
-            // The packet has no version, or is a malformed request: PostgreSQL closes without an error message.
+            // The packet has no version, or is a malformed request: PostgreSQL closes the connection without an error message.
             Err(error) => return Err(error.into()),
             Ok(_) => {}
         }

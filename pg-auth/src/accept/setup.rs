@@ -6,7 +6,7 @@ use crate::link::TlsInfo;
 use crate::scram::Nonce;
 
 impl Accept {
-    /// Creates the machine for a connection on which no packet has been read.
+    /// Creates the server's state machine for a connection on which no packet has been read.
     pub fn new() -> Self {
         Self {
             state: State::FirstPacket,

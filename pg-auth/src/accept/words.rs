@@ -16,7 +16,7 @@ pub fn unsupported(version: ProtocolVersion) -> String {
 }
 
 /// Puts the messages that begin a session into the outbox: parameters, the key for cancel requests if there is one, and ReadyForQuery.
-/// Flush afterwards.
+/// Flush the connection afterwards.
 ///
 /// Clients expect `server_version`, `client_encoding`, `DateStyle`, `standard_conforming_strings` and some others.
 pub fn welcome<'p>(
@@ -34,10 +34,10 @@ pub fn welcome<'p>(
     outbox.put(&ReadyForQuery { status: TransactionStatus::Idle });
 }
 
-/// Puts an ErrorResponse of severity FATAL into the outbox. Flush and close afterwards. Precondition: `message` contains no NUL byte;
-/// otherwise the flush fails.
+/// Puts an ErrorResponse of severity FATAL into the outbox. Flush and close the connection afterwards. Precondition: `message` contains no
+/// NUL byte; otherwise the flush fails.
 pub fn fatal(state: SqlState, message: &str, outbox: &mut Outbox) {
-    // The messages of this crate contain no NUL byte: the name of the user is their only part from a client, and the end of this name in
-    // the start-up message is its first NUL byte.
+    // The messages of this crate contain no NUL byte. Only the user's name comes from a client, and a NUL byte ends this name in the
+    // start-up message.
     outbox.put(&ErrorResponse { fields: (&ErrorField::four("FATAL", &state, message)).into() });
 }

@@ -3,8 +3,8 @@
 //! The TLS library decides whether a certificate is trusted. Hostile certificates are safe to read: no length in a certificate causes an
 //! allocation, and no structure causes recursion.
 //!
-//! Without the feature `certificate` both functions return [`CertificateError::NotCompiled`]. The TLS features of the adapters enable
-//! `certificate`.
+//! Without the feature `certificate` both functions return [`CertificateError::NotCompiled`]. The TLS features of `pg-stream-tokio` and
+//! `pg-stream-async-std` enable `certificate`.
 
 #[cfg(feature = "certificate")]
 mod read;

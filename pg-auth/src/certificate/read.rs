@@ -54,7 +54,7 @@ impl<'a> Certificate<'a> {
 
     fn common_name(&self) -> Result<Option<&'a [u8]>, CertificateError> {
         let mut fields = SliceReader::new(self.to_be_signed)?;
-        // TBSCertificate ::= SEQUENCE { version [0] EXPLICIT, serialNumber, signature, issuer, validity, subject, … }
+        // In ASN.1 (RFC 5280): TBSCertificate ::= SEQUENCE { version [0] EXPLICIT, serialNumber, signature, issuer, validity, subject, … }
         context(&mut fields, TagNumber(0))?;
         field(&mut fields, Tag::Integer)?;
         for _ in ["signature", "issuer", "validity"] {
@@ -62,7 +62,7 @@ impl<'a> Certificate<'a> {
         }
         let mut names = SliceReader::new(field(&mut fields, Tag::Sequence)?)?;
         while !names.is_finished() {
-            // RelativeDistinguishedName ::= SET OF SEQUENCE { type OBJECT IDENTIFIER, value }
+            // In ASN.1 (RFC 5280): RelativeDistinguishedName ::= SET OF SEQUENCE { type OBJECT IDENTIFIER, value }
             let mut set = SliceReader::new(field(&mut names, Tag::Set)?)?;
             while !set.is_finished() {
                 let mut pair = SliceReader::new(field(&mut set, Tag::Sequence)?)?;

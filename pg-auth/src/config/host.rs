@@ -8,7 +8,7 @@ use std::path::PathBuf;
 pub const DEFAULT_PORT: u16 = 5432;
 
 /// Directories in which a server on this machine may have its Unix-domain socket, the most usual directory first. PostgreSQL's default is
-/// `/tmp`. All large Linux distributions build PostgreSQL with `/var/run/postgresql` instead, where only the server's user can create a
+/// `/tmp`. All large Linux distributions build PostgreSQL with `/var/run/postgresql` instead: there, only the server's user can create a
 /// socket.
 #[cfg(target_os = "linux")]
 pub(super) const SOCKET_DIRS: &[&str] = &["/var/run/postgresql", "/tmp"];
@@ -85,8 +85,10 @@ impl Host {
         Self::Unix { dir: dir.into(), port }
     }
 
-    /// The default host, a server on this machine: the Unix-domain socket in `/var/run/postgresql` on Linux and in `/tmp` on other Unix
-    /// systems; `localhost` over TCP on systems without Unix-domain sockets. A connection string without a host means this host.
+    /// The default host, a server on this machine. A connection string without a host means this host:
+    /// - on Linux, the Unix-domain socket in `/var/run/postgresql`;
+    /// - on other Unix systems, the Unix-domain socket in `/tmp`;
+    /// - on systems without Unix-domain sockets, `localhost` over TCP.
     ///
     /// libpq's default directory is chosen when libpq is built, and differs between distributions. If this host's directory does not exist,
     /// [`Surroundings`](super::Surroundings) use another directory: `/tmp` on Linux, `/var/run/postgresql` on other Unix systems.

@@ -62,11 +62,13 @@ pub enum AuthenticationMode {
 /// Most fields have a setter of the same name; setters can be chained. The methods `host`, `socket`, `with_parameter`, `auth` and
 /// `protocol_versions` set the other fields.
 ///
-/// [`str::parse`] reads a connection string of libpq in both of its forms: a URI
-/// (`postgres://user:password@host:port/database?parameter=value`, with several hosts, IPv6 in brackets, a socket directory as host, and
-/// percent-encoding everywhere) or keywords (`host=… user='a b'`). See the
-/// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING). Only [`Surroundings`] read the
-/// environment, service files and password files; `str::parse` does not.
+/// [`str::parse`] reads both forms of libpq's connection strings
+/// ([PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING)):
+/// - URIs, `postgres://user:password@host:port/database?parameter=value`. Several hosts, IPv6 in brackets, a socket directory as host, and
+///   percent-encoding are allowed.
+/// - Keywords with values, `host=… user='a b'`.
+///
+/// `str::parse` reads no environment variables, service files or password files. Only [`Surroundings`] read these sources.
 ///
 /// ```
 /// use pg_auth::config::{Config, Host, SslMode};

@@ -87,7 +87,8 @@ pub(super) const PARAMETERS: &[Parameter] = &[
             b"system" => Some(RootCert::System),
             _ => it.path()?.map(RootCert::File),
         };
-        // As in libpq: the authorities of "system" issue certificates to anyone, so the host name in the certificate must be checked.
+        // As in libpq, `sslrootcert=system` implies `sslmode=verify-full`. The system's authorities issue certificates to anyone, so the
+        // host name in the certificate must be checked.
         if draft.config.tls.root == Some(RootCert::System) {
             draft.config.sslmode = SslMode::VerifyFull;
         }

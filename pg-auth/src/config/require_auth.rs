@@ -30,7 +30,7 @@ words! {
 ///
 /// [`str::parse`] reads a list as in libpq's
 /// [`require_auth`](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-REQUIRE-AUTH): `scram-sha-256,gss` allows only
-/// these two methods, `!password,!md5` allows all methods except these two.
+/// these two methods; `!password,!md5` allows all methods except these two.
 ///
 /// ```
 /// use pg_auth::config::{AuthMethod, RequireAuth};

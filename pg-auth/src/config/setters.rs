@@ -35,7 +35,7 @@ impl Config {
         self
     }
 
-    /// Keeps SCRAM keys in this cache: a later connection with the same password does not derive the keys again.
+    /// Sets the cache for SCRAM keys: a later connection with the same password does not derive the keys again.
     pub fn scram_cache(mut self, cache: &KeyCache) -> Self {
         self.scram_cache = Some(cache.clone());
         self

@@ -20,7 +20,7 @@ words! {
         /// Send the configured certificate, if there is one and the server asks for a certificate.
         #[default]
         Allow = "allow",
-        /// The server has to ask for a certificate; otherwise the connection fails.
+        /// Send the configured certificate. The connection fails if no certificate is sent, for example because the server asks for none.
         Require = "require",
 }
 
@@ -182,8 +182,8 @@ impl TlsSettings {
 pub enum TlsVerification<'a> {
     /// No check: any certificate is accepted.
     None,
-    /// One of these authorities must have signed the certificate, directly or through intermediate certificates, and the certificate must
-    /// be valid at this time.
+    /// One of the authorities in the `RootCert` must have signed the certificate, directly or through intermediate certificates, and the
+    /// certificate must be valid at this time.
     Chain(&'a RootCert),
     /// Like `Chain`; in addition, the certificate must be issued for the name of the host.
     Full(&'a RootCert),

@@ -53,8 +53,8 @@ impl<R: Runtime> Acceptor<R> {
     /// Runs the connection phase without TLS: a request for TLS is declined.
     ///
     /// `lookup` receives the start-up message and decides how to authenticate the user. On success, AuthenticationOk has been sent; the
-    /// caller sends the messages up to ReadyForQuery with [`welcome`](crate::accept::welcome). If the client is rejected, this function
-    /// sends the error that PostgreSQL sends in the same case, if PostgreSQL sends an error.
+    /// caller sends the messages up to ReadyForQuery with [`welcome`](crate::accept::welcome). A rejected client receives the same
+    /// ErrorResponse as from PostgreSQL, or no answer if PostgreSQL sends no answer in this case.
     ///
     /// # Errors
     /// [`ConnectErrorKind::Auth`] if the client was rejected, [`ConnectErrorKind::Connection`] if the client has disconnected, and
@@ -77,7 +77,7 @@ impl<R: Runtime> Acceptor<R> {
     ///
     /// `upgrade` performs the TLS handshake and offers [`ALPN`](crate::tls::ALPN). Its result, an [`Upgraded`], should contain the server's
     /// own certificate, and the client's certificate if that certificate was verified. SCRAM-SHA-256-PLUS is offered only if the result
-    /// contains the server's own certificate. A client that does not ask for TLS continues in clear: [`Startup::tls`] is `None`, so that
+    /// contains the server's own certificate. A client that does not ask for TLS continues without TLS: [`Startup::tls`] is `None`, so that
     /// `lookup` can reject such a client.
     ///
     /// # Errors

@@ -44,11 +44,11 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
     ///
     /// | failure | next attempt |
     /// | --- | --- |
-    /// | the name, the socket, or the time limit (`connect_timeout`, for each address) | the next address, then the next host |
-    /// | TLS, or the login over TLS, with `sslmode=prefer` | the same address in clear |
-    /// | the login in clear, with `sslmode=allow`; also if a password or token may not be sent in clear | the same address with TLS |
+    /// | the name has no address, the server is unreachable, or `connect_timeout` expires | the next address, then the next host |
+    /// | `sslmode=prefer`, and TLS does not begin or the login over TLS is rejected | the same address without TLS |
+    /// | `sslmode=allow`, and the login without TLS is rejected or a secret may not be sent without TLS | the same address with TLS |
     /// | the server is starting up or shutting down (SQLSTATE 57P03) | the next host |
-    /// | the session is not of the kind demanded | the next host |
+    /// | the session is not of the kind that `target_session_attrs` demands | the next host |
     /// | anything else: a wrong password, a certificate that is not trusted | nothing: the error is returned |
     ///
     /// # Errors
@@ -290,15 +290,17 @@ fn links(sslmode: SslMode, available: bool) -> Result<(Link, Option<Link>), TlsE
     }
 }
 
-/// Returns whether to try the second kind of stream. Returns true in three cases: TLS did not begin, for a reason other than an error of
-/// the TLS settings; the server rejected the login before AuthenticationOk; or a secret may not be sent in clear.
+/// Returns whether to try the second kind of stream. Returns true in three cases:
+/// - TLS did not begin, for a reason other than an error of the TLS settings;
+/// - the server rejected the login before AuthenticationOk;
+/// - a secret may not be sent without TLS.
 fn may_retry(error: &ConnectError, first: Link) -> bool {
     let tried = error.place().and_then(|place| place.link);
     match error.kind() {
-        // For an error of the TLS settings there is no second attempt: a login in clear would hide a mistyped file name.
+        // For an error of the TLS settings there is no second attempt: a login without TLS would hide a mistyped file name.
         ConnectErrorKind::Tls(error) => !error.is_of_settings(),
         ConnectErrorKind::Auth(_) if first == Link::Tcp && error.lacks_tls() => true,
-        // If the server declined TLS, `try_link` has already tried a login in clear.
+        // If the server declined TLS, `try_link` has already tried a login without TLS. So there is no second attempt.
         ConnectErrorKind::Auth(_) => error.is_rejected_login() && tried == Some(first),
         _ => false,
     }

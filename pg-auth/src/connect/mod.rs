@@ -31,8 +31,8 @@ use crate::session::{CancelKey, Session};
 /// Runs the connection phase as a client, on a connection over which nothing has been sent yet.
 ///
 /// SCRAM derives a key, which takes some milliseconds of pure computing, and a step of GSSAPI may wait. `offload` runs these jobs, so that
-/// they do not block the executor. During the phase, messages are limited to the length that an unauthenticated server may send; at its
-/// end, the connection's own limits are restored.
+/// they do not block the executor. During the phase, messages are limited to the length that an unauthenticated server may send; at the end
+/// of the phase, the connection's own limits are restored.
 ///
 /// ```
 /// use pg_auth::{AuthenticationMode, Config, Link, connect::connect, runtime::Inline};
@@ -128,11 +128,12 @@ fn more_informative(unsent: Option<pg_wire::Error>, read: pg_wire::Error) -> pg_
     unsent.filter(|_| is_gone).unwrap_or(read)
 }
 
-/// Runs the connection phase as a server, on a connection over which nothing has been sent yet, or nothing since TLS began.
+/// Runs the connection phase as a server. Precondition: nothing has been sent on the connection, or TLS has begun and nothing has been sent
+/// since then.
 ///
 /// `lookup` receives the start-up message and decides how to authenticate the user. On success, AuthenticationOk has been sent; the caller
-/// sends the messages up to ReadyForQuery with [`welcome`](crate::accept::welcome). If the client is rejected, this function sends the
-/// error that PostgreSQL sends in the same case, if PostgreSQL sends an error. Drop the connection after any failure. This function has no
+/// sends the messages up to ReadyForQuery with [`welcome`](crate::accept::welcome). A rejected client receives the same ErrorResponse as
+/// from PostgreSQL, or no answer if PostgreSQL sends no answer in this case. Drop the connection after any failure. This function has no
 /// time limit: the caller must limit the whole call.
 ///
 /// # Errors
@@ -157,8 +158,8 @@ where
         // Flush before the error of a failed step is returned: the outbox may contain an ErrorResponse for the client.
         let flushed = conn.flush().await;
         match step? {
-            // `flush` also receives bytes, because a peer may read nothing until its own bytes are received. These bytes are processed
-            // first. Only then more bytes are read. `drive` does the same.
+            // `flush` also receives bytes, because a peer may read nothing until its own bytes are received. Received bytes are processed
+            // before more bytes are read, as in `drive`.
             AcceptStep::Read if conn.inbox().buffered() != seen => {}
             AcceptStep::Read => conn.fill().await?,
             AcceptStep::Authenticate(startup) => {
@@ -191,7 +192,7 @@ where
 }
 
 /// Sends a cancel request on a connection over which nothing has been sent yet, and waits until the server closes the connection. The
-/// server does this after it has passed the request to the session's process.
+/// server closes the connection after it has passed the request to the session's process.
 ///
 /// # Errors
 /// The connection breaks before the server closes it, or the server answers with an ErrorResponse.
@@ -236,7 +237,7 @@ impl<T> Drop for Phase<'_, T> {
     }
 }
 
-/// The request of an accepted client: a login or a cancel request.
+/// The request of an accepted client: a login or the cancellation of a statement.
 #[derive(Debug)]
 pub enum Accepted {
     /// A login: the client has sent a start-up message, and the user is authenticated.

@@ -25,15 +25,15 @@ pub enum PeerError {
     /// The server does not use the PostgreSQL protocol. Holds the beginning of the server's answer: at most 32 characters; every character
     /// outside of printable ASCII is replaced by `?`.
     Foreign(Box<str>),
-    /// The server answers a message in clear with TLS: the port may expect TLS from the first byte (`sslnegotiation=direct`).
+    /// The server answers an unencrypted message with TLS: the port may expect TLS from the first byte (`sslnegotiation=direct`).
     Tls,
-    /// AuthenticationOk arrived too early: before the server's signature proved that the server has the password's verifier, or before
-    /// the end of the exchange that the server began.
+    /// AuthenticationOk arrived too early. In SCRAM, the server has not yet proven that it has the password's verifier. In another
+    /// exchange, the server has not finished the exchange that it began.
     Unproven,
     /// The server offers SASL mechanisms, but none that this library supports.
     NoMechanism,
-    /// The server offers channel binding, but this end of the connection has no TLS: a man in the middle may have removed TLS. (If the
-    /// caller supplied a TLS stream, the caller must declare this by [`Link::Tls`](crate::Link::Tls).)
+    /// The server offers channel binding, but the client's connection has no TLS: a man in the middle may have removed TLS. (If the caller
+    /// supplied a TLS stream, the caller must declare this by [`Link::Tls`](crate::Link::Tls).)
     TlsStripped,
     /// The server asks for an unknown kind of authentication. The number is the code on the wire.
     UnknownAuthentication(u32),
@@ -47,11 +47,12 @@ pub enum PeerError {
     UnknownOption,
     /// The server sent a cancel key with an invalid length: the session's protocol version does not allow this number of bytes.
     KeyLength(usize),
-    /// The server sent more notices or parameters than the limit allows.
+    /// The server sent more notices, notifications or parameters than a [`Handshake`](crate::Handshake) keeps.
     Flood,
-    /// The server sent more GSSAPI tokens than any mechanism needs.
+    /// The server sent more than 16 GSSAPI tokens in one exchange. No mechanism needs so many.
     EndlessGss,
-    /// The server's answer to a bearer token is not a valid document: 1 to 16,384 bytes of UTF-8 without control characters.
+    /// The server's answer to a bearer token is not a valid document. A valid document has 1 to 16,384 bytes of UTF-8, and no control
+    /// characters except JSON's white space.
     Document,
     /// The peer sent an invalid SCRAM message.
     Scram {
@@ -79,7 +80,7 @@ pub enum ClientError {
     DirectTls,
     /// The client uses an unsupported version of the protocol.
     UnsupportedVersion(ProtocolVersion),
-    /// The first packet claims this length, in bytes, which is invalid for a first packet.
+    /// The length field of the first packet has this value, in bytes. The value is invalid for a first packet.
     PacketLength(i32),
     /// The start-up message names no user.
     NoUser,
@@ -91,13 +92,13 @@ pub enum ClientError {
     NoCertificate,
     /// The caller's decision: the user may not log in.
     Rejected,
-    /// The client sent more GSSAPI tokens than any mechanism needs.
+    /// The client sent more than 16 GSSAPI tokens in one exchange. No mechanism needs so many.
     EndlessGss,
     /// The client sent an invalid OAUTHBEARER message.
     OAuth(OAuthFault),
 }
 
-/// The fault of a SCRAM message.
+/// A fault in a SCRAM message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ScramFault {
@@ -110,17 +111,18 @@ pub enum ScramFault {
     /// A value is not base64, or has the wrong length.
     Base64,
     /// The nonce is not printable, or is not the nonce of this exchange: the server must extend the client's nonce, and the client must
-    /// repeat the result.
+    /// repeat the extended nonce.
     Nonce,
     /// The iteration count is zero, malformed, or does not fit into 32 bits.
     Iterations,
     /// Channel binding is missing, or is not expected.
     Binding,
-    /// The client uses another type of channel binding than `tls-server-end-point`.
+    /// The client uses a type of channel binding other than `tls-server-end-point`.
     BindingType,
-    /// The client is bound to another channel: the client has received another certificate than this server's certificate.
+    /// The client is bound to another channel: the certificate that the client has received is not this server's certificate.
     OtherChannel,
-    /// The client believes that the server offers no channel binding, but the server does: a man in the middle may have removed the offer.
+    /// The client reports that it received no offer of channel binding, but the server sent this offer: a man in the middle may have
+    /// removed the offer.
     Downgrade,
     /// The server's signature is wrong: the server does not have the password's verifier.
     Signature,

@@ -7,7 +7,7 @@ use crate::error::{AuthError, PeerError, Refusal, printable};
 /// Returns an error if these bytes are TLS or text instead of an answer to the start-up message.
 ///
 /// Text could be mistaken for a message with a type byte and a length. But if the five bytes of a message header are all printable, the
-/// length is more than half a gigabyte, which is longer than any allowed message. So five printable bytes are the beginning of a text.
+/// length is more than half a gigabyte. No allowed message is so long, so five printable bytes are the beginning of a text.
 pub(super) fn foreign(bytes: &[u8]) -> Option<AuthError> {
     let start = bytes.first_chunk::<5>()?;
     if matches!(start, [0x15 | 0x16, 3, 0..=4, ..]) {

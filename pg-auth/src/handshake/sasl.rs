@@ -18,7 +18,7 @@ use crate::scram::{
 use crate::secret::wiping_stack;
 
 impl Handshake<'_> {
-    /// Chooses the mechanism: SCRAM if there is a password or keys, else OAUTHBEARER if there is a source of tokens.
+    /// Chooses the SASL mechanism: SCRAM if there is a password or there are SCRAM keys, else OAUTHBEARER if there is a source of tokens.
     pub(super) fn begin_sasl(
         &mut self,
         mechanisms: Terminated<'_, Text<'_>>,
@@ -89,7 +89,7 @@ impl Handshake<'_> {
         scram_keys.clone().or_else(cached)
     }
 
-    /// Caches the derived keys for the next connection, now that the server has confirmed them.
+    /// Puts the derived keys into the cache, for the next connection. Precondition: the server has proven that it knows these keys.
     pub(super) fn remember(&mut self) {
         if let Some(Derived { salt, iterations, keys }) = self.fresh.take()
             && let (Some(cache), Some(password)) = (&self.config.scram_cache, &self.config.password)

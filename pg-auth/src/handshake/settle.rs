@@ -12,8 +12,8 @@ use crate::session::CancelKey;
 /// Maximum bytes of notices kept before AuthenticationOk. Servers rarely send notices before AuthenticationOk.
 const MOST_KEPT: usize = 256 * 1024;
 
-/// Maximum bytes of notices and notifications kept until ReadyForQuery. Larger than `MOST_KEPT`, because a login trigger may send any number
-/// of notices.
+/// Maximum bytes of notices and notifications kept until ReadyForQuery. Larger than `MOST_KEPT`, because a login trigger may send any
+/// number of notices.
 const MOST_KEPT_INSIDE: usize = 4 * 1024 * 1024;
 
 /// Maximum bytes of parameters kept. Servers send about fifteen parameters, less than a kilobyte. Each parameter is compared with all kept
@@ -52,7 +52,8 @@ impl Handshake<'_> {
         if version.major() < 3 || version == ProtocolVersion::new(3, 1) {
             return Err(PeerError::NoSuchVersion(version).into());
         }
-        // The server may name the requested version itself only if the server also names an option that it does not know.
+        // The server must name an older version than the client has asked for, unless the server also names an option that it does not
+        // know.
         let older = version < *max || version == *max && !unrecognized.is_empty();
         if version.major() != max.major() || !older {
             return Err(PeerError::Version(version).into());
@@ -87,8 +88,8 @@ impl Handshake<'_> {
         Ok(())
     }
 
-    /// Processes AuthenticationOk. Repeats the check of `require_auth`, and checks the demands that `allow` cannot check: that SCRAM was
-    /// bound to the channel, and that the client's certificate was sent.
+    /// Processes AuthenticationOk. Repeats the check of `require_auth`. Also checks two demands that `allow` cannot check: SCRAM was bound
+    /// to the channel, and the client's certificate was sent.
     pub(super) fn settle(&mut self, proven: Option<Proven>) -> Result<State, AuthError> {
         let bound = proven.is_some_and(|proven| proven.is_bound());
         if self.config.channel_binding == BindingMode::Require && !bound {

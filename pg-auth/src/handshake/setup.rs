@@ -10,10 +10,10 @@ use crate::scram::Nonce;
 use crate::session::Session;
 
 impl<'c> Handshake<'c> {
-    /// Creates the client's machine for a new connection phase over a stream of this kind.
+    /// Creates the client's state machine for a new connection phase over a stream of the kind `link`.
     ///
     /// # Errors
-    /// The configuration contradicts itself, or demands a property that this stream lacks.
+    /// The configuration contradicts itself, or demands a property that a stream of this kind lacks.
     pub fn new(config: &'c Config, link: Link) -> Result<Self, AuthError> {
         config.check()?;
         let wants_tls = matches!(config.sslmode, SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull);
@@ -71,7 +71,8 @@ impl<'c> Handshake<'c> {
         Self { host: Some(host.into()), ..self }
     }
 
-    /// Declares that the server's address is a loopback address. See [`Tokens::allow_plain_local`](crate::oauth::Tokens::allow_plain_local).
+    /// Declares that the server's address is a loopback address. Bearer tokens may then be sent without TLS if
+    /// [`Tokens::allow_plain_local`](crate::oauth::Tokens::allow_plain_local) was called.
     pub fn loopback(self) -> Self {
         Self { loopback: true, ..self }
     }

@@ -10,7 +10,7 @@ use crate::error::{AuthError, ConfigError, PluginError, PolicyError};
 use crate::gss::{GssJob, GssOutput, GssStepped, GssTarget};
 
 impl Handshake<'_> {
-    /// Takes the result of the job that a [`Step::Gss`](super::Step::Gss) has handed out.
+    /// Takes the result of the job in a [`Step::Gss`](super::Step::Gss).
     ///
     /// # Errors
     /// The library's own error, as [`AuthError::Plugin`]. After an error the machine has ended.

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::Token;
 
-/// The byte that separates key-value pairs. A client's answer to a failure document is this byte alone.
+/// The byte that separates key-value pairs. A client answers the document that rejects its token by this byte alone.
 const SEPARATOR: u8 = 0x01;
 
 /// The client's first message: `n,,` and the token. Without a token, the message asks for the server's document.
@@ -15,7 +15,7 @@ pub(crate) fn client_first(token: Option<&Token>) -> Zeroizing<Vec<u8>> {
     Zeroizing::new([b"n,,\x01auth=", scheme, token, b"\x01\x01"].concat())
 }
 
-/// The client's answer to a failure document.
+/// The client's answer to the document that rejects its token.
 pub(crate) const ANSWER: &[u8] = &[SEPARATOR];
 
 /// A fault in a client's OAUTHBEARER message.
@@ -32,7 +32,7 @@ pub enum OAuthFault {
     Auth,
     /// The `auth` value is not a bearer token.
     Token,
-    /// The client did not answer the failure document with the single byte 0x01.
+    /// The client did not answer the document that rejects its token with the single byte 0x01.
     Answer,
 }
 
@@ -49,7 +49,7 @@ impl fmt::Display for OAuthFault {
     }
 }
 
-/// Reads a client's first message. Returns the token, or `None` if the client asks for the failure document.
+/// Reads a client's first message. Returns the token, or `None` if the client asks for the document that names the issuer of tokens.
 pub(crate) fn read_client_first(message: &[u8]) -> Result<Option<Token>, OAuthFault> {
     let rest = match message {
         [b'n' | b'y', b',', rest @ ..] => rest,

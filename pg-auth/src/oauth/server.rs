@@ -17,8 +17,8 @@ type Validator = Box<dyn FnOnce(Token) -> Verdict + Send>;
 type Verdict = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 impl OAuthLogin {
-    /// Makes the settings. `issuer` is the issuer's address (`https://…`). `scope` is the rights that a token needs, with spaces between
-    /// them. In PostgreSQL, the issuer and the scope are options of a line in `pg_hba.conf`.
+    /// Makes the settings of a login by a bearer token. `issuer` is the issuer's address (`https://…`). `scope` is the rights that a token
+    /// needs, with spaces between them. In PostgreSQL, the issuer and the scope are options of a line in `pg_hba.conf`.
     ///
     /// `validator` must return whether a token is valid for this scope **and** belongs to somebody who may log in as the user of the
     /// start-up message.
@@ -72,7 +72,7 @@ impl fmt::Debug for TokenCheck {
     }
 }
 
-/// The contents of a failure document: the issuer from which clients get a token, and the scope.
+/// The contents of the document that rejects a token: the issuer from which clients get a token, and the scope.
 #[derive(Debug)]
 pub(crate) struct OAuthOffer {
     issuer: String,
@@ -80,7 +80,7 @@ pub(crate) struct OAuthOffer {
 }
 
 impl OAuthOffer {
-    /// The failure document, in JSON.
+    /// The document that rejects a token, in JSON.
     pub(crate) fn document(&self) -> String {
         const WELL_KNOWN: &str = "/.well-known/";
         let path = if self.issuer.contains(WELL_KNOWN) { "" } else { "/.well-known/openid-configuration" };

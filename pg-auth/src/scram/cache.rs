@@ -43,7 +43,7 @@ struct Entries {
 }
 
 struct Entry {
-    /// Hash of the password. The keys were derived from the same password.
+    /// Keyed hash of the password from which the keys were derived.
     password: Bytes,
     /// The time of insertion, if there is an age limit.
     since: Option<Instant>,
@@ -127,7 +127,7 @@ impl KeyCache {
 impl Entries {
     fn position(&self, password: &Password, salt: &[u8], iterations: NonZeroU32) -> Option<usize> {
         let password = self.hash(password);
-        // The hashes of the passwords are compared in constant time. Salts are not secret.
+        // The hashes of the passwords are compared in constant time. The salts are not, because salts are not secret.
         self.entries.iter().position(|entry| {
             let same: bool = entry.password.ct_eq(password.as_slice()).into();
             entry.iterations == iterations && entry.salt == salt && same

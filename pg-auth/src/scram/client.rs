@@ -189,7 +189,7 @@ impl ClientChallenged {
         Derivation::new(password, self.salt.clone(), self.iterations)
     }
 
-    /// Makes the proof from the derived password.
+    /// Makes the proof from the result of the [`derivation`](Self::derivation).
     pub fn finish(self, salted: &SaltedPassword) -> ClientFinal {
         self.finish_with_keys(&salted.client_key(), &salted.server_key())
     }

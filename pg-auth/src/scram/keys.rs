@@ -72,7 +72,7 @@ impl fmt::Debug for Derivation {
 /// 32 secret bytes on the heap, wiped when dropped. Moving the value copies a pointer only, so no copy of a key is left on the stack.
 pub(super) type Bytes = Box<Zeroizing<[u8; 32]>>;
 
-/// Makes the bytes on the heap; `fill` writes them in place.
+/// Allocates 32 bytes on the heap. `fill` writes them in place.
 pub(super) fn filled(fill: impl FnOnce(&mut [u8; 32])) -> Bytes {
     let mut bytes = Bytes::default();
     fill(&mut bytes);

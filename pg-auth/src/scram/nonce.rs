@@ -52,7 +52,7 @@ impl Nonce {
     }
 }
 
-/// Takes the characters unchanged, for a nonce that was made elsewhere.
+/// Reads a nonce that was made elsewhere. Its characters are kept unchanged.
 impl FromStr for Nonce {
     type Err = ConfigError;
 

@@ -67,8 +67,11 @@ impl ServerFirst {
         Self { verifier, nonce, binding }
     }
 
-    /// Processes the client-first-message. The message contains a binding flag (`n`, `y` or `p=tls-server-end-point`), an authorization
-    /// identity that must be empty, a user name that is ignored as in PostgreSQL, and the client's nonce.
+    /// Processes the client-first-message. The message contains:
+    /// - a binding flag: `n`, `y` or `p=tls-server-end-point`;
+    /// - an authorization identity, which must be empty;
+    /// - a user name, which is ignored as in PostgreSQL;
+    /// - the client's nonce.
     ///
     /// # Errors
     /// [`AuthError::Peer`]: the message is malformed, has a mandatory extension or an authorization identity, or its binding flag does not

@@ -63,7 +63,7 @@ impl Verifier {
         Ok(Self::new(password, salt, iterations))
     }
 
-    /// Makes the verifier of a password that was derived with this salt and iteration count.
+    /// Makes a verifier from the result of a [`Derivation`]. `salt` and `iterations` must be the values that were used in this derivation.
     pub fn from_salted(salted: &SaltedPassword, salt: Vec<u8>, iterations: NonZeroU32) -> Self {
         let (stored_key, server_key) = (salted.client_key().stored_key(), salted.server_key());
         Self { iterations, salt, stored_key, server_key, mock: false }
@@ -72,9 +72,9 @@ impl Verifier {
     /// Makes a verifier that no password matches, for a user who does not exist or has no SCRAM password.
     ///
     /// An attacker must not learn whether a user exists. So the exchange for an unknown user has the same messages as an exchange for any
-    /// other user, and the same salt at each attempt: the salt is computed from the user's name and `secret`. The secret should be random,
-    /// and be kept as long as the stored passwords. The salt's length (at most 32 bytes) and `iterations` should be equal to the values of
-    /// real users, usually [`DEFAULT_SALT_LENGTH`] and [`DEFAULT_ITERATIONS`](super::DEFAULT_ITERATIONS).
+    /// other user. The salt is the same at each attempt, because it is computed from the user's name and `secret`. The secret should be
+    /// random, and be kept as long as the stored passwords. The salt's length (at most 32 bytes) and `iterations` should be equal to the
+    /// values of real users, usually [`DEFAULT_SALT_LENGTH`] and [`DEFAULT_ITERATIONS`](super::DEFAULT_ITERATIONS).
     pub fn mock(secret: &[u8], user: &[u8], salt_length: usize, iterations: NonZeroU32) -> Self {
         let derive = |what: &[u8]| {
             let mut derived = [0; 32];
@@ -102,7 +102,7 @@ impl Verifier {
         Derivation::new(password, self.salt.clone(), self.iterations)
     }
 
-    /// Whether the verifier was made from this password. Compares in constant time.
+    /// Whether this verifier and `salted` come from the same password. Compares in constant time.
     pub fn matches(&self, salted: &SaltedPassword) -> bool {
         let same = salted.client_key().stored_key() == self.stored_key;
         same & !self.mock

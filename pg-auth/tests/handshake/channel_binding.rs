@@ -69,7 +69,8 @@ fn a_client_that_supports_binding_reports_a_missing_offer() {
             .client_begins("SCRAM-SHA-256", "y,,n=,r=rOprNGfwEbeRWgbNEkqO")
     };
     talk();
-    // A server without channel binding accepts the flag `y`. A server whose offer was removed by an attacker rejects this flag.
+    // The client's flag `y` means that the client supports channel binding, but received no offer. A server without channel binding accepts
+    // this flag. A server that did send an offer rejects this flag, because an attacker has removed the offer.
     over_tls(&config, Some(hash()))
         .server_bytes(&sasl(PLAIN))
         .server_proves(verifier(), OfferedBinding::NotOffered)

@@ -1,4 +1,4 @@
-//! Tests of the functions `connect` and `accept`, which drive the state machines. The streams of these tests fail or delay.
+//! Tests of the functions `connect` and `accept`, which drive the state machines. The streams of these tests fail, or deliver bytes late.
 
 use std::cell::Cell;
 use std::future::ready;
@@ -270,7 +270,7 @@ fn the_future_of_connect_is_send() {
 fn assert_nothing_is_left(conn: &mut Connection<Wire>, context: &str) {
     assert_eq!(conn.outbox().pending(), b"", "{context}");
     assert_eq!(conn.outbox().batch(), b"", "{context}");
-    // The next read gets memory that held received messages. The messages must have been wiped.
+    // `space` returns memory that held received messages. The messages must have been wiped.
     let left: Vec<u8> = conn.inbox_mut().space().iter().copied().filter(|byte| *byte != 0).collect();
     assert_eq!(left.escape_ascii().to_string(), "", "{context}");
 }

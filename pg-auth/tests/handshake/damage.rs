@@ -8,8 +8,8 @@ use pg_auth::{Config, Handshake, Link, md5};
 use crate::support::*;
 use crate::wire::{Method, Server};
 
-/// The server's messages in a successful login, and the range of messages that must arrive unchanged. The messages after
-/// AuthenticationOk are not in the range: a change there only affects the reported parameters.
+/// The server's messages in a successful login, and the range of messages that must arrive unchanged. The range ends with AuthenticationOk:
+/// a change in a later message only affects the reported parameters.
 fn script(method: Method) -> (Vec<Vec<u8>>, Range<usize>) {
     let config = with_password();
     let mut server = Server::new(method);

@@ -69,7 +69,7 @@ fn replay<'c>(config: &'c Config, sent: &str) -> Machine<'c> {
     machine
 }
 
-/// Appends every letter to the sequence so far, and compares the state machine with `may`. Recurses while the sequence is valid.
+/// Appends each letter in turn to `sent`, and compares the state machine with `may`. Recurses while the sequence is valid.
 fn explore(config: &Config, methods: &str, sent: &mut String, depth: usize, seen: &mut (usize, usize)) {
     for letter in LETTERS.chars() {
         sent.push(letter);

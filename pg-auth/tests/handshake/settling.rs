@@ -159,7 +159,7 @@ fn endless_small_messages_are_a_flood_too() {
     }
 }
 
-/// The limit is on the data that is kept, not on the bytes that were received.
+/// The limit for parameters is on the data that the client keeps, not on the bytes that the client receives.
 #[test]
 fn a_parameter_may_be_reported_any_number_of_times() {
     let config = user();
@@ -201,7 +201,8 @@ fn a_notice_of_a_login_trigger_may_be_long() {
     assert!(error.to_string().contains("30000"), "{error}");
 }
 
-/// The state machine itself lowers the limits of the inbox, and restores them at its end, after success and failure.
+/// Checks that the state machine lowers the limits of the inbox at its start, and restores them at its end, after success and after
+/// failure.
 #[test]
 fn limits_are_lowered_and_restored() {
     let config = user();

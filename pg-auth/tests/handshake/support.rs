@@ -284,7 +284,7 @@ impl<'c> Talk<'c> {
         self.whole.derivations
     }
 
-    /// The conversation as trace lines, without the messages that were passed as bytes.
+    /// The conversation as trace lines. Leaves out the messages that the test passed as bytes.
     pub(crate) fn trace(&self) -> String {
         self.lines.join("\n")
     }

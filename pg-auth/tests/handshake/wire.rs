@@ -1,4 +1,4 @@
-//! A server in memory, behind a stream that can be set up to fail or delay in many ways.
+//! A server in memory, behind a stream that can be set up to fail, or to deliver bytes late.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,8 +22,8 @@ pub(crate) enum Method {
     Cleartext(Vec<u8>),
     Md5(md5::Verifier),
     Scram(Verifier, Nonce),
-    /// A list of messages instead of an authentication. The server answers every piece of received bytes with the next message of the list,
-    /// without a check of the bytes. With a list of a client's messages, `Server` takes the role of a client.
+    /// A list of messages, for a server that authenticates nobody. The server answers every piece of received bytes with the next message
+    /// of the list, without a check of the bytes. With a list of a client's messages, `Server` takes the role of a client.
     Canned(VecDeque<Vec<u8>>),
 }
 

@@ -101,7 +101,7 @@ fn compare(library: &str, extra: Extra) {
     Tally::of(library, &strings, extra).finish(seed, STRINGS);
 }
 
-/// Returns the reason for a difference from one version of libpq; `None` if the difference is not deliberate.
+/// A function that returns the reason for a difference from one version of libpq, or `None` if the difference is not deliberate.
 type Extra = fn(&str, &Answer) -> Option<&'static str>;
 
 /// The results of the comparison with libpq: the number of equal results, the number of each deliberate difference, and the list of all

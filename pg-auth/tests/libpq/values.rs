@@ -17,7 +17,8 @@ pub(crate) enum Differences {
     Wrong(String),
 }
 
-/// Reasons for deliberate differences from libpq. If several reasons apply to a string, only the first reason is counted.
+/// The text of a reason for a deliberate difference from libpq, and the function that returns whether the reason applies. If several
+/// reasons of [`REASONS`] apply to a string, only the first of them is counted.
 type Reason = (&'static str, fn(&ConfigError, &Answer) -> bool);
 const REASONS: &[Reason] = &[
     (

@@ -145,8 +145,8 @@ fn a_certificate_without_a_hash_is_an_error_only_if_binding_is_required() {
     assert!(outcome.client_error().contains("not X.509 in DER"), "{}", outcome.client_error());
 }
 
-/// The server's errors for each invalid flag. This project's client sends only valid flags, so the test replaces the client's message on
-/// its way to the server.
+/// The server's errors for each invalid flag for channel binding. This project's client sends only valid flags, so the test replaces the
+/// client's message on its way to the server.
 #[test]
 fn a_flag_that_does_not_match_the_mechanism_is_rejected() {
     let malformed = "FATAL 08P01: malformed SCRAM message";

@@ -45,7 +45,7 @@ fn a_repeated_request_for_encryption_is_an_unsupported_version() {
         let words = b"unsupported frontend protocol 1234.";
         assert!(sent.windows(words.len()).any(|window| window == words));
     }
-    // Over TLS, even the first request counts as a start-up message with an unsupported version.
+    // Over TLS, even the first request for encryption counts as a start-up message with an unsupported version.
     for request in [SSL, GSS] {
         let (_, error) = received(Accept::new().tls(TlsInfo::default()), &[request]);
         assert!(matches!(error, Err(AuthError::Client(ClientError::UnsupportedVersion(_)))));

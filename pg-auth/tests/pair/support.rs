@@ -1,4 +1,4 @@
-//! The two state machines, and the transport of bytes between them.
+//! The client's and the server's state machine, and the transport of bytes between the two.
 
 use pg_auth::accept::welcome;
 use pg_auth::scram::{DEFAULT_ITERATIONS, Verifier};
@@ -9,7 +9,7 @@ use pg_auth::{
 use pg_wire::testing::block_on;
 use pg_wire::{Inbox, Limits, Outbox};
 
-/// The outcome of a login of the client's state machine at the server's state machine.
+/// The outcomes of one login for the client and for the server.
 pub(crate) struct Outcome {
     /// The number of times that the client had to derive keys.
     pub(crate) derivations: usize,
@@ -155,7 +155,8 @@ fn taken(outbox: &mut Outbox) -> Vec<u8> {
     bytes
 }
 
-/// Runs a login without further set-up. If the client cannot start, its error is the outcome.
+/// Runs a login of a client with this configuration, at a server with these credentials. If the client cannot start, its error is the
+/// outcome.
 pub(crate) fn pair(config: &Config, link: Link, credentials: impl Fn(&[u8]) -> Credentials) -> Outcome {
     match Handshake::new(config, link) {
         Ok(_) => Pair::new(config, link).run(credentials),

@@ -15,7 +15,7 @@ use super::{TlsStream, identity};
 /// Accepts TLS handshakes as a server, with the library of the platform. The versions are TLS 1.2 and later. With OpenSSL the only version
 /// is TLS 1.2, because `native-tls` disables TLS 1.3 for servers on OpenSSL.
 ///
-/// `native-tls` has two limits. The server cannot request a certificate from a client. A client that begins with TLS directly
+/// `native-tls` has two limitations. The server cannot request a certificate from a client. A client that begins with TLS directly
 /// (`sslnegotiation=direct`) is rejected, because the library does not report the protocol that ALPN has selected.
 ///
 /// ```no_run

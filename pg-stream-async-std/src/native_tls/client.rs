@@ -11,7 +11,7 @@ use pg_auth::{Config, Host};
 
 use crate::native_tls::identity;
 
-/// Settings of one handshake. The settings are owned and not borrowed, because another thread prepares the connector.
+/// Settings of one handshake. Owned, because another thread prepares the connector from these settings.
 #[derive(Debug)]
 pub(super) struct Wanted {
     settings: TlsSettings,
@@ -67,8 +67,8 @@ impl Wanted {
         let settings = &self.settings;
         let mut builder = TlsConnector::builder();
         match &self.verification {
-            // This disables the checks of the certificate and of the host name. The handshake nevertheless proves that the server has the
-            // private key of its certificate.
+            // The two calls below disable the checks of the certificate and of the host name. The handshake nevertheless proves that the
+            // server has the private key of its certificate.
             Verification::None => {
                 builder.danger_accept_invalid_certs(true).danger_accept_invalid_hostnames(true);
             }
@@ -96,8 +96,8 @@ fn unsupported(setting: &str, reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, message)
 }
 
-/// Rejects settings that the library does not support. A revocation list is used only when the certificate is verified. So revocation lists
-/// are rejected only if `verified` is true.
+/// Rejects settings that the library does not support. Revocation lists are rejected only if `verified` is true: without verification of
+/// the certificate, a list has no effect.
 fn check(settings: &TlsSettings, verified: bool) -> io::Result<()> {
     const NO_LISTS: &str = "it cannot check revocation lists";
     if settings.crl.is_some() && verified {

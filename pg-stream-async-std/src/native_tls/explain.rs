@@ -31,11 +31,11 @@ pub(super) fn explained(error: native_tls::Error, name: Option<&str>) -> io::Err
 }
 
 /// Returns a sentence with the cause of a failed handshake. `text` is the error message of `native-tls`, and `name` is the name that the
-/// peer's certificate must have. This function finds the cause by phrases of OpenSSL in the message, because `native-tls` reports the cause
-/// in no other way. A message without any of these phrases is returned unchanged.
+/// peer's certificate must have. This function looks for known phrases of OpenSSL in the message, because `native-tls` has no other report
+/// of the cause. A message without a known phrase is returned unchanged.
 fn sentence(text: &str, name: Option<&str>) -> String {
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
-    // Look for an alert of the peer first: `native-tls` adds the result of the certificate check to every error, so the phrases below also
+    // Look for an alert of the peer first. `native-tls` adds the result of the certificate check to every error. So the phrases below also
     // occur in an error that an alert caused.
     if let Some(alert) = alert(text) {
         let hint = match alert {

@@ -1,4 +1,4 @@
-//! The TLS stream, with a buffer for one outgoing record.
+//! A TLS stream with a buffer for one outgoing TLS record.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -108,7 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     }
 }
 
-/// The halves share the stream, because TLS has one state for both directions.
+/// The two halves share the TLS stream, because TLS has one state for both directions.
 impl<S: AsyncRead + AsyncWrite + Unpin> IntoHalves for TlsStream<S> {
     type Read = ReadHalf<Self>;
     type Write = WriteHalf<Self>;

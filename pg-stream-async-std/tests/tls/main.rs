@@ -206,8 +206,8 @@ fn certificates_of_the_system_are_trusted_only_without_a_root_file() {
         let made = Certificates::new();
         let server = Server::start(Some(made.acceptor("server"))).await;
         for (root, succeeds) in [("root", true), ("self-signed", false)] {
-            // The test starts a second process, because OpenSSL reads the variable for the system's trusted certificates only once in a
-            // process.
+            // The test starts a second process, because OpenSSL reads `SSL_CERT_FILE` and `SSL_CERT_DIR` only once in a process. These
+            // variables name the certificates that count as the system's trusted certificates.
             let mut second = std::process::Command::new(std::env::current_exe().expect("this program"));
             second.args(["--exact", "certificates_of_the_system_are_trusted_only_without_a_root_file"]);
             second.env("SSL_CERT_FILE", made.file(root)).env("SSL_CERT_DIR", made.file("none"));
@@ -219,7 +219,8 @@ fn certificates_of_the_system_are_trusted_only_without_a_root_file() {
     });
 }
 
-/// Runs in the second process. Connects while the certificates in the environment variables count as the system's trusted certificates.
+/// Runs in the second process. Connects, and checks that the connection succeeds or fails as the first process expects. The environment
+/// variables name the certificates that count as the system's trusted certificates.
 async fn trusting_system(port: u16) {
     let succeeds = std::env::var("SUCCEEDS").expect("set by the first process") == "true";
     let config = Config::new("me").password("secret").host(Host::new("localhost", port));

@@ -119,7 +119,7 @@ impl RustlsAcceptor {
     {
         let stream = self.acceptor.accept(stream).await.map_err(explained)?;
         let mut info = info(stream.get_ref().1);
-        // rustls passes each client certificate to the verifier, and ends the handshake if the verifier rejects it.
+        // rustls passes each client certificate to the verifier, and ends the handshake if the verifier rejects the certificate.
         info.verified = info.certificate.is_some();
         Ok(Upgraded::new(stream).info(info).own_certificate(self.certificate.clone()))
     }

@@ -85,7 +85,7 @@ fn certificate(error: &CertificateError) -> String {
     }
 }
 
-/// Extracts the name from the text of rustls. For `DnsName("localhost")`, returns `localhost`.
+/// Extracts the name from the form in which rustls writes the name. For `DnsName("localhost")`, returns `localhost`.
 fn readable(presented: &str) -> String {
     let inner = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     inner.unwrap_or(presented).to_string()

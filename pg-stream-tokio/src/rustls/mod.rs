@@ -40,9 +40,10 @@ const KEPT: usize = 16;
 /// share the cache and the TLS sessions that can be resumed.
 ///
 /// `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `sslpassword`, `sslcertmode`, `sslcrl`, `sslcrldir`, `sslsni`,
-/// `ssl_min_protocol_version`, `ssl_max_protocol_version` and `sslkeylogfile` have the same meaning as in libpq, with three differences.
-/// The oldest version is TLS 1.2. A certificate needs the host name as a subject alternative name; the common name is ignored. It is an
-/// error if a file in the settings does not exist.
+/// `ssl_min_protocol_version`, `ssl_max_protocol_version` and `sslkeylogfile` have the same meaning as in libpq, with three differences:
+/// - The oldest version is TLS 1.2.
+/// - A certificate needs the host name as a subject alternative name; the common name is ignored.
+/// - A file in the settings that does not exist is an error.
 #[derive(Clone, Debug)]
 pub struct Rustls {
     source: Source,

@@ -52,8 +52,9 @@ impl ServerCertVerifier for AnyCertificate {
 /// Accepts a certificate that a trusted authority has signed, as `verify-ca` does. If `names` is true, the certificate must also be issued
 /// for the host, as with `verify-full`.
 ///
-/// As in OpenSSL, a server's certificate is also accepted if the certificate itself is one of the trusted certificates. rustls alone would
-/// reject certificates from `openssl req -x509`: such a certificate is marked as an authority, and rustls accepts no authority as a server.
+/// As in OpenSSL, a server's certificate is also accepted if the certificate itself is one of the trusted certificates. Without this rule,
+/// a self-signed certificate from `openssl req -x509` would be rejected. Such a certificate is marked as the certificate of an authority,
+/// and rustls accepts no authority's certificate from a server.
 #[derive(Debug)]
 pub(super) struct TrustedCertificate {
     pub(super) inner: Arc<WebPkiServerVerifier>,

@@ -1,8 +1,9 @@
-//! The matrix of logins. Each cell is one login, with its own combination of server version, method, link, proof and settings.
+//! The matrix of logins. Each cell is one login, with one combination of server version, method of authentication, link (the kind of
+//! connection), proof (a password, certificate, ticket or token) and settings.
 //!
 //! | combinations without a cell | why |
 //! | --- | --- |
-//! | `trust` with a wrong proof or none | there is no proof |
+//! | `trust` with a wrong proof or none | the server asks for no proof |
 //! | GSSAPI on 18, OAuth on 15 | the server has no such method |
 //! | direct TLS on 15 | the server and libpq of version 15 do not have it |
 //! | `require_auth` on 15 | libpq 15 does not have this setting |
@@ -319,7 +320,7 @@ impl Proof {
     }
 }
 
-/// Prints a cell, such as `18 Scram Tls13 Right prefer`, followed by the settings that are not usual.
+/// Prints a cell, such as `18 Scram Tls13 Right prefer`, followed by the settings that differ from the usual values.
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { major, method, link, proof, sslmode, root, name, more } = self;

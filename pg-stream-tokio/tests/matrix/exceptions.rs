@@ -1,5 +1,5 @@
-//! Deliberate differences from psql, each with its reason. The exceptions in this module apply to every adapter. A TLS library may have
-//! further exceptions.
+//! Deliberate differences from psql, each with its reason. The exceptions in this module apply to `pg-stream-tokio` and to
+//! `pg-stream-async-std`. A TLS library may have further exceptions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +17,7 @@ pub(crate) struct Exception {
     pub(crate) outcomes: &'static [(&'static str, &'static str)],
 }
 
-/// Exceptions for all adapters.
+/// Exceptions for `pg-stream-tokio` and `pg-stream-async-std`.
 pub(crate) const EXCEPTIONS: &[Exception] = &[
     Exception {
         reason: "a clear-text password is sent over TCP without TLS only with sslmode=disable; with allow TLS is tried instead",
@@ -98,7 +98,7 @@ impl Verdicts {
         Self { exceptions, alike: 0, excepted: BTreeMap::new(), faults: Vec::new() }
     }
 
-    /// Compares two outcomes of the same login.
+    /// Compares the outcomes of the same login by psql and by this project, and records the result.
     pub(crate) fn judge(&mut self, cell: &Cell, psql: &Outcome, ours: &Outcome) {
         if psql == ours {
             self.alike += 1;
@@ -125,7 +125,8 @@ impl Verdicts {
         })
     }
 
-    /// Fails if there is a difference that is no exception, or an exception without a difference.
+    /// Fails if a difference between psql and this project is not a listed exception, or if a pair of outcomes of an exception did not
+    /// occur.
     pub(crate) fn assert(self) {
         let unused = self.pairs().filter(|(place, ..)| !self.excepted.contains_key(place));
         let unused = unused.map(|(_, exception, (psql, ours))| {

@@ -14,7 +14,7 @@ use crate::cells::{Cell, Method};
 use crate::outcome::{Outcome, WHOAMI};
 use crate::servers::variable;
 
-/// Logs in, and queries the user of the session. `connect` is the function of the adapter under test.
+/// Logs in, and queries the user of the session. `connect` is the function `connect` of the crate under test.
 pub(crate) async fn log_in<T: Transport>(
     cell: &Cell,
     connect: impl AsyncFnOnce(&Config) -> Result<(Connection<T>, Session), ConnectError>,
@@ -60,8 +60,8 @@ pub(crate) async fn ask<T: Transport>(conn: &mut Connection<T>, sql: &str) -> Re
     }
 }
 
-/// The system's GSSAPI library, which a Python program loads. The program is another process, because environment variables select the
-/// tickets. Rust bindings to the library would need libclang.
+/// The system's GSSAPI library, loaded by a Python program in a separate process. A separate process is needed because environment
+/// variables select the tickets. Python is used because Rust bindings to the library would need libclang.
 struct Kerberos {
     process: Child,
     input: ChildStdin,

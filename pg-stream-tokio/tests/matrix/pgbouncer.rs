@@ -16,7 +16,8 @@ use crate::psql::command;
 use crate::runtime;
 use crate::servers::{Server, variable};
 
-/// Name of a role, its right settings, its wrong settings, and its databases; see `xtask/src/servers/pooler.rs`.
+/// Name of a role, settings with its right credentials, settings with wrong credentials, and the databases to connect to; see
+/// `xtask/src/servers/pooler.rs`.
 type Role = (&'static str, String, Option<String>, &'static [&'static str]);
 
 fn roles() -> Vec<Role> {
@@ -38,7 +39,8 @@ fn roles() -> Vec<Role> {
     roles
 }
 
-/// Returns connection strings: each role with the right proof, a wrong proof and no proof, over each link in each `sslmode`.
+/// Returns connection strings: each role with right credentials, with wrong credentials and without credentials, over each kind of
+/// connection in each `sslmode`.
 fn logins() -> Vec<String> {
     let place = Server::at("PGBOUNCER");
     let by_tcp = format!("host=localhost hostaddr={} sslrootcert={}", place.ip, variable("PG_TLS_ROOT"));
@@ -51,8 +53,8 @@ fn logins() -> Vec<String> {
     for (role, right, wrong, databases) in roles() {
         for database in databases {
             let mut proofs = vec![right.clone()];
-            // Wrong proofs and missing proofs are tested in one pool mode only, because PgBouncer rejects the client before the pool mode
-            // has an effect.
+            // Wrong and missing credentials are tested in one pool mode only, because PgBouncer rejects the client before the pool mode has
+            // an effect.
             if *database != "transaction" && !right.is_empty() {
                 proofs.extend(wrong.iter().cloned().chain([String::new()]));
             }
@@ -249,7 +251,7 @@ fn pgbouncer_uses_version_3_0_even_if_a_newer_version_is_requested() {
         let config = pooled("session").protocol_versions(Version::V3_0, Version::V3_2);
         match connect(&config).await {
             Ok((_, session)) => assert_eq!(session.version, Version::V3_0),
-            // PgBouncer 1.18 does not offer an older version, but rejects the client.
+            // PgBouncer 1.18 does not offer an older protocol version, but rejects the client.
             Err(error) => {
                 has_no_field_v(&error);
                 let state = error.server_error().and_then(ServerError::sqlstate);

@@ -157,7 +157,7 @@ impl Changes {
     }
 }
 
-/// Creates the tables of a mode in a schema of their own, and a publication of these tables.
+/// Creates the tables for a test in the schema `name`, and a publication of these tables.
 async fn set_up(session: &mut Conn, name: &str) {
     for sql in [
         format!("drop schema if exists {name} cascade"),
@@ -165,7 +165,7 @@ async fn set_up(session: &mut Conn, name: &str) {
         format!("set search_path to {name}"),
         "create type mood as enum ('happy', 'so-so')".into(),
         "create table by_key (id int primary key, n int, t text)".into(),
-        // A long value is stored out of line, uncompressed. So an update of another column does not send the value again.
+        // A long value is stored outside of the row, uncompressed. So an update of another column does not send the value again.
         "alter table by_key alter t set storage external".into(),
         "create table by_row (a int8, b text, m mood)".into(),
         "alter table by_row replica identity full".into(),
@@ -382,8 +382,8 @@ async fn large_transactions(server: &Server, session: &mut Conn, changes: &mut C
     let streaming = changes.mode.streaming != StreamingOption::Off;
     let mut other = crate::conversation::session(server).await;
     for (inside, last) in [
-        // `true`: the transaction also has a subtransaction, which is rolled back. With streaming, its changes are sent before the
-        // rollback.
+        // `true`: the transaction also has a subtransaction, which is rolled back. With streaming, the server sends the subtransaction's
+        // changes before the rollback.
         (true, "commit"),
         (false, "rollback"),
     ] {

@@ -33,8 +33,8 @@ pub(crate) async fn session(server: &Server) -> Conn {
     get_in(&superuser(server)).await.0
 }
 
-/// Opens a replication connection of the superuser. If `streaming` is on, the small `logical_decoding_work_mem` makes the server send large
-/// transactions in blocks before their end.
+/// Opens a replication connection of the superuser. The small `logical_decoding_work_mem` has an effect if a stream is started with the
+/// option `streaming`: the server then sends large transactions in blocks before their end.
 pub(crate) async fn walsender(server: &Server, replication: Replication) -> Conn {
     let config = superuser(server).replication(replication).options("-c logical_decoding_work_mem=64kB");
     get_in(&config).await.0

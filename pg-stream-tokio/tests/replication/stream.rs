@@ -168,7 +168,8 @@ fn an_error_of_the_server_is_returned_with_all_its_fields_and_the_connection_can
             ReplicationStream::start(*failed.connection, &command).await.expect_err("no such option");
         assert!(failed.to_string().contains("no_such_option"), "{failed}");
 
-        // For this row, the row filter of the publication fails. So the server sends an error in the middle of the stream.
+        // For the row with `id` 0, the row filter of the publication fails with a division by zero. So the server sends an error in the
+        // middle of the stream.
         let filter = format!("{name}_filter");
         query(&mut session, &format!("create publication {filter} for table {name} where (1 / id > -2)"))
             .await

@@ -1,5 +1,5 @@
-//! Tests of streaming of transactions in progress. A transaction that is received in blocks must have the same changes as when it is sent
-//! at its commit.
+//! Tests of streaming of transactions in progress. A transaction must have the same changes in both cases: received in blocks while it is
+//! in progress, or received as a whole at its commit.
 
 use std::time::Duration;
 
@@ -108,7 +108,8 @@ async fn same(server: &Server, version: u32, streaming: StreamingOption) {
     let mut stream: Streamed = stream.transactions(MemoryStore::new(16 << 20));
     let mut lines = Vec::new();
 
-    // Two transactions run at the same time. Some of their subtransactions are rolled back after their changes were received.
+    // Two transactions run at the same time. Some of their subtransactions are rolled back after the client has received the changes of
+    // these subtransactions.
     each(&mut one, &["begin", &rows(0)]).await;
     until_more(&mut stream, &mut lines, &mut other).await;
     each(&mut two, &["begin", &rows(10_000)]).await;

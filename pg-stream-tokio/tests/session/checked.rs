@@ -1,4 +1,5 @@
-//! A session with a real server, and a model that follows the session. Each answer of the model is compared with the server's messages.
+//! A session with a real server, and the model of the session: a [`SessionState`], which predicts the server's messages. Each prediction is
+//! compared with the server's messages.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -18,7 +19,7 @@ use crate::support::Server;
 /// Time limit for a message that the model expects. If the model is right, every message arrives earlier.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Time of waiting for a message that the model does not expect.
+/// Time of waiting for a message that the model does not expect. Short, because every such check takes the whole time.
 const SHORT: Duration = Duration::from_millis(3);
 
 /// Maximum number of steps from any state to an idle session.
@@ -44,7 +45,7 @@ impl Totals {
     }
 }
 
-/// A session with a real server, and the model that follows the session.
+/// A session with a real server, and the model of the session, which predicts the server's messages.
 pub(crate) struct Checked {
     conn: Connection<Socket>,
     state: SessionState,
@@ -67,8 +68,8 @@ type Checking = Result<(), String>;
 impl Checked {
     /// Logs in. If `replication` is true, the session accepts replication commands.
     pub(crate) async fn connect(server: &Server, replication: bool) -> Self {
-        // By a Unix-domain socket. With TCP, a server that closes the connection with unread messages resets the connection, and the
-        // system then drops the server's last messages.
+        // Connects by a Unix-domain socket. With TCP, a server that closes its socket before it has read all messages resets the
+        // connection. The client's system then drops the server's last messages.
         let config =
             Config::new(if replication { "admin" } else { "trust" }).database("test").host(server.socket());
         let config = if replication { config.replication(Replication::Logical) } else { config };
@@ -234,8 +235,8 @@ impl Checked {
         let Some(number) = number_in(&body) else { return Ok(()) };
         let fits = match reply.request {
             Request::Query | Request::Parse => number == reply.number,
-            // The other requests have no SQL text. Their rows and errors contain the number of the Parse that created the statement, which
-            // is lower than the number of the request.
+            // A request other than Query and Parse has no SQL text. Its rows and errors contain the number of the Parse that created the
+            // statement, which is lower than the number of the request.
             _ => number < reply.number && !matches!(self.sent.get(&number), Some(Message::Query(_))),
         };
         if !fits {

@@ -1,5 +1,5 @@
-//! Tests that compare the rules of `pg_wire::session` with real servers. Random sequences of legal and illegal messages are sent, and each
-//! reply of the server is compared with the answers of the model.
+//! Tests that compare the rules of `pg_wire::session` with real servers. The tests send random sequences of legal and illegal messages, and
+//! compare each reply of the server with the prediction of a `SessionState`, the model of the session.
 
 mod checked;
 mod sequence;

@@ -9,15 +9,15 @@ use proptest::prelude::*;
 pub(crate) enum Action {
     /// Sends messages as one batch.
     Send(Vec<Message>),
-    /// Receives up to this number of messages. Ends earlier if the model expects no message.
+    /// Receives up to this number of messages. Ends earlier if the model of the session expects no message.
     Receive(usize),
-    /// Receives messages until the model expects no message.
+    /// Receives messages until the model of the session expects no message.
     ReceiveAll,
-    /// Checks that no reply arrives when the model expects none.
+    /// Checks that no reply arrives when the model of the session expects none.
     Quiet,
     /// Sends a cancel request over another connection, and waits until the server has handled the request.
     Cancel,
-    /// Makes the session idle by the steps that the model proposes.
+    /// Makes the session idle by the steps that the model of the session proposes.
     Recover,
 }
 

@@ -62,8 +62,8 @@ impl Server {
         Config::new(role).password(password).database("test").host(self.tcp())
     }
 
-    /// Returns a stream in memory that is connected to the server through a relay, and a task. The relay passes bytes in small pieces. The
-    /// result of the task is all bytes that the client has sent.
+    /// Connects to the server through a relay, a task that passes bytes in small pieces. Returns the client's stream, which is in memory,
+    /// and the task. The result of the task is all bytes that the client has sent.
     pub(crate) async fn relay(&self) -> (DuplexStream, JoinHandle<Vec<u8>>) {
         let (ours, theirs) = tokio::io::duplex(16);
         let socket = TcpStream::connect(self.address).await.expect("PostgreSQL listens by TCP");

@@ -36,7 +36,7 @@ const FUTURE: usize = 15 << 10;
 
 const STARTUP: &[u8] = b"\0\0\0\x14\0\x03\0\0user\0alice\0\0";
 
-/// Polls the server of an adapter until it waits for the client, once for each stage, and checks the memory that the server holds.
+/// Runs the server's function `accept` for each stage until it waits for the client, and checks the memory that the server holds.
 pub(crate) fn hold_little<F, O>(accept: impl Fn(Stopped) -> F)
 where
     F: Future<Output = O>,

@@ -144,7 +144,7 @@ impl Surroundings {
         self
     }
 
-    /// If no source names a user, [`config`](Self::config) then asks the operating system for the user's name. The lookup may block for
+    /// Makes [`config`](Self::config) ask the operating system for the user's name if no source names a user. This lookup may block for
     /// some time if users are kept on another machine.
     #[cfg(feature = "login-name")]
     pub fn login_name(mut self) -> Self {
@@ -243,7 +243,7 @@ impl Surroundings {
     }
 
     /// Adds the certificate files that exist in the home directory. If there is a client certificate, adds the path of its key even if the
-    /// key does not exist: a missing key is then an error when TLS begins, and not a login without the certificate.
+    /// key does not exist. So a missing key is an error when TLS begins; otherwise the client would log in without its certificate.
     fn add_tls_files(&self, config: &mut Config) {
         let Some(home) = &self.home else { return };
         let file = |name: &str| home.join(TLS_DIR).join(name);
