@@ -7,19 +7,14 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 
 use crate::servers::{Servers, install};
-use crate::{clients, paths, process};
+use crate::{clients, paths, process, psycopg};
 
 /// Builds and runs the benchmark with `options`. The benchmark uses cargo's default release profile, because users build with this profile.
 pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
     let servers = needs_servers(options);
     equip(options, servers)?;
-    let target = paths::target().join("bench");
-    let manifest = PathBuf::from_iter(["xtask", "bench", "Cargo.toml"]);
-    let mut build = paths::cargo(["build", "--release", "--locked", "--manifest-path"]);
-    process::succeed(build.arg(manifest).arg("--target-dir").arg(&target))?;
-
-    let mut bench = Command::new(target.join("release").join("bench"));
-    bench.args(options).current_dir(paths::root());
+    let mut bench = build()?;
+    bench.args(options);
     if !servers {
         return process::hand_over(&mut bench);
     }
@@ -35,8 +30,28 @@ pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
     if let Some((_, directory)) = clients.into_iter().find(|(name, _)| name == "PG18_CLIENT_BIN") {
         bench.env("PG_CLIENT_BIN", directory);
     }
+    let (python, path) = psycopg::environment()?;
     let servers = Servers::start_both()?;
-    process::hand_over(bench.envs(servers.environment()))
+    process::hand_over(bench.env(python, path).envs(servers.environment()))
+}
+
+/// Counts the instructions of the measurements of typed rows and parameters. Returns an error if a measurement needs more instructions than
+/// its target allows.
+pub(crate) fn gate() -> Result<()> {
+    let options = ["--gate", "--only", "micro: typed"].map(String::from);
+    equip(&options, false)?;
+    process::succeed(build()?.args(options))
+}
+
+/// Builds the benchmark. Returns a command that runs the benchmark in the root directory of the project.
+fn build() -> Result<Command> {
+    let target = paths::target().join("bench");
+    let manifest = PathBuf::from_iter(["xtask", "bench", "Cargo.toml"]);
+    let mut build = paths::cargo(["build", "--release", "--locked", "--manifest-path"]);
+    process::succeed(build.arg(manifest).arg("--target-dir").arg(&target))?;
+    let mut bench = Command::new(target.join("release").join("bench"));
+    bench.current_dir(paths::root());
+    Ok(bench)
 }
 
 /// Installs missing dependencies of the benchmark. The library libpq is required. Without valgrind, strace or pgbouncer, some measurements

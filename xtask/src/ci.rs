@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::{chaos, fuzz, lint, needs, paths, process, release, supply, test};
+use crate::{bench, chaos, fuzz, lint, needs, paths, process, release, supply, test};
 
 /// Runs every step, and stops at the first step that fails.
 pub(crate) fn run() -> Result<ExitCode> {
@@ -29,6 +29,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     step("feature combinations", features::run)?;
     step("other targets", targets::run)?;
     step("fuzz targets", fuzz::check)?;
+    step("instruction counts", bench::gate)?;
     step("chaos", chaos::succeed)?;
     // The tests are the last step, so that the line with the number of passed and failed tests is the last line of the output.
     heading("tests");

@@ -13,9 +13,8 @@ use crate::sockets::clients::Pipeline;
 /// The two clients that the tables of times compare: the hand-written client and this project's client.
 const SHOWN: [Who; 2] = [Who::Limit, Who::Ours];
 
-/// The results that a connection receives before it is idle: a name for the table, and the number of rows. A row has about 100 bytes, so
-/// the large result has about 250 kB.
-const RESULTS: [(&str, u64); 2] = [("1 row", 1), ("large", 2500)];
+/// The number of rows of a large result. A row has about 100 bytes, so the result has about 250 kB.
+const LARGE: u64 = 2500;
 
 /// Prints three tables: the time by the number of rows, the time by the depth of a pipeline, and the memory by the number of idle
 /// connections.
@@ -41,12 +40,12 @@ pub(crate) fn print(ends: &Ends, quick: bool) -> Result<()> {
     println!(
         "\nMemory per idle connection, by the number of connections (kB; of a process that only holds connections)\n"
     );
-    println!("| connections | result before | limit | pg-wire | tokio-postgres | sqlx | libpq |");
-    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    println!("| connections | client | after a result of 1 row | after a large result |");
+    println!("| --- | --- | --- | --- |");
     for count in powers(if quick { 1000 } else { 10_000 }) {
-        for (size, rows) in RESULTS {
-            print!("| {count} | {size} |");
-            for who in ["limit", "pg-wire", "tokio-postgres", "sqlx", "libpq"] {
+        for who in ["limit", "pg-wire", "tokio-postgres", "sqlx", "libpq"] {
+            print!("| {count} | {who} |");
+            for rows in [1, LARGE] {
                 match idle(ends, who, count, rows) {
                     Ok(kilobytes) => print!(" {kilobytes:.1} |"),
                     Err(error) => {

@@ -49,18 +49,25 @@ pub(crate) struct Target {
     pub(crate) peer: Option<f64>,
     /// The name of the peer that `peer` compares with. `None` means the fastest peer.
     pub(crate) rival: Option<&'static str>,
+    /// The highest allowed ratio of our number of instructions to the number of the hand-written loop. `--gate` checks this ratio.
+    pub(crate) instructions: Option<f64>,
 }
 
 impl Target {
     /// Creates a target. `limit` is the highest allowed ratio of our time to the hand-written loop's time. `peer` is the lowest allowed
     /// ratio of the fastest peer's time to our time.
     pub(crate) fn new(limit: f64, peer: f64) -> Self {
-        Self { limit: Some(limit), peer: Some(peer), rival: None }
+        Self { limit: Some(limit), peer: Some(peer), ..Self::default() }
     }
 
     /// Creates a target without a ratio to the peers. `limit` is the highest allowed ratio of our time to the hand-written loop's time.
     pub(crate) fn limit(limit: f64) -> Self {
-        Self { limit: Some(limit), peer: None, rival: None }
+        Self { limit: Some(limit), ..Self::default() }
+    }
+
+    /// Adds the highest allowed ratio of our number of instructions to the hand-written loop's number.
+    pub(crate) fn instructions(self, most: f64) -> Self {
+        Self { instructions: Some(most), ..self }
     }
 
     /// Compares our time with the time of the peer `rival` instead of the fastest peer.

@@ -23,7 +23,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 
 use line::Line;
-use measure::Effort;
+use measure::{Effort, Measured};
 use sockets::Ends;
 
 #[global_allocator]
@@ -42,6 +42,9 @@ struct Arguments {
     /// Do not count instructions, for which valgrind is needed
     #[arg(long)]
     no_instructions: bool,
+    /// Count only instructions, and fail if a measurement needs more instructions than its target allows
+    #[arg(long)]
+    gate: bool,
     /// Write the chart to this file; a full run writes it to `xtask/bench/chart.svg`
     #[arg(long)]
     chart: Option<PathBuf>,
@@ -118,7 +121,19 @@ fn main() -> Result<()> {
     if let Some(upstream) = arguments.splice {
         return sockets::proxies::splice(upstream);
     }
+    if arguments.gate {
+        return gate(&arguments);
+    }
     compare(&arguments)
+}
+
+/// Counts the instructions of the selected measurements that have a target for instructions. Returns an error if a target is not met.
+fn gate(arguments: &Arguments) -> Result<()> {
+    let mut results: Vec<_> = arguments.micro()?.into_iter().map(Measured::unmeasured).collect();
+    instructions::count(&mut results, &arguments.only)?;
+    results.retain(|result| result.target.instructions.is_some());
+    anyhow::ensure!(!results.is_empty(), "no selected measurement has a target for instructions");
+    report::print_gate(&results)
 }
 
 /// Whether a program is installed. If the program is missing, prints that the counts which need this program are skipped.

@@ -71,6 +71,14 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
+    /// The results of a measurement whose implementations have not been run.
+    pub(crate) fn unmeasured(line: Line) -> Self {
+        let Line { name, unit, operations, target, contenders, .. } = line;
+        let outcome = |who| Outcome { who, times: Vec::new(), allocations: 0.0, instructions: None };
+        let outcomes = contenders.iter().map(|contender| outcome(contender.who)).collect();
+        Self { name, unit, operations, target, outcomes }
+    }
+
     /// The results of the implementation `who`.
     pub(crate) fn of(&self, who: Who) -> Option<&Outcome> {
         self.outcomes.iter().find(|outcome| outcome.who == who)

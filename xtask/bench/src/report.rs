@@ -1,6 +1,6 @@
 //! Prints the tables of the report.
 
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 
 use crate::child::Child;
 use crate::line::Who;
@@ -43,6 +43,29 @@ pub(crate) fn print(results: &[Measured]) {
             );
         }
     }
+}
+
+/// Prints the number of instructions of each measurement with a target for instructions. Returns an error if a target is not met.
+pub(crate) fn print_gate(results: &[Measured]) -> Result<()> {
+    println!("\nInstructions, as a ratio to the hand-written loop\n");
+    println!("| line | ours / limit | at most |");
+    println!("| --- | --- | --- |");
+    let mut exceeded = Vec::new();
+    for result in results {
+        let count = |who| result.of(who).and_then(|outcome| outcome.instructions);
+        let (Some(ours), Some(limit), Some(most)) =
+            (count(Who::Ours), count(Who::Limit), result.target.instructions)
+        else {
+            bail!("{}: the instructions were not counted", result.name);
+        };
+        let ratio = ours / limit;
+        println!("| {} | {ratio:.3} ({ours:.0} / {limit:.0}) | {most} |", result.name);
+        if ratio > most {
+            exceeded.push(result.name.as_str());
+        }
+    }
+    ensure!(exceeded.is_empty(), "more instructions than the target allows: {}", exceeded.join("; "));
+    Ok(())
 }
 
 /// Prints the peak memory of each measurement over sockets.

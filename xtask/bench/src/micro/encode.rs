@@ -208,13 +208,13 @@ fn ours_bind_into<B: Buffer + bytes::BufMut>(out: B) -> impl FnMut() -> Result<u
 }
 
 /// The bytes of Execute and Sync, which follow every Bind.
-const EXECUTE_SYNC: [u8; 15] = *b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04";
+pub(crate) const EXECUTE_SYNC: [u8; 15] = *b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04";
 
 /// The portal name (empty) and the statement name (`s1`) of every Bind.
-const NAMES: [u8; 4] = *b"\0s1\0";
+pub(crate) const NAMES: [u8; 4] = *b"\0s1\0";
 
 /// The result formats of every Bind: one format, binary.
-const RESULTS: [u8; 4] = [0, 1, 0, 1];
+pub(crate) const RESULTS: [u8; 4] = [0, 1, 0, 1];
 
 pub(crate) fn limit_bind(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
     match count {

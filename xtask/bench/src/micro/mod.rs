@@ -11,7 +11,8 @@ mod forward;
 pub(crate) mod hand;
 pub(crate) mod source;
 pub(crate) mod touch;
-mod typed;
+pub(crate) mod typed;
+mod typed_bind;
 
 use anyhow::Result;
 
@@ -27,6 +28,7 @@ pub(crate) fn lines() -> Result<Vec<Line>> {
     }
     lines.extend(changes::lines()?);
     lines.extend(typed::lines()?);
+    lines.extend(typed_bind::lines());
     lines.extend(copy::lines()?);
     lines.extend(copy_rows::lines()?);
     lines.extend(encode::lines());

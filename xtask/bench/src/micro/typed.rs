@@ -6,7 +6,7 @@ use fallible_iterator::FallibleIterator;
 use pg_stream_tokio::TokioIo;
 use pg_wire::backend::{Backend, DataRow, FieldDescription, RowDescription};
 use pg_wire::codec::{List, Values};
-use pg_wire::value::{AsText, Columns, FromRow};
+use pg_wire::value::{AsText, Columns, FromRow, Sql};
 use pg_wire::{Bindable, Connection, Encode, FormatCode, Frame, Inbox, Limits, oid};
 use postgres_protocol::message::backend::Message;
 use postgres_types::{FromSql, Type};
@@ -22,8 +22,8 @@ use crate::micro::touch::Touch;
 pub(crate) fn lines() -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     for (format, name, target) in [
-        (FormatCode::Text, "text", Target::limit(1.15)),
-        (FormatCode::Binary, "binary", Target::new(1.3, 2.0)),
+        (FormatCode::Text, "text", Target::limit(1.15).instructions(1.05)),
+        (FormatCode::Binary, "binary", Target::new(1.3, 2.0).instructions(1.2)),
     ] {
         let line = |what: &str, frames: Frames| {
             Line::new(format!("micro: typed row of {what}, {name}"), "row", frames.count, target)
@@ -40,6 +40,11 @@ pub(crate) fn lines() -> Result<Vec<Line>> {
                 .with(Who::Limit, limit_on_tokio(four, format)?)
                 .with(Who::Ours, ours_by_recv(four, columns(1, format))?),
         );
+        lines.push(
+            line("4 as a struct, by position", four)
+                .with(Who::Limit, limit(four, move |walk, touch| hand_rows(walk, touch, 1, format)))
+                .with(Who::Ours, ours(four, columns(1, format), add_by_position)),
+        );
         let mut prepared = columns(1, format);
         prepared.prepare::<Item<'_>>()?;
         lines.push(
@@ -47,6 +52,15 @@ pub(crate) fn lines() -> Result<Vec<Line>> {
                 .with(Who::Limit, limit(four, move |walk, touch| hand_rows(walk, touch, 1, format)))
                 .with(Who::Ours, ours(four, prepared, add_item)),
         );
+        if format == FormatCode::Binary {
+            let name = "micro: typed row of 4 as postgres-types values, binary";
+            lines.push(
+                Line::new(name, "row", four.count, Target::default())
+                    .with(Who::Limit, limit(four, move |walk, touch| hand_rows(walk, touch, 1, format)))
+                    .with(Who::Ours, ours(four, columns(1, format), add_postgres_types))
+                    .with(Who::Peer("postgres-types"), postgres_types(four, format)),
+            );
+        }
         let twelve = rows(3, format)?;
         lines.push(
             line("12", twelve)
@@ -62,7 +76,7 @@ pub(crate) fn lines() -> Result<Vec<Line>> {
 const TYPES: [u32; 4] = [oid::INT4, oid::TEXT, oid::FLOAT8, oid::TEXT];
 
 /// The values of four columns with the types [`TYPES`]; the last value may be NULL.
-type Four<'a> = (i32, &'a str, f64, Option<&'a str>);
+pub(crate) type Four<'a> = (i32, &'a str, f64, Option<&'a str>);
 
 fn columns(groups: usize, format: FormatCode) -> Columns {
     let field = |(index, type_oid): (usize, u32)| FieldDescription {
@@ -107,7 +121,7 @@ fn rows(groups: usize, format: FormatCode) -> Result<Frames> {
 
 /// Adds four values to the sum.
 #[inline(always)]
-fn add((id, name, price, note): Four<'_>, touch: &mut Touch) {
+pub(crate) fn add((id, name, price, note): Four<'_>, touch: &mut Touch) {
     touch.value(Some(&id.to_le_bytes()));
     touch.value(Some(name.as_bytes()));
     touch.value(Some(&price.to_le_bytes()));
@@ -146,15 +160,9 @@ macro_rules! hand_rows {
         fn $name(walk: &mut Walk, touch: &mut Touch, groups: usize) -> u64 {
             let (mut rows, mut seen) = (0, *touch);
             walk.frames(|code, body| {
-                let Some((count, mut rest)) = body.split_first_chunk() else { return };
-                if code != b'D' || usize::from(u16::from_be_bytes(*count)) != 4 * groups {
-                    return;
+                if code == b'D' && hand_row(body, groups, $four, &mut seen).is_some() {
+                    rows += 1;
                 }
-                for _ in 0..groups {
-                    let Some(four) = $four(&mut rest) else { return };
-                    add(four, &mut seen);
-                }
-                rows += 1;
             });
             *touch = seen;
             rows
@@ -164,6 +172,30 @@ macro_rules! hand_rows {
 
 hand_rows!(hand_text_rows, hand_text);
 hand_rows!(hand_binary_rows, hand_binary);
+
+/// Reads the body of a DataRow by hand. Returns `None` if the row is malformed.
+#[inline(always)]
+fn hand_row(
+    body: &[u8],
+    groups: usize,
+    four: impl for<'a> Fn(&mut &'a [u8]) -> Option<Four<'a>>,
+    touch: &mut Touch,
+) -> Option<()> {
+    let (count, mut rest) = body.split_first_chunk()?;
+    if usize::from(u16::from_be_bytes(*count)) != 4 * groups {
+        return None;
+    }
+    for _ in 0..groups {
+        add(four(&mut rest)?, touch);
+    }
+    Some(())
+}
+
+/// Reads the body of a DataRow in binary format by hand. Returns `None` if the row is malformed.
+#[inline(always)]
+pub(crate) fn hand_binary_row(body: &[u8], groups: usize, touch: &mut Touch) -> Option<()> {
+    hand_row(body, groups, hand_binary, touch)
+}
 
 #[inline(always)]
 fn hand_text<'a>(rest: &mut &'a [u8]) -> Option<Four<'a>> {
@@ -207,7 +239,7 @@ fn limit_on_tokio(frames: Frames, format: FormatCode) -> Result<impl FnMut() -> 
 }
 
 #[inline(always)]
-fn add_4(columns: &Columns, row: &DataRow<'_>, touch: &mut Touch) -> Result<()> {
+pub(crate) fn add_4(columns: &Columns, row: &DataRow<'_>, touch: &mut Touch) -> Result<()> {
     add(columns.decode::<Four<'_>>(row)?, touch);
     Ok(())
 }
@@ -228,6 +260,33 @@ fn add_item(columns: &Columns, row: &DataRow<'_>, touch: &mut Touch) -> Result<(
     Ok(())
 }
 
+/// The four columns of [`TYPES`] as a struct that is read by position.
+#[derive(FromRow)]
+#[from_row(by_position)]
+struct ByPosition<'a> {
+    id: i32,
+    name: &'a str,
+    price: f64,
+    note: Option<&'a str>,
+}
+
+#[inline(always)]
+fn add_by_position(columns: &Columns, row: &DataRow<'_>, touch: &mut Touch) -> Result<()> {
+    let ByPosition { id, name, price, note } = columns.decode(row)?;
+    add((id, name, price, note), touch);
+    Ok(())
+}
+
+/// The four columns of [`TYPES`], read by `FromSql` of postgres-types.
+type PostgresTypes<'a> = (Sql<i32>, Sql<&'a str>, Sql<f64>, Option<Sql<&'a str>>);
+
+#[inline(always)]
+fn add_postgres_types(columns: &Columns, row: &DataRow<'_>, touch: &mut Touch) -> Result<()> {
+    let (Sql(id), Sql(name), Sql(price), note) = columns.decode::<PostgresTypes<'_>>(row)?;
+    add((id, name, price, note.map(|Sql(note)| note)), touch);
+    Ok(())
+}
+
 /// The values of a row that has the four columns of [`TYPES`] three times.
 type Twelve<'a> = (
     i32,
@@ -245,7 +304,7 @@ type Twelve<'a> = (
 );
 
 #[inline(always)]
-fn add_12(columns: &Columns, row: &DataRow<'_>, touch: &mut Touch) -> Result<()> {
+pub(crate) fn add_12(columns: &Columns, row: &DataRow<'_>, touch: &mut Touch) -> Result<()> {
     let (a, b, c, d, e, f, g, h, i, j, k, l) = columns.decode::<Twelve<'_>>(row)?;
     add((a, b, c, d), touch);
     add((e, f, g, h), touch);

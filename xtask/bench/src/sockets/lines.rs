@@ -10,7 +10,7 @@ use super::clients::{Client, Pieces, Pipeline};
 use super::contenders::{connect_to, connections, line, line_of, unix_streams};
 use super::place::{At, Place};
 use super::replay::Replay;
-use super::{poolers, proxies, replication, tls_lines};
+use super::{poolers, proxies, replication, tls_lines, typed};
 use crate::line::{Clock, Contender, Line, Target, Who};
 use crate::micro::decode::runtime;
 use crate::micro::source::away;
@@ -152,6 +152,9 @@ const CONNECTS: u64 = 20;
 pub(crate) fn plans(ends: &Ends, part: u64) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     rows(ends, part, &mut lines);
+    for server in &ends.servers {
+        lines.extend(typed::lines(server.major, &server.tcp, part));
+    }
     copies(ends, part, &mut lines);
     statements(ends, part, &mut lines);
     connects(ends, &mut lines);

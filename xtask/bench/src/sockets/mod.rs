@@ -13,5 +13,6 @@ mod replay;
 mod replication;
 mod tls;
 mod tls_lines;
+pub(crate) mod typed;
 
 pub(crate) use lines::{Ends, ROUND_TRIPS, plans};

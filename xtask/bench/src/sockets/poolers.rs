@@ -70,7 +70,7 @@ pub(crate) fn lines(server: &At, part: u64) -> Vec<Line> {
 
 /// Requires that pg-pooler's CPU time is at most `most` times PgBouncer's CPU time.
 fn target(most: f64) -> Target {
-    Target { limit: None, peer: Some((100.0 / most).round() / 100.0), rival: Some(PGBOUNCER) }
+    Target { peer: Some((100.0 / most).round() / 100.0), rival: Some(PGBOUNCER), ..Target::default() }
 }
 
 fn contender(

@@ -213,13 +213,18 @@ impl Proxy {
 
     /// The CPU time of all threads of the proxy so far, in nanoseconds.
     pub(super) fn cpu_time(&self) -> f64 {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()));
-        let of = |task: fs::DirEntry| {
-            let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-            text.split_whitespace().next()?.parse::<f64>().ok()
-        };
-        tasks.into_iter().flatten().flatten().filter_map(of).sum()
+        cpu_time_of(self.child.id())
     }
+}
+
+/// The CPU time of all threads of a process so far, in nanoseconds.
+pub(super) fn cpu_time_of(process: u32) -> f64 {
+    let tasks = fs::read_dir(format!("/proc/{process}/task"));
+    let of = |task: fs::DirEntry| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    tasks.into_iter().flatten().flatten().filter_map(of).sum()
 }
 
 fn open_to_all(dir: &TempDir) -> Result<()> {

@@ -12,7 +12,9 @@ use super::{Client, ONE, Pieces, Pipeline};
 use crate::micro::hand::{self, Walk};
 use crate::micro::source::PIECE;
 use crate::micro::touch::Touch;
+use crate::micro::typed::hand_binary_row;
 use crate::sockets::place::{Dial, Place};
+use crate::sockets::typed::ReadTyped;
 
 /// A connection of the hand-written client.
 pub(crate) struct Hand<S> {
@@ -134,6 +136,16 @@ impl<S: Dial> Session<S> {
 
     /// Reads until `syncs` ReadyForQuery messages have arrived. Returns the sum over all rows and the data of a COPY.
     async fn until_ready(&mut self, syncs: u64) -> Result<u64> {
+        self.until_ready_by(syncs, look).await
+    }
+
+    /// Reads until `syncs` ReadyForQuery messages have arrived. `look` reads the buffered messages, and returns the number of ReadyForQuery
+    /// messages. Returns the sum that `look` has computed.
+    async fn until_ready_by(
+        &mut self,
+        syncs: u64,
+        look: impl Fn(&mut Walk, &mut Touch) -> Result<u64>,
+    ) -> Result<u64> {
         let (mut left, mut touch) = (syncs, Touch::default());
         while left > 0 {
             let count = self.stream.read(self.walk.space()).await?;
@@ -142,6 +154,14 @@ impl<S: Dial> Session<S> {
             left -= look(&mut self.walk, &mut touch)?;
         }
         Ok(touch.sum())
+    }
+
+    /// Writes the messages that run a statement by the extended protocol, with results in binary format.
+    fn run_binary(&mut self, sql: &str) {
+        self.message(b'P', &[b"\0", sql.as_bytes(), b"\0\0\0"]);
+        self.message(b'B', &[b"\0\0\0\0\0\0\0\x01\0\x01"]);
+        self.message(b'E', &[b"\0\0\0\0\0"]);
+        self.message(b'S', &[]);
     }
 
     /// Reads until the server is ready for the data of a COPY.
@@ -187,6 +207,41 @@ fn look(walk: &mut Walk, touch: &mut Touch) -> Result<u64> {
     Ok(ready)
 }
 
+/// Reads the buffered messages, with rows of `4 * groups` typed values. Returns the number of ReadyForQuery messages.
+#[inline(never)]
+fn look_typed(walk: &mut Walk, touch: &mut Touch, groups: usize) -> Result<u64> {
+    let (mut ready, mut seen, mut failed) = (0, *touch, false);
+    walk.frames(|code, body| match code {
+        b'D' => failed |= hand_binary_row(body, groups, &mut seen).is_none(),
+        b'Z' => ready += 1,
+        b'E' => failed = true,
+        _ => {}
+    });
+    *touch = seen;
+    ensure!(!failed, "the server reports an error, or a row is malformed");
+    Ok(ready)
+}
+
+impl<S: Dial> Hand<S> {
+    fn read_typed(&mut self, sql: &str, groups: usize) -> Result<u64> {
+        self.session.run_binary(sql);
+        self.runtime.block_on(async {
+            self.session.send().await?;
+            self.session.until_ready_by(1, |walk, touch| look_typed(walk, touch, groups)).await
+        })
+    }
+}
+
+impl<S: Dial> ReadTyped for Hand<S> {
+    fn read_four(&mut self, sql: &str) -> Result<u64> {
+        self.read_typed(sql, 1)
+    }
+
+    fn read_twelve(&mut self, sql: &str) -> Result<u64> {
+        self.read_typed(sql, 3)
+    }
+}
+
 impl<S: Dial> Client for Hand<S> {
     fn read_text(&mut self, sql: &str) -> Result<u64> {
         self.session.message(b'Q', &[sql.as_bytes(), b"\0"]);
@@ -197,10 +252,7 @@ impl<S: Dial> Client for Hand<S> {
     }
 
     fn read_binary(&mut self, sql: &str) -> Result<u64> {
-        self.session.message(b'P', &[b"\0", sql.as_bytes(), b"\0\0\0"]);
-        self.session.message(b'B', &[b"\0\0\0\0\0\0\0\x01\0\x01"]);
-        self.session.message(b'E', &[b"\0\0\0\0\0"]);
-        self.session.message(b'S', &[]);
+        self.session.run_binary(sql);
         self.runtime.block_on(async {
             self.session.send().await?;
             self.session.until_ready(1).await

@@ -11,13 +11,16 @@ use pg_stream_tokio::{
     Statement, TokioIo, oid,
 };
 use pg_wire::Transport;
-use pg_wire::backend::Backend;
+use pg_wire::backend::{Backend, DataRow};
+use pg_wire::value::Columns;
 use tokio::runtime::Runtime;
 
 use super::{Client, ONE, Pieces, Pipeline};
 use crate::micro::source::PIECE;
 use crate::micro::touch::Touch;
+use crate::micro::typed::{add_4, add_12};
 use crate::sockets::place::{Dial, Place};
+use crate::sockets::typed::ReadTyped;
 
 /// A connection and its runtime.
 pub(crate) struct Ours<T> {
@@ -120,6 +123,47 @@ fn look<T: Transport>(conn: &mut Connection<T>, touch: &mut Touch) -> Result<u64
     }
     *touch = seen;
     Ok(ready)
+}
+
+impl<T: Transport> Ours<T> {
+    /// Runs a statement, and reads each row as typed values. `add` adds the values of a row to the sum, which is returned.
+    fn read_typed(
+        &mut self,
+        sql: &str,
+        add: impl Fn(&Columns, &DataRow<'_>, &mut Touch) -> Result<()>,
+    ) -> Result<u64> {
+        let conn = &mut self.conn;
+        conn.parse(Statement::UNNAMED).query(sql).finish();
+        let bind = conn.bind(Statement::UNNAMED, Portal::UNNAMED).result_formats(&[FormatCode::Binary]);
+        bind.finish(()).describe_portal(Portal::UNNAMED).execute(Portal::UNNAMED, 0).sync();
+        self.runtime.block_on(async {
+            conn.flush().await?;
+            let (mut columns, mut touch) = (None, Touch::default());
+            loop {
+                match (conn.recv().await?.backend()?, &columns) {
+                    (Backend::RowDescription(fields), _) => columns = Some(Columns::of_portal(&fields)),
+                    (Backend::DataRow(row), Some(columns)) => {
+                        let mut seen = touch;
+                        add(columns, &row, &mut seen)?;
+                        touch = seen;
+                    }
+                    (Backend::ErrorResponse(error), _) => bail!(error.to_owned()),
+                    (Backend::ReadyForQuery(_), _) => return Ok(touch.sum()),
+                    _ => {}
+                }
+            }
+        })
+    }
+}
+
+impl<T: Transport> ReadTyped for Ours<T> {
+    fn read_four(&mut self, sql: &str) -> Result<u64> {
+        self.read_typed(sql, add_4)
+    }
+
+    fn read_twelve(&mut self, sql: &str) -> Result<u64> {
+        self.read_typed(sql, add_12)
+    }
 }
 
 impl<T: Transport> Client for Ours<T> {

@@ -10,7 +10,9 @@ use tokio::runtime::Runtime;
 
 use super::{Client, ONE, Pieces};
 use crate::micro::touch::Touch;
+use crate::micro::typed::add;
 use crate::sockets::place::{At, Place};
+use crate::sockets::typed::ReadTyped;
 
 /// A connection and its runtime.
 pub(crate) struct Sqlx {
@@ -47,6 +49,41 @@ fn look(row: &PgRow, touch: &mut Touch) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Four typed values, as `query_as` reads them. `query_as` cannot lend a `&str`.
+type Four = (i32, String, f64, Option<String>);
+
+/// Twelve typed values: three times [`Four`].
+type Twelve =
+    (i32, String, f64, Option<String>, i32, String, f64, Option<String>, i32, String, f64, Option<String>);
+
+impl ReadTyped for Sqlx {
+    fn read_four(&mut self, sql: &str) -> Result<u64> {
+        let Self { runtime, conn } = self;
+        runtime.block_on(async {
+            let mut touch = Touch::default();
+            let mut rows = sqlx::query_as::<_, Four>(AssertSqlSafe(sql)).fetch(conn);
+            while let Some((id, name, price, note)) = rows.try_next().await? {
+                add((id, &name, price, note.as_deref()), &mut touch);
+            }
+            Ok(touch.sum())
+        })
+    }
+
+    fn read_twelve(&mut self, sql: &str) -> Result<u64> {
+        let Self { runtime, conn } = self;
+        runtime.block_on(async {
+            let mut touch = Touch::default();
+            let mut rows = sqlx::query_as::<_, Twelve>(AssertSqlSafe(sql)).fetch(conn);
+            while let Some((a, b, c, d, e, f, g, h, i, j, k, l)) = rows.try_next().await? {
+                add((a, &b, c, d.as_deref()), &mut touch);
+                add((e, &f, g, h.as_deref()), &mut touch);
+                add((i, &j, k, l.as_deref()), &mut touch);
+            }
+            Ok(touch.sum())
+        })
+    }
 }
 
 impl Client for Sqlx {

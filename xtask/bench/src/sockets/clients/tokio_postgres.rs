@@ -11,11 +11,13 @@ use futures_util::{SinkExt, TryStreamExt};
 use postgres_types::{FromSql, Type};
 use tokio::runtime::Runtime;
 use tokio_postgres::config::{ChannelBinding, SslMode};
-use tokio_postgres::{Client as Session, Config, NoTls, SimpleQueryMessage, Statement};
+use tokio_postgres::{Client as Session, Config, NoTls, Row, SimpleQueryMessage, Statement};
 
 use super::{Client, ONE, Pieces, Pipeline};
 use crate::micro::touch::Touch;
+use crate::micro::typed::{Four, add};
 use crate::sockets::place::{At, Place};
+use crate::sockets::typed::ReadTyped;
 
 /// A client, and the runtime of its connection task.
 pub(crate) struct TokioPostgres {
@@ -75,6 +77,44 @@ impl TokioPostgres {
             self.one = Some(self.runtime.block_on(self.session.prepare(ONE))?);
         }
         self.one.clone().ok_or_else(|| anyhow::anyhow!("prepared just now"))
+    }
+}
+
+impl TokioPostgres {
+    /// Runs a statement, and passes each row to `add`, which adds the values of the row to the sum. Returns the sum.
+    fn read_typed(&mut self, sql: &str, add: impl Fn(&Row, &mut Touch) -> Result<()>) -> Result<u64> {
+        self.runtime.block_on(async {
+            let mut touch = Touch::default();
+            let none: [&i32; 0] = [];
+            let mut rows = pin!(self.session.query_raw(sql, none).await?);
+            while let Some(row) = rows.try_next().await? {
+                add(&row, &mut touch)?;
+            }
+            Ok(touch.sum())
+        })
+    }
+}
+
+/// Reads four typed values, beginning with the column `first`.
+fn four(row: &Row, first: usize) -> Result<Four<'_>> {
+    Ok((row.try_get(first)?, row.try_get(first + 1)?, row.try_get(first + 2)?, row.try_get(first + 3)?))
+}
+
+impl ReadTyped for TokioPostgres {
+    fn read_four(&mut self, sql: &str) -> Result<u64> {
+        self.read_typed(sql, |row, touch| {
+            add(four(row, 0)?, touch);
+            Ok(())
+        })
+    }
+
+    fn read_twelve(&mut self, sql: &str) -> Result<u64> {
+        self.read_typed(sql, |row, touch| {
+            for first in [0, 4, 8] {
+                add(four(row, first)?, touch);
+            }
+            Ok(())
+        })
     }
 }
 
