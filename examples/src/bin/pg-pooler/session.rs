@@ -85,13 +85,15 @@ enum Kind {
 /// Value of `Session::unnamed` if the unnamed statement of the server is not known.
 const UNKNOWN: Option<(Unnamed, Sent)> = Some(((0, 0), Sent::Unknown));
 
-/// The form in which a message is forwarded to the client.
+/// What the client receives in place of a message of the server.
 pub(crate) enum Forward {
+    /// The message itself.
     Unchanged,
+    /// Nothing.
     Not,
-    /// A message with this code and without body is forwarded instead.
+    /// A message with this code and without body.
     Empty(MessageCode),
-    /// An error with this SQLSTATE and text is forwarded instead.
+    /// An error with this SQLSTATE and text.
     Error(SqlState, String),
 }
 

@@ -53,8 +53,8 @@ impl Openings {
         Arc::new(Self { most: most.max(1), running: Mutex::default(), ended: Notify::new() })
     }
 
-    /// Waits until another connection may begin its opening phase, and returns its place. Only one task may wait at a time, because the end
-    /// of a connection wakes one task.
+    /// Waits until fewer connections than the limit are in their opening phase, and reserves a place for one more connection. Only one task
+    /// may call this method at a time: when a place becomes free, only one waiting task is woken.
     pub(crate) async fn place(self: &Arc<Self>) -> Place {
         loop {
             let wait = {
