@@ -306,11 +306,11 @@ fn a_batch_that_does_not_fit_into_the_queue_stays_queued() {
         let Err(error @ Error::QueueFull(_)) = conn.flush().await else { panic!("the queue must be full") };
         assert!(!error.is_fatal());
         // Checks that no part of the rejected batch has changed the state.
-        assert_eq!((conn.state().ready_owed(), conn.state().next_number()), (0..=0, 17));
+        assert_eq!((conn.state().outstanding_ready(), conn.state().next_number()), (0..=0, 17));
         while conn.state().waiting() == Waiting::Reply {
             conn.recv().await.unwrap();
         }
         conn.flush().await.unwrap();
-        assert_eq!((conn.state().ready_owed(), conn.state().next_number()), (1..=1, 19));
+        assert_eq!((conn.state().outstanding_ready(), conn.state().next_number()), (1..=1, 19));
     });
 }

@@ -319,13 +319,13 @@ impl Checked {
         }
     }
 
-    /// Compares the model's `ready_owed` with the number of ReadyForQuery messages that arrive. There is no comparison if a request fails
-    /// or a COPY ignores a Sync, because `ready_owed` does not hold in these cases.
+    /// Compares the model's `outstanding_ready` with the number of ReadyForQuery messages that arrive. There is no comparison if a request fails
+    /// or a COPY ignores a Sync, because `outstanding_ready` does not hold in these cases.
     async fn count_ready(&mut self) -> Checking {
         if !self.state.is_certain() || self.state.copy().is_some() {
             return Ok(());
         }
-        let owed = self.state.ready_owed();
+        let expected = self.state.outstanding_ready();
         let before = self.seen.clone();
         while self.receive_expected().await? {}
         let arrived = |code: &str| {
@@ -339,9 +339,9 @@ impl Checked {
             + arrived(&format!("{:?}", MessageCode::COPY_IN_RESPONSE))
             + arrived(&format!("{:?}", MessageCode::COPY_BOTH_RESPONSE));
         if exceptions == 0 && self.state.over().is_none() {
-            self.saw("ready owed");
-            if !owed.contains(&ready) {
-                return Err(format!("ready_owed was {owed:?}, and {ready} ReadyForQuery arrived"));
+            self.saw("outstanding ReadyForQuery");
+            if !expected.contains(&ready) {
+                return Err(format!("outstanding_ready was {expected:?}, and {ready} ReadyForQuery arrived"));
             }
         }
         Ok(())

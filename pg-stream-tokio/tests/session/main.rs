@@ -76,7 +76,7 @@ fn the_model_agrees_with_the_server_on_random_sequences() {
         "fatal",
         "cancelled",
         "idle",
-        "ready owed",
+        "outstanding ReadyForQuery",
     ];
     for server in both() {
         random_sequences(&server, cases(), false, actions(), &states);

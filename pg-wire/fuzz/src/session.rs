@@ -44,7 +44,7 @@ fn arbitrary(mut state: SessionState, mut input: Input<'_>) {
             .map(|(name, value)| name.as_bytes().len() + value.as_bytes().len() + 64)
             .sum();
         assert!(used <= 65_536);
-        let _ = (state.oldest(), state.ready_owed(), state.is_skipping(), state.copy());
+        let _ = (state.oldest(), state.outstanding_ready(), state.is_skipping(), state.copy());
         assert_eq!(state.check_idle() == Ok(()), state.next_step() == Ok(None), "{state:?}");
     }
 }

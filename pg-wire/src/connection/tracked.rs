@@ -264,9 +264,9 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
         }
     }
 
-    /// Waits until a whole message is buffered. If `owed` is true, returns an error when no reply will arrive.
+    /// Waits until a whole message is buffered. If `needs_reply` is true, returns an error when no reply will arrive.
     #[inline(never)]
-    fn poll_head(&mut self, cx: &mut Context<'_>, owed: bool) -> Poll<Result<Head, Error>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>, needs_reply: bool) -> Poll<Result<Head, Error>> {
         loop {
             match self.conn.incoming.head() {
                 Ok(Some(head)) => return Poll::Ready(Ok(head)),
@@ -276,7 +276,7 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
             let waiting = self.state.waiting();
             let will_not =
                 matches!(waiting, Waiting::Nothing | Waiting::Flush | Waiting::Sync | Waiting::CopyData);
-            if owed && will_not {
+            if needs_reply && will_not {
                 return Poll::Ready(Err(Error::NoReply(waiting)));
             }
             ready!(self.conn.poll_fill(cx))?;

@@ -10,7 +10,7 @@
 //! | --- | --- |
 //! | Which request does this reply belong to, and is it the last? | [`received`](SessionState::received) |
 //! | Which request is next? | [`oldest`](SessionState::oldest) |
-//! | How many ReadyForQuery are outstanding? | [`ready_owed`](SessionState::ready_owed) |
+//! | How many ReadyForQuery are outstanding? | [`outstanding_ready`](SessionState::outstanding_ready) |
 //! | Will a reply arrive, or was a Sync forgotten? | [`waiting`](SessionState::waiting) |
 //! | Does the server discard the messages that it reads? | [`is_skipping`](SessionState::is_skipping) |
 //! | Is a COPY active, and in which direction? | [`copy`](SessionState::copy) |

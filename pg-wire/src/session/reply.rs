@@ -106,7 +106,7 @@ pub enum NotIdle {
     /// A COPY is active.
     Copy(CopyDirection),
     /// Replies are outstanding.
-    Owed {
+    Outstanding {
         /// Number of outstanding ReadyForQuery, if no request fails.
         ready: u64,
     },
@@ -133,7 +133,7 @@ impl fmt::Display for NotIdle {
             Self::Copy(CopyDirection::In) => f.write_str("a COPY from the client is active"),
             Self::Copy(CopyDirection::Out) => f.write_str("a COPY to the client is active"),
             Self::Copy(CopyDirection::Both) => f.write_str("replication is active"),
-            Self::Owed { ready } => write!(f, "replies are outstanding, including {ready} ReadyForQuery"),
+            Self::Outstanding { ready } => write!(f, "replies are outstanding, including {ready} ReadyForQuery"),
             Self::Skipping => {
                 f.write_str("after an error, the server discards every message up to the next Sync")
             }

@@ -34,7 +34,7 @@ use super::track::Track;
 ///
 /// let reply = state.received(message(MessageCode::PARSE_COMPLETE, b""))?.expect("a reply");
 /// assert_eq!((reply.number, reply.request, reply.last), (0, Request::Parse, true));
-/// assert_eq!(state.check_idle(), Err(NotIdle::Owed { ready: 1 }));
+/// assert_eq!(state.check_idle(), Err(NotIdle::Outstanding { ready: 1 }));
 /// state.received(message(MessageCode::READY_FOR_QUERY, b"I"))?;
 /// assert_eq!(state.check_idle(), Ok(()));
 /// # Ok::<_, Box<dyn std::error::Error>>(())
@@ -353,11 +353,11 @@ impl SessionState {
 
     /// Returns the number of ReadyForQuery that will arrive if no request fails and no COPY ignores a Sync. While the state is not
     /// [certain](Self::is_certain), the result is the range of the numbers in all possible states.
-    pub fn ready_owed(&self) -> RangeInclusive<u64> {
-        let (mut least, mut most) = (self.track.ready_owed(), self.track.ready_owed());
+    pub fn outstanding_ready(&self) -> RangeInclusive<u64> {
+        let (mut least, mut most) = (self.track.outstanding_ready(), self.track.outstanding_ready());
         for track in &self.others {
-            least = least.min(track.ready_owed());
-            most = most.max(track.ready_owed());
+            least = least.min(track.outstanding_ready());
+            most = most.max(track.outstanding_ready());
         }
         least..=most
     }
@@ -415,7 +415,7 @@ impl SessionState {
             return Err(NotIdle::Copy(copy));
         }
         if track.oldest().is_some() {
-            return Err(NotIdle::Owed { ready: track.ready_owed() });
+            return Err(NotIdle::Outstanding { ready: track.outstanding_ready() });
         }
         if track.skipping() {
             return Err(NotIdle::Skipping);

@@ -65,7 +65,7 @@ fn fed(text: &str) -> SessionState {
     state
 }
 
-const OWED_1: Result<(), NotIdle> = Err(NotIdle::Owed { ready: 1 });
+const ONE_OUTSTANDING: Result<(), NotIdle> = Err(NotIdle::Outstanding { ready: 1 });
 
 #[test]
 fn each_reply_belongs_to_its_request_and_the_end_is_idle() {
@@ -121,22 +121,22 @@ fn each_reply_belongs_to_its_request_and_the_end_is_idle() {
         let state = fed(text);
         assert_eq!(state.check_idle(), Ok(()), "{text}");
         assert_eq!((state.waiting(), state.next_step()), (Waiting::Nothing, Ok(None)), "{text}");
-        assert_eq!((state.ready_owed(), state.oldest()), (0..=0, None), "{text}");
+        assert_eq!((state.outstanding_ready(), state.oldest()), (0..=0, None), "{text}");
     }
 }
 
 #[test]
 fn a_session_that_is_not_idle_has_a_reason_and_a_next_step() {
     for (text, reason, waiting, step) in [
-        (">Q", OWED_1, Waiting::Reply, Step::Receive),
-        (">Q <C0", OWED_1, Waiting::Reply, Step::Receive),
-        (">P >B >E", Err(NotIdle::Owed { ready: 0 }), Waiting::Flush, Step::Sync),
-        (">P >H", Err(NotIdle::Owed { ready: 0 }), Waiting::Reply, Step::Sync),
-        (">P >H >B <10!", Err(NotIdle::Owed { ready: 0 }), Waiting::Flush, Step::Sync),
+        (">Q", ONE_OUTSTANDING, Waiting::Reply, Step::Receive),
+        (">Q <C0", ONE_OUTSTANDING, Waiting::Reply, Step::Receive),
+        (">P >B >E", Err(NotIdle::Outstanding { ready: 0 }), Waiting::Flush, Step::Sync),
+        (">P >H", Err(NotIdle::Outstanding { ready: 0 }), Waiting::Reply, Step::Sync),
+        (">P >H >B <10!", Err(NotIdle::Outstanding { ready: 0 }), Waiting::Flush, Step::Sync),
         (">P >H <10!", Err(NotIdle::Unsynced), Waiting::Sync, Step::Sync),
         (">P >H <E0!", Err(NotIdle::Skipping), Waiting::Sync, Step::Sync),
         (">P >Q <E0!", Err(NotIdle::Skipping), Waiting::Sync, Step::Sync),
-        (">P >S >S", Err(NotIdle::Owed { ready: 2 }), Waiting::Reply, Step::Receive),
+        (">P >S >S", Err(NotIdle::Outstanding { ready: 2 }), Waiting::Reply, Step::Receive),
         (">Q <G0", Err(NotIdle::Copy(CopyDirection::In)), Waiting::CopyData, Step::CopyFail),
         (">Q >S <G0", Err(NotIdle::Copy(CopyDirection::In)), Waiting::CopyData, Step::CopyFail),
         (">Q <G0 >c", Err(NotIdle::Copy(CopyDirection::In)), Waiting::Reply, Step::Receive),
@@ -183,7 +183,7 @@ fn an_uncertain_state_becomes_certain_with_a_reply_that_fits_one_state() {
         (">E >S <G0 >f >S <E0! <Z1!? >Q <I4 <Z4!", Ok(())),
         (">E >S <G0 >f >S <E0! <Z1!? >Q <Z3! <I4 <Z4!", Ok(())),
         (">Q >S >S <G0 >c <E0 <Z0! >Q <Z1!? <I4 <Z4!", Ok(())),
-        (">Q >S <G0 <E0 <Z0! >Q <I2", OWED_1),
+        (">Q >S <G0 <E0 <Z0! >Q <I2", ONE_OUTSTANDING),
         (">E >S <G0 <E0! >Q >S <Z1!? >C >S <34! <Z5!", Ok(())),
         (">E >S <G0 <E0! >Q >S <Z1!? >C >S <I2 <Z2! <Z3! <34! <Z5!", Ok(())),
         // The reply to the next request shows that the server did not ignore the Sync.
@@ -193,7 +193,7 @@ fn an_uncertain_state_becomes_certain_with_a_reply_that_fits_one_state() {
         assert!(state.is_certain(), "{text}");
         assert_eq!(state.check_idle(), idle, "{text}");
     }
-    assert_eq!(fed(">Q >S >S <G0 >c <E0 <Z0!").ready_owed(), 0..=2);
+    assert_eq!(fed(">Q >S >S <G0 >c <E0 <Z0!").outstanding_ready(), 0..=2);
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn a_fatal_error_ends_the_session_at_any_time() {
 #[test]
 fn a_session_starts_and_ends() {
     let mut state = SessionState::starting();
-    assert_eq!(state.check_idle(), OWED_1);
+    assert_eq!(state.check_idle(), ONE_OUTSTANDING);
     feed(&mut state, "<R0 <R0 <v0 <S- <K0 <N- <Z0!");
     assert_eq!(state.check_idle(), Ok(()));
     assert_eq!(state.parameters().get("TimeZone"), Some("UTC".into()));
@@ -259,9 +259,9 @@ fn the_queue_is_bounded() {
             state.sent(client(code)).expect("repeated requests fit into one run");
         }
     }
-    assert_eq!(state.ready_owed(), 1_000_000..=1_000_000);
+    assert_eq!(state.outstanding_ready(), 1_000_000..=1_000_000);
     assert_eq!(state.sent(client(b'Q')), Err(QueueFull));
-    assert_eq!(state.ready_owed(), 1_000_000..=1_000_000);
+    assert_eq!(state.outstanding_ready(), 1_000_000..=1_000_000);
     feed(&mut state, "<20! <E1! <Z2! <23!");
     assert_eq!(state.next_number(), 3_000_000);
 }

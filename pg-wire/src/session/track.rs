@@ -262,7 +262,7 @@ impl Track {
     }
 
     /// Returns the number of ReadyForQuery that will arrive if no request fails and no COPY ignores a Sync.
-    pub(super) fn ready_owed(&self) -> u64 {
+    pub(super) fn outstanding_ready(&self) -> u64 {
         let current = self.current.is_some_and(|(request, _)| request.ends_with_ready());
         u64::from(current) + self.queue.ready()
     }
