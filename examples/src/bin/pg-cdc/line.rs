@@ -10,7 +10,7 @@ pub(crate) enum Format {
     /// One JSON object per line
     #[default]
     Json,
-    /// The position, the kind, then fields name=value, each value in JSON
+    /// The position and the kind, then fields of the form name=value, with each value in JSON
     Text,
 }
 
