@@ -41,7 +41,7 @@ fn asking_server() -> SocketAddr {
 }
 
 #[test]
-fn the_end_of_a_client_is_passed_on_at_once_even_if_the_server_is_silent() {
+fn a_client_that_disconnects_ends_its_connection_even_if_the_server_is_silent() {
     let (upstream, heard) = silent_server();
     // The timeout is longer than the test, so that only the client's disconnection can end the connection.
     let proxy = Proxy::with(upstream, &["--opening-timeout", "100000"]);

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_two_forms() {
+    fn a_line_is_written_as_json_or_as_text() {
         assert_eq!(
             line(Format::Json),
             "{\"kind\":\"insert\",\"lsn\":\"0/16B2D50\",\"xid\":7,\"time\":\"2000-01-01T00:00:00.000001Z\",\
