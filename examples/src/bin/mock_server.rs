@@ -301,7 +301,7 @@ async fn converse(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> 
                 ready(conn);
             }
             Ok(Frontend::FunctionCall(_)) => {
-                refuse(conn, SqlState::FEATURE_NOT_SUPPORTED, "there are no functions here");
+                refuse(conn, SqlState::FEATURE_NOT_SUPPORTED, "this server has no functions");
                 ready(conn);
             }
             Ok(
@@ -312,7 +312,7 @@ async fn converse(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> 
                 | Frontend::Close(_),
             ) => {
                 if !skipping {
-                    refuse(conn, SqlState::FEATURE_NOT_SUPPORTED, "only simple queries are answered here");
+                    refuse(conn, SqlState::FEATURE_NOT_SUPPORTED, "this server answers only simple queries");
                 }
                 skipping = true;
             }

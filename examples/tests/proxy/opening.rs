@@ -198,8 +198,11 @@ fn when_no_place_is_left_the_client_silent_the_longest_is_displaced() {
         "FATAL 53300: too many connections are waiting for authentication, and this one waited longest";
     assert_eq!(third.outcome_in_words(), [error]);
     drop(newcomers);
-    let line =
-        |n| format!("connection {n}: the client was silent, and its place was needed (--opening-limit)");
+    let line = |n| {
+        format!(
+            "connection {n}: the client was silent, and another client needed its place (--opening-limit)"
+        )
+    };
     let stopped = proxy.stop();
     assert_eq!(stopped.said, [1, 2, 3].map(line));
 }
