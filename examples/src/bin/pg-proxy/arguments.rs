@@ -108,8 +108,8 @@ pub(crate) struct Arguments {
     /// Maximum time from accepting a client to its authentication
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) opening_timeout: u64,
-    /// Maximum number of connections whose client is not authenticated yet; the limit protects the connections of the server. The limit is
-    /// lowered to half of the maximum number of all connections
+    /// Maximum number of connections whose client is not authenticated yet; the limit protects the connections of the server. Even with a
+    /// larger N, the limit is at most half of all connections that the limit on open files allows
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) opening_limit: u32,
     /// Inject this fault into every connection; may be given several times, and several faults may be separated by commas. See below
