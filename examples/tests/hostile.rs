@@ -443,12 +443,12 @@ fn withstands(rows: &[Row], in_session: bool) {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn hostile_starts_get_the_same_answers_as_from_the_server() {
+fn hostile_first_packets_get_the_same_answers_as_from_postgresql() {
     withstands(&openings(), false);
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn hostile_sessions_get_the_same_answers_as_from_the_server() {
+fn hostile_sessions_get_the_same_answers_as_from_postgresql() {
     withstands(&sessions(), true);
 }

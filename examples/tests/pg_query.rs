@@ -443,7 +443,7 @@ fn a_row_that_does_not_match_its_description_is_an_error_with_both_counts() {
 const SURPLUS: &str = "pg-query: a ReadyForQuery that answers no Query was skipped\n";
 
 #[test]
-fn a_superfluous_ready_for_query_is_no_answer() {
+fn an_unexpected_ready_for_query_does_not_answer_the_query() {
     let mut ready = Vec::new();
     put(&mut ready, &READY);
     let mut answer = Vec::new();
@@ -534,7 +534,7 @@ fn sql_is_read_from_a_file_or_from_standard_input() {
 }
 
 #[test]
-fn copy_from_stdin_fails_if_standard_input_held_the_sql() {
+fn copy_from_stdin_fails_if_standard_input_contained_the_sql() {
     let server = Scripted::new();
     let mut program = Running::of(command(&[&server.url(), "-"]));
     program.stdin.take().expect("a pipe").write_all(b"COPY t FROM STDIN").expect("the program reads");
@@ -1199,7 +1199,7 @@ fn output_that_cannot_be_written_is_an_error() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn ctrl_c_cancels_the_statement_over_every_connection() {
+fn ctrl_c_cancels_the_statement_over_every_kind_of_connection() {
     // The server sends the notice before it sleeps. When the program has printed the notice, the statement runs and the program handles
     // Ctrl-C.
     let sql = "DO $$ BEGIN RAISE NOTICE 'asleep'; PERFORM pg_sleep(3600); END $$; SELECT 'never'";

@@ -290,7 +290,7 @@ fn comparable(stderr: &str) -> String {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn both_programs_have_the_same_results() {
+fn pg_query_and_psql_have_the_same_results() {
     assert!(ROWS.len() >= 30, "{} comparisons", ROWS.len());
     let mut differing = Vec::new();
     for server in &Server::both() {
@@ -331,7 +331,7 @@ fn table(program: Program) -> String {
 /// statement. Then psql is killed by SIGPIPE, and pg-query exits with the status of the statement.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn both_programs_finish_the_statement_when_the_reader_closes() {
+fn pg_query_and_psql_finish_the_statement_when_the_reader_closes() {
     for server in &Server::both() {
         let place = Place::new(server);
         let url = place.url(URL);
@@ -362,7 +362,7 @@ fn both_programs_finish_the_statement_when_the_reader_closes() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn both_programs_cancel_the_statement_on_ctrl_c() {
+fn pg_query_and_psql_cancel_the_statement_on_ctrl_c() {
     let sql = "DO $$ BEGIN RAISE NOTICE 'asleep'; PERFORM pg_sleep(3600); END $$";
     for server in &Server::both() {
         let place = Place::new(server);
@@ -393,7 +393,7 @@ fn both_programs_cancel_the_statement_on_ctrl_c() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn both_programs_read_sql_longer_than_an_argument_from_a_file() {
+fn pg_query_and_psql_read_sql_longer_than_an_argument_from_a_file() {
     for server in &Server::both() {
         let place = Place::new(server);
         let file = place.home.path().join("long.sql");

@@ -257,7 +257,7 @@ impl fmt::Display for PolicyError {
                 write!(f, "the server supports protocol {server} at most, but min_protocol_version is {min}")
             }
             Self::NoEndPoint => f.write_str(
-                "channel binding is required, but the signature algorithm of the server's certificate defines no hash for it (such as Ed25519)",
+                "channel binding is required, but the server's certificate has a signature algorithm without a hash, such as Ed25519",
             ),
             Self::NoPassword => f.write_str("the server asks for a password, but no password is given"),
             Self::NoTokens => {
@@ -370,7 +370,7 @@ mod tests {
         let error = PeerError::Scram { message: "server-first-message", offset: 2, fault: ScramFault::Nonce };
         assert_eq!(
             AuthError::from(error).to_string(),
-            "the server sent a bad SCRAM server-first-message, at byte 2: invalid nonce"
+            "the server sent an invalid SCRAM server-first-message, at byte 2: invalid nonce"
         );
         let error = ConfigError::UnknownParameter("sslmod".into());
         assert_eq!(AuthError::from(error).to_string(), "invalid connection parameter \"sslmod\"");

@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn each_answer_leads_to_tls_to_clear_or_to_an_error() {
+    fn each_answer_to_an_ssl_request_has_the_expected_outcome() {
         for (required, answer, expected) in [
             (false, &b"S"[..], "Ok(true)"),
             (true, b"S", "Ok(true)"),

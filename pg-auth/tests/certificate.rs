@@ -57,7 +57,7 @@ fn all() -> impl Iterator<Item = Vec<u8>> {
 }
 
 #[test]
-fn the_hash_algorithm_is_that_of_the_signature() {
+fn the_hash_algorithm_is_the_hash_algorithm_of_the_signature() {
     for (name, expected) in HASHES {
         let hash = server_end_point(&certificate(name))
             .expect("the certificate is valid")
@@ -85,7 +85,7 @@ fn the_first_common_name_of_the_subject_is_used() {
 }
 
 #[test]
-fn no_prefix_of_a_certificate_is_a_certificate() {
+fn a_truncated_certificate_is_an_error() {
     for certificate in all() {
         for end in 0..certificate.len() {
             assert_eq!(server_end_point(&certificate[..end]), Err(CertificateError::Malformed), "{end}");

@@ -38,12 +38,12 @@ proptest! {
     }
 
     #[test]
-    fn no_string_panics(string in "(postgres://)?([a-z@:/?&=,%'\\\\\\[\\] ]|host|user|é|%20|%ff){0,30}") {
+    fn parsing_any_string_does_not_panic(string in "(postgres://)?([a-z@:/?&=,%'\\\\\\[\\] ]|host|user|é|%20|%ff){0,30}") {
         let _ = string.parse::<Config>();
     }
 
     #[test]
-    fn no_bytes_panic(string in any::<String>()) {
+    fn parsing_any_bytes_does_not_panic(string in any::<String>()) {
         let _ = string.parse::<Config>();
         let _ = format!("postgres://{string}").parse::<Config>();
     }

@@ -165,7 +165,7 @@ fn a_binding_to_another_channel_is_rejected() {
     let error = login(client, (verifier, nonce("b"), offered), clean).err();
     assert_eq!(
         error.map(|error| error.to_string()).as_deref(),
-        Some("the client sent a bad SCRAM client-final-message, at byte 2: bound to another channel")
+        Some("the client sent an invalid SCRAM client-final-message, at byte 2: bound to another channel")
     );
 }
 
@@ -180,7 +180,7 @@ fn a_server_without_the_verifier_is_rejected() {
     let error = login(client, server, wire).err();
     assert_eq!(
         error.map(|error| error.to_string()).as_deref(),
-        Some("the server sent a bad SCRAM server-final-message, at byte 2: wrong server signature")
+        Some("the server sent an invalid SCRAM server-final-message, at byte 2: wrong server signature")
     );
 }
 

@@ -32,7 +32,7 @@ fn is_ours(cell: &Cell) -> bool {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn logins_with_the_platforms_tls_library_have_the_same_outcome_as_those_of_psql() {
+fn logins_with_the_platforms_tls_library_have_the_same_outcome_as_with_psql() {
     let cells: Vec<Cell> = cells::all().into_iter().filter(is_ours).collect();
     // Only the exceptions about `sslrootcert` apply to these logins. All other exceptions are about logins that `is_ours` leaves out.
     let exceptions = EXCEPTIONS.iter().filter(|exception| exception.reason.contains("sslrootcert"));

@@ -277,7 +277,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn free_space_for_writing_wakes_nobody() {
+    async fn a_socket_that_becomes_writable_wakes_no_task() {
         const IN: u32 = 1;
         const OUT: u32 = 4;
         let (ours, _theirs) = pair();

@@ -357,7 +357,7 @@ fn reader(options: &CopyOptions) -> CopyReader {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_copy_that_is_given_up_leaves_the_connection_ready() {
+fn a_copy_that_the_caller_fails_leaves_the_connection_ready() {
     on_both(async |server| {
         let mut conn = log_in(server).await;
         run(&mut conn, "create temp table keys (id int4 primary key, note text)").await;
@@ -503,7 +503,7 @@ fn a_copy_out_that_fails_leaves_the_connection_ready() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn another_command_a_long_reason_and_a_long_row_are_accepted() {
+fn a_second_command_a_long_reason_and_a_long_row_are_accepted() {
     on_both(async |server| {
         let mut conn = log_in(server).await;
         run(&mut conn, "create temp table notes (note text)").await;

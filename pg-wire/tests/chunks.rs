@@ -353,7 +353,7 @@ fn a_whole_frame_that_is_not_taken_is_not_an_unfinished_frame() {
 }
 
 #[test]
-fn a_stale_head_causes_no_panic() {
+fn taking_the_same_frame_twice_causes_no_panic() {
     for length in [0, 3, 300_000] {
         for after in [0, 2, 7, 400_000] {
             for owned in [false, true] {

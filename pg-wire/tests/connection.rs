@@ -77,7 +77,7 @@ fn a_pipeline_larger_than_both_buffers_is_sent_without_deadlock() {
 }
 
 #[test]
-fn one_task_that_only_writes_with_both_halves_deadlocks() {
+fn a_task_that_has_both_halves_and_only_writes_deadlocks() {
     let (client, server) = pipe(100);
     let received = Cell::new(0);
     let client_task = async {
@@ -512,7 +512,7 @@ fn data_after_a_rejected_message_or_after_a_failure_is_not_sent() {
 }
 
 #[test]
-fn a_leaked_future_of_partly_sent_data_ends_the_direction() {
+fn after_a_leaked_future_of_data_nothing_can_be_sent() {
     // `polls` is the number of polls before the future is leaked. After 0 polls, no data has been sent. After 1 poll, a part of the data
     // has been sent.
     for polls in [0, 1] {

@@ -314,7 +314,7 @@ fn a_field_without_escapes_is_lent_from_the_input() {
 // ---- Errors ---------------------------------------------------------------------------------------------------------
 
 #[test]
-fn the_error_of_a_line_over_the_limit_is_the_same_in_pieces() {
+fn a_line_over_the_limit_is_the_same_error_if_it_arrives_in_pieces() {
     for data in [&b"a\tb\tc\n"[..], b"a\tb\tc"] {
         for piece in 1..data.len() {
             let error =
@@ -407,7 +407,7 @@ fn errors_name_the_row_and_the_column() {
 }
 
 #[test]
-fn an_end_marker_over_the_limit_is_the_same_error_in_pieces() {
+fn an_end_marker_over_the_limit_is_the_same_error_if_it_arrives_in_pieces() {
     for piece in [4, 2, 1] {
         let reader = || reader(&CopyOptions::text());
         let error = read(reader().limit(1), b"\\.\n\n", piece).expect_err("the end marker is too long");

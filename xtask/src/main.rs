@@ -154,13 +154,14 @@ enum Word {
     /// Run every check of a change: format, lints, the project's own rules, docs, dependencies, packages, feature combinations, other
     /// targets, fuzz targets, chaos, tests
     Ci,
-    /// Check the project's own rules: messages, imports, adapters, sizes, README
+    /// Check the project's own rules for messages, imports, adapters, file sizes and README files
     Lint {
         /// Print the imports of each crate instead of checking
         #[arg(long)]
         arrows: bool,
     },
-    /// Check the dependencies: licences, advisories, unused and oldest versions, oldest Rust, changes since the last release
+    /// Check the dependencies: licences, advisories, unused dependencies, oldest versions, oldest Rust; and the interfaces since the last
+    /// release
     Supply {
         /// Fail if the advisory database cannot be fetched
         #[arg(long)]
@@ -189,7 +190,7 @@ enum Word {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
-    /// Let clients work on servers through proxies while connections, proxies and servers fail, and check that no transaction is lost
+    /// Run clients against servers through proxies, while connections, proxies and servers fail, and check that no transaction is lost
     Chaos {
         /// Duration of the chaos in minutes
         #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = clap::value_parser!(u64).range(1..=10_000))]

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn on_other_systems_than_linux_the_tests_of_the_published_packages_run() {
+    fn on_systems_other_than_linux_the_tests_of_the_published_packages_run() {
         let tests = super::without_servers(&words("-- --nocapture")).expect("the packages");
         let line = crate::process::shown(&tests);
         assert!(line.contains(" test --all-features --package pg-wire-derive --package pg-wire "), "{line}");

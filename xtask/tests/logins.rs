@@ -388,7 +388,7 @@ fn spare() -> MutexGuard<'static, ()> {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_ticket_logs_in_to_the_server_with_gssapi_and_not_to_the_other() {
+fn a_ticket_logs_in_to_the_server_with_gssapi_and_not_to_the_server_without() {
     let place = Place::of("PG15");
     for libpq in MAJORS {
         let without = Psql::new(libpq, &place);

@@ -94,7 +94,7 @@ const PROGRAMS: [(&str, &str, &str); 5] = [
 
 #[test]
 #[ignore = "compiles for a minute: cargo xtask test"]
-fn the_error_of_the_compiler_says_what_to_write() {
+fn the_error_of_the_compiler_names_the_attribute_to_write() {
     let package =
         Package::new(&format!("[dependencies]\npg-wire = {{ path = \"{}/pg-wire\" }}\n", root().display()));
     let source = |statement: &str| {

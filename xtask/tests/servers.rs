@@ -25,7 +25,7 @@ const REJECTED: Answer = (b'E', None);
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn each_role_is_asked_for_its_method_and_other_roles_are_rejected() {
+fn each_role_authenticates_by_its_method_and_other_roles_are_rejected() {
     for major in [15, 18] {
         let server = Found::from(&environment(), major);
         for (role, answer) in [

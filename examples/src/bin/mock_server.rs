@@ -39,7 +39,7 @@ use tokio::sync::Notify;
 /// The rows that every SELECT returns.
 const PLANETS: [(&str, Option<&str>); 3] = [("Earth", Some("1")), ("Mars", Some("2")), ("Planet Nine", None)];
 
-/// Serves the same few rows to every PostgreSQL client that logs in with the password
+/// Returns the same few rows to every PostgreSQL client that logs in with the password
 #[derive(Debug, Parser)]
 #[command(name = "mock_server", version)]
 struct Arguments {
@@ -55,7 +55,7 @@ struct Arguments {
     /// The user's password
     #[arg(long, default_value = "secret")]
     password: String,
-    /// Offer TLS with this certificate; the PEM file may also hold the intermediate certificates
+    /// Offer TLS with the certificate in this PEM file; the file may also contain the intermediate certificates
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// File with the private key of the certificate, in PEM; other users must not be able to read the file
@@ -301,7 +301,7 @@ async fn converse(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> 
                 ready(conn);
             }
             Ok(Frontend::FunctionCall(_)) => {
-                refuse(conn, SqlState::FEATURE_NOT_SUPPORTED, "there are no functions here");
+                refuse(conn, SqlState::FEATURE_NOT_SUPPORTED, "this server has no functions");
                 ready(conn);
             }
             Ok(
@@ -312,7 +312,7 @@ async fn converse(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> 
                 | Frontend::Close(_),
             ) => {
                 if !skipping {
-                    refuse(conn, SqlState::FEATURE_NOT_SUPPORTED, "only simple queries are answered here");
+                    refuse(conn, SqlState::FEATURE_NOT_SUPPORTED, "this server answers only simple queries");
                 }
                 skipping = true;
             }

@@ -225,7 +225,7 @@ fn a_type_that_is_created_while_the_program_runs_is_looked_up() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn other_kinds_of_changes_have_lines_too() {
+fn messages_and_truncates_have_lines() {
     on_both(|server| {
         for mode in MODES {
             let cdc = Cdc::new(Database::create(server, "kinds"), true);

@@ -51,7 +51,7 @@ fn confirmed(cdc: &Cdc) -> String {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn sigterm_and_ctrl_c_end_the_program_with_everything_confirmed() {
+fn sigterm_and_ctrl_c_end_the_program_after_all_changes_are_confirmed() {
     on_both(|server| {
         let cdc = followed(server, "signals", true);
         let mut session = cdc.database.session();
@@ -97,7 +97,7 @@ fn the_progress_is_reported_on_standard_error() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_signal_in_the_middle_of_a_transaction_lets_it_end() {
+fn after_a_signal_the_program_writes_the_rest_of_the_transaction() {
     on_both(|server| {
         let cdc = followed(server, "middle", true);
         let mut session = cdc.database.session();
@@ -115,7 +115,7 @@ fn a_signal_in_the_middle_of_a_transaction_lets_it_end() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn the_program_stops_at_a_position_and_starts_at_one() {
+fn the_program_stops_and_starts_at_the_given_positions() {
     on_both(|server| {
         let cdc = followed(server, "positions", true);
         let mut session = cdc.database.session();
@@ -196,7 +196,7 @@ fn a_transaction_that_is_committed_directly_after_a_message_is_written() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_lost_connection_is_made_again_and_no_part_of_a_transaction_is_left() {
+fn the_program_connects_again_and_leaves_no_part_of_a_transaction() {
     on_both(|server| {
         for mode in [&[][..], &["--streaming"]] {
             let cdc = followed(server, "again", true);
@@ -228,7 +228,7 @@ fn a_lost_connection_is_made_again_and_no_part_of_a_transaction_is_left() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_slot_in_use_is_waited_for() {
+fn the_program_waits_for_a_slot_that_is_in_use() {
     on_both(|server| {
         let cdc = followed(server, "in_use", true);
         cdc.until_now(&["--create-slot"]);
@@ -286,7 +286,7 @@ fn standard_output_has_whole_transactions_only() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_reader_that_stalls_longer_than_the_servers_patience_loses_nothing() {
+fn a_reader_that_stalls_longer_than_wal_sender_timeout_loses_nothing() {
     on_both(|server| {
         let cdc = followed(server, "stalls", true);
         let mut session = cdc.database.session();
@@ -322,7 +322,7 @@ fn a_reader_that_stalls_longer_than_the_servers_patience_loses_nothing() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn files_and_slots_that_do_not_fit_are_refused() {
+fn files_that_do_not_match_the_slot_are_rejected() {
     on_both(|server| {
         let cdc = followed(server, "refused", true);
         let mut session = cdc.database.session();

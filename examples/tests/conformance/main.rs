@@ -78,7 +78,7 @@ tests! {
 }
 
 #[test]
-fn servers_that_misbehave_after_the_login() {
+fn misbehaving_servers_have_the_same_outcome_in_each_adapter() {
     let expected = Tokio::run(scripted::servers_that_misbehave_after_the_login::<Tokio>());
     let smol = Smol::run(scripted::servers_that_misbehave_after_the_login::<Smol>());
     compare(&"a script", (Tokio::NAME, &expected), (Smol::NAME, &smol));

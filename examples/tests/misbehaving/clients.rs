@@ -477,13 +477,13 @@ fn unusual_responses_to_an_authentication_request_have_the_expected_outcome() {
         row(
             "a first message that is empty",
             replies("scram", initial("SCRAM-SHA-256", "")),
-            "bad SCRAM client-first-message",
+            "invalid SCRAM client-first-message",
             "08P01",
         ),
         row(
             "a first message without a nonce",
             replies("scram", initial("SCRAM-SHA-256", "n,,n=")),
-            "bad SCRAM client-first-message",
+            "invalid SCRAM client-first-message",
             "08P01",
         ),
         row(
@@ -511,7 +511,7 @@ fn unusual_responses_to_an_authentication_request_have_the_expected_outcome() {
                 vec![Act::Read(40), send(message(b'p', b"c=biws,r=x,p=AAAA"))],
             ]
             .concat(),
-            "bad SCRAM client-final-message",
+            "invalid SCRAM client-final-message",
             "08P01",
         ),
     ]);

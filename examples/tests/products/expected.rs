@@ -176,7 +176,7 @@ const PLANETS: [&str; 5] =
     ["columns name:25 moons:23", "row Earth|1", "row Mars|2", "row Planet Nine|NULL", "complete SELECT 3"];
 
 /// The answer of `mock_server` to every batch of the extended protocol.
-const NOT_EXTENDED: &str = "error 0A000 only simple queries are answered here";
+const NOT_EXTENDED: &str = "error 0A000 this server answers only simple queries";
 
 const ONE_ANSWER: &str = "a test double: every SELECT of the simple protocol has the same answer";
 const NO_OTHER: &str = "a test double: it rejects every statement except SELECT";

@@ -331,7 +331,7 @@ fn the_activity_view_is_the_same_and_an_interrupt_ends_the_statement() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn when_a_client_vanishes_its_transaction_and_its_connection_end() {
+fn when_a_client_disconnects_its_transaction_and_its_server_connection_end() {
     let both = Both::start();
     for (front, name) in [(both.ours, "left pg-proxy"), (both.theirs, "left PgBouncer")] {
         let parameters = [

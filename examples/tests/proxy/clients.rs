@@ -429,7 +429,7 @@ fn every_login_method_works_and_no_secret_is_in_the_trace() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn clients_work_without_decoding_too() {
+fn clients_work_through_a_proxy_that_does_not_decode() {
     for lab in Lab::both() {
         let proxy = Proxy::with(lab.server.address, &["--raw"]);
         let mut pgbench = lab.program("pgbench", "127.0.0.1", proxy.address().port());

@@ -48,8 +48,9 @@ fn clients_over_the_limit_wait_until_others_disconnect() {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 64; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_pg-proxy")]);
     let proxy = Proxy::by(command, polite_server(), &[]);
-    let full =
-        || proxy.said().iter().any(|line| line.starts_with("pg-proxy: there is room for 16 connections"));
+    let full = || {
+        proxy.said().iter().any(|line| line.starts_with("pg-proxy: the limit of 16 connections is reached"))
+    };
     let mut clients: Vec<_> = (0..16).map(|_| Client::let_in(proxy.address())).collect();
     until("it says so", full);
     let mut waiting = [(); 10].map(|()| Client::new(proxy.address()));

@@ -102,7 +102,7 @@ fn each_connection_reports_its_first_malformed_message() {
     assert_eq!(
         stopped.said,
         [
-            "connection 1: from the client, passed on as it is: malformed Query: a string has no terminating NUL (at byte 0)"
+            "connection 1: from the client, forwarded unchanged: malformed Query: a string has no terminating NUL (at byte 0)"
         ]
     );
 }
@@ -124,7 +124,8 @@ fn a_malformed_message_of_the_server_is_passed_to_the_client() {
     let stopped = proxy.stop();
     assert_eq!((stopped.code, stopped.counts[2], stopped.malformed), (Some(0), 0, 1));
     assert!(
-        stopped.said[0].starts_with("connection 1: from the server, passed on as it is: malformed DataRow: "),
+        stopped.said[0]
+            .starts_with("connection 1: from the server, forwarded unchanged: malformed DataRow: "),
         "{:?}",
         stopped.said
     );
@@ -140,5 +141,8 @@ fn an_invalid_header_ends_the_connection_after_the_messages_before_it() {
     assert_eq!(bad.outcome(), ("CZ".into(), None));
     good.is_served();
     let stopped = proxy.stop();
-    assert_eq!(stopped.said, ["connection 2: from the client: message 'Q' has the invalid length 3"]);
+    assert_eq!(
+        stopped.said,
+        ["connection 2: from the client: message 'Q' has the invalid length 3: expected at least 4"]
+    );
 }

@@ -41,7 +41,7 @@ fn asking_server() -> SocketAddr {
 }
 
 #[test]
-fn the_end_of_a_client_is_passed_on_at_once_even_if_the_server_is_silent() {
+fn a_client_that_disconnects_ends_its_connection_even_if_the_server_is_silent() {
     let (upstream, heard) = silent_server();
     // The timeout is longer than the test, so that only the client's disconnection can end the connection.
     let proxy = Proxy::with(upstream, &["--opening-timeout", "100000"]);
@@ -198,8 +198,11 @@ fn when_no_place_is_left_the_client_silent_the_longest_is_displaced() {
         "FATAL 53300: too many connections are waiting for authentication, and this one waited longest";
     assert_eq!(third.outcome_in_words(), [error]);
     drop(newcomers);
-    let line =
-        |n| format!("connection {n}: the client was silent, and its place was needed (--opening-limit)");
+    let line = |n| {
+        format!(
+            "connection {n}: the client was silent, and another client needed its place (--opening-limit)"
+        )
+    };
     let stopped = proxy.stop();
     assert_eq!(stopped.said, [1, 2, 3].map(line));
 }

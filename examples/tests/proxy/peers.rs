@@ -236,5 +236,9 @@ fn the_proxy_goes_on_after_the_trace_has_failed() {
     let stopped = proxy.stop();
     assert_eq!(stopped.code, Some(0));
     assert_eq!(stopped.said.len(), 1, "{:?}", stopped.said);
-    assert!(stopped.said[0].starts_with("pg-proxy: the trace ends here: "), "{:?}", stopped.said);
+    assert!(
+        stopped.said[0].starts_with("pg-proxy: cannot write the trace, which ends here: "),
+        "{:?}",
+        stopped.said
+    );
 }

@@ -150,7 +150,7 @@ fn wrong_usage_a_port_in_use_and_an_unwritable_trace_are_errors_at_start() {
     let rest = ["--listen", "localhost:0", "--upstream", "localhost:1"];
     let with = |more: &[&'static str]| [&rest[..], more].concat();
     for (arguments, code, said) in [
-        (vec!["--listen", "nowhere", "--upstream", "localhost:1"], 2, "neither HOST:PORT nor"),
+        (vec!["--listen", "nowhere", "--upstream", "localhost:1"], 2, "expected HOST:PORT or"),
         (vec!["--listen", "localhost:0"], 2, "--upstream <ADDR>"),
         (vec!["--listen", "[::1]:0", "--upstream", "/tmp/x", "--raw", "--check"], 2, "cannot be used with"),
         (vec!["--listen", &taken, "--upstream", "localhost:1"], 1, "cannot listen on 127.0.0.1:"),

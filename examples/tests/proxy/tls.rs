@@ -45,7 +45,7 @@ fn stopped(proxy: Proxy) -> String {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_client_with_tls_is_decoded_and_traced() {
+fn messages_of_a_client_with_tls_are_decoded_and_traced() {
     for server in Server::both() {
         let root = variable("PG_TLS_ROOT");
         let proxy = start(&server, &terminating());
@@ -62,7 +62,7 @@ fn a_client_with_tls_is_decoded_and_traced() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn tls_towards_the_server_is_verified_and_the_clients_need_none() {
+fn the_proxy_verifies_the_server_over_tls_while_clients_use_no_tls() {
     for server in Server::both() {
         let root = variable("PG_TLS_ROOT");
         let upstream = ["--upstream-tls", "verify-full", "--upstream-ca", &root].map(String::from);

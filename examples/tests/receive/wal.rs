@@ -156,7 +156,7 @@ fn without_a_slot_the_stream_begins_at_the_end_of_the_servers_wal() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_lost_connection_is_made_again() {
+fn the_program_connects_again_after_a_lost_connection() {
     for programs in Programs::both() {
         let cluster = Cluster::new(&programs, 1);
         let (our_files, their_files) = make_pair(&cluster);

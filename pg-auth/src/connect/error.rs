@@ -197,7 +197,7 @@ impl fmt::Display for ConnectErrorKind {
                 TargetSessionAttrs::Primary => "the server is in hot standby mode",
                 _ => "the server is not in hot standby mode",
             }),
-            Self::Offload(error) => write!(f, "a job could not be run off the executor: {error}"),
+            Self::Offload(error) => write!(f, "a job could not be run outside the executor: {error}"),
         }
     }
 }

@@ -254,7 +254,7 @@ mod tests {
     use std::io::{self, ErrorKind};
 
     #[test]
-    fn a_read_error_with_a_reason_wins_over_a_write_error() {
+    fn a_read_error_with_a_reason_is_reported_instead_of_a_write_error() {
         let reset = || Error::Io(ErrorKind::ConnectionReset.into());
         let alert = || Error::Io(io::Error::new(ErrorKind::InvalidData, "an alert of TLS"));
         let kind = |error: Error| match error {

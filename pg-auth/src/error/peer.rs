@@ -157,13 +157,16 @@ impl fmt::Display for PeerError {
             }
             Self::VersionTwice => f.write_str("the server negotiates the protocol version a second time"),
             Self::UnknownOption => f.write_str("the server rejects a protocol option that was not sent"),
-            Self::KeyLength(length) => write!(f, "the server sent a cancel key of {length} bytes"),
+            Self::KeyLength(length) => write!(
+                f,
+                "the server sent a cancel key of {length} bytes: expected 4 bytes in protocol 3.0, and 4 to 256 bytes in later versions"
+            ),
             Self::Flood => f.write_str("the server sent too many notices or parameters"),
             Self::EndlessGss => f.write_str("the server sent too many GSSAPI tokens"),
             Self::Document => f.write_str("the server rejected the bearer token with an invalid document: too long, or not text"),
             Self::Scram { message, offset, fault } => {
                 let side = if message.starts_with("client") { "client" } else { "server" };
-                write!(f, "the {side} sent a bad SCRAM {message}, at byte {offset}: {fault}")
+                write!(f, "the {side} sent an invalid SCRAM {message}, at byte {offset}: {fault}")
             }
         }
     }
@@ -191,7 +194,7 @@ impl fmt::Display for ClientError {
             Self::NoCertificate => f.write_str("the client presented no certificate that TLS has verified"),
             Self::Rejected => f.write_str("the client's user may not log in"),
             Self::EndlessGss => f.write_str("the client sent too many GSSAPI tokens"),
-            Self::OAuth(fault) => write!(f, "the client sent a bad OAUTHBEARER message: {fault}"),
+            Self::OAuth(fault) => write!(f, "the client sent an invalid OAUTHBEARER message: {fault}"),
         }
     }
 }

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_and_incomplete_headers_are_not_foreign() {
+    fn messages_and_incomplete_headers_are_not_taken_for_another_protocol() {
         for answer in
             [&b"R\0\0\0\x08\0\0\0\0"[..], b"E\0\0\0\x05\0", b"v\0\0\0\x0c", b"N\0\0 \0", b"HTTP", b""]
         {

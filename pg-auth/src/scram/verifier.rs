@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_verifier_is_rejected_and_every_verifier_has_one_spelling() {
+    fn a_truncated_verifier_is_rejected_and_every_verifier_has_one_spelling() {
         for (_, _, _, stored) in GOLDEN {
             for at in 0..stored.len() {
                 assert!(stored[..at].parse::<Verifier>().is_err(), "{at}");

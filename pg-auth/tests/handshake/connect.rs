@@ -223,7 +223,7 @@ fn the_limits_are_lowered_only_until_authentication() {
         .0
         .expect("the login ends")
         .expect_err("the message is too long");
-    assert_eq!(error.to_string(), "message 'N' of 30001 bytes is over the limit of 30000");
+    assert_eq!(error.to_string(), "message 'N' of 30001 bytes is over the limit of 30000 bytes");
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn a_key_that_cannot_be_derived_is_an_error_with_its_reason() {
         Connection::new(Wire::new(Method::Scram(verifier(), nonce("x")), Conditions::GOOD), Limits::BACKEND);
     let error = polled(connect(&mut conn, &config, Link::Tcp, &NoThread), 100).expect("the login ends");
     let error = error.expect_err("there is no key");
-    assert_eq!(error.to_string(), "a job could not be run off the executor: no thread");
+    assert_eq!(error.to_string(), "a job could not be run outside the executor: no thread");
 }
 
 #[test]

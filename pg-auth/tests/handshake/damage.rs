@@ -64,7 +64,7 @@ fn is_in(machine: &Machine<'_>, method: AuthMethod) -> bool {
 }
 
 #[test]
-fn a_conversation_that_is_cut_has_no_outcome() {
+fn a_truncated_login_has_no_outcome() {
     let config = with_password();
     for (method, script, _) in scripts() {
         let stream = script.concat();

@@ -92,7 +92,7 @@ fn explore(config: &Config, methods: &str, sent: &mut String, depth: usize, seen
 }
 
 #[test]
-fn only_the_orders_of_the_manual_lead_to_a_session() {
+fn only_message_orders_of_the_manual_lead_to_a_session() {
     let all = with_password().protocol_versions(ProtocolVersion::V3_0, ProtocolVersion::V3_2);
     let only = |method| all.clone().require_auth(RequireAuth::only(&[method]));
     for (config, methods) in [

@@ -147,7 +147,7 @@ fn the_data_that_the_client_keeps_is_limited() {
 /// Checks that the limits also apply to small messages: keeping a small message takes more memory than the message has bytes. Repeated
 /// cancel keys take no memory, but they take time to read, so they must reach a limit as well.
 #[test]
-fn endless_small_messages_are_a_flood_too() {
+fn an_endless_series_of_small_messages_is_a_flood() {
     let name = |count: u32| format!("{count:x}");
     for (count, error) in [
         flood(|_| b"N\0\0\0\x05\0".to_vec()),

@@ -81,7 +81,7 @@ fn a_client_without_a_token_asks_for_the_document_and_tries_again() {
 }
 
 #[test]
-fn a_source_is_asked_at_each_attempt_with_user_host_and_settings() {
+fn a_token_source_receives_user_host_and_settings_at_each_attempt() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     let config = alice_with(Tokens::new(move |request: TokenRequest| {
@@ -99,7 +99,7 @@ fn a_source_is_asked_at_each_attempt_with_user_host_and_settings() {
 }
 
 #[test]
-fn the_error_of_a_source_is_reported_and_nothing_is_sent() {
+fn the_error_of_a_token_source_is_reported_and_nothing_is_sent() {
     let config = alice_with(Tokens::new(|_: TokenRequest| async { Err("the issuer is down".into()) }));
     let outcome = Pair::new(&config, Link::Tls).run(wants("good"));
     let error = outcome.client.expect_err("there is no token");

@@ -166,7 +166,7 @@ fn salts_for_md5_are_random_bytes() {
 }
 
 #[test]
-fn a_mock_challenge_is_as_long_as_that_of_a_real_user() {
+fn a_mock_challenge_is_as_long_as_the_challenge_of_a_real_user() {
     let config = alice();
     let iterations = std::num::NonZeroU32::new(100).expect("the number is not zero");
     for length in [8, 16, 24, 32] {

@@ -149,7 +149,7 @@ fn trust(builder: &mut TlsConnectorBuilder, root: &RootCert) -> io::Result<()> {
                 builder.add_root_certificate(certificate);
             }
         }
-        other => return Err(unsupported("sslrootcert", &format!("it does not know the value {other:?}"))),
+        other => return Err(unsupported("sslrootcert", &format!("the value {other:?} is unknown"))),
     }
     Ok(())
 }
@@ -175,7 +175,7 @@ fn protocol(version: TlsVersion) -> io::Result<Protocol> {
         TlsVersion::V1_3 => Ok(Protocol::Tlsv13),
         other => Err(unsupported(
             "ssl_min_protocol_version and ssl_max_protocol_version",
-            &format!("it does not know the version {other}"),
+            &format!("the version {other} is unknown"),
         )),
     }
 }

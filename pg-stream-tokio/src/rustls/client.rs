@@ -52,7 +52,9 @@ pub(super) fn server_name(host: &Host, verification: &Verification) -> io::Resul
     match (address, verification) {
         (Some(address), _) if name.is_empty() => Ok(ServerName::from(address)),
         (_, Verification::Full(_)) => {
-            let message = format!("\"{name}\" is no host name that a certificate can be checked against");
+            let message = format!(
+                "\"{name}\" is not a valid host name: the name in the certificate cannot be verified"
+            );
             Err(io::Error::new(io::ErrorKind::InvalidInput, message))
         }
         // The name is not checked in this `sslmode`. rustls needs a name nevertheless: use an IP address, which is never sent as SNI.

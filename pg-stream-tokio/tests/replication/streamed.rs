@@ -67,7 +67,7 @@ async fn receive(stream: &mut Streamed, lines: &mut Vec<String>, other: &mut Con
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn transactions_streamed_in_progress_have_the_same_changes_as_those_sent_at_their_commit() {
+fn transactions_streamed_in_progress_have_the_same_changes_as_transactions_sent_at_their_commit() {
     alone_on_both(async |server| {
         let versions: &[(u32, StreamingOption)] = match server.major {
             16.. => &[(3, StreamingOption::On), (4, StreamingOption::Parallel)],

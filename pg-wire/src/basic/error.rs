@@ -191,10 +191,10 @@ impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             FrameErrorKind::BadLength { length } => {
-                write!(f, "message {:?} has the invalid length {length}", self.code)
+                write!(f, "message {:?} has the invalid length {length}: expected at least 4", self.code)
             }
             FrameErrorKind::TooLong { length, limit, .. } => {
-                write!(f, "message {:?} of {length} bytes is over the limit of {limit}", self.code)
+                write!(f, "message {:?} of {length} bytes is over the limit of {limit} bytes", self.code)
             }
         }
     }

@@ -551,7 +551,7 @@ mod tests {
     /// Receives frames of every length up to the size of a few reads, in pieces that can end inside a frame. After each `scrub`, all bytes
     /// of taken frames must be zero.
     #[test]
-    fn a_scrub_leaves_only_bytes_that_are_not_taken() {
+    fn a_scrub_wipes_all_bytes_of_taken_frames() {
         let limits = Limits::BACKEND.read_size(64);
         for piece in [1, 7, 64, 65, 200] {
             let mut inbox = Inbox::new(limits);

@@ -301,7 +301,7 @@ fn damaged(body: &[u8], mut each: impl FnMut(&[u8])) {
 }
 
 #[test]
-fn every_prefix_and_every_corrupted_byte_is_an_error_or_forwarded_as_it_decodes() {
+fn a_truncated_or_corrupted_message_is_an_error_or_forwarded_as_it_decodes() {
     for bytes in FRONTEND {
         let Frame { code, body } = frame(bytes);
         damaged(body, |body| check(code, body));

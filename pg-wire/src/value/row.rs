@@ -500,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_contains_both_counts() {
+    fn an_error_contains_the_number_of_values_and_of_columns() {
         let values = [ONE, Some(b"x"), None];
         let message = |outcome: Result<(), RowError>| outcome.expect_err("the counts differ").to_string();
         let columns = columns();

@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fast_path_returns_the_same_values() {
+    fn the_fast_path_returns_the_same_values_as_the_slow_path() {
         let texts = [
             "0",
             "-0",

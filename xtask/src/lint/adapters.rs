@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authentication_method_fails() {
+    fn the_name_of_an_authentication_method_fails() {
         let found = findings("use pg_auth::scram::Verifier;\nconst METHOD: &str = \"SCRAM-SHA-256\";\n");
         assert_eq!(
             found,

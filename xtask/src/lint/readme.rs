@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_readmes_pass_and_that_of_the_project_lists_at_least_eight_programs() {
+    fn the_readmes_pass_and_the_readme_of_the_project_lists_at_least_eight_programs() {
         let read = |file: &str| fs::read_to_string(root().join(file)).ok();
         for path in READMES {
             let readme = read(path).expect("a README");

@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_is_stopped_by_its_pid_file_and_argument() {
+    fn each_kind_of_daemon_is_found_by_its_pid_file_and_argument_and_stopped() {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir(dir.path().join("data")).expect("a directory");
         for kind in KINDS {

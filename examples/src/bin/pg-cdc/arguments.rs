@@ -27,13 +27,13 @@ use crate::report::{escaped, say};
 /// Kinds: begin, relation, origin, insert, update, delete, truncate, message,
 /// commit; with --two-phase also begin_prepare, prepare, commit_prepared,
 /// rollback_prepared; with --snapshot also snapshot_begin, row, snapshot_end.
-/// "key" contains the columns of the replica identity, for an update or delete
-/// with their values before the change. With REPLICA IDENTITY FULL, an update or
-/// delete has "old" instead of "key": the whole row before the change.
+/// "key" contains the columns of the replica identity. In an update or delete,
+/// "key" has the values before the change. With REPLICA IDENTITY FULL, an update
+/// or delete has "old" instead of "key": the whole row before the change.
 /// "unchanged" lists the columns whose values the server has not sent: large
 /// values (TOAST) that the UPDATE did not change. "time" is the time of the
-/// commit. A "message" with "transactional":false stands between transactions,
-/// and is written even if the transaction that sent the message is rolled back.
+/// commit. A "message" with "transactional":false is written between transactions,
+/// even if the transaction that sent the message is rolled back.
 ///
 /// Values: bool is true or false. int2, int4, oid and finite floats are numbers.
 /// int8 is a number from -2^53 to 2^53. numeric is a number if it has at most 15
@@ -42,20 +42,20 @@ use crate::report::{escaped, say};
 /// ISO form, time zone UTC, bytea as \x00ff. NULL is null.
 ///
 /// The program confirms a transaction to the server only when its lines are on
-/// disk. After a kill at any moment, even by SIGKILL, start it again with the
-/// same options: it continues, and the file has each committed change exactly
-/// once. When it starts, it first cuts the file to the end of the last complete
-/// transaction. So a program that reads the file must expect that the lines
+/// disk. If the program is killed, even by SIGKILL, start it again with the same
+/// options: it continues, and the file has each committed change exactly once.
+/// At the start, the program first cuts the file to the end of the last complete
+/// transaction. So another program that reads the file must expect that the lines
 /// after the last "commit" disappear and are written again. Give --state if the
 /// machine may lose power: without --state, a power failure may lose changes.
-/// Standard output may repeat a transaction after a kill.
+/// On standard output, a transaction may be repeated after a kill.
 ///
 /// The connection string may name several hosts. The program then connects to
 /// the host that accepts writes (target_session_attrs=read-write), and searches
 /// for this host again after a failover. On PostgreSQL 17 and later,
-/// --create-slot creates a failover slot, which standbys can synchronise (17:
-/// only without --two-phase). Settings that the connection string does not
-/// contain are taken from PGHOST, PGUSER and so on, as psql takes them.
+/// --create-slot creates a failover slot, which standbys can synchronise (in
+/// version 17 only without --two-phase). Settings that are not in the connection
+/// string are taken from PGHOST, PGUSER and so on, as in psql.
 ///
 /// After SIGTERM or Ctrl-C, the program writes the rest of the current
 /// transaction, confirms it, and ends with status 0. A second signal ends the
@@ -86,7 +86,7 @@ struct Arguments {
     /// Creates the slot if it does not exist and the output contains no changes yet
     #[arg(long)]
     create_slot: bool,
-    /// Creates a slot that the server drops when the connection ends, so the program can neither continue nor connect again
+    /// Creates a slot that the server drops when the connection ends. So the program cannot connect again, and a new start cannot continue
     #[arg(long, conflicts_with_all = ["state", "start"])]
     temporary: bool,
     /// Output file; - is standard output
@@ -96,23 +96,23 @@ struct Arguments {
     /// file
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Position to start at; no effect if the position in the file of --state, or the position of the slot, is later
+    /// Start position; has no effect if the position in the file of --state, or the position of the slot, is later
     #[arg(long, value_name = "LSN")]
     start: Option<Lsn>,
-    /// Stops before the first transaction that commits at this position or later; the value "now" means the end of the WAL when the program
-    /// connects
+    /// Stops before the first transaction whose commit is at this position or later. The value "now" means the end of the WAL when the
+    /// program connects
     #[arg(long, value_name = "LSN|now")]
     until: Option<Until>,
     /// Form of the lines of the output
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// Receives large transactions while they are in progress, and keeps them in temporary files until they commit
+    /// Receives large transactions while they are in progress, and keeps their changes in temporary files until the commit
     #[arg(long)]
     streaming: bool,
     /// Writes a prepared transaction at its PREPARE TRANSACTION, not at its COMMIT PREPARED
     #[arg(long)]
     two_phase: bool,
-    /// Receives values in binary form; the lines are the same, but values of types unknown to this program have the form \x00ff
+    /// Receives values in binary form. The lines are the same, except values of types unknown to this program: they have the form \x00ff
     #[arg(long)]
     binary: bool,
     /// First writes the rows that the published tables have when the slot is created; needs --create-slot or --temporary

@@ -138,7 +138,7 @@ impl fmt::Display for Failure {
                  lost in a failover, or this is another server. The lines may contain transactions that the server does not have. To accept \
                  this, start with new --out and --state files"
             ),
-            Self::OutputEnded => f.write_str("the output thread ended"),
+            Self::OutputEnded => f.write_str("the thread that writes the output has ended"),
             Self::Stream(error) => error.fmt(f),
             Self::Interrupted(during) => write!(f, "interrupted {during}"),
         }

@@ -10,7 +10,7 @@ pub(crate) enum Format {
     /// One JSON object per line
     #[default]
     Json,
-    /// The position, the kind, then fields name=value, each value in JSON
+    /// The position and the kind, then fields of the form name=value, with each value in JSON
     Text,
 }
 
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_two_forms() {
+    fn a_line_is_written_as_json_or_as_text() {
         assert_eq!(
             line(Format::Json),
             "{\"kind\":\"insert\",\"lsn\":\"0/16B2D50\",\"xid\":7,\"time\":\"2000-01-01T00:00:00.000001Z\",\

@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_timeline_is_in_the_history_of_the_next() {
+    fn the_end_of_a_timeline_is_in_the_history_of_the_next_timeline() {
         let history = "1\t0/3000000\tno recovery target specified\n\n2\t0/5000060\tbefore 2026-11-27\n";
         assert_eq!(switch_point(history, 1), Some(Lsn(0x300_0000)));
         assert_eq!(switch_point(history, 2), Some(Lsn(0x500_0060)));

@@ -47,7 +47,9 @@ pub(crate) fn check(before: &Usage, after: &Usage, lists: u64) -> Result<()> {
     // The reactor of the runtime `Smol` is started with the first connection, and has a few descriptors.
     const REACTOR: usize = 4;
     if after.descriptors > before.descriptors + REACTOR {
-        return Err(format!("{} file descriptors are left", after.descriptors - before.descriptors).into());
+        return Err(
+            format!("{} file descriptors were not closed", after.descriptors - before.descriptors).into()
+        );
     }
     if after.memory > before.memory + GROWTH + lists {
         return Err(format!("the memory has grown: {before} at the start, {after} at the end").into());

@@ -25,7 +25,7 @@ pub(crate) async fn check(databases: &[Database], ledgers: &[(usize, Ledger)]) -
             let numbers: Vec<i64> =
                 row.iter().map(|number| number.parse()).collect::<std::result::Result<_, _>>()?;
             let &[client, key, rows, distinct, wrong] = &numbers[..] else {
-                return Err("five columns".into());
+                return Err("a row of the result does not have five columns".into());
             };
             found.insert((client, key), (rows, distinct, wrong));
         }

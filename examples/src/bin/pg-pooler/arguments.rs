@@ -8,21 +8,21 @@ use clap::Parser;
 
 /// A transaction pooler: many clients share few connections to a server
 ///
-/// A client uses a server connection only from the beginning of a transaction to its end.
+/// A client uses a server connection only from the beginning to the end of a transaction.
 #[derive(Debug, Parser)]
 #[command(
     name = "pg-pooler",
     version,
     after_long_help = "\
-Clients log in with SCRAM-SHA-256. The pooler logs in to the server with the keys from the client's login, so the server must have the \
-same verifiers. To write the file of users:
+Clients log in with SCRAM-SHA-256. The pooler logs in to the server with the keys from the client's login, so the file of users must \
+have the same verifiers as the server. This command writes the file:
 
   psql -Atc \"select rolname || ':' || rolpassword from pg_authid where rolpassword like 'SCRAM-SHA-256$%'\" > FILE
 
 Prepared statements of the protocol work as they do without a pooler. Parameters that the server reports, such as client_encoding and \
 TimeZone, are restored for each client. The pooler rejects SQL that changes other state of the session: LISTEN, LOAD, PREPARE, cursors \
-WITH HOLD, temporary tables without ON COMMIT DROP, and SET of other parameters, but not SET LOCAL. It does not recognise functions \
-that do the same, such as pg_advisory_lock and set_config.
+WITH HOLD, temporary tables without ON COMMIT DROP, and SET of other parameters. It accepts SET LOCAL. It does not detect functions \
+that change the state of the session, such as pg_advisory_lock and set_config.
 
 TLS is not supported in either direction."
 )]

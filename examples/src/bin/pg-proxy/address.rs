@@ -92,7 +92,7 @@ impl FromStr for Address {
             Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
                 Ok(Self::Tcp(text.into()))
             }
-            _ => Err("neither HOST:PORT nor the path of a socket"),
+            _ => Err("expected HOST:PORT or the path of a Unix-domain socket"),
         }
     }
 }

@@ -128,7 +128,9 @@ impl fmt::Display for Failure {
             Self::PacketLength(error) => {
                 write!(f, "from the client: invalid length of startup packet: {}", length_of(error))
             }
-            Self::Unsupported(version) => write!(f, "from the client: version {version} of the protocol"),
+            Self::Unsupported(version) => {
+                write!(f, "from the client: version {version} of the protocol is not supported")
+            }
             Self::Unencrypted(request) => {
                 write!(f, "from the client: unencrypted data after its {request} request")
             }
@@ -141,9 +143,9 @@ impl fmt::Display for Failure {
             Self::NoTls(error) => write!(f, "TLS with the client did not begin: {error}"),
             Self::Timeout => f.write_str("the client was not authenticated within --opening-timeout"),
             Self::Displaced => {
-                f.write_str("the client was silent, and its place was needed (--opening-limit)")
+                f.write_str("the client was silent, and another client needed its place (--opening-limit)")
             }
-            Self::Stopping => f.write_str("the proxy ends"),
+            Self::Stopping => f.write_str("the proxy is stopping"),
         }
     }
 }

@@ -121,7 +121,7 @@ impl<'c> Inspector<'c> {
         // Prints at most one line per connection and direction, because a sender of one malformed message usually sends more such messages.
         if !std::mem::replace(&mut self.malformed, true) {
             let sender = Party::sender(self.direction);
-            self.context.say(format_args!("from {sender}, passed on as it is: {error}"));
+            self.context.say(format_args!("from {sender}, forwarded unchanged: {error}"));
         }
     }
 

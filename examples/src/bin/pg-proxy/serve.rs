@@ -37,7 +37,9 @@ pub(crate) async fn serve(
     loop {
         let room = (sessions.len() as u64) < most;
         if !room && !std::mem::replace(&mut reported, true) {
-            say(format_args!("pg-proxy: there is room for {most} connections; others wait until one ends"));
+            say(format_args!(
+                "pg-proxy: the limit of {most} connections is reached; other clients wait until a connection ends"
+            ));
         }
         tokio::select! {
             client = listener.accept(), if room && !failed => match client {
@@ -48,7 +50,7 @@ pub(crate) async fn serve(
                 // Most likely the machine has no free file descriptor. The new client waits in the queue of the socket until a descriptor
                 // is free.
                 Err(error) => {
-                    say(format_args!("pg-proxy: cannot accept a client, waiting for one to leave: {error}"));
+                    say(format_args!("pg-proxy: cannot accept a client, trying again when a connection ends: {error}"));
                     failed = true;
                 }
             },

@@ -140,7 +140,7 @@ impl Context {
             && let Err(disagreement) = watch.feed(direction, frames)
         {
             self.tally().unexplained();
-            self.say(format_args!("the model of the session does not explain it: {disagreement}"));
+            self.say(format_args!("the message does not match the state of the session: {disagreement}"));
         }
     }
 

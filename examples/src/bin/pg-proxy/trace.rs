@@ -176,7 +176,7 @@ impl Lines {
     ) {
         let mut output: MutexGuard<'_, Output> = shared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Err(error)) = output.as_mut().map(line) {
-            say(format_args!("pg-proxy: the {} ends here: {error}", self.name));
+            say(format_args!("pg-proxy: cannot write the {}, which ends here: {error}", self.name));
             // The writer is dropped, because later writes would fail as well.
             *output = None;
         }

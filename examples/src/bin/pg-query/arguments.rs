@@ -20,24 +20,27 @@ use crate::report::{escaped, say};
 /// tabs, newlines or \N, use COPY (SELECT ...) TO STDOUT: the server then
 /// escapes them.
 ///
-/// COPY ... TO STDOUT prints its data as received, COPY ... FROM STDIN reads
+/// COPY ... TO STDOUT prints its data as received. COPY ... FROM STDIN reads
 /// standard input to its end. Notices, notifications and errors are printed on
 /// standard error. With --verbose or on a terminal, the command tag of each
 /// statement is also printed on standard error.
 ///
 /// Settings that are not in the connection string have the same defaults as in
 /// psql: PGHOST, PGUSER, PGPASSWORD and the other variables, a service file,
-/// ~/.pgpass, ~/.postgresql, the name of the operating system's user. The string
-/// may be empty: pg-query "" "SELECT 1". As in psql, client_encoding is set only
-/// if given, or if standard input and output are terminals.
+/// ~/.pgpass, ~/.postgresql, the name of the operating system's user. The
+/// connection string may be empty: pg-query "" "SELECT 1". As in psql,
+/// client_encoding is set only if the connection string or the environment
+/// contains it, or if standard input and output are terminals.
 ///
-/// If the reader of standard output closes it, as `head` does, pg-query receives
-/// and drops the other rows. The server finishes its work, and pg-query exits with
-/// the status of the statements. (psql is killed by SIGPIPE at its next write, and
-/// the server rolls back the statements that are not finished.)
+/// If the program that reads the output ends early, as `head` does, pg-query
+/// receives and drops the remaining rows. The server finishes its work, and
+/// pg-query exits with the status of the statements. (In this case psql is killed
+/// by SIGPIPE at its next write, and the server rolls back the unfinished
+/// statements.)
 ///
 /// The first Ctrl-C sends a cancel request to the server; rows received after
-/// that are dropped. The second Ctrl-C ends the program without waiting.
+/// the first Ctrl-C are dropped. The second Ctrl-C ends the program without
+/// waiting.
 #[derive(Debug, Parser)]
 #[command(
     name = "pg-query",
@@ -46,15 +49,15 @@ use crate::report::{escaped, say};
     override_usage = "pg-query [OPTIONS] <URL> <SQL>\n       pg-query [OPTIONS] <URL> --file <FILE>",
     after_long_help = "Exit status:
   0  ReadyForQuery was received without an error before it
-  1  the server reported an error, its answer is not valid, or the results
-     could not be printed; the reason is on standard error
+  1  the server reported an error, the server's answer is not valid, or the
+     results could not be printed; the reason is on standard error
   2  wrong usage, connecting failed, or the connection was lost"
 )]
 struct Arguments {
     /// Connection string: postgres://user:password@host:port/database, or keywords: "host=... user=..."
     #[arg(value_name = "URL")]
     url: OsString,
-    /// One statement, or several separated by semicolons; - reads them from standard input
+    /// One statement, or several statements separated by semicolons; - reads the statements from standard input
     #[arg(
         value_name = "SQL",
         allow_hyphen_values = true,
@@ -62,7 +65,7 @@ struct Arguments {
         conflicts_with = "file"
     )]
     sql: Option<OsString>,
-    /// Reads the SQL from this file; - is standard input, which then cannot feed a COPY FROM STDIN
+    /// Reads the SQL from this file; - is standard input, which then has no data for COPY FROM STDIN
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Prints a command tag for each statement on standard error; on a terminal this is the default

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn wal_that_does_not_follow_is_rejected() {
+    async fn wal_with_a_gap_is_rejected() {
         let root = tempfile::tempdir().expect("a directory");
         let mut archive = archive(root.path(), Use::Archive);
         assert!(archive.write(1, Lsn(2 * SIZE + 5), b"abc").await.is_err(), "no segment is open");
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_wal_of_a_backup_has_its_name_from_the_start_and_is_marked_as_archived() {
+    async fn a_segment_of_a_backup_is_never_named_partial_and_is_marked_as_archived() {
         let root = tempfile::tempdir().expect("a directory");
         fs::create_dir(root.path().join("archive_status")).expect("made");
         let mut archive = archive(root.path(), Use::Backup);

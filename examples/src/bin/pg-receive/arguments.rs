@@ -22,10 +22,11 @@ use crate::stream::Settings;
 ///
 /// WAL: pg-receive writes the server's WAL into segment files in a directory. A
 /// segment has the extension .partial until it is complete. The stream begins
-/// after the last segment in the directory; if the directory has none, at the
-/// position of the slot; without a slot, at the end of the server's WAL. It
-/// follows the server to new timelines, with their history files. With a slot,
-/// the server keeps all WAL that is not yet on the disk of this machine.
+/// after the last segment in the directory. If the directory has no segment, the
+/// stream begins at the position of the slot; without a slot, at the end of the
+/// server's WAL. pg-receive follows the server to new timelines, and writes their
+/// history files. With a slot, the server keeps all WAL that is not yet on the
+/// disk of this machine.
 ///
 /// Base backup: with --base-backup, pg-receive copies the whole database cluster
 /// into a new or empty directory, with a manifest (backup_manifest) that
@@ -39,8 +40,8 @@ use crate::stream::Settings;
 /// and pg_basebackup.
 ///
 /// After Ctrl-C or SIGTERM, pg-receive syncs the segment, reports the position to
-/// the server, and ends with status 0. A backup is removed, and pg-receive ends
-/// with status 1. A second signal ends pg-receive at once.
+/// the server, and ends with status 0. During a backup, pg-receive removes the
+/// backup and ends with status 1. A second signal ends pg-receive at once.
 #[derive(Debug, Parser)]
 #[command(
     name = "pg-receive",
@@ -51,7 +52,7 @@ use crate::stream::Settings;
        pg-receive <URL> --slot <NAME> --create-slot [--if-not-exists]
        pg-receive <URL> --slot <NAME> --drop-slot",
     after_long_help = "Exit status:
-  0  the task is done, or a signal has ended it cleanly
+  0  the task is done, or a signal has ended the stream of WAL
   1  the task failed; the reason is on standard error
   2  wrong usage"
 )]
@@ -83,7 +84,7 @@ struct Arguments {
     /// Ends when the connection fails, instead of connecting again every 5 seconds
     #[arg(short = 'n', long)]
     no_loop: bool,
-    /// Longest time between two reports of the position to the server; 0: only when the server requests a report
+    /// Maximum time between two reports of the position to the server. With 0, a report is sent only when the server requests it
     #[arg(short, long, value_name = "SECONDS", default_value_t = 10)]
     status_interval: u32,
     /// Prints a line for each segment on standard error
@@ -96,7 +97,7 @@ struct Arguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Base backup")]
 struct BackupArguments {
-    /// Makes a base backup in this directory, which must be empty or not exist yet
+    /// Makes a base backup in this directory. The directory must be empty, or must not exist
     #[arg(long, value_name = "DIR", conflicts_with_all = ["directory", "create_slot", "drop_slot", "endpos", "synchronous", "no_loop"])]
     base_backup: Option<PathBuf>,
     /// The form of the backup
@@ -105,7 +106,7 @@ struct BackupArguments {
     /// The speed of the checkpoint at the start of the backup
     #[arg(short, long, value_enum, default_value_t = Speed::Spread, requires = "base_backup", conflicts_with = "directory")]
     checkpoint: Speed,
-    /// Method by which the backup gets the WAL that a server needs to start from the backup
+    /// Method to receive the WAL that a server needs when it starts from the backup
     #[arg(short = 'X', long, value_enum, default_value_t = Wal::Stream, requires = "base_backup", conflicts_with = "directory")]
     wal_method: Wal,
     /// The label of the backup
@@ -123,8 +124,8 @@ struct BackupArguments {
     /// The highest rate at which the server sends data, in kilobytes per second
     #[arg(short = 'r', long, value_name = "RATE", value_parser = clap::value_parser!(u32).range(32..=1_048_576), requires = "base_backup", conflicts_with = "directory")]
     max_rate: Option<u32>,
-    /// Copies the tablespace in the server's directory OLD into the directory NEW; by default, a copy has the path that the tablespace has on
-    /// the server
+    /// Copies the tablespace in the server's directory OLD into the directory NEW. By default, the copy has the same path as the tablespace
+    /// on the server
     #[arg(short = 'T', long, value_name = "OLD=NEW", value_parser = mapping, requires = "base_backup", conflicts_with = "directory")]
     tablespace_mapping: Vec<(String, PathBuf)>,
 }

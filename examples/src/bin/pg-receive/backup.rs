@@ -236,7 +236,9 @@ async fn receive(
                 return Err(failure.map_or_else(ended, Failure::Server));
             }
             Backend::NoticeResponse(_) | Backend::ParameterStatus(_) => {}
-            _ => return Err(Failure::Answer("the server sent a message that is no part of a backup".into())),
+            _ => {
+                return Err(Failure::Answer("the server sent a message that is not part of a backup".into()));
+            }
         }
     }
 }

@@ -53,7 +53,10 @@ impl BackupWal {
         }
         let (mut conn, session) = walsender(config).await?;
         if System::of(&mut conn).await?.id != system.id {
-            return Err(Failure::Local("the second connection has reached another server".into()));
+            return Err(Failure::Local(
+                "the connection for the WAL has reached another server than the connection for the backup"
+                    .into(),
+            ));
         }
         let slot = match slot {
             Some(slot) => slot.to_owned(),

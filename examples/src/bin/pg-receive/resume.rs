@@ -59,9 +59,9 @@ pub(crate) fn find(directory: &Path, size: SegmentSize) -> Result<Option<Place>,
     }
     let Some((begin, timeline, is_complete)) = latest else { return Ok(None) };
     let position = match is_complete {
-        true => begin
-            .checked_add(size.bytes())
-            .ok_or(Failure::Local("the last segment ends after the last position".into()))?,
+        true => begin.checked_add(size.bytes()).ok_or(Failure::Local(
+            "the last segment ends after the largest possible position in the WAL".into(),
+        ))?,
         false => begin,
     };
     Ok(Some(Place { timeline, position }))

@@ -149,9 +149,10 @@ fn decode(block: &[u8; BLOCK]) -> Result<Option<Entry>, Malformed> {
         path = [prefix, b"/", &path].concat();
     }
     let path = inside(Path::new(OsStr::from_bytes(&path)))?;
-    let mode =
-        number(field(100, 8)).and_then(|mode| u32::try_from(mode).ok()).ok_or_else(|| bad("no mode"))?;
-    let size = number(field(124, 12)).ok_or_else(|| bad("no size"))?;
+    let mode = number(field(100, 8))
+        .and_then(|mode| u32::try_from(mode).ok())
+        .ok_or_else(|| bad("the mode is not a number"))?;
+    let size = number(field(124, 12)).ok_or_else(|| bad("the size is not a number"))?;
     let kind = match field(156, 1) {
         b"0" | b"\0" => Kind::File(size),
         b"5" if size == 0 => Kind::Directory,

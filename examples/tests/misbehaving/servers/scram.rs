@@ -38,9 +38,9 @@ fn nonce(client_first: &str) -> &str {
     client_first.rsplit_once("r=").expect("a nonce").1
 }
 
-const NONCE: &str = "bad SCRAM server-first-message, at byte 2: invalid nonce";
-const FIRST: &str = "bad SCRAM server-first-message, at byte";
-const LAST: &str = "bad SCRAM server-final-message, at byte";
+const NONCE: &str = "invalid SCRAM server-first-message, at byte 2: invalid nonce";
+const FIRST: &str = "invalid SCRAM server-first-message, at byte";
+const LAST: &str = "invalid SCRAM server-final-message, at byte";
 
 #[test]
 fn an_invalid_server_first_message_is_rejected() {

@@ -65,7 +65,7 @@ fn another_protocol_on_the_port_is_reported() {
 }
 
 #[test]
-fn an_early_end_and_silence_are_errors() {
+fn a_server_that_closes_early_or_is_silent_is_an_error() {
     check(&[
         row("the end at once", vec![Act::HalfClose], CLOSED),
         row("the end after the start-up message", ending(b""), CLOSED),

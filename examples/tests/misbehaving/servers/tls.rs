@@ -144,7 +144,7 @@ fn an_invalid_answer_to_the_request_for_tls_is_rejected() {
 }
 
 #[test]
-fn a_client_that_prefers_tls_goes_on_in_clear() {
+fn a_client_that_prefers_tls_tries_again_in_clear() {
     let silent = || vec![Act::Packet, Act::HalfClose];
     check(&[
         preferred("the end, twice", silent(), "closed the connection during the login").again(silent()),

@@ -91,7 +91,7 @@ fn every_variable_sets_its_parameter() {
 }
 
 #[test]
-fn the_string_wins_over_the_service_and_the_service_over_the_environment() {
+fn the_string_overrides_the_service_and_the_service_overrides_the_environment() {
     let dir = Dir::new();
     let file = dir.file("services", "[db]\nuser=service\nport=2\nconnect_timeout=2\n");
     let surroundings = Surroundings::empty()

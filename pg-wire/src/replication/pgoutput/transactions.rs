@@ -337,7 +337,10 @@ impl<E: fmt::Display> fmt::Display for TransactionError<E> {
             Self::Change(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Replaying { xid } => {
-                write!(f, "changes of transaction {xid} are left to replay before the next message")
+                write!(
+                    f,
+                    "transaction {xid} has changes that were not replayed: replay all of them before the next message"
+                )
             }
             Self::TooMany { limit } => write!(f, "more than {limit} transactions are in progress"),
             Self::Damaged { xid } => {

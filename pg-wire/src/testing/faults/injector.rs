@@ -561,7 +561,7 @@ mod tests {
     }
 
     #[test]
-    fn the_connection_ends_before_inside_and_after_a_message() {
+    fn a_fault_ends_the_connection_before_inside_and_after_a_message() {
         for (word, step) in
             [("cut", "Close"), ("reset", "Reset"), ("half-close", "HalfClose"), ("stall", "Stall")]
         {
@@ -578,7 +578,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_before_inside_and_after_a_message_and_at_every_message() {
+    fn a_fault_pauses_before_inside_and_after_a_message_and_at_every_message() {
         server("server:DataRow:delay 5ms", &[&LOGIN.concat(), "|Pause(5ms)|", A, B, READY]);
         server(
             "server:DataRow:delay 2s@1,server:D:delay 3s@99",
@@ -593,7 +593,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_sent_in_pieces() {
+    fn a_fault_sends_messages_in_pieces() {
         let split = |faults, sender| steps(faults, sender, usize::MAX);
         let all = split("server:ReadyForQuery:split 4", Direction::Backend);
         assert_eq!(all[1..], ["Z\\x00\\x00\\x00", "\\x05I"]);
@@ -610,7 +610,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_duplicated_and_swapped() {
+    fn faults_duplicate_and_swap_messages() {
         server("server:DataRow#1:duplicate", &[&LOGIN.concat(), A, A, B, READY]);
         server("server:DataRow#1:swap", &[&LOGIN.concat(), B, A, READY]);
         server("server:DataRow#*:swap", &[&LOGIN.concat(), B, A, READY]);
@@ -623,7 +623,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_inverted() {
+    fn a_fault_inverts_bytes() {
         server("server:ReadyForQuery:corrupt", &[&LOGIN.concat(), A, B, "\\xa5", &READY[1..]]);
         server("server:ReadyForQuery:corrupt 2@4", &[&LOGIN.concat(), A, B, "Z\\x00\\x00\\x00\\xfa\\xb6"]);
         server("server:ReadyForQuery:corrupt 9@6", &[&LOGIN.concat(), A, B, READY]);
@@ -636,7 +636,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_and_counts_are_wrong() {
+    fn a_fault_changes_lengths_and_counts() {
         let ready = |length: &str| format!("Z{length}I");
         for (lie, length) in [
             ("3", "\\x00\\x00\\x00\\x03"),
@@ -668,7 +668,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_floods_the_receiver() {
+    fn a_fault_repeats_a_message_many_times() {
         let flood = READY.repeat(1001);
         server("server:ReadyForQuery:flood 1000", &[&LOGIN.concat(), A, B, &flood]);
         client("client:Sync:flood 2", &[&START.concat(), QUERY, BIND, SYNC, SYNC, SYNC]);
@@ -702,7 +702,7 @@ mod tests {
     }
 
     #[test]
-    fn encrypted_bytes_have_faults_at_bytes_only() {
+    fn in_an_encrypted_session_only_faults_at_bytes_are_applied() {
         let table: FaultTable = "server:message#*:cut,server:byte#6:reset".parse().expect("valid");
         let mut injector = table.injector(Direction::Backend);
         injector.push(b"S\x16\x03\x03Z\0\0\0\x05I");

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_seed_gives_its_own_table_and_each_table_survives_its_text() {
+    fn each_seed_gives_a_different_table_and_each_table_equals_its_parsed_text() {
         let mut seen = Vec::new();
         for seed in 0..200 {
             let table = FaultTable::random(seed, &FaultKind::ALL, 4, 50);

@@ -84,7 +84,9 @@ fn parse_place(sender: Direction, text: &str) -> Result<Place, String> {
         None => Ok(Place::Message(which, Some(1))),
         Some(("*", _)) => Ok(Place::Message(which, None)),
         Some((_, Ok(number @ 1..))) => Ok(Place::Message(which, Some(number))),
-        Some((number, _)) => Err(format!("{number:?} is no number of a message: expected 1 or more, or *")),
+        Some((number, _)) => {
+            Err(format!("{number:?} is not the number of a message: expected 1 or more, or *"))
+        }
     }
 }
 
@@ -92,7 +94,8 @@ fn parse_action(text: &str, place: &Place) -> Result<Action, String> {
     let (text, at) = match text.split_once('@') {
         None => (text, None),
         Some((text, at)) => {
-            let at: usize = at.trim().parse().map_err(|_| format!("{at:?} after @ is no number of bytes"))?;
+            let at: usize =
+                at.trim().parse().map_err(|_| format!("{at:?} after @ is not a number of bytes"))?;
             (text, Some(at))
         }
     };
@@ -307,14 +310,14 @@ mod tests {
                 "server:AuthenticationWord:cut",
                 "the server sends no message with the name \"AuthenticationWord\"",
             ),
-            ("server:message#0:cut", "\"0\" is no number of a message: expected 1 or more, or *"),
+            ("server:message#0:cut", "\"0\" is not the number of a message: expected 1 or more, or *"),
             ("server:byte:cut", "expected a number of bytes, as in byte#1000"),
             ("server:byte#-1:cut", "expected a number of bytes, as in byte#1000"),
             ("server:byte#5:swap", "swap needs a message, and the place is a byte"),
             ("server:byte#5:cut@1", "an offset after @ needs a message, and the place is a byte"),
             ("server:message:swap@5", "swap takes no offset after @"),
             ("server:message:split 2@5", "split takes no offset after @"),
-            ("server:message:cut@x", "\"x\" after @ is no number of bytes"),
+            ("server:message:cut@x", "\"x\" after @ is not a number of bytes"),
             ("server:message:cut 5", "cut takes no argument, but \"5\" is given"),
             ("server:message:delay 5 6", "the word \"6\" is not expected"),
             ("server:message:delay 5", "delay needs an argument, as in delay 50ms or delay 2s"),

@@ -114,7 +114,7 @@ fn a_description_that_has_not_changed_is_not_repeated() {
 }
 
 #[test]
-fn a_streamed_transaction_has_the_lines_of_a_whole_one() {
+fn a_streamed_transaction_has_lines_only_after_its_commit() {
     let mut feed = Feed::new();
     feed.take(StreamStart { xid: 7, first: true });
     feed.relation(Some(7));
@@ -166,7 +166,7 @@ fn prepared_transactions_have_lines_of_their_own() {
 }
 
 #[test]
-fn the_first_transaction_after_the_position_to_stop_at_is_not_begun() {
+fn no_line_is_written_for_the_first_transaction_after_the_stop_position() {
     let mut feed = Feed::new();
     feed.changes.until = Some(Lsn(100));
     assert!(feed.take(begin(7)));

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_part_of_a_transaction_is_passed_over() {
+    fn a_long_incomplete_transaction_is_skipped() {
         let insert = format!("{{\"kind\":\"insert\",\"new\":\"{}\"}}\n", "x".repeat(300_000));
         for (count, cut) in [(1, 0), (5, 1), (5, 200_000), (0, 0)] {
             let mut text = [BEGIN, COMMIT, BEGIN, &insert.repeat(count)].concat();
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn another_programs_file_is_recognised() {
+    fn a_file_of_another_program_is_detected() {
         assert_eq!(scanned("", Format::Json), Found::Nothing);
         for text in ["hello\n", "{}\n", "id,name\n1,x\n", BEGIN] {
             let format = if text == BEGIN { Format::Text } else { Format::Json };

@@ -22,7 +22,7 @@ fn settle(output: &Output) {
 }
 
 #[test]
-fn what_follows_the_last_transaction_is_cut_at_the_next_start() {
+fn lines_after_the_last_transaction_are_cut_at_the_next_start() {
     for with_state in [false, true] {
         let dir = tempfile::tempdir().expect("a directory");
         let (out, state) = (dir.path().join("out"), with_state.then(|| dir.path().join("state")));

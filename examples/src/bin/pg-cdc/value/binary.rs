@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn no_prefix_of_a_value_is_a_value() {
+    fn a_truncated_value_is_an_error() {
         let mut out = String::new();
         for (bytes, type_oid) in [
             (&b"\0\0\0\x07"[..], oid::INT4),

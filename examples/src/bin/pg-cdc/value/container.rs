@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn arrays_are_quoted_like_the_servers() {
+    fn arrays_are_quoted_as_the_server_quotes_them() {
         let text_oid = int(25);
         let array = [
             int(1),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn composite_values_are_quoted_like_the_servers() {
+    fn composite_values_are_quoted_as_the_server_quotes_them() {
         let row = [
             int(4),
             int(23),

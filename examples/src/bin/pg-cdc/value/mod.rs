@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn binary_values_are_typed_alike() {
+    fn binary_values_have_the_same_json_as_text_values() {
         for (bytes, type_oid, expected) in [
             (&b"\x01"[..], oid::BOOL, "true"),
             (b"\xff\xf9", oid::INT2, "-7"),
