@@ -16,7 +16,7 @@ fn every_server_passes_the_suite_except_for_the_known_deviations() {
     println!("{stdout}");
     assert_eq!(ended.status.code(), Some(0), "{stdout}{stderr}");
     let servers = stdout.lines().filter(|line| line.contains(" checks: ")).count();
-    assert_eq!(servers, 8, "{stdout}");
+    assert_eq!(servers, 9, "{stdout}");
 }
 
 #[test]

@@ -92,9 +92,9 @@
 //! # Interop
 //!
 //! `cargo xtask interop --against URL` checks whether a server speaks the protocol as PostgreSQL's manual says. Without a URL, the servers
-//! of the tests are checked: PostgreSQL, PgBouncer, Pgpool-II, `mock_server`, `pg-proxy` and `pg-pooler`. `--list` prints the checks with
-//! their links, `--only TEXT` selects checks. The program is `examples/src/bin/pg-interop`: a check is a row in a file in `checks`, a
-//! server is a row in `servers.rs`, and `deviations.rs` has the known differences, each with its reason. The test
+//! of the tests are checked: PostgreSQL, PgBouncer, Pgpool-II, PGlite, `mock_server`, `pg-proxy` and `pg-pooler`. `--list` prints the
+//! checks with their links, `--only TEXT` selects checks. The program is `examples/src/bin/pg-interop`: a check is a row in a file in
+//! `checks`, a server is a row in `servers.rs`, and `deviations.rs` has the known differences, each with its reason. The test
 //! `examples/tests/interop.rs` fails if a server has a difference without an entry, or if an entry has no difference.
 //!
 //! # Releases

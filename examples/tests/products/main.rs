@@ -13,6 +13,7 @@ mod expected;
 #[allow(dead_code, reason = "shared with the tests of the pooler, which use other parts of it")]
 mod lab;
 mod line;
+#[path = "../../src/bin/pg-interop/pglite.rs"]
 mod pglite;
 #[path = "../proxy/process.rs"]
 #[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts of it")]
@@ -85,7 +86,7 @@ fn pglite() {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn a_copy_from_stdin_stops_pglite() {
-    let pglite = pglite::Pglite::start();
+    let pglite = pglite::Pglite::start(variable("PGLITE_DIR").as_ref()).expect("PGlite starts");
     let product = Product::new("PGlite", &pglite.url());
     Tokio::run(async {
         let mut client = Client::<Tokio>::open(&product).await;

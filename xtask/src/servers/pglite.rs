@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `PGLITE_ADDR` | IPv4 address and port, for TCP without TLS |
 //! | `PGLITE_URL` | connection string for the role `postgres`, which needs no password, and the database `postgres` |
-//! | `PGLITE_DIR` | directory with `node_modules` and an empty database, `data`; a test that starts its own PGlite copies `data` |
+//! | `PGLITE_DIR` | directory with `node_modules` and an empty database, `data`; a program that starts its own PGlite copies `data` |
 //!
 //! PGlite has one session, which all clients use one after the other: prepared statements, temporary tables and settings of a client
 //! exist until another client removes them, for example with `DISCARD ALL`. The socket server accepts one connection at a time, and

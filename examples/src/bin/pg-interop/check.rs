@@ -65,6 +65,9 @@ pub(crate) const PREPARED: Need = Need::Has(Feature::Prepared);
 /// The client's connection ends when the session of the server ends.
 pub(crate) const DIRECT: Need = Need::Has(Feature::Direct);
 
+/// Several connections at the same time.
+pub(crate) const CONCURRENT: Need = Need::Has(Feature::Concurrent);
+
 /// A feature that a server may lack according to its own documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Feature {
@@ -77,6 +80,9 @@ pub(crate) enum Feature {
     /// A direct connection: no program between client and server keeps the connection of one side open after the other side has closed its
     /// connection
     Direct,
+    /// Several connections at the same time. A server that lacks this closes a second connection, and is checked by one connection after
+    /// the other
+    Concurrent,
 }
 
 /// A method of authentication.

@@ -150,6 +150,8 @@ impl<'t> Client<'t> {
     pub(crate) fn finish(mut self) -> Checked {
         self.exchange(&query(""), &["EmptyQueryResponse", "ReadyForQuery I"])?;
         self.send(&terminate())?;
+        // The client closes its side at once, as the manual says. So a server that ignores Terminate fails only the checks of Terminate.
+        self.half_close()?;
         self.expect_end()
     }
 

@@ -39,10 +39,11 @@ const PGBOUNCER: &[&str] = &["PgBouncer by session", "PgBouncer by transaction"]
 const BY_SESSION: &[&str] = &["PgBouncer by session"];
 const BY_TRANSACTION: &[&str] = &["PgBouncer by transaction"];
 const PGPOOL: &[&str] = &["Pgpool-II"];
+const PGLITE: &[&str] = &["PGlite"];
 const MOCK: &[&str] = &["mock_server"];
 const POOLER: &[&str] = &["pg-pooler"];
-/// PostgreSQL 18, and the programs in front of it.
-const POSTGRES_18: &[&str] = &["PostgreSQL 18", "pg-proxy", "pg-pooler"];
+/// PostgreSQL 18, the programs in front of PostgreSQL 18, and PGlite, which is compiled from PostgreSQL 18.
+const POSTGRES_18: &[&str] = &["PostgreSQL 18", "pg-proxy", "pg-pooler", "PGlite"];
 
 const PGBOUNCER_VERSION: &str = "PgBouncer 1.18 rejects every version but 3.0, and every protocol option";
 const PGBOUNCER_SQLSTATE: &str = "PgBouncer sends its own errors with SQLSTATE 08P01";
@@ -57,6 +58,8 @@ const PGBOUNCER_PIECES: &str =
 const PGPOOL_SECOND_ERROR: &str = "Pgpool-II sends a second error with SQLSTATE XX000 after the FATAL error";
 const PGPOOL_WAITS: &str = "Pgpool-II waits for a reply of the server that does not arrive, and its process stays occupied after the client has disconnected";
 const PGPOOL_COPY: &str = "Pgpool-II does not know COPY in the extended protocol: it closes the connection, or its process stays occupied after the client has disconnected";
+const PGLITE_FATAL: &str =
+    "PGlite has one session: after a FATAL error of this session PGlite answers no client";
 const POOLER_FATAL: &str =
     "pg-pooler decodes Parse, and ends the session of a client that sends a malformed Parse";
 
@@ -69,6 +72,7 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
             "Pgpool-II",
             "pg-proxy",
             "pg-pooler",
+            "PGlite",
         ],
         reason: "PostgreSQL keeps the portals of a closed statement, against its manual",
         kind: Kind::Always,
@@ -336,6 +340,167 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
         checks: &[
             "a Sync of 1 MB ends the session at its header",
             "an Execute of 1 MB ends the session at its header",
+        ],
+    },
+    Deviation {
+        servers: PGLITE,
+        reason: "the socket server of PGlite waits for more bytes of a start-up message whose version is not 3.0",
+        kind: Kind::Always,
+        checks: &[
+            "version 3.2 is accepted without negotiation",
+            "version 3.9999 is negotiated down to the server's newest version",
+            "an unknown version and an unknown option are answered by one message",
+            "version 2.0 is rejected",
+            "version 4.0 is rejected with a FATAL error",
+            "the cancel key has up to 256 bytes in version 3.2",
+        ],
+    },
+    Deviation {
+        servers: PGLITE,
+        reason: "the socket server of PGlite rejects a connection until it has noticed the end of the previous connection",
+        kind: Kind::ByTiming,
+        checks: &["an end of the connection without Terminate rolls an open transaction back"],
+    },
+    Deviation {
+        servers: PGLITE,
+        reason: "the socket server of PGlite does not answer GSSENCRequest",
+        kind: Kind::Always,
+        checks: &[
+            "GSSENCRequest is answered by one byte, G or N",
+            "a login in clear is possible after N to GSSENCRequest",
+            "SSLRequest is answered after N to GSSENCRequest",
+            "GSSENCRequest is answered after N to SSLRequest",
+        ],
+    },
+    Deviation {
+        servers: PGLITE,
+        reason: "the socket server of PGlite answers SSLRequest in a session too",
+        kind: Kind::Always,
+        checks: &["SSLRequest in the session ends the session"],
+    },
+    Deviation {
+        servers: PGLITE,
+        reason: "PGlite ignores the user, the database and the parameters of the start-up message",
+        kind: Kind::Always,
+        checks: &[
+            "a start-up message without a user is rejected",
+            "an unknown parameter is rejected after the login",
+            "an invalid value of a parameter is rejected after the login",
+            "a database that does not exist is rejected",
+            "a parameter of the start-up message is set and reported",
+            "application_name is set and reported",
+            "SET of the same value is not reported",
+            "RESET reports the value of the start-up message",
+            "DISCARD ALL resets parameters and prepared statements",
+            "client_encoding of the start-up message is used and reported",
+        ],
+    },
+    Deviation {
+        servers: PGLITE,
+        reason: "the socket server of PGlite ignores Terminate",
+        kind: Kind::Always,
+        checks: &[
+            "Terminate closes the connection without a reply",
+            "messages after Terminate are not answered",
+            "messages before Terminate are answered",
+            "Terminate with a body closes the connection",
+            "Terminate is accepted after an error before Sync",
+            "Terminate rolls an open transaction back",
+        ],
+    },
+    Deviation {
+        servers: PGLITE,
+        reason: "the socket server of PGlite waits for the whole message, also if its length is invalid",
+        kind: Kind::Always,
+        checks: &[
+            "a negative length ends the session",
+            "a Query of 2 GB ends the session at its header",
+            "a Sync of 1 MB ends the session at its header",
+            "an Execute of 1 MB ends the session at its header",
+        ],
+    },
+    Deviation {
+        servers: PGLITE,
+        reason: "PGlite has no timers",
+        kind: Kind::Always,
+        checks: &["idle_session_timeout ends the session with SQLSTATE 57P05"],
+    },
+    Deviation {
+        servers: PGLITE,
+        reason: "PGlite has no timers: the statement runs on, or PGlite answers no client any more",
+        kind: Kind::NotRun,
+        checks: &[
+            "statement_timeout ends a statement with SQLSTATE 57014",
+            "statement_timeout ends a statement of the extended protocol",
+            "idle_in_transaction_session_timeout ends the session with SQLSTATE 25P03",
+        ],
+    },
+    Deviation {
+        servers: PGLITE,
+        reason: PGLITE_FATAL,
+        kind: Kind::NotRun,
+        checks: &[
+            "a first packet with a negative length ends the connection",
+            "a first packet of 16 MB ends the connection",
+            "a start-up message without the terminator is rejected",
+            "a start-up message with a name without a value is rejected",
+            "a message with an unknown code ends the session with SQLSTATE 08P01",
+            "a message with the code NUL ends the session with SQLSTATE 08P01",
+            "a message of the server ends the session with SQLSTATE 08P01",
+            "a password message in the session ends the session with SQLSTATE 08P01",
+            "messages before an invalid header are answered",
+            "pg_terminate_backend of the own session ends the session with SQLSTATE 57P01",
+            "pg_terminate_backend of a session in a pipeline ends the session with SQLSTATE 57P01",
+        ],
+    },
+    Deviation {
+        servers: PGLITE,
+        reason: "PGlite answers no client after a message with this length",
+        kind: Kind::NotRun,
+        checks: &[
+            "a length of 0 ends the session",
+            "a length of 3 ends the session",
+            "the smallest length ends the session",
+        ],
+    },
+    Deviation {
+        servers: PGLITE,
+        reason: "observed: PGlite answers no client after a statement that needs the conversion of a character to or from LATIN1",
+        kind: Kind::NotRun,
+        checks: &[
+            "values are sent in the client encoding",
+            "queries, names and parameters are read in the client encoding",
+            "a character that the client encoding lacks is an error with SQLSTATE 22P05",
+        ],
+    },
+    Deviation {
+        servers: PGLITE,
+        reason: "PGlite answers no client after COPY FROM STDIN",
+        kind: Kind::NotRun,
+        checks: &[
+            "COPY FROM STDIN in text format",
+            "COPY FROM STDIN in CSV format",
+            "COPY FROM STDIN in binary format",
+            "CopyData may end anywhere in a row",
+            "CopyData may be empty",
+            "the last row needs no newline",
+            "the end-of-data marker is accepted",
+            "COPY FROM STDIN without rows",
+            "COPY FROM STDIN of 16 MB in one CopyData",
+            "Flush and Sync are ignored during COPY FROM STDIN",
+            "CopyFail is answered by an error with SQLSTATE 57014",
+            "an invalid value is answered by an error with SQLSTATE 22P02",
+            "a row with too few columns is answered by an error with SQLSTATE 22P04",
+            "a binary COPY with a wrong signature is answered by an error with SQLSTATE 22P04",
+            "CopyData after the server's error is ignored",
+            "CopyFail after the server's error is ignored",
+            "another message during COPY FROM STDIN ends the COPY with SQLSTATE 08P01",
+            "COPY FROM STDIN between other statements of a query",
+            "COPY FROM STDIN in the extended protocol ends with Sync",
+            "Sync before the data of COPY FROM STDIN in the extended protocol is ignored",
+            "an error of COPY FROM STDIN in the extended protocol discards messages up to Sync",
+            "a transaction without an error continues after COPY FROM STDIN",
+            "Terminate during COPY FROM STDIN closes the connection",
         ],
     },
 ];

@@ -17,6 +17,7 @@ mod client;
 mod deviations;
 mod heard;
 mod message;
+mod pglite;
 mod process;
 mod report;
 mod servers;

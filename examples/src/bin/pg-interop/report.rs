@@ -90,6 +90,10 @@ impl Report {
                 let place = next.fetch_add(1, Ordering::Relaxed);
                 let Some((area, check)) = selected.get(place) else { return Ok(rows) };
                 let known = known.and_then(|server| deviations::find(server, check.name));
+                let is_run = known.is_none_or(|known| known.kind != Kind::NotRun);
+                if is_run && !target.is_concurrent() {
+                    target.reset().map_err(|problem| stopped(check, &problem))?;
+                }
                 let outcome = match known {
                     None => Outcome::new(target.run(check).err(), None),
                     Some(known) if known.kind == Kind::NotRun => Outcome::Deviates(known.reason),
@@ -99,7 +103,8 @@ impl Report {
             }
         };
         let mut rows = thread::scope(|scope| {
-            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
+            let threads = if target.is_concurrent() { THREADS } else { 1 };
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
             let joined = threads.into_iter().map(ScopedJoinHandle::join);
             joined.map(|rows| rows.unwrap_or_else(|panic| resume_unwind(panic))).try_fold(
                 Vec::new(),
@@ -179,6 +184,12 @@ impl Report {
             count("not checked")
         )
     }
+}
+
+/// The error that a server with one session does not answer, so that no further check can be run.
+fn stopped(next: &Check, problem: &Problem) -> io::Error {
+    let (Problem::Failed(reason) | Problem::NotSupported(reason) | Problem::NotChecked(reason)) = problem;
+    io::Error::other(format!("an earlier check has stopped the server before \"{}\": {reason}", next.name))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The servers that the program knows: their addresses, and the features that they lack according to their own documentation.
 
 use std::env;
+use std::path::Path;
 
 use pg_stream_tokio::{Config, connect};
 use pg_wire::PgProtocol;
@@ -8,6 +9,7 @@ use pg_wire::backend::Backend;
 
 use crate::Fallible;
 use crate::check::Feature;
+use crate::pglite::Pglite;
 use crate::process::Process;
 use crate::target::Lack;
 
@@ -22,6 +24,7 @@ pub(crate) struct Server {
     _process: Option<Process>,
     /// A temporary file that the started program reads.
     _file: Option<tempfile::NamedTempFile>,
+    _pglite: Option<Pglite>,
 }
 
 /// The feature that every pooler lacks.
@@ -49,9 +52,12 @@ const MOCK: &[Lack] = &[
     (Feature::Session, "a test double without a database"),
 ];
 
+const PGLITE: &[Lack] =
+    &[(Feature::Concurrent, "PGlite has one session, and its socket server allows one connection")];
+
 impl Server {
     fn new(name: &'static str, url: String, lacks: &'static [Lack]) -> Self {
-        Self { name, url, lacks, _process: None, _file: None }
+        Self { name, url, lacks, _process: None, _file: None, _pglite: None }
     }
 
     /// Finds all servers in the environment, and starts the programs of this folder.
@@ -66,8 +72,10 @@ impl Server {
         let users = users(&new)?;
         let path = users.path().to_str().ok_or("the path of the file of users is not UTF-8")?;
         let pooler = Process::start("pg-pooler", &["--upstream", &new, "--users", path])?;
+        let pglite = Pglite::start(Path::new(&variable("PGLITE_DIR")?))?;
         let mock_url = format!("postgres://mock:secret@{}/mock?sslmode=disable", mock.address);
         let (proxy_url, pooler_url) = (scram(&proxy.address, "test"), scram(&pooler.address, "test"));
+        let pglite_url = pglite.url();
         Ok(vec![
             Self::new("PostgreSQL 15", scram(&old, "test"), &[]),
             Self::new("PostgreSQL 18", scram(&new, "test"), &[]),
@@ -81,6 +89,7 @@ impl Server {
                 _file: Some(users),
                 ..Self::new("pg-pooler", pooler_url, TRANSACTION)
             },
+            Self { _pglite: Some(pglite), ..Self::new("PGlite", pglite_url, PGLITE) },
         ])
     }
 }

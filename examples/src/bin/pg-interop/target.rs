@@ -1,7 +1,7 @@
 //! A server under test: opens connections and sessions for checks.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pg_auth::config::AuthMethod;
 use pg_auth::runtime::Runtime as _;
@@ -10,9 +10,15 @@ use pg_auth::{Config, ConnectError, Host, SslMode};
 use pg_stream_tokio::{Connection, Socket, Tokio, connect};
 use pg_wire::Limits;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 
 use crate::check::{Check, Checked, Feature, Method, Need, Problem, failed};
 use crate::client::Client;
+use crate::message::{query, sync};
+
+/// Time after which a server that allows one connection has accepted a connection. The server closes a second connection at once, so on the
+/// same machine the end arrives in less than a millisecond; the other milliseconds are for a busy machine.
+const REJECTION: Duration = Duration::from_millis(20);
 
 /// A feature that a server lacks, and the statement of its documentation.
 pub(crate) type Lack = (Feature, &'static str);
@@ -105,16 +111,56 @@ impl Target {
 
     /// Runs a future; `None` if the time limit is over first.
     pub(crate) fn within<F: Future>(&self, future: F) -> Option<F::Output> {
-        self.runtime.block_on(async { tokio::time::timeout(self.patience, future).await.ok() })
+        self.runtime.block_on(async { timeout(self.patience, future).await.ok() })
     }
 
     /// Opens a connection on which nothing has been sent.
     pub(crate) fn connection(&self) -> Checked<Client<'_>> {
-        let dialled = self.within(self.dial());
-        match dialled.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into())) {
-            Ok(socket) => Ok(Client::new(self, Connection::new(socket, Limits::BACKEND), None)),
+        match self.within(self.accepted()).unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(conn) => Ok(Client::new(self, conn, None)),
             Err(error) => failed(format!("the server cannot be reached: {error}")),
         }
+    }
+
+    /// Dials. A server that allows one connection also rejects the next connection until the server has noticed the end of the previous
+    /// connection, so this function dials again after a rejection.
+    async fn accepted(&self) -> io::Result<Connection<Socket>> {
+        loop {
+            let mut conn = Connection::new(self.dial().await?, Limits::BACKEND);
+            // A server sends nothing before the first message of the client. So bytes or an end are a rejection.
+            if self.is_concurrent() || timeout(REJECTION, conn.fill()).await.is_err() {
+                return Ok(conn);
+            }
+        }
+    }
+
+    /// Whether the server allows several connections at the same time.
+    pub(crate) fn is_concurrent(&self) -> bool {
+        !self.lacks.iter().any(|(feature, _)| *feature == Feature::Concurrent)
+    }
+
+    /// Resets the session of a server that has one session for all clients, because a check may have left a transaction, settings or
+    /// prepared statements. Waits until the server accepts a connection: a server that still runs a statement notices the end of the
+    /// connection late.
+    pub(crate) fn reset(&self) -> Checked {
+        let deadline = Instant::now() + self.patience;
+        loop {
+            match self.discard() {
+                Err(_) if Instant::now() < deadline => std::thread::sleep(REJECTION),
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn discard(&self) -> Checked {
+        let mut client = self.session()?;
+        for message in [sync(), query("rollback"), query("discard all")] {
+            client.send(&message)?;
+            while !client.reply()?.is("ReadyForQuery *") {}
+        }
+        // The end of the stream shows that the server has noticed the end of the connection.
+        client.half_close()?;
+        client.rest().map(drop)
     }
 
     async fn dial(&self) -> io::Result<Socket> {
@@ -180,7 +226,7 @@ impl Target {
 
     /// Runs a query that returns one row with one column in the session of `client`. Returns the value.
     pub(crate) fn value(&self, client: &mut Client<'_>, sql: &str) -> Checked<String> {
-        client.exchange(&crate::message::query(sql), &["RowDescription 1 *"])?;
+        client.exchange(&query(sql), &["RowDescription 1 *"])?;
         let row = client.reply()?;
         client.expect(&["CommandComplete *", "ReadyForQuery *"])?;
         match &row.values()[..] {

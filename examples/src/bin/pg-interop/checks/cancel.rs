@@ -4,7 +4,7 @@ use pg_wire::frontend::ProtocolVersion;
 
 use super::CANCEL;
 use crate::check::Need::Since;
-use crate::check::{Check, Checked, SQL, failed};
+use crate::check::{CONCURRENT, Check, Checked, SQL, failed};
 use crate::client::Client;
 use crate::message::{cancel_request, parse, query, run, sync};
 use crate::target::Target;
@@ -15,25 +15,35 @@ const REQUEST: &str = "protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-CA
 const SLEEP: &str = "do $$ begin raise notice 'begun'; perform pg_sleep(300); end $$";
 
 pub(super) const CHECKS: &[Check] = &[
-    Check::new("a cancel request with the right key cancels the statement", CANCEL, &[SQL], |t| {
-        let mut client = asleep(t, "")?;
-        let (pid, key) = client.cancel_key()?;
-        request(t, &cancel_request(pid, &key))?;
-        client.expect(&["ErrorResponse ERROR 57014", "ReadyForQuery I"])?;
-        client.finish()
-    }),
-    Check::new("a cancel request in a transaction makes the transaction fail", CANCEL, &[SQL], |t| {
-        let mut client = asleep(t, "begin")?;
-        let (pid, key) = client.cancel_key()?;
-        request(t, &cancel_request(pid, &key))?;
-        client.expect(&["ErrorResponse ERROR 57014", "ReadyForQuery E"])?;
-        client.exchange(&query("rollback"), &["CommandComplete \"ROLLBACK\"", "ReadyForQuery I"])?;
-        client.finish()
-    }),
+    Check::new(
+        "a cancel request with the right key cancels the statement",
+        CANCEL,
+        &[SQL, CONCURRENT],
+        |t| {
+            let mut client = asleep(t, "")?;
+            let (pid, key) = client.cancel_key()?;
+            request(t, &cancel_request(pid, &key))?;
+            client.expect(&["ErrorResponse ERROR 57014", "ReadyForQuery I"])?;
+            client.finish()
+        },
+    ),
+    Check::new(
+        "a cancel request in a transaction makes the transaction fail",
+        CANCEL,
+        &[SQL, CONCURRENT],
+        |t| {
+            let mut client = asleep(t, "begin")?;
+            let (pid, key) = client.cancel_key()?;
+            request(t, &cancel_request(pid, &key))?;
+            client.expect(&["ErrorResponse ERROR 57014", "ReadyForQuery E"])?;
+            client.exchange(&query("rollback"), &["CommandComplete \"ROLLBACK\"", "ReadyForQuery I"])?;
+            client.finish()
+        },
+    ),
     Check::new(
         "a cancel request in the extended protocol discards messages up to Sync",
         CANCEL,
-        &[SQL],
+        &[SQL, CONCURRENT],
         |t| {
             let mut client = t.session()?;
             client.send(&[run(SLEEP), run("select 1"), sync()].concat())?;
@@ -44,38 +54,48 @@ pub(super) const CHECKS: &[Check] = &[
             client.finish()
         },
     ),
-    Check::new("a cancel request with a wrong key has no effect", CANCEL, &[SQL], |t| {
+    Check::new("a cancel request with a wrong key has no effect", CANCEL, &[SQL, CONCURRENT], |t| {
         ignored(t, |pid, key| {
             let mut wrong = key.to_vec();
             wrong[0] ^= 1;
             cancel_request(pid, &wrong)
         })
     }),
-    Check::new("a cancel request with a wrong process id has no effect", CANCEL, &[SQL], |t| {
+    Check::new("a cancel request with a wrong process id has no effect", CANCEL, &[SQL, CONCURRENT], |t| {
         ignored(t, |pid, key| cancel_request(pid ^ 0x4000_0000, key))
     }),
-    Check::new("a cancel request with a part of the key has no effect", REQUEST, &[SQL, Since(18)], |t| {
-        let mut client = asleep_with(t, ProtocolVersion::V3_2, "")?;
-        let (pid, key) = client.cancel_key()?;
-        if key.len() <= 4 {
-            return failed(format!("the key has {} bytes", key.len()));
-        }
-        request(t, &cancel_request(pid, &key[..4]))?;
-        cancelled(t, &mut client)?;
-        client.finish()
-    }),
-    Check::new("a cancel request with a long key cancels the statement", REQUEST, &[SQL, Since(18)], |t| {
-        let mut client = asleep_with(t, ProtocolVersion::V3_2, "")?;
-        cancelled(t, &mut client)?;
-        client.finish()
-    }),
-    Check::new("a cancel request without a key has no effect", REQUEST, &[SQL], |t| {
+    Check::new(
+        "a cancel request with a part of the key has no effect",
+        REQUEST,
+        &[SQL, CONCURRENT, Since(18)],
+        |t| {
+            let mut client = asleep_with(t, ProtocolVersion::V3_2, "")?;
+            let (pid, key) = client.cancel_key()?;
+            if key.len() <= 4 {
+                return failed(format!("the key has {} bytes", key.len()));
+            }
+            request(t, &cancel_request(pid, &key[..4]))?;
+            cancelled(t, &mut client)?;
+            client.finish()
+        },
+    ),
+    Check::new(
+        "a cancel request with a long key cancels the statement",
+        REQUEST,
+        &[SQL, CONCURRENT, Since(18)],
+        |t| {
+            let mut client = asleep_with(t, ProtocolVersion::V3_2, "")?;
+            cancelled(t, &mut client)?;
+            client.finish()
+        },
+    ),
+    Check::new("a cancel request without a key has no effect", REQUEST, &[SQL, CONCURRENT], |t| {
         ignored(t, |pid, _| cancel_request(pid, b""))
     }),
-    Check::new("a cancel request with a key of 300 bytes has no effect", REQUEST, &[SQL], |t| {
+    Check::new("a cancel request with a key of 300 bytes has no effect", REQUEST, &[SQL, CONCURRENT], |t| {
         ignored(t, |pid, _| cancel_request(pid, &[7; 300]))
     }),
-    Check::new("a cancel request for an idle session has no effect", CANCEL, &[], |t| {
+    Check::new("a cancel request for an idle session has no effect", CANCEL, &[CONCURRENT], |t| {
         let client = t.session()?;
         let (pid, key) = client.cancel_key()?;
         request(t, &cancel_request(pid, &key))?;
@@ -84,7 +104,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check::new(
         "a cancel request for an idle session does not cancel the next statement",
         CANCEL,
-        &[SQL],
+        &[SQL, CONCURRENT],
         |t| {
             let mut client = t.session()?;
             let (pid, key) = client.cancel_key()?;

@@ -1,7 +1,7 @@
 //! Errors and notices: their fields, and their place between other messages.
 
 use super::{ASYNC, FIELDS};
-use crate::check::{Check, Checked, SESSION, SQL, ensure};
+use crate::check::{CONCURRENT, Check, Checked, SESSION, SQL, ensure};
 use crate::message::{parse, query, run, sync};
 use crate::target::Target;
 
@@ -151,28 +151,33 @@ pub(super) const CHECKS: &[Check] = &[
             (query("rollback"), &[r#"CommandComplete "ROLLBACK""#, IDLE]),
         ])
     }),
-    Check::new("lock_timeout ends a statement with SQLSTATE 55P03", TIMEOUTS, &[SQL, SESSION], |t| {
-        let mut holder = t.session()?;
-        holder.exchange(
-            &query("begin; select pg_advisory_xact_lock(7305)"),
-            &[BEGIN, "RowDescription 1 *", "DataRow *", "CommandComplete *", "ReadyForQuery T"],
-        )?;
-        let mut client = t.session()?;
-        client.exchange(
-            &query("begin; set local lock_timeout = '50ms'; select pg_advisory_xact_lock(7305)"),
-            &[
-                BEGIN,
-                r#"CommandComplete "SET""#,
-                "RowDescription 1 *",
-                "ErrorResponse ERROR 55P03",
-                "ReadyForQuery E",
-            ],
-        )?;
-        client.exchange(&query("rollback"), &[r#"CommandComplete "ROLLBACK""#, IDLE])?;
-        client.finish()?;
-        holder.exchange(&query("rollback"), &[r#"CommandComplete "ROLLBACK""#, IDLE])?;
-        holder.finish()
-    }),
+    Check::new(
+        "lock_timeout ends a statement with SQLSTATE 55P03",
+        TIMEOUTS,
+        &[SQL, SESSION, CONCURRENT],
+        |t| {
+            let mut holder = t.session()?;
+            holder.exchange(
+                &query("begin; select pg_advisory_xact_lock(7305)"),
+                &[BEGIN, "RowDescription 1 *", "DataRow *", "CommandComplete *", "ReadyForQuery T"],
+            )?;
+            let mut client = t.session()?;
+            client.exchange(
+                &query("begin; set local lock_timeout = '50ms'; select pg_advisory_xact_lock(7305)"),
+                &[
+                    BEGIN,
+                    r#"CommandComplete "SET""#,
+                    "RowDescription 1 *",
+                    "ErrorResponse ERROR 55P03",
+                    "ReadyForQuery E",
+                ],
+            )?;
+            client.exchange(&query("rollback"), &[r#"CommandComplete "ROLLBACK""#, IDLE])?;
+            client.finish()?;
+            holder.exchange(&query("rollback"), &[r#"CommandComplete "ROLLBACK""#, IDLE])?;
+            holder.finish()
+        },
+    ),
 ];
 
 /// Checks fields of an error or notice. `*` in an expected text stands for any text.

@@ -1,7 +1,7 @@
 //! LISTEN and NOTIFY.
 
 use super::ASYNC;
-use crate::check::{Check, Checked, SESSION, SQL};
+use crate::check::{CONCURRENT, Check, Checked, SESSION, SQL};
 use crate::client::Client;
 use crate::message::{query, run, sync};
 use crate::target::Target;
@@ -37,7 +37,7 @@ pub(super) const CHECKS: &[Check] = &[
         client.put_aside(KIND, &[&format!(r#"NotificationResponse * "{channel}" """#)])?;
         client.finish()
     }),
-    Check::new("a notification arrives at an idle session", ASYNC, &[SQL, SESSION], |t| {
+    Check::new("a notification arrives at an idle session", ASYNC, &[SQL, SESSION, CONCURRENT], |t| {
         let (mut client, channel) = listening(t)?;
         let mut other = t.session()?;
         other.exchange(&query(&format!("notify {channel}, 'hello'")), &[NOTIFY, IDLE])?;
@@ -56,7 +56,7 @@ pub(super) const CHECKS: &[Check] = &[
         client.put_aside(KIND, &[&hello(&channel)])?;
         client.finish()
     }),
-    Check::new("a session in a transaction gets no notification", ASYNC, &[SQL, SESSION], |t| {
+    Check::new("a session in a transaction gets no notification", ASYNC, &[SQL, SESSION, CONCURRENT], |t| {
         let (mut client, channel) = listening(t)?;
         client.exchange(&query("begin"), &[r#"CommandComplete "BEGIN""#, "ReadyForQuery T"])?;
         let mut other = t.session()?;

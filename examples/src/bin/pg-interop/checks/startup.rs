@@ -5,7 +5,7 @@ use pg_wire::frontend::ProtocolVersion;
 
 use super::{ASYNC, START_UP};
 use crate::check::Need::{Clear, Since};
-use crate::check::{Check, Checked, SQL, ensure, failed};
+use crate::check::{CONCURRENT, Check, Checked, SQL, ensure, failed};
 use crate::message::{packet, query, startup};
 use crate::target::Target;
 
@@ -105,7 +105,7 @@ pub(super) const CHECKS: &[Check] = &[
     }),
     Check::new("search_path is reported", ASYNC, &[SQL, Since(18)], |t| reports(t, &["search_path"])),
     Check::new("the messages of the start-up have the order of the manual", START_UP, &[Clear], order),
-    Check::new("each session has its own cancel key", START_UP, &[], |t| {
+    Check::new("each session has its own cancel key", START_UP, &[CONCURRENT], |t| {
         let (one, two) = (t.session()?, t.session()?);
         ensure(one.cancel_key()? != two.cancel_key()?, || "two sessions have the same key".into())?;
         one.finish()?;

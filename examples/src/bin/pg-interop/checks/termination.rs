@@ -1,7 +1,7 @@
 //! The end of a session, by the client and by the server.
 
 use super::TERMINATION;
-use crate::check::{Check, DIRECT, SESSION, SQL, ensure};
+use crate::check::{CONCURRENT, Check, DIRECT, SESSION, SQL, ensure};
 use crate::message::{parse, query, raw, run, sync, terminate};
 
 const TIMEOUT: &str = "runtime-config-client.html#GUC-IDLE-IN-TRANSACTION-SESSION-TIMEOUT";
@@ -117,7 +117,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check::new(
         "pg_terminate_backend of an idle session ends the session with SQLSTATE 57P01",
         TERMINATION,
-        &[SQL, SESSION],
+        &[SQL, SESSION, CONCURRENT],
         |t| {
             let (mut client, mut other) = (t.session()?, t.session()?);
             let pid = t.value(&mut client, "select pg_backend_pid()")?;
