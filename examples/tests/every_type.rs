@@ -129,6 +129,7 @@ const VALUES: &[(&str, &str)] = &[
     ("interval", "1 year"),
     ("interval", "178956970 years 7 mons 2147483647 days 2562047788:00:54.775806"),
     ("interval", "-178956970 years -8 mons -2147483648 days -2562047788:00:54.775807"),
+    ("tsvector", r"'\\':1 'it''s':16383C"),
     ("inet", "::ffff:1.2.3.4/120"),
     ("inet", "10.0.0.1/0"),
     ("cidr", "2001:db8::/32"),
@@ -339,7 +340,7 @@ async fn definition(conn: &mut Connection, type_oid: Oid) -> Result<Type, Box<dy
 }
 
 /// Types in [`VALUES`] whose text form cannot be converted.
-const ONLY_BINARY: &[&str] = &["money", "regclass", "regtype", "tsvector", "tsquery"];
+const ONLY_BINARY: &[&str] = &["money", "regclass", "regtype", "tsquery"];
 
 /// Checks that a text is converted to the binary form that the server sends. For a type in [`ONLY_BINARY`], checks the error.
 fn check_conversion(of: &Type, type_name: &str, text: &[u8], binary: &[u8]) -> Result<(), Box<dyn Error>> {
@@ -373,6 +374,65 @@ async fn a_text_that_cannot_be_a_parameter_is_converted_to_the_binary_form() -> 
                 None => assert_eq!(Sql::<Option<Raw>>::read(None, FormatCode::Text, &of)?, Sql(None)),
             }
         }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs servers: cargo xtask test"]
+async fn a_setting_that_changes_the_text_form_never_changes_the_value() -> Result<(), Box<dyn Error>> {
+    let values = [
+        "'2024-03-02'::date",
+        "'0044-03-15 BC'::date",
+        "'2024-03-02 04:05:06.7'::timestamp",
+        "'infinity'::timestamp",
+        "'2024-03-02 04:05:06+00'::timestamptz",
+        "'1800-03-02 04:05:06+00'::timestamptz",
+        "tstzrange('2024-03-02', '2024-04-02')",
+        "'10:20:30'::time",
+        "'10:20:30-03:30'::timetz",
+        "'0'::interval",
+        "'10:05:06'::interval",
+        "'-4:05:06'::interval",
+        "'-10:05:06.5'::interval",
+        "'1 year 2 mons'::interval",
+        "'-3 days -4:05:06'::interval",
+        "array['1 mon -1 day'::interval, null]",
+        "'\\x00275c41ff'::bytea",
+    ];
+    for server in Server::both() {
+        let conn = &mut session(&server).await?;
+        let (mut read, mut rejected) = (0, 0);
+        for (date_style, interval_style, zone, bytea) in [
+            ("ISO, MDY", "postgres", "Asia/Kathmandu", "hex"),
+            ("ISO, DMY", "sql_standard", "America/New_York", "escape"),
+            ("SQL, DMY", "postgres_verbose", "Europe/Paris", "escape"),
+            ("SQL, MDY", "iso_8601", "UTC", "hex"),
+            ("Postgres, DMY", "sql_standard", "Pacific/Apia", "hex"),
+            ("Postgres, MDY", "postgres", "Africa/Monrovia", "hex"),
+            ("German", "postgres", "Europe/Berlin", "hex"),
+        ] {
+            let settings = format!(
+                "set datestyle = {date_style}; set intervalstyle = {interval_style}; set timezone = '{zone}'; set bytea_output = {bytea}"
+            );
+            conn.query(&settings).flush().await?;
+            examples::until_ready(conn, |_| Ok(())).await?;
+            for constant in values {
+                let sql = format!("select {constant}");
+                let (type_oid, text) = value(conn, &sql, None, FormatCode::Text).await?;
+                let (_, binary) = value(conn, &sql, None, FormatCode::Binary).await?;
+                let of = Type::from_oid(type_oid).ok_or("a type that is built in")?;
+                match Sql::<Raw>::read(text.as_deref(), FormatCode::Text, &of) {
+                    Ok(Sql(Bytes(converted, _))) => {
+                        assert_eq!(Some(converted), binary, "{constant} {settings}");
+                        read += 1;
+                    }
+                    Err(Mismatch::Text { .. }) => rejected += 1,
+                    Err(error) => panic!("{constant} {settings}: {error}"),
+                }
+            }
+        }
+        assert!(read >= 50 && rejected >= 30, "{}: {read} were read, {rejected} were rejected", server.major);
     }
     Ok(())
 }

@@ -242,6 +242,7 @@ fn texts() -> Vec<Row> {
         row(Type::FLOAT8_ARRAY, &[&format!("{{{}1}}", "1,".repeat(300))]),
         row(Type::NUMERIC_ARRAY, &[&format!("{{{}1}}", "1,".repeat(300))]),
         row(Type::TEXT_ARRAY, &[r#"{a,NULL,"","NULL","b \"c\\"}"#]),
+        row(Type::TS_VECTOR, &["'a':1A 'b''':2,3B 'c d'", &format!("{}'a'", "'' ".repeat(99))]),
         row(Type::INT2_VECTOR, &["1 2 3", &format!("{}1", "1 ".repeat(300))]),
         row(Type::INT8_RANGE_ARRAY, &[r#"{"[1,5)",empty,"(,)"}"#]),
         row(Type::NUMMULTI_RANGE, &["{(,1.5),[2.5,NaN]}", &format!("{{{}(,)}}", "(,),".repeat(200))]),

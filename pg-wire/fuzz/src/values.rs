@@ -188,6 +188,8 @@ fn nested(selector: u8, text: &[u8]) {
         Type::POLYGON_ARRAY,
         Type::INT2_VECTOR_ARRAY,
         Type::PG_SNAPSHOT_ARRAY,
+        Type::TS_VECTOR_ARRAY,
+        Type::MACADDR_ARRAY,
     ];
     let of = &types[usize::from(selector) % types.len()];
     if let Ok(Sql(Raw(binary, _))) = Sql::<WideRaw>::read(Some(text), FormatCode::Text, of) {

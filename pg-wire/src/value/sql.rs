@@ -56,7 +56,7 @@ use crate::param::bound::Bound;
 /// | `interval` | the IntervalStyle must be `postgres`, which is the default |
 /// | `regclass` and the other `reg` types | only a number is converted, because the oid of a name is not known |
 /// | `money` | the form depends on the setting `lc_monetary` |
-/// | `tsvector`, `tsquery`, `record`, types of other extensions | cannot be converted |
+/// | `tsquery`, `record`, types of other extensions | cannot be converted |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sql<T>(pub T);
 

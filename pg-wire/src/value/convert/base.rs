@@ -6,7 +6,7 @@ use postgres_types::{Kind, Type};
 
 use super::cursor::Cursor;
 use super::out::{NULL, append, count, sized};
-use super::{geometry, network, number, time};
+use super::{geometry, network, number, search, time};
 use crate::basic::enums::FormatCode;
 use crate::basic::oid::{self, Oid};
 use crate::value::scalar::{TEXTS, VERSION};
@@ -90,6 +90,7 @@ pub(super) fn converter(type_: &Type) -> Result<Converter, Mismatch> {
         Type::PATH => geometry::path,
         Type::POLYGON => geometry::polygon,
         Type::CIRCLE => geometry::circle,
+        Type::TS_VECTOR => search::tsvector,
         _ if is_text(type_) => |text, out| append(out, text.rest()),
         _ if oid::OBJECTS.contains(&type_.oid()) => {
             |text, out| append(out, read::<u32>(text, oid::OID)?.to_be_bytes())
@@ -168,13 +169,13 @@ fn hstore(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
         if length > 0 {
             text.expect(b", ")?;
         }
-        let key = text.quoted(false)?;
+        let key = text.quoted(b'"', false)?;
         sized(&mut pairs, |out| append(out, key))?;
         text.expect(b"=>")?;
         if text.skip(b"NULL") {
             pairs.extend(NULL);
         } else {
-            let value = text.quoted(false)?;
+            let value = text.quoted(b'"', false)?;
             sized(&mut pairs, |out| append(out, value))?;
         }
         length += 1;

@@ -77,15 +77,16 @@ impl<'t> Cursor<'t> {
         u8::try_from(byte).map_err(|_| Mismatch::Malformed)
     }
 
-    /// Reads a string in double quotes. A backslash quotes the next byte. If `is_doubled`, a double quote in the string is written as two.
-    pub(super) fn quoted(&mut self, is_doubled: bool) -> Result<Cow<'t, [u8]>, Mismatch> {
-        self.expect(b"\"")?;
-        let plain = self.take_while(|byte| !matches!(byte, b'"' | b'\\'));
+    /// Reads a string in quotes. A backslash quotes the next byte. If `is_doubled`, a quote in the string can also be written as two.
+    pub(super) fn quoted(&mut self, quote: u8, is_doubled: bool) -> Result<Cow<'t, [u8]>, Mismatch> {
+        let is_plain = |byte| byte != quote && byte != b'\\';
+        self.expect(&[quote])?;
+        let plain = self.take_while(is_plain);
         let mut unescaped = Vec::new();
         loop {
             let escaped = match *self.0 {
                 [b'\\', escaped, ..] => escaped,
-                [b'"', b'"', ..] if is_doubled => b'"',
+                [first, second, ..] if is_doubled && first == quote && second == quote => quote,
                 _ => break,
             };
             if unescaped.is_empty() {
@@ -93,9 +94,9 @@ impl<'t> Cursor<'t> {
             }
             self.0 = self.0.get(2..).unwrap_or_default();
             unescaped.push(escaped);
-            unescaped.extend(self.take_while(|byte| !matches!(byte, b'"' | b'\\')));
+            unescaped.extend(self.take_while(is_plain));
         }
-        self.expect(b"\"")?;
+        self.expect(&[quote])?;
         Ok(if unescaped.is_empty() { Cow::Borrowed(plain) } else { Cow::Owned(unescaped) })
     }
 

@@ -12,6 +12,7 @@ mod geometry;
 mod network;
 mod number;
 mod out;
+mod search;
 mod time;
 
 use alloc::borrow::Cow;
@@ -164,7 +165,7 @@ impl Elements<'_> {
 
     fn element(&mut self, text: &mut Cursor<'_>) -> Result<(), Mismatch> {
         if text.peek() == Some(b'"') {
-            return member(self.member, &text.quoted(false)?, &mut self.out);
+            return member(self.member, &text.quoted(b'"', false)?, &mut self.out);
         }
         let delimiter = self.delimiter;
         let word = text.take_while(|byte| byte != delimiter && !is_special(byte, b"{}"));
@@ -224,7 +225,7 @@ fn composite(text: &mut Cursor<'_>, fields: &[Field], out: &mut Vec<u8>) -> Resu
 /// bound that is infinite: no bytes, not even quotes.
 fn part<'t>(text: &mut Cursor<'t>, syntax: &[u8]) -> Result<Option<Cow<'t, [u8]>>, Mismatch> {
     if text.peek() == Some(b'"') {
-        return text.quoted(true).map(Some);
+        return text.quoted(b'"', true).map(Some);
     }
     let word = text.take_while(|byte| !is_special(byte, syntax));
     Ok((!word.is_empty()).then_some(Cow::Borrowed(word)))

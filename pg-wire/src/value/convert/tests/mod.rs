@@ -155,7 +155,21 @@ fn texts_and_bytes_are_converted() {
         &[b"\0\0\0\x02\0\0\0\x01a\0\0\0\x01\"\0\0\0\x01b\xff\xff\xff\xff"],
     );
     converts(&hstore_type(), "", &[b"\0\0\0\0"]);
+    converts(
+        &Type::TS_VECTOR,
+        r"'a':1A 'b''\\':2C,16383",
+        &[b"\0\0\0\x02a\0\0\x01\xc0\x01b'\\\0\0\x02\x40\x02\x3f\xff"],
+    );
+    converts(&Type::TS_VECTOR, "'a'", &[b"\0\0\0\x01a\0\0\0"]);
     for (type_, wrong) in [
+        (Type::TS_VECTOR, "'a':"),
+        (Type::TS_VECTOR, "'a':0"),
+        (Type::TS_VECTOR, "'a':16384"),
+        (Type::TS_VECTOR, "'a':1,"),
+        (Type::TS_VECTOR, "'a':1D"),
+        (Type::TS_VECTOR, "'a'  'b'"),
+        (Type::TS_VECTOR, "'a' "),
+        (Type::TS_VECTOR, "'a\0'"),
         (Type::CHAR, "ab"),
         (Type::CHAR, "\\x41"),
         (Type::BYTEA, "\\x0"),

@@ -53,6 +53,7 @@ fn samples() -> Vec<(Type, &'static str)> {
         (pair(), r#"(1,"a ""b""")"#),
         (array_of(&pair()), r#"{"(1,\"a \"\"b\")",NULL}"#),
         (array_of(&moods()), r#"{"{sad,\"very happy\"}"}"#),
+        (Type::TS_VECTOR, "'a':1A 'b':2,3B 'c d'"),
         (hstore_type(), r#""a"=>"b \"\\", "c"=>NULL"#),
     ]
 }
