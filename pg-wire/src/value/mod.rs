@@ -101,7 +101,7 @@ pub use text::AsText;
 /// | `SqlRef<T>` | the same, for a `T` that borrows from the row; in text, only types whose text is also the binary form |
 ///
 /// If the table names no format, both formats are read, with the same result. For a type that is not built into PostgreSQL, such as an
-/// enum, call [`Columns::set_type`]. Except for `Sql<T>`, reading allocates at most as many bytes as the value has.
+/// enum, call [`Columns::set_type`]. Except for `Sql<T>` and `SqlRef<T>`, reading allocates at most as many bytes as the value has.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be read from a column",
     note = "a type with `postgres_types::FromSql` is read as `Sql<{Self}>` (feature `postgres-types`)",

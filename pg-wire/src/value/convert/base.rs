@@ -28,7 +28,7 @@ fn unreadable(type_: &Type, reason: &'static str) -> Mismatch {
     Mismatch::Text { type_name: type_.name().into(), reason }
 }
 
-/// Returns the reason why a text that cannot be converted may yet be a valid value of the type.
+/// Returns the reason why a text that was not converted can be a valid value of the type; `None` if the text is malformed.
 fn ambiguity(type_: &Type) -> Option<&'static str> {
     match *type_ {
         Type::DATE | Type::TIMESTAMP | Type::TIMESTAMPTZ => Some("is not in the DateStyle ISO"),

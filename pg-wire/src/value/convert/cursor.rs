@@ -55,7 +55,8 @@ impl<'t> Cursor<'t> {
         let text = self.0;
         self.skip(b"-");
         self.digits();
-        parse(text.strip_suffix(self.0).unwrap_or_default())
+        let length = text.len() - self.0.len();
+        parse(text.get(..length).unwrap_or_default())
     }
 
     /// Reads a number below 100 of exactly two digits.

@@ -74,15 +74,15 @@ fn value(type_: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Mismatch> {
 }
 
 /// Appends the Int32 length and the binary form of a value that is a member of another value.
-fn member(type_: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Mismatch> {
+fn sized_value(type_: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Mismatch> {
     sized(out, |out| value(type_, text, out))
 }
 
 /// Converts an array: `{1,NULL}`, `{{a},{"b c"}}`, or with lower bounds `[0:1]={1,2}`.
 fn array(text: &mut Cursor<'_>, member: &Type, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     if text.skip(b"{}") {
-        let [count, has_null] = [0u32; 2].map(u32::to_be_bytes);
-        out.extend([count, has_null, member.oid().to_be_bytes()].as_flattened());
+        let [dimensions, has_null] = [0, 0];
+        out.extend([dimensions, has_null, member.oid()].map(u32::to_be_bytes).as_flattened());
         return Ok(());
     }
     let bounds = bounds(text)?;
@@ -165,7 +165,7 @@ impl Elements<'_> {
 
     fn element(&mut self, text: &mut Cursor<'_>) -> Result<(), Mismatch> {
         if text.peek() == Some(b'"') {
-            return member(self.member, &text.quoted(b'"', false)?, &mut self.out);
+            return sized_value(self.member, &text.quoted(b'"', false)?, &mut self.out);
         }
         let delimiter = self.delimiter;
         let word = text.take_while(|byte| byte != delimiter && !is_special(byte, b"{}"));
@@ -177,7 +177,7 @@ impl Elements<'_> {
             self.out.extend(NULL);
             return Ok(());
         }
-        member(self.member, word, &mut self.out)
+        sized_value(self.member, word, &mut self.out)
     }
 }
 
@@ -187,18 +187,18 @@ fn is_special(byte: u8, syntax: &[u8]) -> bool {
 }
 
 /// Converts an `int2vector` or an `oidvector`, which are arrays with another text form: `1 2 3`. Their lower bound is 0.
-fn vector(text: &mut Cursor<'_>, of: &Type, out: &mut Vec<u8>) -> Result<(), Mismatch> {
+fn vector(text: &mut Cursor<'_>, member: &Type, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     let mut elements = Vec::new();
     let mut length = 0;
     while !text.0.is_empty() {
         if length > 0 {
             text.expect(b" ")?;
         }
-        member(of, text.take_while(|byte| byte != b' '), &mut elements)?;
+        sized_value(member, text.take_while(|byte| byte != b' '), &mut elements)?;
         length += 1;
     }
-    let header = [1u32, 0, of.oid()].map(u32::to_be_bytes);
-    out.extend(header.as_flattened());
+    let [dimensions, has_null] = [1, 0];
+    out.extend([dimensions, has_null, member.oid()].map(u32::to_be_bytes).as_flattened());
     out.extend([count(length)?, 0u32.to_be_bytes()].as_flattened());
     out.extend(elements);
     Ok(())
@@ -214,7 +214,7 @@ fn composite(text: &mut Cursor<'_>, fields: &[Field], out: &mut Vec<u8>) -> Resu
         }
         out.extend(field.type_().oid().to_be_bytes());
         match part(text, b"(),")? {
-            Some(value) => member(field.type_(), &value, out)?,
+            Some(value) => sized_value(field.type_(), &value, out)?,
             None => out.extend(NULL),
         }
     }
@@ -232,7 +232,7 @@ fn part<'t>(text: &mut Cursor<'t>, syntax: &[u8]) -> Result<Option<Cow<'t, [u8]>
 }
 
 /// Converts a range: `[1,5)`, `(,"a b"]`, `empty`.
-fn range(text: &mut Cursor<'_>, of: &Type, out: &mut Vec<u8>) -> Result<(), Mismatch> {
+fn range(text: &mut Cursor<'_>, member: &Type, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     const SYNTAX: &[u8] = b"()[],";
     if text.skip(b"empty") {
         out.push(range_flags::EMPTY);
@@ -243,20 +243,20 @@ fn range(text: &mut Cursor<'_>, of: &Type, out: &mut Vec<u8>) -> Result<(), Mism
     text.expect(b",")?;
     let upper = part(text, SYNTAX)?;
     let includes_upper = text.either(b']', b')')?;
-    let flag = |bound: Option<_>, is_included, included, infinite| match bound {
+    let flag = |bound: &Option<_>, is_included, included, infinite| match bound {
         None => infinite,
         Some(_) if is_included => included,
         Some(_) => 0,
     };
     out.push(
-        flag(lower.as_ref(), includes_lower, range_flags::LOWER_INCLUSIVE, range_flags::LOWER_INFINITE)
-            | flag(upper.as_ref(), includes_upper, range_flags::UPPER_INCLUSIVE, range_flags::UPPER_INFINITE),
+        flag(&lower, includes_lower, range_flags::LOWER_INCLUSIVE, range_flags::LOWER_INFINITE)
+            | flag(&upper, includes_upper, range_flags::UPPER_INCLUSIVE, range_flags::UPPER_INFINITE),
     );
-    [lower, upper].into_iter().flatten().try_for_each(|bound| member(of, &bound, out))
+    [lower, upper].into_iter().flatten().try_for_each(|bound| sized_value(member, &bound, out))
 }
 
 /// Converts a multirange: `{[1,2),[5,9)}`.
-fn multirange(text: &mut Cursor<'_>, of: &Type, out: &mut Vec<u8>) -> Result<(), Mismatch> {
+fn multirange(text: &mut Cursor<'_>, member: &Type, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     let mut ranges = Vec::new();
     let mut length = 0;
     text.expect(b"{")?;
@@ -264,7 +264,7 @@ fn multirange(text: &mut Cursor<'_>, of: &Type, out: &mut Vec<u8>) -> Result<(),
         if length > 0 {
             text.expect(b",")?;
         }
-        sized(&mut ranges, |out| range(text, of, out))?;
+        sized(&mut ranges, |out| range(text, member, out))?;
         length += 1;
     }
     out.extend(count(length)?);

@@ -1,7 +1,8 @@
 //! Dates, times and intervals, as a server writes them with the DateStyle ISO and the IntervalStyle postgres.
 //!
 //! The other settings have other forms, and some of them are ambiguous: `02/03/2024` can be in February or in March, and the abbreviation
-//! of a time zone has no known offset. None of these forms begins as the ISO form does, so they are errors.
+//! of a time zone has no known offset. A text in another form is an error, unless the text has the same meaning with all settings, as the
+//! interval `10:05:06`.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -26,7 +27,7 @@ const TIMESTAMPS: Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_0
 /// Days before each month of a year that is not a leap year.
 const DAYS_BEFORE: [i64; 13] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365];
 
-/// Reads `infinity` or `-infinity`: the first or the second of two values that stand for them.
+/// Reads `infinity` or `-infinity`, and returns its value. Returns `None` if the text continues with another word.
 fn infinity<T>(text: &mut Cursor<'_>, positive: T, negative: T) -> Option<T> {
     if text.skip(b"infinity") {
         Some(positive)
@@ -57,10 +58,12 @@ impl Date {
         Ok(Self { year: parse(year)?, month, day: text.two_digits()?.into() })
     }
 
-    /// Reads the era, and returns the number of days after the epoch. The era is the last part of a text: before Christ ` BC`, otherwise no
-    /// text.
+    /// Reads the era at the end of the text, ` BC` or nothing. Returns the number of days after the epoch.
     fn days(self, text: &mut Cursor<'_>) -> Result<i64, Mismatch> {
         let Self { year, month, day } = self;
+        if year == 0 {
+            return Err(Mismatch::Malformed);
+        }
         // The year before the year 1 is 1 BC.
         let year = if text.skip(b" BC") { 1 - year } else { year };
         let is_leap = year.rem_euclid(4) == 0 && (year.rem_euclid(100) != 0 || year.rem_euclid(400) == 0);

@@ -201,6 +201,8 @@ fn dates_are_converted() {
     date("-infinity", i32::MIN);
     for wrong in [
         "",
+        "0000-01-01",
+        "0000-01-01 BC",
         "2000-1-1",
         "2000-13-01",
         "2000-00-01",
