@@ -459,7 +459,7 @@ where
     Ok(())
 }
 
-/// Does the same as [`as_rust`] through `postgres-types`, in binary format.
+/// Does the same as [`as_rust`] through `postgres-types`.
 async fn by_postgres_types<T>(
     conn: &mut Connection,
     type_: Type,
@@ -471,11 +471,13 @@ where
 {
     let name = type_.name().to_owned();
     let type_name = if name.starts_with('_') { format!("{}[]", name.trim_start_matches('_')) } else { name };
-    let (type_oid, bytes) = value(conn, &literal(&type_name, text), None, FormatCode::Binary).await?;
-    let column = pg_wire::value::Column { type_oid, format: FormatCode::Binary };
-    assert_eq!(Sql::<T>::from_value(bytes.as_deref(), column)?, Sql(expected), "{type_name}");
-    let Sql(read) = Sql::<T>::from_value(bytes.as_deref(), column)?;
-    let parameter = SqlParam::new(&read, &type_)?;
+    for format in [FormatCode::Text, FormatCode::Binary] {
+        let (type_oid, bytes) = value(conn, &literal(&type_name, text), None, format).await?;
+        let column = pg_wire::value::Column { type_oid, format };
+        let Sql(read) = Sql::<T>::from_value(bytes.as_deref(), column)?;
+        assert_eq!(read, expected, "{type_name} {format:?}");
+    }
+    let parameter = SqlParam::new(&expected, &type_)?;
     let sql = format!("select $1::{type_name}");
     let (_, back) = value(conn, &sql, Some(parameter.bound()), FormatCode::Text).await?;
     assert_eq!(back.as_deref(), Some(text.as_bytes()), "{type_name}");
