@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use allocation_counter::measure;
-use pg_wire::value::{Column, FromValue, Mismatch, Sql, SqlParam};
+use pg_wire::value::{Column, FromValue, Mismatch, Sql, SqlParam, SqlRef};
 use pg_wire::{Bindable, FormatCode};
 use postgres_types::{Date, Field, FromSql, Json, Kind, PgLsn, Timestamp, ToSql, Type};
 
@@ -34,7 +34,7 @@ struct Row {
 
 /// Creates a row for a type that owns its value.
 fn owned<T: for<'a> FromSql<'a> + 'static>(type_: Type, samples: Vec<Vec<u8>>) -> Row {
-    let read = move |bytes: &[u8]| Sql::<T>::read(Some(bytes), &type_).is_ok();
+    let read = move |bytes: &[u8]| Sql::<T>::read(Some(bytes), FormatCode::Binary, &type_).is_ok();
     Row { name: std::any::type_name::<T>(), read: Box::new(read), samples }
 }
 
@@ -55,7 +55,9 @@ macro_rules! lent {
     ($type:ty, $of:expr, $samples:expr) => {
         Row {
             name: stringify!($type),
-            read: Box::new(|bytes: &[u8]| Sql::<$type>::read(Some(bytes), &$of).is_ok()),
+            read: Box::new(|bytes: &[u8]| {
+                SqlRef::<$type>::read(Some(bytes), FormatCode::Binary, &$of).is_ok()
+            }),
             samples: $samples,
         }
     };
@@ -195,6 +197,62 @@ fn ours() -> Vec<Row> {
     ]
 }
 
+/// Accepts every value. Its name contains `Timestamp`, so `Sql` passes infinity to this type.
+struct Any<T>(std::marker::PhantomData<T>);
+
+impl<'a, T> FromSql<'a> for Any<T> {
+    fn from_sql(_: &Type, _: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(std::marker::PhantomData))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+/// Creates rows for values in text format, which are converted before they are read.
+fn texts() -> Vec<Row> {
+    fn row(type_: Type, texts: &[&str]) -> Row {
+        let samples = texts.iter().map(|text| Vec::from(*text)).collect();
+        let name = type_.to_string().leak();
+        let read = move |bytes: &[u8]| {
+            Sql::<Any<Timestamp<()>>>::read(Some(bytes), FormatCode::Text, &type_).is_ok()
+        };
+        Row { name, read: Box::new(read), samples }
+    }
+    let field = |name: &str, type_| Field::new(name.into(), type_);
+    let empty = custom("wide", 16_505, Kind::Composite(vec![field("a", Type::INT4); 40]));
+    let fields = vec![field("a", Type::NUMERIC_ARRAY), field("b", Type::TEXT), field("c", empty.clone())];
+    let nested = custom("nested", 16_506, Kind::Composite(fields));
+    let deep = custom("_nested", 16_507, Kind::Array(nested.clone()));
+    let row_of_nulls = format!("({})", ",".repeat(39));
+    vec![
+        row(Type::NUMERIC, &["-123456789.0012", "NaN", &"9".repeat(300)]),
+        row(Type::INTERVAL, &["-1 years -2 mons +3 days -04:05:06.789", "infinity"]),
+        row(Type::TIMESTAMPTZ, &["2024-02-29 23:59:59.5+05:30", "4714-11-24 00:00:00+00 BC"]),
+        row(Type::BYTEA, &["\\x00ff5c27", "\\000\\\\a"]),
+        row(Type::VARBIT, &["1010101010"]),
+        row(Type::INET, &["2001:db8::1.2.3.4/64"]),
+        row(Type::PATH, &["[(0,0),(1,1),(2,0)]"]),
+        row(Type::BOX_ARRAY, &["{(1,1),(0,0);(2,2),(0,0)}"]),
+        row(
+            Type::INT8_ARRAY,
+            &["[-1:0][5:6]={{1,2},{3,NULL}}", "{{{{{{1}}}}}}", &format!("{{{}1}}", "1,".repeat(300))],
+        ),
+        row(Type::FLOAT8_ARRAY, &[&format!("{{{}1}}", "1,".repeat(300))]),
+        row(Type::NUMERIC_ARRAY, &[&format!("{{{}1}}", "1,".repeat(300))]),
+        row(Type::TEXT_ARRAY, &[r#"{a,NULL,"","NULL","b \"c\\"}"#]),
+        row(Type::TS_VECTOR, &["'a':1A 'b''':2,3B 'c d'", &format!("{}'a'", "'' ".repeat(99))]),
+        row(Type::INT2_VECTOR, &["1 2 3", &format!("{}1", "1 ".repeat(300))]),
+        row(Type::INT8_RANGE_ARRAY, &[r#"{"[1,5)",empty,"(,)"}"#]),
+        row(Type::NUMMULTI_RANGE, &["{(,1.5),[2.5,NaN]}", &format!("{{{}(,)}}", "(,),".repeat(200))]),
+        row(empty, &[&row_of_nulls]),
+        row(nested, &[&format!(r#"("{{1,NULL}}","a ""b""","{row_of_nulls}")"#)]),
+        row(deep, &[&format!(r#"{{"(\"{{1,NULL}}\",\"a \\\\\",\"{row_of_nulls}\")",NULL}}"#)]),
+        row(custom("hstore", 16_508, Kind::Simple), &[r#""a"=>"b \"\\", "c"=>NULL"#]),
+    ]
+}
+
 /// Generator of pseudo-random numbers. The numbers are the same in every run.
 struct Numbers(u64);
 
@@ -262,6 +320,11 @@ fn types_of_other_crates_are_safe_with_a_hostile_server() {
 }
 
 #[test]
+fn values_in_text_format_are_safe_with_a_hostile_server() {
+    check_damaged_values(texts());
+}
+
+#[test]
 fn types_of_this_crate_are_safe_with_a_hostile_server() {
     check_damaged_values(ours());
 }
@@ -272,9 +335,9 @@ fn an_array_with_a_count_of_two_billion_is_an_error_without_an_allocation() {
         let bytes: Vec<u8> = [1, 0, element, i32::MAX, 1].into_iter().flat_map(i32::to_be_bytes).collect();
         let held = measure(|| {
             let error = if element == 23 {
-                Sql::<Vec<i32>>::read(Some(&bytes), &type_).map(drop)
+                Sql::<Vec<i32>>::read(Some(&bytes), FormatCode::Binary, &type_).map(drop)
             } else {
-                Sql::<Vec<String>>::read(Some(&bytes), &type_).map(drop)
+                Sql::<Vec<String>>::read(Some(&bytes), FormatCode::Binary, &type_).map(drop)
             };
             assert!(matches!(error, Err(Mismatch::Malformed)));
         });
@@ -285,7 +348,9 @@ fn an_array_with_a_count_of_two_billion_is_an_error_without_an_allocation() {
 #[test]
 fn numbers_outside_the_range_of_a_decimal_are_errors() {
     let numeric = |words: &[i16]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
-    let read = |words: &[i16]| Sql::<rust_decimal::Decimal>::read(Some(&numeric(words)), &Type::NUMERIC);
+    let read = |words: &[i16]| {
+        Sql::<rust_decimal::Decimal>::read(Some(&numeric(words)), FormatCode::Binary, &Type::NUMERIC)
+    };
     // A `numeric` with a weight but without digits is malformed.
     assert!(matches!(read(&[0, 7, 0, 0]), Err(Mismatch::Malformed)));
     // 1e32 is a valid `numeric`, but exceeds the range of `Decimal`.
@@ -303,7 +368,8 @@ fn numbers_outside_the_range_of_a_decimal_are_errors() {
 /// Checks that reading the value as `T` is a `Range` error.
 #[track_caller]
 fn does_not_fit<T: for<'a> FromSql<'a> + std::fmt::Debug>(type_: &Type, bytes: &[u8]) {
-    let error = Sql::<T>::read(Some(bytes), type_).expect_err("the value is outside the range of the type");
+    let error = Sql::<T>::read(Some(bytes), FormatCode::Binary, type_)
+        .expect_err("the value is outside the range of the type");
     let Mismatch::Range { wanted } = error else { panic!("{error}") };
     assert_eq!(wanted, std::any::type_name::<T>());
 }
@@ -324,10 +390,12 @@ fn infinity_is_an_error_for_types_that_cannot_represent_it() {
     does_not_fit::<Vec<SystemTime>>(&Type::TIMESTAMPTZ_ARRAY, &array);
 
     type Wide = Timestamp<SystemTime>;
-    let read =
-        |bytes: i64| Sql::<Wide>::read(Some(&bytes.to_be_bytes()), &Type::TIMESTAMPTZ).expect("wide").0;
+    let read = |bytes: i64| {
+        Sql::<Wide>::read(Some(&bytes.to_be_bytes()), FormatCode::Binary, &Type::TIMESTAMPTZ).expect("wide").0
+    };
     assert_eq!((read(i64::MAX), read(i64::MIN)), (Wide::PosInfinity, Wide::NegInfinity));
-    let read = Sql::<Vec<Wide>>::read(Some(&array), &Type::TIMESTAMPTZ_ARRAY).expect("wide").0;
+    let read =
+        Sql::<Vec<Wide>>::read(Some(&array), FormatCode::Binary, &Type::TIMESTAMPTZ_ARRAY).expect("wide").0;
     assert_eq!(read, [Wide::PosInfinity]);
 }
 
@@ -337,7 +405,11 @@ fn the_time_24_00_00_is_an_error_and_not_midnight() {
     does_not_fit::<chrono::NaiveTime>(&Type::TIME, &end);
     does_not_fit::<time::Time>(&Type::TIME, &end);
     does_not_fit::<jiff::civil::Time>(&Type::TIME, &end);
-    let last = Sql::<chrono::NaiveTime>::read(Some(&86_399_999_999i64.to_be_bytes()), &Type::TIME);
+    let last = Sql::<chrono::NaiveTime>::read(
+        Some(&86_399_999_999i64.to_be_bytes()),
+        FormatCode::Binary,
+        &Type::TIME,
+    );
     assert_eq!(last.expect("a time").0.to_string(), "23:59:59.999999");
 }
 
@@ -359,5 +431,8 @@ fn types_that_are_not_built_into_postgresql_are_read_by_their_definition() {
     let fields = vec![Field::new("a".into(), Type::INT4), Field::new("b".into(), Type::TEXT)];
     let pair = custom("pair", 16_600, Kind::Composite(fields));
     let value = b"\0\0\0\x02\0\0\0\x17\0\0\0\x04\0\0\0\x07\0\0\0\x19\0\0\0\x02ab";
-    assert_eq!(Sql::<Pair>::read(Some(value), &pair).expect("a pair").0, Pair(7, "ab".into()));
+    assert_eq!(
+        Sql::<Pair>::read(Some(value), FormatCode::Binary, &pair).expect("a pair").0,
+        Pair(7, "ab".into())
+    );
 }

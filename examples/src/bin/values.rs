@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
     }
 
-    // Types that implement the traits of postgres-types are sent as `SqlParam` and received as `Sql`. `Sql` needs the binary format.
+    // Types that implement the traits of postgres-types are sent as `SqlParam` and received as `Sql`, in both formats.
     let noon: NaiveDateTime = "2024-02-29T12:00:00".parse()?;
     let due = SqlParam::new(&noon, &Type::TIMESTAMP)?;
     let price = SqlParam::new(&Decimal::new(1999, 2), &Type::NUMERIC)?;

@@ -1,11 +1,13 @@
 use std::collections::HashMap;
+use std::error::Error;
 use std::fmt::Debug;
+use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use pg_wire::value::{AsText, Column, FromValue, Sql, SqlParam};
+use pg_wire::value::{AsText, Column, FromValue, Sql, SqlParam, SqlRef};
 use pg_wire::{Bindable, FormatCode, oid};
-use postgres_types::{Date, Json, Kind, PgLsn, Timestamp, ToSql, Type};
+use postgres_types::{Date, Field, FromSql, Json, Kind, PgLsn, Timestamp, ToSql, Type};
 
 use crate::input::Input;
 
@@ -62,7 +64,8 @@ const TYPES: &[u32] = &[
 
 /// Reads arbitrary bytes as a value of an arbitrary type. Encodes the value, reads the encoded value, and compares the two.
 ///
-/// The first byte selects the Rust type. The second byte selects the type and the format of the column.
+/// The first byte selects the Rust type. The second byte selects the type and the format of the column. For Rust types that `postgres-types`
+/// reads, only the upper two bits of the second byte are used: 0 and 1 select binary format, 2 text format, and 3 a type with members.
 pub fn values(data: &[u8]) {
     let mut input = Input::new(data);
     let (rust, column) = (usize::from(input.byte()), input.byte());
@@ -72,7 +75,11 @@ pub fn values(data: &[u8]) {
         let format = if column & 1 == 0 { FormatCode::Binary } else { FormatCode::Text };
         check(bytes, Column { type_oid, format });
     } else {
-        sql(rust - OWN.len(), bytes);
+        match column >> 6 {
+            0 | 1 => sql(rust - OWN.len(), bytes, FormatCode::Binary),
+            2 => sql(rust - OWN.len(), bytes, FormatCode::Text),
+            _ => nested(column, bytes),
+        }
     }
 }
 
@@ -116,44 +123,95 @@ fn again<T: for<'a> FromValue<'a> + Debug>(value: &T, bound: &impl Bindable, col
 }
 
 /// Reads a value by `postgres-types`, encodes the value, and reads the encoded value.
-fn sql(rust: usize, bytes: &[u8]) {
+fn sql(rust: usize, bytes: &[u8], format: FormatCode) {
     macro_rules! types {
-        ($($type:ty: $of:expr),* $(,)?) => {
-            [$(|bytes: &[u8]| {
+        ($($wrapper:ident<$type:ty>: $of:expr),* $(,)?) => {
+            [$(|bytes: &[u8], format| {
                 let of: Type = $of;
-                let Ok(Sql(value)) = Sql::<$type>::read(Some(bytes), &of) else { return };
-check_sql(&value, &of, |bytes| {
-                    // Compares the values and also their printed forms, because each comparison fails in one case. Equal numbers can have
-                    // different printed forms (0.00 is sent as 0). NaN is not equal to itself.
-                    let back = Sql::<$type>::read(Some(bytes), &of).expect("a value that was encoded can be read");
+                let Ok($wrapper(value)) = $wrapper::<$type>::read(Some(bytes), format, &of) else { return };
+                check_sql(&value, &of, |bytes| {
+                    let back = $wrapper::<$type>::read(Some(bytes), FormatCode::Binary, &of);
+                    // Equal numbers can have different printed forms: 0.00 is sent as 0. NaN is not equal to itself.
+                    let back = back.expect("a value that was encoded can be read");
                     back.0 == value || format!("{:?}", back.0) == format!("{value:?}")
                 });
             }),*]
         };
     }
-    let checks: &[fn(&[u8])] = &types! {
-        bool: Type::BOOL, i8: Type::CHAR, i16: Type::INT2, i32: Type::INT4, i64: Type::INT8, u32: Type::OID,
-        f32: Type::FLOAT4, f64: Type::FLOAT8, String: Type::TEXT, Box<str>: Type::VARCHAR, &str: Type::NAME,
-        String: custom("ltree", 16_501, Kind::Simple), &[u8]: Type::BYTEA, Vec<u8>: Type::BYTEA,
-        Vec<i32>: Type::INT4_ARRAY, Vec<Option<i32>>: Type::INT4_ARRAY, Vec<Option<String>>: Type::TEXT_ARRAY,
-        Vec<Vec<u8>>: Type::BYTEA_ARRAY, Vec<SystemTime>: Type::TIMESTAMPTZ_ARRAY, Box<[i64]>: Type::INT8_ARRAY,
-        [i32; 2]: Type::INT4_ARRAY,
-        HashMap<String, Option<String>>: custom("hstore", 16_500, Kind::Simple),
-        SystemTime: Type::TIMESTAMP, SystemTime: Type::TIMESTAMPTZ, IpAddr: Type::INET,
-        Timestamp<SystemTime>: Type::TIMESTAMPTZ, PgLsn: Type::PG_LSN,
-        Json<serde_json::Value>: Type::JSON, serde_json::Value: Type::JSONB, Vec<serde_json::Value>: Type::JSONB_ARRAY,
-        uuid::Uuid: Type::UUID, smol_str::SmolStr: Type::TEXT, bit_vec::BitVec: Type::VARBIT, bit_vec::BitVec: Type::BIT,
-        cidr::IpInet: Type::INET, cidr::IpCidr: Type::CIDR,
-        geo_types::Point<f64>: Type::POINT, geo_types::Rect<f64>: Type::BOX, geo_types::LineString<f64>: Type::PATH,
-        rust_decimal::Decimal: Type::NUMERIC, Vec<rust_decimal::Decimal>: Type::NUMERIC_ARRAY,
-        chrono::NaiveDate: Type::DATE, Date<chrono::NaiveDate>: Type::DATE, chrono::NaiveTime: Type::TIME,
-        chrono::NaiveDateTime: Type::TIMESTAMP, chrono::DateTime<chrono::Utc>: Type::TIMESTAMPTZ,
-        time::Date: Type::DATE, time::Time: Type::TIME, time::PrimitiveDateTime: Type::TIMESTAMP,
-        time::OffsetDateTime: Type::TIMESTAMPTZ,
-        jiff::civil::Date: Type::DATE, jiff::civil::Time: Type::TIME, jiff::civil::DateTime: Type::TIMESTAMP,
-        jiff::Timestamp: Type::TIMESTAMPTZ,
+    let checks: &[fn(&[u8], FormatCode)] = &types! {
+        Sql<bool>: Type::BOOL, Sql<i8>: Type::CHAR, Sql<i16>: Type::INT2, Sql<i32>: Type::INT4,
+        Sql<i64>: Type::INT8, Sql<u32>: Type::OID, Sql<f32>: Type::FLOAT4, Sql<f64>: Type::FLOAT8,
+        Sql<String>: Type::TEXT, Sql<Box<str>>: Type::VARCHAR, SqlRef<&str>: Type::NAME,
+        Sql<String>: custom("ltree", 16_501, Kind::Simple), SqlRef<&[u8]>: Type::BYTEA,
+        Sql<Vec<u8>>: Type::BYTEA, Sql<Vec<i32>>: Type::INT4_ARRAY, Sql<Vec<Option<i32>>>: Type::INT4_ARRAY,
+        Sql<Vec<Option<String>>>: Type::TEXT_ARRAY, Sql<Vec<Vec<u8>>>: Type::BYTEA_ARRAY,
+        Sql<Vec<SystemTime>>: Type::TIMESTAMPTZ_ARRAY, Sql<Box<[i64]>>: Type::INT8_ARRAY,
+        Sql<[i32; 2]>: Type::INT4_ARRAY,
+        Sql<HashMap<String, Option<String>>>: custom("hstore", 16_500, Kind::Simple),
+        Sql<SystemTime>: Type::TIMESTAMP, Sql<SystemTime>: Type::TIMESTAMPTZ, Sql<IpAddr>: Type::INET,
+        Sql<Timestamp<SystemTime>>: Type::TIMESTAMPTZ, Sql<PgLsn>: Type::PG_LSN,
+        Sql<Json<serde_json::Value>>: Type::JSON, Sql<serde_json::Value>: Type::JSONB,
+        Sql<Vec<serde_json::Value>>: Type::JSONB_ARRAY, Sql<uuid::Uuid>: Type::UUID,
+        Sql<smol_str::SmolStr>: Type::TEXT, Sql<bit_vec::BitVec>: Type::VARBIT,
+        Sql<bit_vec::BitVec>: Type::BIT, Sql<cidr::IpInet>: Type::INET, Sql<cidr::IpCidr>: Type::CIDR,
+        Sql<geo_types::Point<f64>>: Type::POINT, Sql<geo_types::Rect<f64>>: Type::BOX,
+        Sql<geo_types::LineString<f64>>: Type::PATH, Sql<rust_decimal::Decimal>: Type::NUMERIC,
+        Sql<Vec<rust_decimal::Decimal>>: Type::NUMERIC_ARRAY, Sql<chrono::NaiveDate>: Type::DATE,
+        Sql<Date<chrono::NaiveDate>>: Type::DATE, Sql<chrono::NaiveTime>: Type::TIME,
+        Sql<chrono::NaiveDateTime>: Type::TIMESTAMP, Sql<chrono::DateTime<chrono::Utc>>: Type::TIMESTAMPTZ,
+        Sql<time::Date>: Type::DATE, Sql<time::Time>: Type::TIME,
+        Sql<time::PrimitiveDateTime>: Type::TIMESTAMP, Sql<time::OffsetDateTime>: Type::TIMESTAMPTZ,
+        Sql<jiff::civil::Date>: Type::DATE, Sql<jiff::civil::Time>: Type::TIME,
+        Sql<jiff::civil::DateTime>: Type::TIMESTAMP, Sql<jiff::Timestamp>: Type::TIMESTAMPTZ,
     };
-    checks[rust % checks.len()](bytes);
+    checks[rust % checks.len()](bytes, format);
+}
+
+/// Converts a text to the binary form of a type that has members. The conversion must not panic, and its result must be a value.
+fn nested(selector: u8, text: &[u8]) {
+    let field = |type_| Field::new("a".into(), type_);
+    let mood = custom("mood", 16_510, Kind::Enum(vec!["sad".into()]));
+    let moods = custom("moods", 16_511, Kind::Domain(custom("_mood", 16_512, Kind::Array(mood))));
+    let words = custom("words", 16_513, Kind::Range(Type::TEXT));
+    let pair = custom("pair", 16_514, Kind::Composite(vec![field(Type::INT4), field(Type::TEXT)]));
+    let pairs = custom("_pair", 16_515, Kind::Array(pair.clone()));
+    let wide = Kind::Composite(vec![field(moods), field(words), field(pairs.clone())]);
+    let types = [
+        pair,
+        pairs,
+        custom("wide", 16_516, wide),
+        Type::BOX_ARRAY,
+        Type::NUMMULTI_RANGE,
+        Type::TS_RANGE_ARRAY,
+        Type::TIMETZ_ARRAY,
+        Type::INTERVAL_ARRAY,
+        Type::POLYGON_ARRAY,
+        Type::INT2_VECTOR_ARRAY,
+        Type::PG_SNAPSHOT_ARRAY,
+        Type::TS_VECTOR_ARRAY,
+        Type::MACADDR_ARRAY,
+    ];
+    let of = &types[usize::from(selector) % types.len()];
+    if let Ok(Sql(Raw(binary, _))) = Sql::<WideRaw>::read(Some(text), FormatCode::Text, of) {
+        let Sql(again) = Sql::<WideRaw>::read(Some(&binary), FormatCode::Binary, of).expect("a value");
+        assert_eq!(again.0, binary);
+    }
+}
+
+/// The binary form of a value.
+struct Raw<T>(Vec<u8>, PhantomData<T>);
+
+/// The name of this type contains `Timestamp`, so `Sql` passes infinity to the type.
+type WideRaw = Raw<Timestamp<()>>;
+
+impl<'a, T> FromSql<'a> for Raw<T> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self(raw.into(), PhantomData))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
 }
 
 /// Defines a type that is not built into PostgreSQL.

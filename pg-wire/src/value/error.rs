@@ -29,6 +29,14 @@ pub enum Mismatch {
     Malformed,
     /// The value is in text format, but is not UTF-8.
     Utf8,
+    /// The value, or a member of the value, is in a text form that cannot be converted to the binary form, which
+    /// `postgres_types::FromSql` reads. Request binary format.
+    Text {
+        /// Name of the PostgreSQL type of the value or the member.
+        type_name: Box<str>,
+        /// The reason, as the end of a sentence that begins with the text form.
+        reason: &'static str,
+    },
     /// In logical replication: an UPDATE did not change the value, and the server did not send the value because it is stored
     /// out of line (TOAST).
     Unchanged,
@@ -44,6 +52,9 @@ impl fmt::Display for Mismatch {
             Self::Range { wanted } => write!(f, "the value does not fit {wanted}"),
             Self::Malformed => f.write_str("the bytes are not a valid value of the column's type"),
             Self::Utf8 => f.write_str("the text is not UTF-8"),
+            Self::Text { type_name, reason } => {
+                write!(f, "the text form of type {type_name} {reason}: request binary format")
+            }
             Self::Unchanged => f.write_str("the value is unchanged, and the server did not send it"),
             Self::Other(error) => error.fmt(f),
         }

@@ -26,6 +26,8 @@
 
 mod column;
 mod columns;
+#[cfg(feature = "postgres-types")]
+mod convert;
 mod error;
 mod row;
 mod scalar;
@@ -78,7 +80,7 @@ pub use row::{CheckTypes, Fields, FromRow, RowReader};
 #[cfg(feature = "derive")]
 pub use pg_wire_derive::FromRow;
 #[cfg(feature = "postgres-types")]
-pub use sql::{Sql, SqlParam};
+pub use sql::{Sql, SqlParam, SqlRef};
 pub use statement::{ParamsError, StatementDescription};
 pub use text::AsText;
 
@@ -95,10 +97,11 @@ pub use text::AsText;
 /// | `Vec<u8>` | `bytea` |
 /// | `uuid::Uuid` | `uuid` |
 /// | `Option<T>` | NULL, and the types that `T` reads |
-/// | `Sql<T>` | the types that `T` reads with `postgres_types::FromSql`, in binary |
+/// | `Sql<T>` | the types that `T` reads with `postgres_types::FromSql`; in text, the types that are listed at `Sql` |
+/// | `SqlRef<T>` | the same, for a `T` that borrows from the row; in text, only types whose text is also the binary form |
 ///
 /// If the table names no format, both formats are read, with the same result. For a type that is not built into PostgreSQL, such as an
-/// enum, call [`Columns::set_type`]. Except for `Sql<T>`, reading allocates at most as many bytes as the value has.
+/// enum, call [`Columns::set_type`]. Except for `Sql<T>` and `SqlRef<T>`, reading allocates at most as many bytes as the value has.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be read from a column",
     note = "a type with `postgres_types::FromSql` is read as `Sql<{Self}>` (feature `postgres-types`)",

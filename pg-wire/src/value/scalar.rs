@@ -222,7 +222,7 @@ impl<'a> FromValue<'a> for bool {
 }
 
 /// Types whose values are text in both formats.
-const TEXTS: &[Oid] = &[
+pub(super) const TEXTS: &[Oid] = &[
     oid::TEXT,
     oid::VARCHAR,
     oid::NAME,
@@ -236,7 +236,7 @@ const TEXTS: &[Oid] = &[
 ];
 
 /// The first byte of a binary `jsonb` or `jsonpath`: a version, followed by the text.
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 
 const STRING: &str = "a string";
 

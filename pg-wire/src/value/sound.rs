@@ -13,10 +13,10 @@ use postgres_types::{Kind, Type};
 use super::Mismatch;
 
 /// Maximum number of dimensions of an array: `MAXDIM` in PostgreSQL's sources.
-const MOST_DIMENSIONS: u32 = 6;
+pub(super) const MOST_DIMENSIONS: u8 = 6;
 
 /// Microseconds in a day. PostgreSQL's `time` includes 24:00:00, which no Rust type for a time of day can represent.
-const DAY: i64 = 24 * 60 * 60 * 1_000_000;
+pub(super) const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// Requested Rust type. The name of the type decides which special values the type can represent.
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +133,7 @@ fn plain(type_: &Type, bytes: &[u8], target: Target) -> Result<(), Mismatch> {
 fn array(rest: &mut Bytes<'_>, member: &Type, target: Target) -> Result<(), Mismatch> {
     let dimensions = rest.u32()?;
     let has_null = rest.u32()?;
-    if dimensions > MOST_DIMENSIONS || has_null > 1 || rest.u32()? != member.oid() {
+    if dimensions > MOST_DIMENSIONS.into() || has_null > 1 || rest.u32()? != member.oid() {
         return Err(Mismatch::Malformed);
     }
     let mut elements = u32::from(dimensions > 0);
@@ -150,11 +150,13 @@ fn array(rest: &mut Bytes<'_>, member: &Type, target: Target) -> Result<(), Mism
     Ok(())
 }
 
-/// Flags of a range. Flags that are not listed here state whether a bound is inclusive; they do not change the layout.
-mod range_flags {
-    pub(super) const EMPTY: u8 = 1;
-    pub(super) const LOWER_INFINITE: u8 = 8;
-    pub(super) const UPPER_INFINITE: u8 = 16;
+/// Flags of a range. The inclusive flags do not change the layout.
+pub(super) mod range_flags {
+    pub(in crate::value) const EMPTY: u8 = 1;
+    pub(in crate::value) const LOWER_INCLUSIVE: u8 = 2;
+    pub(in crate::value) const UPPER_INCLUSIVE: u8 = 4;
+    pub(in crate::value) const LOWER_INFINITE: u8 = 8;
+    pub(in crate::value) const UPPER_INFINITE: u8 = 16;
 }
 
 fn range(rest: &mut Bytes<'_>, member: &Type, target: Target) -> Result<(), Mismatch> {
@@ -179,17 +181,23 @@ fn time(rest: &mut Bytes<'_>, target: Target) -> Result<(), Mismatch> {
     }
 }
 
+/// Values of the sign of a `numeric`; 0 is positive.
+pub(super) mod numeric_sign {
+    pub(in crate::value) const NEGATIVE: u16 = 0x4000;
+    pub(in crate::value) const NAN: u16 = 0xc000;
+    pub(in crate::value) const INFINITY: u16 = 0xd000;
+    pub(in crate::value) const NEGATIVE_INFINITY: u16 = 0xf000;
+}
+
 /// Checks a `numeric`: Int16 count of digits, Int16 weight, Int16 sign, Int16 scale, and the digits, each an Int16 below 10,000.
 fn numeric(rest: &mut Bytes<'_>, target: Target) -> Result<(), Mismatch> {
+    use numeric_sign::{INFINITY, NAN, NEGATIVE, NEGATIVE_INFINITY};
     const MOST_SCALE: u16 = 0x3fff;
-    const NEGATIVE: u16 = 0x4000;
-    /// Values of the sign field for NaN, infinity and -infinity. A `numeric` with one of these signs has no digits.
-    const SPECIAL: [u16; 3] = [0xc000, 0xd000, 0xf000];
 
     let digits = rest.u16()?;
     let weight = rest.u16()?.cast_signed();
     let (sign, scale) = (rest.u16()?, rest.u16()?);
-    let is_special = SPECIAL.contains(&sign);
+    let is_special = matches!(sign, NAN | INFINITY | NEGATIVE_INFINITY);
     if !(is_special || sign == 0 || sign == NEGATIVE) || scale > MOST_SCALE {
         return Err(Mismatch::Malformed);
     }

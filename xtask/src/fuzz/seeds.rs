@@ -36,11 +36,14 @@ fn seeds(target: &str) -> Result<Vec<Vec<u8>>> {
             let frames = frames.iter().filter_map(|frame| unframed(frame));
             frames.flat_map(|frame| [0, 1].map(|side| [&[side, 0, 1, b'x'], &frame[..]].concat())).collect()
         }
-        "values" => bytes("pg-wire/src/value")?
-            .iter()
-            .zip((0..=u8::MAX).cycle())
-            .map(|(value, number)| [&[number % 70, number % 38], &value[..]].concat())
-            .collect(),
+        "values" => {
+            let (binary, texts) = (bytes("pg-wire/src/value")?, texts("pg-wire/src/value/convert")?);
+            let binary = binary.iter().zip((0..=u8::MAX).cycle());
+            let binary = binary.map(|(value, number)| [&[number % 70, number % 38], &value[..]].concat());
+            let texts = texts.iter().zip((0..=u8::MAX).cycle());
+            let texts = texts.map(|(text, number)| [&[70, 0b1100_0000 | number], text.as_bytes()].concat());
+            binary.chain(texts).collect()
+        }
         "copy_rows" => {
             let data = bytes("pg-wire/tests/copy.rs")?;
             data.iter()

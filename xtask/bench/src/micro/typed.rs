@@ -6,7 +6,7 @@ use fallible_iterator::FallibleIterator;
 use pg_stream_tokio::TokioIo;
 use pg_wire::backend::{Backend, DataRow, FieldDescription, RowDescription};
 use pg_wire::codec::{List, Values};
-use pg_wire::value::{AsText, Columns, FromRow, Sql};
+use pg_wire::value::{AsText, Columns, FromRow, Sql, SqlRef};
 use pg_wire::{Bindable, Connection, Encode, FormatCode, Frame, Inbox, Limits, oid};
 use postgres_protocol::message::backend::Message;
 use postgres_types::{FromSql, Type};
@@ -278,12 +278,12 @@ fn add_by_position(columns: &Columns, row: &DataRow<'_>, touch: &mut Touch) -> R
 }
 
 /// The four columns of [`TYPES`], read by `FromSql` of postgres-types.
-type PostgresTypes<'a> = (Sql<i32>, Sql<&'a str>, Sql<f64>, Option<Sql<&'a str>>);
+type PostgresTypes<'a> = (Sql<i32>, SqlRef<&'a str>, Sql<f64>, Option<SqlRef<&'a str>>);
 
 #[inline(always)]
 fn add_postgres_types(columns: &Columns, row: &DataRow<'_>, touch: &mut Touch) -> Result<()> {
-    let (Sql(id), Sql(name), Sql(price), note) = columns.decode::<PostgresTypes<'_>>(row)?;
-    add((id, name, price, note.map(|Sql(note)| note)), touch);
+    let (Sql(id), SqlRef(name), Sql(price), note) = columns.decode::<PostgresTypes<'_>>(row)?;
+    add((id, name, price, note.map(|SqlRef(note)| note)), touch);
     Ok(())
 }
 

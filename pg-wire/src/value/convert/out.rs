@@ -1,0 +1,33 @@
+//! Writing of binary forms.
+
+use alloc::vec::Vec;
+
+use crate::value::Mismatch;
+
+/// Length of a NULL in an array or a composite.
+pub(super) const NULL: [u8; 4] = (-1i32).to_be_bytes();
+
+/// Appends bytes. Cannot fail; returns a `Result` as the functions that convert.
+pub(super) fn append(out: &mut Vec<u8>, bytes: impl AsRef<[u8]>) -> Result<(), Mismatch> {
+    out.extend(bytes.as_ref());
+    Ok(())
+}
+
+/// Appends the Int32 length of the bytes that `write` appends, and these bytes.
+pub(super) fn sized(
+    out: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), Mismatch>,
+) -> Result<(), Mismatch> {
+    let start = out.len();
+    out.extend([0; 4]);
+    write(out)?;
+    let written = out.get_mut(start..).and_then(<[u8]>::split_first_chunk_mut);
+    let (length, bytes) = written.ok_or(Mismatch::Malformed)?;
+    *length = count(bytes.len())?;
+    Ok(())
+}
+
+/// Returns a length or a count as an Int32. A value that is too long for an Int32 has no binary form.
+pub(super) fn count(number: usize) -> Result<[u8; 4], Mismatch> {
+    i32::try_from(number).map(i32::to_be_bytes).map_err(|_| Mismatch::Malformed)
+}
