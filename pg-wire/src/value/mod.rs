@@ -35,6 +35,8 @@ mod scalar;
 mod sound;
 #[cfg(feature = "postgres-types")]
 mod sql;
+#[cfg(feature = "postgres-types")]
+mod sql_param;
 mod statement;
 mod text;
 
@@ -80,7 +82,9 @@ pub use row::{CheckTypes, Fields, FromRow, RowReader};
 #[cfg(feature = "derive")]
 pub use pg_wire_derive::FromRow;
 #[cfg(feature = "postgres-types")]
-pub use sql::{Sql, SqlParam, SqlRef};
+pub use sql::{Sql, SqlRef};
+#[cfg(feature = "postgres-types")]
+pub use sql_param::{SqlParam, SqlParams};
 pub use statement::{ParamsError, StatementDescription};
 pub use text::AsText;
 
