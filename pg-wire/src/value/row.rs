@@ -157,7 +157,7 @@ const fn is_equal(mut a: &[u8], mut b: &[u8]) -> bool {
 ///
 /// The errors of this path contain no reason, so that every result stays in registers.
 pub(super) struct InOrder<'c, 'a> {
-    /// The columns of the members.
+    /// The columns of the members that have not been read.
     columns: core::slice::Iter<'c, Named>,
     /// Number of columns after the columns of the members.
     further: usize,
@@ -190,7 +190,8 @@ impl<'c, 'a> InOrder<'c, 'a> {
         }
     }
 
-    /// Whether the row is well-formed after the values that were read: the remaining columns have values, and no bytes are left over.
+    /// Whether the row is well-formed after the values that were read: each remaining column has a value, and no bytes follow the last
+    /// value.
     #[inline(always)]
     pub(super) fn ends_well(mut self) -> bool {
         for _ in 0..self.columns.len() + self.further {
@@ -231,7 +232,7 @@ impl<'a> Fields<'a> for Searched<'_, 'a> {
     }
 }
 
-/// Checks types without a row.
+/// Checks the types of the columns before a row is received.
 pub(super) struct Checked<'c> {
     pub(super) columns: &'c Columns,
     pub(super) members: Members<'c>,
@@ -251,7 +252,7 @@ impl<'a> CheckTypes<'a> for Checked<'_> {
 /// The columns of the members of a [`FromRow`], in the order of the members.
 pub(super) struct Members<'c> {
     names: &'static [&'static str],
-    /// Indexes of the columns, if they are known; otherwise the names are searched.
+    /// Indexes of the columns, if [`Columns::prepare`] has stored them. Otherwise each column is searched by its name.
     order: Option<&'c [usize]>,
     next: usize,
 }
@@ -447,7 +448,7 @@ impl<'a> RowReader<'_, 'a> {
         self.value(index)
     }
 
-    /// Reads all remaining values, and checks that no bytes are left over.
+    /// Reads all remaining values, and checks that no bytes follow the last value.
     pub(super) fn finish(mut self) -> Result<(), RowError> {
         self.rest.try_for_each(|value| value.map(drop)).map_err(RowError::Damaged)
     }
@@ -535,7 +536,7 @@ mod tests {
         assert_eq!(reader.value::<i64>(0).expect("the reader is still usable"), 1);
     }
 
-    /// A type whose `COUNT` and `NAMES` are given, and which reads two values.
+    /// Defines a row type with the given `COUNT` and `NAMES`. The type always reads two values.
     macro_rules! two_values {
         ($name:ident, $count:literal, $names:expr) => {
             #[derive(Debug)]

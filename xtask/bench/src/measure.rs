@@ -6,17 +6,18 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::alloc;
 use crate::line::{Clock, Contender, Line, Target, Who};
 
-/// The numbers of samples and turns in a run of the benchmark.
+/// The numbers of samples, turns and processes in a run of the benchmark.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
-    /// The number of samples of a measurement. Each sample gives one ratio; the report shows the median, the minimum and the maximum of the
-    /// ratios.
+    /// The number of samples of a measurement. Each sample gives one ratio for each pair of implementations. The report shows the median,
+    /// the minimum and the maximum of the ratios.
     samples: usize,
-    /// The number of times that each implementation of the work runs in a sample. The median of these CPU times is the time of the sample.
+    /// The number of rounds that each implementation of the work does in a sample. The time of the sample is the median CPU time of these
+    /// rounds.
     turns: usize,
     /// The number of samples of a measurement with long rounds. In each of these samples, each implementation of the work runs once.
     long_samples: usize,
-    /// The number of processes among which the samples of a measurement are divided, if the measurement uses no network.
+    /// The number of processes that share the samples of a measurement. Used only for measurements without a network.
     pub(crate) processes: usize,
 }
 
@@ -122,7 +123,7 @@ pub(crate) fn measure(line: Line, effort: Effort) -> Result<Measured> {
         if !long {
             round().with_context(failed)?;
         }
-        // The allocations of this round are counted. If rounds are short, another round has run before to warm up.
+        // The allocations of this round are counted. If rounds are short, a round before this one has warmed up caches and buffers.
         let (sum, allocations) = alloc::count(&mut round);
         let sum = sum.with_context(failed)?;
         let expected = *answer.get_or_insert(sum);

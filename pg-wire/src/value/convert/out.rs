@@ -1,4 +1,4 @@
-//! Writing of binary forms.
+//! Functions that append to a binary form.
 
 use alloc::vec::Vec;
 
@@ -7,7 +7,7 @@ use crate::value::Mismatch;
 /// Length of a NULL in an array or a composite.
 pub(super) const NULL: [u8; 4] = (-1i32).to_be_bytes();
 
-/// Appends bytes. Cannot fail; returns a `Result` as the functions that convert.
+/// Appends bytes. Cannot fail, but returns a `Result`, so that a function that converts can end with this call.
 pub(super) fn append(out: &mut Vec<u8>, bytes: impl AsRef<[u8]>) -> Result<(), Mismatch> {
     out.extend(bytes.as_ref());
     Ok(())

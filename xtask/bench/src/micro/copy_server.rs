@@ -95,7 +95,7 @@ impl CopyServer {
             b'D' => self.reply(b"t\0\0\0\x06\0\0n\0\0\0\x04"),
             b'B' => self.reply(b"2\0\0\0\x04"),
             b'C' => self.reply(b"3\0\0\0\x04"),
-            // During a COPY the server ignores Sync.
+            // As in PostgreSQL, a Sync is ignored while the client sends the data of a COPY.
             b'S' if !self.is_copying => self.reply(READY),
             b'd' => {
                 self.copied.0.fetch_add(length as u64, Ordering::Relaxed);
