@@ -32,7 +32,7 @@ pub enum Mismatch {
     /// The text form of the value, or of a member of the value, cannot be converted to the binary form. `postgres_types::FromSql` reads
     /// only the binary form. Request binary format.
     Text {
-        /// Name of the PostgreSQL type of the value or the member.
+        /// Name of the PostgreSQL type that cannot be converted.
         type_name: Box<str>,
         /// The reason, as the rest of a sentence that begins with "the text form".
         reason: &'static str,

@@ -72,7 +72,7 @@ pub trait Fields<'a> {
 
 /// The types of the columns of a result, for [`FromRow::check`].
 pub trait CheckTypes<'a> {
-    /// Reason why a type could not be read.
+    /// Reason why the type of a column cannot be read.
     type Error;
 
     /// Checks the type of the next column.
@@ -291,7 +291,8 @@ impl Columns {
         }
     }
 
-    /// Fast path of [`decode`](Self::decode): the members of `R` are the first columns of a received row.
+    /// Fast path of [`decode`](Self::decode), for an `R` whose members are the first columns of a received row. Returns `None` if the slow
+    /// path must read the row.
     #[inline(always)]
     fn decode_in_order<'a, R: FromRow<'a>>(&self, row: &DataRow<'a>) -> Option<R> {
         let columns = self.of_rows()?;

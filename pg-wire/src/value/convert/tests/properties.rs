@@ -110,7 +110,7 @@ struct Pair(Option<String>);
 
 impl<'a> FromSql<'a> for Pair {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
-        // Int32 count, Int32 type, Int32 length, Int32 value, Int32 type, Int32 length.
+        // 24 bytes precede the second field: Int32 count, Int32 type, Int32 length, Int32 value, Int32 type, Int32 length.
         Ok(Self(
             raw.get(24..)
                 .filter(|_| raw[20..24] != NULL)
