@@ -370,8 +370,8 @@ impl Columns {
     /// ```
     ///
     /// # Errors
-    /// [`RowError::Width`], [`RowError::NoColumnNamed`] and [`RowError::Value`]; [`RowError::Formats`] for the description of a statement whose
-    /// formats have not been set.
+    /// - [`RowError::Width`], [`RowError::NoColumnNamed`] or [`RowError::Value`] when the columns do not fit `R`.
+    /// - [`RowError::Formats`] when the columns describe a statement, and no formats have been set.
     pub fn prepare<'a, R: FromRow<'a>>(&mut self) -> Result<(), RowError> {
         self.prepared = Prepared::default();
         if self.needs_formats() {

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use crate::line::{Line, Who};
 use crate::sockets::Ends;
 
-/// A child process that runs one implementation of the work of a measurement.
+/// A child process that runs one implementation of one measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Child<'a> {
     /// The addresses of the servers that the implementation connects to.

@@ -16,8 +16,8 @@ const SHOWN: [Who; 2] = [Who::Limit, Who::Ours];
 /// The number of rows of a large result: about 250 kB, because a row has about 100 bytes.
 const LARGE: u64 = 2500;
 
-/// Prints three tables: the time by the number of rows, the time by the depth of a pipeline, and the memory by the number of idle
-/// connections.
+/// Prints three tables: the time per row for results of different lengths, the time per statement for pipelines of different depths, and
+/// the memory per connection for different numbers of idle connections.
 pub(crate) fn print(ends: &Ends, quick: bool) -> Result<()> {
     let (most, samples) = if quick { (1_000_000, 5) } else { (10_000_000, 9) };
     let title = "Time per row, by the number of rows of a result (replay, Unix socket)";

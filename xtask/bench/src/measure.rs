@@ -49,13 +49,13 @@ impl Spread {
     }
 }
 
-/// The results of one implementation of the work of a measurement.
+/// The results of one implementation in a measurement.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) who: Who,
     /// CPU time per operation in nanoseconds, one number for each sample.
     pub(crate) times: Vec<f64>,
-    /// Allocations per operation, after the round that warms up.
+    /// Allocations per operation, counted in the last round before times are measured.
     pub(crate) allocations: f64,
     /// Instructions per operation, if they were counted.
     pub(crate) instructions: Option<f64>,

@@ -1,5 +1,5 @@
-//! Measurements of typed rows over a socket: each client runs a statement, and reads the values of each row as Rust types. asyncpg reads the
-//! values as Python objects.
+//! Measurements of typed rows over a socket. Each client runs a statement, and reads the values of each row as Rust types. asyncpg reads
+//! the values as Python objects.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
