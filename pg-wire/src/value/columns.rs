@@ -157,8 +157,8 @@ impl Columns {
     fn describe(&mut self, description: &RowDescription<'_>, formats: Formats) {
         self.columns.clear();
         self.names.clear();
-        // The length of the list is not a number that the server merely claims: decoding has read the list to its end. So a hostile server
-        // cannot make this reserve too much memory.
+        // Reserves memory only for fields that were received: decoding has read the list to its end, so the length is not just a claim of
+        // the server.
         self.columns.reserve(description.fields.len());
         for field in description.fields {
             self.names.push_str(&field.name.to_string_lossy());

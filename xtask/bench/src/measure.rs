@@ -1,4 +1,4 @@
-//! Runs the implementations of the work of a measurement in turns, and computes medians and ratios.
+//! Runs the implementations of a measurement in turns, and computes medians and ratios.
 
 use anyhow::{Context, Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
@@ -108,7 +108,7 @@ impl Outcome {
     }
 }
 
-/// Runs the implementations of the work of a measurement in turns.
+/// Runs the implementations of a measurement in turns.
 ///
 /// Times are CPU times, because other programs may use the machine at the same time.
 pub(crate) fn measure(line: Line, effort: Effort) -> Result<Measured> {

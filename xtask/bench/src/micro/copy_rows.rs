@@ -180,7 +180,7 @@ fn frames(options: &CopyOptions) -> Result<Frames> {
     let frames = Frames::fill(|number, out| {
         writer.clear();
         failure = failure.take().or(writer.row(&row(number)).err());
-        // Ignored, because encoding cannot fail here: the only possible error is data that is longer than a message can be.
+        // An error is ignored, because encoding cannot fail here: the only possible error is data that is longer than a message can be.
         let _ = CopyData { data: Payload(writer.data()) }.encode(out);
     });
     failure.map_or(Ok(frames), |error| Err(error.into()))

@@ -13,7 +13,7 @@ pub(crate) mod xitca;
 
 use anyhow::{Result, bail};
 
-/// The data of a COPY: equal pieces, each sent by its own call.
+/// The data of a COPY: equal pieces. The client sends each piece by a separate call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pieces {
     /// The bytes of a piece.
