@@ -21,8 +21,8 @@
 //! ```
 //!
 //! A struct with `#[derive(FromRow)]` (feature `derive`) is read by the names of the columns. [`Columns::prepare`] checks names and types
-//! before the first row. For a prepared statement, store a [`StatementDescription`], which checks parameters before a Bind, and returns the
-//! columns with the formats that a Bind requests.
+//! before the first row. For a prepared statement, store a [`StatementDescription`]. It checks parameters before a Bind, and returns the
+//! columns with the formats that the Bind requests.
 
 mod column;
 mod columns;

@@ -32,8 +32,8 @@ use crate::basic::enums::FormatCode;
 /// For a type of your own, implement [`FromValue`] instead of `FromSql` in two cases:
 ///
 /// - The type can represent infinity or `24:00:00`.
-/// - The `FromSql` of the type reserves memory for a count that is in the bytes, and reads a PostgreSQL type that no type in the table
-///   reads. The bytes of such a PostgreSQL type are not checked.
+/// - The `FromSql` of the type reserves memory for a count that the bytes contain, and no type in the table reads the same PostgreSQL
+///   type. The bytes of such a PostgreSQL type are not checked before `FromSql` reads them.
 ///
 /// # Text format
 ///
@@ -120,8 +120,9 @@ impl<T: FromSqlOwned> FromValue<'_> for Sql<T> {
 
 /// A value that borrows from the row, read by [`postgres_types::FromSql`]: `SqlRef<Vec<&str>>`, `SqlRef<Cow<str>>`.
 ///
-/// Like [`Sql`], but in text format only the types can be read whose binary form is the text form: the text types, `json`, enums, and
-/// domains over these types. A value of any other type is converted into new memory, from which the row type cannot borrow.
+/// In binary format, the same types are read as by [`Sql`]. In text format, only types are read whose binary form is the text form: the
+/// text types, `json`, enums, and domains over these types. A value of any other type would be converted into new memory, but must borrow
+/// from the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SqlRef<T>(pub T);
 

@@ -144,7 +144,7 @@ impl Bindable for Encoded<'_> {
     }
 
     fn check_type(&self, type_oid: Oid) -> Result<(), WrongType> {
-        // Types whose binary forms are the text.
+        // The binary form of each of these types is the text, so a parameter of one type can be sent as another.
         const TEXTS: &[Oid] = &[oid::TEXT, oid::VARCHAR, oid::BPCHAR, oid::NAME];
         match self.form.format {
             Some(FormatCode::Binary) if TEXTS.contains(&self.form.type_oid) => {

@@ -2,7 +2,7 @@
 //!
 //! The benchmark runs itself once under valgrind. Every implementation of the measured work does one round to warm up, and then one round
 //! between the calls of two mark functions. At the first mark callgrind sets its counters to zero. At the second mark callgrind writes the
-//! counters to a file. So there is one file for each implementation, in the order of the implementations.
+//! counters to a new file. The files are numbered in the order of the implementations.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -44,8 +44,8 @@ pub(crate) fn run_marked(lines: Vec<Line>) -> Result<()> {
 /// Counts the instructions of every implementation of the work. `only` are the filters that selected the measurements; the process under
 /// valgrind gets the same filters.
 pub(crate) fn count(results: &mut [Measured], only: &[String]) -> Result<()> {
-    // Only measurements without sockets are counted: valgrind slows the client down, so the client would wait for its server in other
-    // places than usual.
+    // Measurements over sockets are left out. Under valgrind the client is slower, so it would wait for its server at other points, and the
+    // counts would differ from those of a normal run.
     let mut results: Vec<_> = results.iter_mut().filter(|result| result.name.starts_with("micro")).collect();
     if results.is_empty() {
         return Ok(());

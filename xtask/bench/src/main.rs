@@ -2,8 +2,8 @@
 //!
 //! A measurement is one kind of work, and one [`Line`](line::Line) of the report. Several [`Contender`](line::Contender)s do the same work:
 //! the limit, which is a hand-written loop; ours, the crates of this project; and peers, which are other libraries. Each peer is used in
-//! the fastest way that its public interface offers. Every reported number is a ratio of two times that were measured in turns in this run.
-//! `NOTES.md` lists optimisations that were tried, with their figures.
+//! the fastest way that its public interface offers. CPU times are compared as ratios, because both times of a ratio are from the same run,
+//! in which the contenders take turns. `NOTES.md` lists optimisations that were tried, with their figures.
 
 mod alloc;
 mod chart;

@@ -21,9 +21,9 @@ pub(crate) struct CopyServer {
     /// The bytes that the client has not read.
     replies: VecDeque<&'static [u8]>,
     reader: Option<Waker>,
-    /// The received bytes of the header of the client's next message.
+    /// The header of the client's next message, as far as the header has been received.
     head: Vec<u8>,
-    /// The number of bytes of the current message that are not received.
+    /// The number of bytes of the current message that the server has not yet received.
     body: usize,
     is_starting: bool,
     is_simple: bool,
@@ -58,7 +58,7 @@ impl CopyServer {
         }
     }
 
-    /// Changes the server to the state after the login.
+    /// Skips the login, for a client that begins with a statement.
     pub(crate) fn after_login(self) -> Self {
         Self { is_starting: false, ..self }
     }
@@ -95,7 +95,7 @@ impl CopyServer {
             b'D' => self.reply(b"t\0\0\0\x06\0\0n\0\0\0\x04"),
             b'B' => self.reply(b"2\0\0\0\x04"),
             b'C' => self.reply(b"3\0\0\0\x04"),
-            // During a COPY the server ignores Sync.
+            // As in PostgreSQL, a Sync is ignored while the client sends the data of a COPY.
             b'S' if !self.is_copying => self.reply(READY),
             b'd' => {
                 self.copied.0.fetch_add(length as u64, Ordering::Relaxed);

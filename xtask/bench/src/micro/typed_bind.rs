@@ -45,10 +45,10 @@ fn values() -> Four {
     (v.id, v.name, v.ratio, None)
 }
 
-/// The formats of the values, with their count: binary for the numbers, text for the strings and NULL.
+/// The number of formats and the format of each value: binary (1) for the numbers, text (0) for the strings and NULL.
 const EACH: [u8; 10] = [0, 4, 0, 1, 0, 0, 0, 1, 0, 0];
 
-/// One format for all values, with the count 1: binary.
+/// The number of formats and one format for all values: binary (1).
 const ALL: [u8; 4] = [0, 1, 0, 1];
 
 fn limit<const N: usize>(formats: [u8; N]) -> impl FnMut() -> Result<u64> {
