@@ -6,9 +6,11 @@ mod support;
 use pg_stream_tokio::pg_wire::copy::{
     CopyError, CopyErrorKind, CopyOptions, CopyReader, CopyWriter, ForceQuote, Header, RowFormat,
 };
-use pg_stream_tokio::pg_wire::{MessageCode, SqlState, TransactionStatus};
+use pg_stream_tokio::pg_wire::session::NotIdle;
+use pg_stream_tokio::pg_wire::{MessageCode, SqlState, TrackedConnection, TransactionStatus};
 use pg_stream_tokio::{Columns, Connection, Error, PgProtocol, Socket};
-use std::pin::pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use support::{Server, get_in, on_both, query};
 
@@ -549,4 +551,93 @@ fn another_command_a_long_reason_and_a_long_row_are_accepted() {
             is_ready(&mut conn).await;
         }
     });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_tracked_connection_is_idle_after_every_end_of_a_copy() {
+    on_both(async |server| {
+        let mut conn = TrackedConnection::new(log_in(server).await);
+        execute(&mut conn, "create temp table keys (id int4 primary key, note text)").await;
+        let (text, note) = (CopyOptions::text(), "x".repeat(1000));
+        let (into, out) = ("copy keys from stdin", "copy keys to stdout");
+
+        let mut copy = conn.copy_in(into, writer(&text)).await.expect("begun");
+        for id in 0..5_000 {
+            copy.row(&(id, &note[..])).await.expect("written");
+        }
+        assert_eq!(copy.finish().await.expect("copied").rows, 5_000);
+        assert_eq!(conn.check_idle(), Ok(()));
+        let copy = conn.copy_out(out, reader(&text)).await.expect("begun");
+        assert_eq!(copy.for_each(|_| Ok::<_, Error>(())).await.expect("copied").rows, 5_000);
+        assert_eq!(conn.check_idle(), Ok(()));
+
+        execute(&mut conn, "begin").await;
+        let mut copy = conn.copy_in(into, writer(&text)).await.expect("begun");
+        copy.row(&(0, "a")).await.expect("written");
+        let error = copy.finish().await.unwrap_err();
+        assert!(matches!(error, Error::Server(_)), "{error}");
+        assert_eq!(conn.check_idle(), Err(NotIdle::Transaction(TransactionStatus::Failed)));
+        conn.recover().await.expect("recovered");
+        assert_eq!(conn.check_idle(), Ok(()));
+
+        let mut copy = conn.copy_in(into, writer(&text)).await.expect("begun");
+        copy.row(&(-1, "a")).await.expect("written");
+        copy.fail("no more").await.expect("the server confirms");
+        assert_eq!(conn.check_idle(), Ok(()));
+
+        // The futures are dropped after a growing number of polls, until a COPY succeeds. No key is unique in this table, because a COPY
+        // succeeds too if its last future is dropped after the CopyDone.
+        execute(&mut conn, "create temp table notes (id int4, note text)").await;
+        for polls in 0.. {
+            let mut all = Box::pin(async {
+                let mut copy = conn.copy_in("copy notes from stdin", writer(&text)).await?;
+                for id in 0..2_000 {
+                    copy.row(&(id, &note[..])).await?;
+                }
+                copy.finish().await
+            });
+            let ended = polled(polls, &mut all).await;
+            drop(all);
+            conn.recover().await.expect("recovered");
+            assert_eq!(conn.check_idle(), Ok(()), "after {polls} polls");
+            if let Some(end) = ended {
+                assert_eq!(end.expect("copied").rows, 2_000);
+                break;
+            }
+        }
+        for polls in 0..20 {
+            let mut all = Box::pin(async {
+                let mut copy = conn.copy_out(out, reader(&text)).await?;
+                while copy.row().await?.is_some() {}
+                Ok::<_, Error>(())
+            });
+            let _ = polled(polls, &mut all).await;
+            drop(all);
+            conn.recover().await.expect("recovered");
+            assert_eq!(conn.check_idle(), Ok(()), "after {polls} polls");
+        }
+        let copy = conn.copy_out(out, reader(&text)).await.expect("begun");
+        assert_eq!(copy.for_each(|_| Ok::<_, Error>(())).await.expect("copied").rows, 5_000);
+        assert_eq!(conn.check_idle(), Ok(()));
+    });
+}
+
+/// Runs a statement on a tracked connection.
+async fn execute(conn: &mut TrackedConnection<Socket>, sql: &str) {
+    conn.query(sql).flush().await.expect("sent");
+    conn.until_ready(|_| Ok::<_, Error>(())).await.expect(sql);
+}
+
+/// Polls a future until the future is ready or has been polled `polls` times. The future must be `Send`, so that a task can be spawned.
+async fn polled<F: Future + Send + Unpin>(polls: u32, future: &mut F) -> Option<F::Output> {
+    let mut left = polls;
+    poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        Pin::new(&mut *future).poll(cx).map(Some)
+    })
+    .await
 }

@@ -3,8 +3,12 @@
 mod support;
 
 use pg_wire::copy::{CopyErrorKind, CopyOptions, CopyReader, CopyWriter, Header};
-use pg_wire::{Connection, CopyIn, CopyOut, Error, Frame, Limits, SqlState, TransactionStatus};
+use pg_wire::session::{CopyDirection, NotIdle, Observer, Over, Reply, Waiting};
+use pg_wire::{
+    Connection, CopyIn, CopyOut, Error, Frame, Limits, SqlState, TrackedConnection, TransactionStatus,
+};
 use std::pin::pin;
+use std::task::Poll;
 use support::{Read, Steps, Write, block_on, frame, poll_once};
 
 const SQL: &str = "copy t from stdin";
@@ -320,4 +324,181 @@ fn a_dropped_future_of_copy_in_is_followed_by_copy_fail_and_until_ready() {
     let none = |_: Frame<'_>| Ok::<_, Error>(());
     assert_eq!(state(block_on(conn.until_ready(none))), Some(SqlState::QUERY_CANCELED));
     assert!(conn.is_quiet());
+}
+
+// ---- A tracked connection -------------------------------------------------------------------------------------------
+
+/// Messages that the observer has seen: direction and code.
+#[derive(Debug, Default)]
+struct Seen(Vec<(char, u8)>);
+
+impl Observer for Seen {
+    fn sent(&mut self, frame: Frame<'_>, _: Option<u64>) {
+        self.0.push(('>', frame.code.0));
+    }
+
+    fn received(&mut self, frame: Frame<'_>, _: Option<Reply>) {
+        self.0.push(('<', frame.code.0));
+    }
+}
+
+type Tracked = TrackedConnection<Steps, Seen>;
+
+fn track(conn: Connection<Steps>) -> Tracked {
+    TrackedConnection::new(conn).observe(Seen::default())
+}
+
+fn text_writer() -> CopyWriter {
+    CopyWriter::new(&CopyOptions::text()).expect("the options are valid")
+}
+
+fn text_reader() -> CopyReader {
+    CopyReader::new(&CopyOptions::text()).expect("the options are valid")
+}
+
+/// Checks that the session is idle, and that the observer has seen each message once.
+#[track_caller]
+fn is_idle(conn: &Tracked, sent: &[u8], received: &[u8]) {
+    assert_eq!(conn.check_idle(), Ok(()));
+    let written: Vec<u8> = written(conn.connection()).into_iter().map(|(code, _)| code).collect();
+    let codes = |direction| conn.observer().0.iter().filter(move |seen| seen.0 == direction);
+    assert_eq!(codes('>').map(|seen| seen.1).collect::<Vec<_>>(), [b"Q", &written[..]].concat());
+    assert_eq!(written, sent);
+    assert_eq!(codes('<').map(|seen| seen.1).collect::<Vec<_>>(), received);
+}
+
+#[test]
+fn a_tracked_connection_is_idle_after_every_end_of_a_copy_in() {
+    let start = |rest: &[&[u8]]| {
+        let replies = [reads(&[&begin(b'G')]), reads(&[&rest.concat()])];
+        track(connect(replies, [], Limits::BACKEND))
+    };
+
+    let mut conn = start(&[&complete("COPY 1"), &ready()]);
+    let mut copy = block_on(conn.copy_in(SQL, text_writer())).expect("the COPY has begun");
+    block_on(copy.row(&(1,))).expect("written");
+    assert_eq!(block_on(copy.finish()).expect("copied").rows, 1);
+    is_idle(&conn, b"dc", b"GCZ");
+
+    let mut conn = start(&[&server_error("23505"), &ready()]);
+    let mut copy = block_on(conn.copy_in(SQL, text_writer())).expect("the COPY has begun");
+    block_on(copy.row(&(1,))).expect("written");
+    assert_eq!(state(block_on(copy.flush())), Some(SqlState::UNIQUE_VIOLATION));
+    drop(copy);
+    is_idle(&conn, b"d", b"GEZ");
+
+    let mut conn = start(&[&server_error("57014"), &ready()]);
+    let copy = block_on(conn.copy_in(SQL, text_writer())).expect("the COPY has begun");
+    block_on(copy.fail("no more")).expect("the server confirms");
+    is_idle(&conn, b"f", b"GEZ");
+
+    let mut conn = start(&[&server_error("57014"), &ready()]);
+    let end = block_on(conn.copy_in(SQL, text_writer().columns(3)));
+    assert_eq!(message(end), "COPY: expected 1 fields, found 3");
+    is_idle(&conn, b"f", b"GEZ");
+
+    let mut conn = start(&[&server_error("57014"), &ready()]);
+    drop(block_on(conn.copy_in(SQL, text_writer())).expect("the COPY has begun"));
+    assert_eq!(conn.state().waiting(), Waiting::Reply, "the state has received the CopyFail");
+    let end = block_on(conn.until_ready(|_| Ok::<_, Error>(())));
+    assert_eq!(state(end), Some(SqlState::QUERY_CANCELED));
+    is_idle(&conn, b"f", b"GEZ");
+}
+
+#[test]
+fn a_tracked_connection_recovers_after_any_dropped_future_of_a_copy_in() {
+    let text = "x".repeat(70_000);
+    for polls in 0.. {
+        let mut replies = vec![Read::Wait, reads(&[&begin(b'G')])];
+        replies.extend(vec![Read::Wait; 12]);
+        replies.extend([reads(&[&server_error("57014")]), Read::Wait, reads(&[&ready()])]);
+        let writes = (0..8).flat_map(|_| [Write::Wait, Write::Take(10_000)]);
+        let mut conn = track(connect(replies, writes, Limits::BACKEND));
+        let ended = {
+            let mut all = pin!(async {
+                let mut copy = conn.copy_in(SQL, text_writer()).await?;
+                copy.row(&(&text[..],)).await?;
+                copy.row(&(&text[..],)).await?;
+                copy.finish().await
+            });
+            (0..polls).find_map(|_| match poll_once(all.as_mut()) {
+                Poll::Ready(end) => Some(end),
+                Poll::Pending => None,
+            })
+        };
+        block_on(conn.recover()).expect("recovered");
+        assert_eq!(conn.check_idle(), Ok(()), "after {polls} polls");
+        if let Some(end) = ended {
+            assert_eq!(state(end), Some(SqlState::QUERY_CANCELED));
+            assert!(polls > 10, "only {polls} polls were needed");
+            break;
+        }
+        let sent = conn.observer().0.iter().filter(|seen| seen.0 == '>').count();
+        if polls > 0 {
+            assert_eq!(written(conn.connection()).len() + 1, sent, "every message is sent as a whole");
+        }
+    }
+}
+
+#[test]
+fn a_tracked_connection_is_idle_after_every_end_of_a_copy_out() {
+    let limits = Limits::BACKEND.bulk(1000);
+    let start = |rest: &[&[u8]]| track(connect([reads(&[&begin(b'H'), &rest.concat()])], [], limits));
+    let sql = "copy t to stdout";
+
+    let mut conn = start(&[&data(b"1\n"), &data(b"2\n"), &done(), &complete("COPY 2"), &ready()]);
+    let copy = block_on(conn.copy_out(sql, text_reader())).expect("the COPY has begun");
+    assert_eq!(block_on(copy.for_each(|_| Ok::<_, Error>(()))).expect("copied").rows, 2);
+    is_idle(&conn, b"", b"HddcCZ");
+
+    let mut conn = start(&[&data(b"1\n"), &server_error("22012"), &ready()]);
+    let mut copy = block_on(conn.copy_out(sql, text_reader())).expect("the COPY has begun");
+    assert!(block_on(copy.row()).expect("a row").is_some());
+    assert_eq!(state(block_on(copy.row())), Some(SqlState::DIVISION_BY_ZERO));
+    drop(copy);
+    is_idle(&conn, b"", b"HdEZ");
+
+    // The observer does not receive the message over the limit, but the state does.
+    let mut conn = start(&[&data(&[b'1'; 5000]), &done(), &complete("COPY 1"), &ready()]);
+    let mut copy = block_on(conn.copy_out(sql, text_reader())).expect("the COPY has begun");
+    assert!(matches!(block_on(copy.row()).map(|_| ()), Err(Error::Frame(_))));
+    drop(copy);
+    is_idle(&conn, b"", b"HcCZ");
+
+    let mut conn = start(&[&data(b"1\n"), &data(b"2\n"), &done(), &complete("COPY 2"), &ready()]);
+    let mut copy = block_on(conn.copy_out(sql, text_reader())).expect("the COPY has begun");
+    assert!(block_on(copy.row()).expect("a row").is_some());
+    drop(copy);
+    assert_eq!(conn.check_idle(), Err(NotIdle::Copy(CopyDirection::Out)));
+    block_on(conn.recover()).expect("recovered");
+    is_idle(&conn, b"", b"HddcCZ");
+
+    // The statement is by mistake a COPY in the other direction.
+    let replies = [&begin(b'G')[..], &server_error("57014"), &ready()];
+    let mut conn = track(connect([reads(&replies)], [], limits));
+    let end = block_on(conn.copy_out(sql, text_reader())).map(drop);
+    assert_eq!(state(end), Some(SqlState::QUERY_CANCELED));
+    is_idle(&conn, b"f", b"GEZ");
+}
+
+#[test]
+fn a_tracked_connection_reports_a_message_that_is_no_reply_of_the_copy() {
+    let replies = [&begin(b'H')[..], &data(b"1\n"), &frame(b'1', b"")];
+    let mut conn = track(connect([reads(&replies)], [], Limits::BACKEND));
+    let copy = block_on(conn.copy_out("copy t to stdout", text_reader())).expect("the COPY has begun");
+    let end = block_on(copy.for_each(|_| Ok::<_, Error>(()))).map(drop);
+    assert!(matches!(end, Err(Error::Unexpected(_))), "{end:?}");
+    assert_eq!(conn.check_idle(), Err(NotIdle::Over(Over::Lost)));
+}
+
+#[test]
+fn a_copy_begins_when_notices_fill_the_inbox_before_the_statement_is_sent() {
+    let notice = frame(b'N', format!("SNOTICE\0M{}\0\0", "x".repeat(200)).as_bytes());
+    let mut steps = Steps::reading([reads(&[&notice, &begin(b'G'), &complete("COPY 0"), &ready()])]);
+    steps.at_end = Read::Never;
+    steps.writes = [Write::Wait, Write::Take(usize::MAX)].into();
+    let mut conn = Connection::new(steps, Limits::BACKEND.read_ahead(100));
+    let copy = block_on(conn.copy_in(SQL, text_writer())).expect("the COPY has begun");
+    assert_eq!(block_on(copy.finish()).expect("copied").rows, 0);
+    assert_eq!(written(&conn), [(b'c', vec![])]);
 }

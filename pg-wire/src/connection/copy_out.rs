@@ -4,19 +4,22 @@ use alloc::vec::Vec;
 
 use crate::basic::code::MessageCode;
 use crate::basic::enums::FormatCode;
+use crate::connection::channel::Channel;
 use crate::connection::copy_end::{CopyComplete, End};
 use crate::connection::error::Error;
 use crate::connection::stream::Transport;
+use crate::connection::tracked::TrackedConnection;
 use crate::connection::whole::Connection;
 use crate::copy::{CopyError, CopyErrorKind, CopyReader, CopyRow};
+use crate::session::Observer;
 
-/// A running `COPY … TO STDOUT`. [`Connection::copy_out`] returns this type.
+/// A running `COPY … TO STDOUT`. [`Connection::copy_out`] and [`TrackedConnection::copy_out`] return this type.
 ///
 /// If this value is dropped before the last row, call [`until_ready`](Connection::until_ready), which receives and drops the remaining
-/// rows.
+/// rows. On a `TrackedConnection`, [`recover`](TrackedConnection::recover) also makes the connection ready.
 #[derive(Debug)]
-pub struct CopyOut<'c, T: Transport> {
-    conn: &'c mut Connection<T>,
+pub struct CopyOut<'c, T: Transport, O: Observer = ()> {
+    channel: Channel<'c, T, O>,
     reader: CopyReader,
     /// The data of the last received CopyData message.
     data: Vec<u8>,
@@ -85,15 +88,35 @@ impl<T: Transport> Connection<T> {
     /// - The errors of [`recv`](Self::recv) and [`flush`](Self::flush).
     ///
     /// After an error that is not fatal, the connection is ready for the next request.
-    pub async fn copy_out(&mut self, sql: &str, mut reader: CopyReader) -> Result<CopyOut<'_, T>, Error> {
-        let announced = self.begin_copy(sql, MessageCode::COPY_OUT_RESPONSE).await?;
+    pub async fn copy_out(&mut self, sql: &str, reader: CopyReader) -> Result<CopyOut<'_, T>, Error> {
+        CopyOut::begin(Channel::plain(self), sql, reader).await
+    }
+}
+
+impl<T: Transport, O: Observer> TrackedConnection<T, O> {
+    /// Sends a `COPY … TO STDOUT` statement, and waits for the beginning of the rows. See [`Connection::copy_out`].
+    ///
+    /// Every message of the COPY is passed to the state of the session and to the observer. So [`check_idle`](Self::check_idle) and
+    /// [`recover`](Self::recover) can be called after every error and after every dropped future.
+    ///
+    /// # Errors
+    /// The errors of `Connection::copy_out`; [`QueueFull`](Error::QueueFull) as in [`flush`](Self::flush); and
+    /// [`Unexpected`](Error::Unexpected) when a message is not a reply to a sent request.
+    pub async fn copy_out(&mut self, sql: &str, reader: CopyReader) -> Result<CopyOut<'_, T, O>, Error> {
+        CopyOut::begin(self.channel(), sql, reader).await
+    }
+}
+
+impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
+    async fn begin(mut channel: Channel<'c, T, O>, sql: &str, mut reader: CopyReader) -> Result<Self, Error> {
+        let announced = channel.begin_copy(sql, MessageCode::COPY_OUT_RESPONSE).await?;
         let format = if announced.is_binary { FormatCode::Binary } else { FormatCode::Text };
         if let Err(kind) = reader.expect(announced.columns, format) {
-            self.end_copy(&mut End::<Error>::new(), |_| Ok(())).await?;
+            channel.end_copy(&mut End::<Error>::new(), |_| Ok(())).await?;
             return Err(CopyError::new(kind).into());
         }
-        Ok(CopyOut {
-            conn: self,
+        Ok(Self {
+            channel,
             reader,
             data: Vec::new(),
             read: 0,
@@ -103,9 +126,7 @@ impl<T: Transport> Connection<T> {
             error: None,
         })
     }
-}
 
-impl<T: Transport> CopyOut<'_, T> {
     /// Passes all remaining rows to `each`, and waits for the end of the COPY. The fields are lent from the receive buffer.
     ///
     /// # Errors
@@ -119,7 +140,7 @@ impl<T: Transport> CopyOut<'_, T> {
         if matches!(self.phase, Phase::Failing | Phase::Failed) {
             return Err(self.failed().await.into());
         }
-        let Self { conn, reader, data, read, is_done, phase, .. } = &mut self;
+        let Self { channel, reader, data, read, is_done, phase, .. } = &mut self;
         let mut failure = None;
         let mut rest = data.get(*read..).unwrap_or_default();
         loop {
@@ -146,7 +167,7 @@ impl<T: Transport> CopyOut<'_, T> {
             };
         }
         let mut progress = End::new();
-        let end = conn.end_copy(&mut progress, |frame| {
+        let end = channel.end_copy(&mut progress, |frame| {
             if failure.is_some() {
                 return Ok(());
             }
@@ -207,7 +228,7 @@ impl<T: Transport> CopyOut<'_, T> {
                 Phase::Failing | Phase::Failed => return Err(self.failed().await),
                 Phase::Ended => return self.reader.finish().map_err(Error::from),
             }
-            let code = match self.conn.next_code().await {
+            let code = match self.channel.next_code().await {
                 Ok(code) => code,
                 Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => {
@@ -218,17 +239,17 @@ impl<T: Transport> CopyOut<'_, T> {
             };
             match code {
                 MessageCode::COPY_DATA => {
-                    let frame = self.conn.recv().await?;
+                    let frame = self.channel.recv().await?;
                     self.data.clear();
                     self.data.extend_from_slice(frame.body);
                     self.read = 0;
                 }
                 MessageCode::COPY_DONE => {
-                    self.conn.recv().await?;
+                    self.channel.recv().await?;
                     self.is_done = true;
                 }
                 MessageCode::READY_FOR_QUERY if self.is_done => {
-                    self.conn.recv().await?;
+                    self.channel.recv().await?;
                     self.phase = Phase::Ended;
                 }
                 MessageCode::ERROR_RESPONSE
@@ -239,7 +260,7 @@ impl<T: Transport> CopyOut<'_, T> {
                     self.begin_failing();
                 }
                 _ => {
-                    self.conn.recv().await?;
+                    self.channel.recv().await?;
                 }
             }
         };
@@ -268,7 +289,7 @@ impl<T: Transport> CopyOut<'_, T> {
             return CopyError::new(CopyErrorKind::AfterError).into();
         }
         let end = loop {
-            match self.conn.end_copy(&mut self.end, |_| Ok(())).await {
+            match self.channel.end_copy(&mut self.end, |_| Ok(())).await {
                 // A message during the end of the COPY is over its limit. The message is skipped, and receiving continues.
                 Err(Error::Frame(error)) if !error.is_fatal() => {}
                 end => break end,

@@ -1,5 +1,6 @@
 //! A live stream of messages, over any stream that can be polled.
 
+mod channel;
 mod copy_end;
 mod copy_in;
 mod copy_out;
