@@ -441,6 +441,18 @@ fn a_tracked_connection_recovers_after_any_dropped_future_of_a_copy_in() {
 }
 
 #[test]
+fn recovery_sends_the_rest_of_the_data_after_the_last_reply() {
+    let replies = [reads(&[&begin(b'G')]), reads(&[&server_error("22P02"), &ready()])];
+    let mut conn = track(connect(replies, vec![Write::Wait; 9], Limits::BACKEND));
+    let mut copy = block_on(conn.copy_in(SQL, text_writer())).expect("the COPY has begun");
+    block_on(copy.row(&(1,))).expect("written");
+    assert!(poll_once(pin!(copy.flush())).is_pending());
+    drop(copy);
+    block_on(conn.recover()).expect("recovered");
+    is_idle(&conn, b"df", b"GEZ");
+}
+
+#[test]
 fn a_tracked_connection_is_idle_after_every_end_of_a_copy_out() {
     let limits = Limits::BACKEND.bulk(1000);
     let start = |rest: &[&[u8]]| track(connect([reads(&[&begin(b'H'), &rest.concat()])], [], limits));

@@ -216,6 +216,13 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
                 Err(error) => return Err(error),
             }
         }
+        // A server that has ended a COPY with an error may have sent its last reply before the client has sent all data.
+        while let Err(error) = self.flush().await {
+            match error {
+                Error::InboxFull => self.drop_next().await?,
+                error => return Err(error),
+            }
+        }
         // Receives the notifications, notices and ParameterStatus that are buffered, because an idle connection must have an empty inbox.
         while let Some(frame) = self.conn.try_recv()? {
             received(&mut self.state, &mut self.observer, frame)?;
