@@ -211,6 +211,13 @@ fn rows_are_copied_in_and_out_in_every_format() {
             }
             assert!(copy.row().await.expect("ended").is_none());
             assert_eq!(received, rows, "{sql}");
+
+            let mut copy = conn.copy_out(&sql, reader()).await.expect(&sql);
+            let mut received = Vec::new();
+            while let Some(row) = copy.decode::<Row>().await.expect(&sql) {
+                received.push(row);
+            }
+            assert_eq!(received, rows, "{sql}");
             is_ready(&mut conn).await;
         }
     });

@@ -189,6 +189,122 @@ fn data_that_ends_inside_a_row_stays_an_error() {
     assert!(conn.is_quiet());
 }
 
+type Planet<'a> = (i32, Option<&'a str>, f64);
+
+const PLANETS: [Planet<'_>; 4] =
+    [(1, Some("Mercury"), 0.5), (2, None, -1.0), (3, Some(""), 1e9), (4, Some("Mars, red"), 0.25)];
+
+/// Returns the data of the planets in binary format, in pieces as a server sends them: the header with the first row, each other row, and
+/// the trailer.
+fn planets() -> Vec<Vec<u8>> {
+    let mut writer = CopyWriter::new(&CopyOptions::binary()).expect("the options are valid");
+    let mut pieces = Vec::new();
+    for planet in &PLANETS {
+        writer.row(planet).expect("written");
+        pieces.push(writer.data().to_vec());
+        writer.clear();
+    }
+    writer.finish().expect("finished");
+    pieces.push(writer.data().to_vec());
+    pieces
+}
+
+/// Returns the beginning of a COPY of three columns in binary format.
+fn begin_planets() -> Vec<u8> {
+    frame(b'H', b"\x01\0\x03\0\x01\0\x01\0\x01")
+}
+
+fn end_planets() -> Vec<u8> {
+    [done(), complete("COPY 4"), ready()].concat()
+}
+
+/// Decodes all rows. If `is_dropped` is true, the first future of each row is dropped after one poll. Checks that the connection is ready
+/// after the last row and after an error.
+fn decoded(conn: &mut Connection<Steps>, is_dropped: bool) -> Result<Vec<(i32, Option<String>, f64)>, Error> {
+    let reader = CopyReader::new(&CopyOptions::binary()).expect("the options are valid");
+    let mut copy = block_on(conn.copy_out("copy t to stdout", reader)).expect("the COPY has begun");
+    let mut rows = Vec::new();
+    let end = loop {
+        let polled = if is_dropped { poll_once(pin!(copy.decode::<Planet<'_>>())) } else { Poll::Pending };
+        let row = match polled {
+            Poll::Ready(row) => row,
+            Poll::Pending => block_on(copy.decode::<Planet<'_>>()),
+        };
+        match row {
+            Ok(Some((id, name, size))) => rows.push((id, name.map(String::from), size)),
+            Ok(None) => break Ok(rows),
+            Err(error) => break Err(error),
+        }
+    };
+    drop(copy);
+    assert!(conn.is_quiet(), "ReadyForQuery has been received");
+    end
+}
+
+#[test]
+fn decoded_rows_are_the_same_for_any_messages_and_dropped_futures() {
+    let pieces = planets();
+    let all = pieces.concat();
+    let mut cuts = vec![pieces];
+    cuts.extend((1..=all.len()).map(|length| all.chunks(length).map(<[u8]>::to_vec).collect()));
+    let expected: Vec<_> =
+        PLANETS.iter().map(|(id, name, size)| (*id, name.map(String::from), *size)).collect();
+    for messages in cuts {
+        let messages: Vec<_> = messages.iter().map(|message| data(message)).collect();
+        let at_once = vec![reads(&[&begin_planets(), &messages.concat(), &end_planets()])];
+        let mut one_by_one = vec![reads(&[&begin_planets()])];
+        one_by_one.extend(messages.iter().flat_map(|message| [Read::Wait, reads(&[message])]));
+        one_by_one.extend([Read::Wait, reads(&[&end_planets()])]);
+        for (replies, is_dropped) in [(at_once, false), (one_by_one.clone(), false), (one_by_one, true)] {
+            let mut conn = connect(replies, [], Limits::BACKEND);
+            assert_eq!(decoded(&mut conn, is_dropped).expect("well-formed"), expected, "{messages:?}");
+        }
+    }
+}
+
+#[test]
+fn after_the_error_of_a_value_the_next_row_is_decoded() {
+    let messages: Vec<_> = planets().iter().map(|piece| data(piece)).collect();
+    let mut conn =
+        connect([reads(&[&begin_planets(), &messages.concat(), &end_planets()])], [], Limits::BACKEND);
+    let reader = CopyReader::new(&CopyOptions::binary()).expect("the options are valid");
+    let mut copy = block_on(conn.copy_out("copy t to stdout", reader)).expect("the COPY has begun");
+    type Named<'a> = (i32, &'a str, f64);
+    assert_eq!(block_on(copy.decode::<Named<'_>>()).expect("decoded"), Some((1, "Mercury", 0.5)));
+    let error = message(block_on(copy.decode::<Named<'_>>()));
+    assert_eq!(error, "COPY row 2, column 1: the value is NULL");
+    assert_eq!(block_on(copy.decode::<Named<'_>>()).expect("decoded"), Some((3, "", 1e9)));
+    let error = message(block_on(copy.decode::<(i32,)>()));
+    assert_eq!(error, "COPY row 4: the row has 3 fields but the tuple has 1 members");
+    assert_eq!(block_on(copy.decode::<Named<'_>>()).expect("ended"), None);
+    assert_eq!(copy.rows(), 4);
+    drop(copy);
+    assert!(conn.is_quiet());
+}
+
+#[test]
+fn a_malformed_row_ends_decoding_and_the_connection_is_ready() {
+    let mut pieces = planets();
+    for (row, expected) in [
+        (
+            &b"\0\x03\xff\xff\xff\xfb"[..],
+            "COPY row 2, column 0: expected a length or a number of fields, found -5",
+        ),
+        (b"\0\x02\0\0\0\0\0\0\0\0", "COPY row 2, column 0: expected 3 fields, found 2"),
+        (b"\xff\xfe", "COPY row 2, column 0: expected a length or a number of fields, found -2"),
+        (b"\xff\xff\0", "COPY row 2: data follows the trailer"),
+    ] {
+        pieces[1] = row.to_vec();
+        let messages: Vec<_> = pieces.iter().map(|piece| data(piece)).collect();
+        let replies = [reads(&[&begin_planets(), &messages.concat(), &end_planets()])];
+        let error = message(decoded(&mut connect(replies, [], Limits::BACKEND), false));
+        assert_eq!(error, expected, "{row:?}");
+    }
+    let replies = [&begin_planets()[..], &data(&planets()[0]), &server_error("22012"), &ready()];
+    let mut conn = connect([reads(&replies)], [], Limits::BACKEND);
+    assert_eq!(state(decoded(&mut conn, false)), Some(SqlState::DIVISION_BY_ZERO));
+}
+
 // ---- COPY FROM STDIN ------------------------------------------------------------------------------------------------
 
 #[test]

@@ -106,6 +106,16 @@ impl<'c, T: Transport, O: Observer> Channel<'c, T, O> {
         Recv(Some(self))
     }
 
+    /// Removes from the inbox the message whose head has been found, and lends the message.
+    #[inline(always)]
+    pub(super) fn lend(&mut self, head: Head) -> Result<Frame<'_>, Error> {
+        let frame = self.conn.incoming.inbox.lend(head);
+        if let Some(session) = &mut self.session {
+            received(session.state, session.observer, frame)?;
+        }
+        Ok(frame)
+    }
+
     /// Waits until a whole message is buffered, and returns its code.
     pub(super) async fn next_code(&mut self) -> Result<MessageCode, Error> {
         poll_fn(|cx| self.poll_head(cx)).await.map(|head| head.code())
@@ -154,22 +164,17 @@ impl<'r, T: Transport, O: Observer> Future for Recv<'r, '_, T, O> {
         // A poll after completion is always pending.
         let Some(channel) = self.0.take() else { return Poll::Pending };
         // Fast path: when a frame is buffered, `whole_fast` and `lend` share one bounds check.
-        let frame = if let Some(head) = channel.conn.incoming.inbox.whole_fast() {
-            channel.conn.incoming.inbox.lend(head)
-        } else {
-            match channel.poll_head(cx) {
-                Poll::Ready(Ok(head)) => channel.conn.incoming.inbox.take(head),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    self.0 = Some(channel);
-                    return Poll::Pending;
-                }
-            }
-        };
-        if let Some(session) = &mut channel.session {
-            received(session.state, session.observer, frame)?;
+        if let Some(head) = channel.conn.incoming.inbox.whole_fast() {
+            return Poll::Ready(channel.lend(head));
         }
-        Poll::Ready(Ok(frame))
+        match channel.poll_head(cx) {
+            Poll::Ready(Ok(head)) => Poll::Ready(channel.lend(head)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                self.0 = Some(channel);
+                Poll::Pending
+            }
+        }
     }
 }
 

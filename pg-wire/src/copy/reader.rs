@@ -202,6 +202,17 @@ impl CopyReader {
         Some(row)
     }
 
+    /// Whether `input` begins with a whole and valid row in binary format. If so, the next [`decode`](Self::decode) of `input` reads this
+    /// row: the result is the row, or the error of a value.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(crate) fn is_whole_tuple(&self, input: &[u8]) -> bool {
+        let (Format::Tuples(tuples), Some(columns)) = (&self.format, self.columns) else { return false };
+        self.state == State::Between
+            && self.partial.is_empty()
+            && tuples.length(input, columns).is_some_and(|length| length <= self.limit)
+    }
+
     #[inline(never)]
     fn decode_slowly<'r, 'd: 'r, R: FromCopyRow<'r>>(
         &'r mut self,

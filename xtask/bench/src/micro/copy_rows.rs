@@ -373,14 +373,11 @@ fn received_by_ours() -> Result<impl FnMut() -> Result<u64>> {
     Ok(move || {
         runtime.block_on(async {
             let reader = CopyReader::new(&CopyOptions::binary())?.types(&OIDS);
-            let copy = conn.copy_out("copy t to stdout (format binary)", reader).await?;
+            let mut copy = conn.copy_out("copy t to stdout (format binary)", reader).await?;
             let mut touch = Touch::default();
-            let end = copy.for_each(|row| {
-                let (id, name, size) = row.decode::<(i32, &str, f64)>()?;
+            while let Some((id, name, size)) = copy.decode::<(i32, &str, f64)>().await? {
                 touch_row(&mut touch, id, name, size);
-                Ok::<_, pg_wire::Error>(())
-            });
-            end.await?;
+            }
             Ok(touch.sum())
         })
     })
