@@ -22,10 +22,21 @@ struct Parts {
 pub enum CopyErrorKind {
     /// The combination of options is invalid; the string is the reason.
     Option(&'static str),
-    /// The options need the names of the columns, for a header or for FORCE_QUOTE, but the writer or the reader has no names.
+    /// The options need the names of the columns, for a header or for the columns of an option, but the writer or the reader has no names.
     NoNames,
-    /// FORCE_QUOTE names a column that the rows do not have.
-    NoColumnNamed(Box<str>),
+    /// An option names a column that the rows do not have.
+    NoColumnNamed {
+        /// Name of the option, such as FORCE_QUOTE.
+        option: &'static str,
+        /// Name of the column.
+        name: Box<str>,
+    },
+    /// The options set an encoding other than UTF-8, which a writer cannot write; the string is the name of the encoding.
+    WriterEncoding(Box<str>),
+    /// The options set an encoding in which a part of a character can look like a delimiter; the string is the name of the encoding.
+    ReaderEncoding(Box<str>),
+    /// The options set an encoding other than UTF-8, and the value has characters other than ASCII; the string is the name of the encoding.
+    ValueEncoding(Box<str>),
     /// The number of fields in the row differs from the expected number of columns.
     Count {
         /// Number of fields in the row.
@@ -46,6 +57,13 @@ pub enum CopyErrorKind {
     Nul,
     /// The value is an empty string. The options set an empty NULL string for the text format, so the value would be read as NULL.
     EmptyIsNull,
+    /// The value is an empty string. The options set an empty DEFAULT string for the text format, so the value would be read as the default
+    /// value of the column.
+    EmptyIsDefault,
+    /// The value is [`OrDefault::Default`](super::OrDefault::Default), but the options have no DEFAULT string.
+    NoDefault,
+    /// The field is the DEFAULT string, so the field has no value.
+    IsDefault,
     /// A row was written, or rows were requested, after the end of the data.
     Ended,
     /// An earlier error has ended the reader.
@@ -166,7 +184,18 @@ impl fmt::Display for CopyErrorKind {
         match self {
             Self::Option(reason) => f.write_str(reason),
             Self::NoNames => f.write_str("the options need the names of the columns: use `with_names`"),
-            Self::NoColumnNamed(name) => write!(f, "FORCE_QUOTE names {name:?}, which is no column"),
+            Self::NoColumnNamed { option, name } => {
+                write!(f, "{option} names {name:?}, but no column has this name")
+            }
+            Self::WriterEncoding(name) => {
+                write!(f, "the writer writes UTF-8, but the options have the encoding {name}")
+            }
+            Self::ReaderEncoding(name) => {
+                write!(f, "in the encoding {name} a part of a character can look like a delimiter: use UTF8")
+            }
+            Self::ValueEncoding(name) => {
+                write!(f, "the value has the encoding {name} instead of UTF-8: use `CopyRow::bytes`")
+            }
             Self::Count { fields, columns } => write!(f, "expected {columns} fields, found {fields}"),
             Self::TooManyFields => f.write_str("the row has more than 32,767 fields"),
             Self::RowTooLong { limit } => write!(f, "the row is longer than the limit of {limit} bytes"),
@@ -174,6 +203,13 @@ impl fmt::Display for CopyErrorKind {
             Self::Nul => f.write_str("the text contains a NUL character, which the server rejects"),
             Self::EmptyIsNull => {
                 f.write_str("an empty string would be read as NULL: set another NULL string")
+            }
+            Self::EmptyIsDefault => {
+                f.write_str("an empty string would be read as the DEFAULT string: set another DEFAULT string")
+            }
+            Self::NoDefault => f.write_str("the options have no DEFAULT string"),
+            Self::IsDefault => {
+                f.write_str("the field is the DEFAULT string and has no value: use `CopyRow::is_default`")
             }
             Self::Ended => f.write_str("the data has ended"),
             Self::AfterError => f.write_str("an earlier error has ended the data"),

@@ -1,11 +1,14 @@
 //! Reader of the rows of a COPY.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::encoding;
 use super::error::{CopyError, CopyErrorKind};
 use super::lines::{Found, Lines};
-use super::options::{CopyOptions, Header, RowFormat};
+use super::markers::Markers;
+use super::options::{CopyOptions, ForceColumns, Header, RowFormat};
 use super::row::{CopyRow, Field, FromCopyRow, Shape};
 use super::tuples::{Read, Tuples};
 use crate::basic::enums::FormatCode;
@@ -40,6 +43,8 @@ pub struct CopyReader {
     format: Format,
     shape: Shape,
     header: Header,
+    /// The options that decide which fields are NULL or the default value of a column; `None` if no such option is set.
+    markers: Option<Box<Markers>>,
     /// Number of columns, if known.
     columns: Option<usize>,
     limit: usize,
@@ -85,25 +90,44 @@ impl CopyReader {
     /// Creates a reader. The first row determines the number of columns.
     ///
     /// # Errors
-    /// [`CopyErrorKind::Option`] for options that the server would reject, and [`CopyErrorKind::NoNames`] for [`Header::Match`], which
-    /// needs the names of the columns.
+    /// The errors of [`with_names`](Self::with_names), and [`CopyErrorKind::NoNames`] when the options need the names of the columns.
     pub fn new(options: &CopyOptions) -> Result<Self, CopyError> {
         options.check()?;
-        if options.header == Header::Match {
+        let is_named = |columns: &ForceColumns| matches!(columns, ForceColumns::Columns(_));
+        if options.header == Header::Match
+            || is_named(&options.force_null)
+            || is_named(&options.force_not_null)
+        {
             return Err(CopyErrorKind::NoNames.into());
         }
         Self::with_names(options, &[] as &[&str]).map(|reader| Self { columns: None, ..reader })
     }
 
-    /// Creates a reader for columns with these names, which are used for [`Header::Match`] and in errors. The reader rejects a row whose
-    /// number of fields differs from the number of names.
+    /// Creates a reader for columns with these names, which are used for [`Header::Match`], for FORCE_NULL and FORCE_NOT_NULL, and in
+    /// errors. The reader rejects a row whose number of fields differs from the number of names.
     ///
     /// # Errors
-    /// [`CopyErrorKind::Option`] for options that the server would reject.
+    /// [`CopyErrorKind::Option`] for options that the server would reject, [`CopyErrorKind::NoColumnNamed`] when an option names a column
+    /// that is not in `names`, and [`CopyErrorKind::ReaderEncoding`] for an [encoding](CopyOptions::encoding) in which delimiters cannot
+    /// be found.
     pub fn with_names(options: &CopyOptions, names: &[impl AsRef<str>]) -> Result<Self, CopyError> {
         options.check()?;
         let is_binary = options.format == RowFormat::Binary;
         let null = if is_binary { "" } else { options.null_string() };
+        let encoding = options.foreign_encoding();
+        if let Some(name) = encoding {
+            if !encoding::is_ascii_safe(name) {
+                return Err(CopyErrorKind::ReaderEncoding(name.into()).into());
+            }
+            if !null.is_ascii() || !options.default.as_deref().is_none_or(str::is_ascii) {
+                return Err(CopyErrorKind::Option(
+                    "a reader of another encoding than UTF-8 needs a NULL string and a DEFAULT string of ASCII characters",
+                )
+                .into());
+            }
+        }
+        let names: Vec<String> = names.iter().map(|name| String::from(name.as_ref())).collect();
+        let (columns, markers) = (names.len(), Markers::new(options, &names)?);
         Ok(Self {
             format: if is_binary {
                 Format::Tuples(Tuples::new())
@@ -113,11 +137,14 @@ impl CopyReader {
             shape: Shape {
                 format: if is_binary { FormatCode::Binary } else { FormatCode::Text },
                 null: null.as_bytes().into(),
-                names: names.iter().map(|name| String::from(name.as_ref())).collect(),
                 types: Vec::new(),
+                encoding: encoding.map(Into::into),
+                is_plain: encoding.is_none() && options.default.is_none(),
+                names,
             },
             header: options.header,
-            columns: Some(names.len()),
+            markers,
+            columns: Some(columns),
             limit: LIMIT,
             rows: 0,
             is_before_header: options.header != Header::Absent,
@@ -236,6 +263,9 @@ impl CopyReader {
     #[inline(always)]
     fn take_row_fast<'d>(&mut self, input: &mut &'d [u8]) -> Option<&'d [u8]> {
         if self.state != State::Between || !self.partial.is_empty() || self.is_before_header {
+            return None;
+        }
+        if self.markers.is_some() {
             return None;
         }
         let columns = self.columns?;
@@ -430,8 +460,15 @@ impl CopyReader {
             return Err((CopyErrorKind::RowTooLong { limit: self.limit }, None));
         }
         if let Format::Lines(lines) = &mut self.format {
+            let markers = self.markers.as_deref().filter(|_| !self.is_before_header);
+            if let Some(markers) = markers {
+                markers.find_defaults(raw, &mut self.fields);
+            }
             if lines.has_escapes() {
                 lines.unescape(raw, &self.shape.null, &mut self.fields, &mut self.unescaped);
+            }
+            if let Some(markers) = markers {
+                markers.force(raw, &self.unescaped, &self.shape.null, &mut self.fields);
             }
             if lines.is_csv_end(raw, &self.fields) {
                 self.state = State::Ended;
