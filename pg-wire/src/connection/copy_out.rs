@@ -248,44 +248,50 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
         Decode { copy: Some(self), row: PhantomData }
     }
 
-    /// Returns the place of the next row, if a whole row in binary format has been received.
+    /// Returns the place and the length of the next row, if this row is a whole row in binary format.
     #[inline(always)]
-    fn whole_tuple(&self) -> Option<Place> {
+    fn whole_tuple<'r, R: FromCopyRow<'r>>(&self) -> Option<(Place, usize)> {
         if self.phase != Phase::Copying {
             return None;
         }
         if self.read < self.data.len() {
-            let is_whole = self.reader.is_whole_tuple(self.data.get(self.read..)?);
-            return is_whole.then_some(Place::Stored);
+            let length = self.reader.whole_tuple::<R>(self.data.get(self.read..)?)?;
+            return Some((Place::Stored, length));
         }
         let inbox = &self.channel.conn.incoming.inbox;
         let head = inbox.whole_fast()?;
-        let is_whole =
-            head.code() == MessageCode::COPY_DATA && self.reader.is_whole_tuple(inbox.look(&head).body);
-        is_whole.then_some(Place::Message(head))
+        if head.code() != MessageCode::COPY_DATA {
+            return None;
+        }
+        let length = self.reader.whole_tuple::<R>(inbox.look_fast(&head).body)?;
+        Some((Place::Message(head), length))
     }
 
     /// Reads the row that [`whole_tuple`](Self::whole_tuple) has found.
     #[inline(always)]
-    fn decode_tuple<'r, R: FromCopyRow<'r>>(&'r mut self, place: Place) -> Result<Option<R>, Error> {
-        match place {
+    fn decode_tuple<'r, R: FromCopyRow<'r>>(
+        &'r mut self,
+        place: Place,
+        length: usize,
+    ) -> Result<Option<R>, Error> {
+        let row = match place {
             Place::Message(head) => {
-                let mut piece = self.channel.lend(head)?.body;
-                let row = self.reader.decode(&mut piece);
-                if !piece.is_empty() {
+                let data = self.channel.lend(head)?.body;
+                let (row, rest) = data.split_at_checked(length).unwrap_or((data, &[]));
+                if !rest.is_empty() {
                     self.data.clear();
-                    self.data.extend_from_slice(piece);
+                    self.data.extend_from_slice(rest);
                     self.read = 0;
                 }
-                Ok(row?)
+                row
             }
             Place::Stored => {
-                let mut rest = self.data.get(self.read..).unwrap_or_default();
-                let row = self.reader.decode(&mut rest);
-                self.read = self.data.len() - rest.len();
-                Ok(row?)
+                let start = self.read;
+                self.read += length;
+                self.data.get(start..self.read).unwrap_or_default()
             }
-        }
+        };
+        Ok(self.reader.decode_whole(row)?)
     }
 
     /// Receives data up to the end of the next row. Returns the place in `data` of the bytes of this row. Returns `None` after
@@ -429,8 +435,8 @@ impl<'r, T: Transport, O: Observer, R: FromCopyRow<'r>> Future for Decode<'r, '_
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // A poll after completion is always pending.
         let Some(copy) = self.copy.take() else { return Poll::Pending };
-        if let Some(place) = copy.whole_tuple() {
-            return Poll::Ready(copy.decode_tuple(place));
+        if let Some((place, length)) = copy.whole_tuple::<R>() {
+            return Poll::Ready(copy.decode_tuple(place, length));
         }
         match copy.poll_row(cx) {
             Poll::Ready(Ok(row)) => Poll::Ready(copy.decode_row(row)),

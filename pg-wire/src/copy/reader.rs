@@ -52,6 +52,9 @@ pub struct CopyReader {
     /// Whether the next line is the header.
     is_before_header: bool,
     state: State,
+    /// Whether the next byte is the first byte of a row in binary format, and no part of a row is stored. One flag instead of four
+    /// conditions: [`decode`](Self::decode) checks the flag for each row.
+    is_before_tuple: bool,
     /// Fields of the current row.
     fields: Vec<Field>,
     /// The bytes of the current row that were received in earlier pieces.
@@ -149,6 +152,7 @@ impl CopyReader {
             rows: 0,
             is_before_header: options.header != Header::Absent,
             state: State::Between,
+            is_before_tuple: false,
             fields: Vec::new(),
             partial: Vec::new(),
             unescaped: Vec::new(),
@@ -203,6 +207,10 @@ impl CopyReader {
         &'r mut self,
         input: &mut &'d [u8],
     ) -> Result<Option<R>, CopyError> {
+        // A server sends one row in each message, so every second call has no input.
+        if input.is_empty() {
+            return Ok(None);
+        }
         if let Some(row) = self.decode_fast(input) {
             return Ok(Some(row));
         }
@@ -212,11 +220,7 @@ impl CopyReader {
     /// Fast path of [`decode`](Self::decode): a row in binary format that lies in one piece.
     #[inline(always)]
     fn decode_fast<'r, 'd: 'r, R: FromCopyRow<'r>>(&mut self, input: &mut &'d [u8]) -> Option<R> {
-        if self.state != State::Between || !self.partial.is_empty() {
-            return None;
-        }
-        let Format::Tuples(tuples) = &self.format else { return None };
-        if !tuples.is_before_count() {
+        if !self.is_before_tuple {
             return None;
         }
         let (row, rest) = R::from_tuple(input, self.columns?, &self.shape.types)?;
@@ -229,15 +233,30 @@ impl CopyReader {
         Some(row)
     }
 
-    /// Whether `input` begins with a whole and valid row in binary format. If so, the next [`decode`](Self::decode) of `input` reads this
-    /// row: the result is the row, or the error of a value.
+    /// Returns the length of the row in binary format at the beginning of `input`. Returns `None` if the row is not complete or is
+    /// malformed, or if `R` is not a tuple with a member for each column. After `Some`, call [`decode_whole`](Self::decode_whole) with the
+    /// bytes of the row.
     #[cfg(feature = "std")]
     #[inline(always)]
-    pub(crate) fn is_whole_tuple(&self, input: &[u8]) -> bool {
-        let (Format::Tuples(tuples), Some(columns)) = (&self.format, self.columns) else { return false };
-        self.state == State::Between
-            && self.partial.is_empty()
-            && tuples.length(input, columns).is_some_and(|length| length <= self.limit)
+    pub(crate) fn whole_tuple<'r, R: FromCopyRow<'r>>(&self, input: &[u8]) -> Option<usize> {
+        if !self.is_before_tuple {
+            return None;
+        }
+        R::tuple_length(input, self.columns?).filter(|length| *length <= self.limit)
+    }
+
+    /// Reads the row that [`whole_tuple`](Self::whole_tuple) has found. An error concerns the value of a field.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(crate) fn decode_whole<'r, 'd: 'r, R: FromCopyRow<'r>>(
+        &'r mut self,
+        mut row: &'d [u8],
+    ) -> Result<Option<R>, CopyError> {
+        if let Some((values, _)) = R::from_tuple(row, self.columns.unwrap_or_default(), &self.shape.types) {
+            self.rows += 1;
+            return Ok(Some(values));
+        }
+        self.decode_slowly(&mut row)
     }
 
     #[inline(never)]
@@ -253,10 +272,10 @@ impl CopyReader {
     #[inline(always)]
     pub(crate) fn take_row<'d>(&mut self, input: &mut &'d [u8]) -> Result<Option<&'d [u8]>, CopyError> {
         if let Some(row) = self.take_row_fast(input) {
-            self.rows += 1;
             return Ok(Some(row));
         }
-        self.take_row_slowly(input)
+        // A server sends one row in each message, so every second call has no input.
+        if input.is_empty() { Ok(None) } else { self.take_row_slowly(input) }
     }
 
     /// Fast path: reads a row that lies in one piece, has the known number of fields, and has no escapes or quotes to remove.
@@ -281,14 +300,22 @@ impl CopyReader {
         }
         let (row, rest) = input.split_at_checked(length)?;
         *input = rest;
+        self.rows += 1;
         Some(row)
     }
 
     #[inline(never)]
     fn take_row_slowly<'d>(&mut self, input: &mut &'d [u8]) -> Result<Option<&'d [u8]>, CopyError> {
-        if input.is_empty() {
-            return Ok(None);
-        }
+        let row = self.search_row(input);
+        let is_at_start = match &self.format {
+            Format::Tuples(tuples) => tuples.is_before_count(),
+            Format::Lines(_) => false,
+        };
+        self.is_before_tuple = is_at_start && self.state == State::Between && self.partial.is_empty();
+        row
+    }
+
+    fn search_row<'d>(&mut self, input: &mut &'d [u8]) -> Result<Option<&'d [u8]>, CopyError> {
         loop {
             let consumed = match self.advance(input) {
                 Ok(Step::Row(consumed)) => consumed,
@@ -336,6 +363,7 @@ impl CopyReader {
             State::Ended => return Ok(None),
             State::Between | State::Inside => {}
         }
+        self.is_before_tuple = false;
         let is_inside = self.state == State::Inside && !self.partial.is_empty();
         let found = match &mut self.format {
             Format::Tuples(tuples) if tuples.is_over() => Ok(Found::End),

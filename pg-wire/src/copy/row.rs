@@ -195,6 +195,26 @@ pub trait FromCopyRow<'r>: Sized {
         let _ = (bytes, columns, types);
         None
     }
+
+    /// Returns the length of the row in binary format at the beginning of `bytes`. Returns `None` if the row is not complete or is
+    /// malformed, or if the number of fields or of columns differs from the number of members of the tuple. Implementations need not
+    /// provide this method.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn tuple_length(bytes: &[u8], columns: usize) -> Option<usize> {
+        let _ = (bytes, columns);
+        None
+    }
+}
+
+/// Returns the bytes after the field at the beginning of `bytes`.
+#[inline(always)]
+fn after_field(bytes: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    match i32::from_be_bytes(*length) {
+        -1 => Some(rest),
+        length => rest.get(usize::try_from(length).ok()?..),
+    }
 }
 
 /// Reads the field at the beginning of `bytes`. Returns the value and the bytes after the field.
@@ -234,6 +254,20 @@ macro_rules! tuples {
                 }
                 $(let ($name, rest) = field(rest, types.get($index).copied().unwrap_or_default())?;)+
                 Some((($($name,)+), rest))
+            }
+
+            #[inline(always)]
+            fn tuple_length(bytes: &[u8], columns: usize) -> Option<usize> {
+                let (count, rest) = bytes.split_first_chunk()?;
+                let fields = [$($index),+];
+                if usize::from(u16::from_be_bytes(*count)) != fields.len() || columns != fields.len() {
+                    return None;
+                }
+                let mut rest = rest;
+                for _ in fields {
+                    rest = after_field(rest)?;
+                }
+                Some(bytes.len() - rest.len())
             }
         })*
     };

@@ -72,25 +72,6 @@ impl Tuples {
         matches!(self.stage, Stage::Count | Stage::Field)
     }
 
-    /// Returns the length of the row at the beginning of `bytes`. Returns `None` if the row is not complete, is malformed, or does not have
-    /// `columns` fields, or if a part of the row has already been read.
-    #[cfg(feature = "std")]
-    #[inline(always)]
-    pub(super) fn length(&self, bytes: &[u8], columns: usize) -> Option<usize> {
-        let (count, mut rest) = bytes.split_first_chunk()?;
-        if self.stage != Stage::Count || usize::from(u16::from_be_bytes(*count)) != columns {
-            return None;
-        }
-        for _ in 0..columns {
-            let (length, tail) = rest.split_first_chunk()?;
-            rest = match i32::from_be_bytes(*length) {
-                -1 => tail,
-                length => tail.get(usize::try_from(length).ok()?..)?,
-            };
-        }
-        Some(bytes.len() - rest.len())
-    }
-
     /// Fast path: reads the row at the beginning of `bytes`. Returns the length of the row. Returns `None` if the row is not complete, does
     /// not have `fields.len()` fields, or is malformed. After `None`, the content of `fields` is undefined, and [`read`](Self::read) must
     /// read the row from its beginning.
