@@ -498,7 +498,7 @@ fn a_failure_of_the_server_ends_the_copy_early() {
             assert_eq!(error.sqlstate(), Some(state), "{error}");
             assert!(copy.rows() < total as u64 / 2, "{} rows were written before the error", copy.rows());
             let again = copy.row(&(1, "x")).await.unwrap_err();
-            assert_eq!(again.to_string(), "COPY: the data has ended");
+            assert_eq!(again.to_string(), "COPY: the data has already ended");
             assert!(!again.is_fatal());
             drop(copy);
             assert_eq!(run(&mut conn, "select count(*) from keys").await, ["0"]);
@@ -575,12 +575,15 @@ fn a_copy_that_is_given_up_leaves_the_connection_ready() {
         // `copy_in` rejects each of these statements: no COPY, a COPY in the other direction, an empty statement, and a COPY in another
         // format.
         for (sql, message) in [
-            ("select 1", "COPY: the statement caused no CopyInResponse"),
-            ("copy keys to stdout", "COPY: the statement caused no CopyInResponse"),
-            ("", "COPY: the statement caused no CopyInResponse"),
+            ("select 1", "COPY: the server did not send CopyInResponse, the reply to COPY FROM STDIN"),
+            (
+                "copy keys to stdout",
+                "COPY: the server did not send CopyInResponse, the reply to COPY FROM STDIN",
+            ),
+            ("", "COPY: the server did not send CopyInResponse, the reply to COPY FROM STDIN"),
             (
                 "copy keys from stdin (format binary)",
-                "COPY: the statement has another format than the options",
+                "COPY: the format of the statement differs from the format of the options",
             ),
         ] {
             let error = conn.copy_in(sql, writer(&text)).await.map(drop).unwrap_err();
@@ -608,14 +611,14 @@ fn a_copy_out_that_fails_leaves_the_connection_ready() {
         let mut conn = log_in(server).await;
         let text = CopyOptions::text();
         for (sql, message) in [
-            ("select 1", "COPY: the statement caused no CopyOutResponse"),
+            ("select 1", "COPY: the server did not send CopyOutResponse, the reply to COPY TO STDOUT"),
             (
                 "create temp table keys (id int4); copy keys from stdin",
-                "COPY: the statement caused no CopyOutResponse",
+                "COPY: the server did not send CopyOutResponse, the reply to COPY TO STDOUT",
             ),
             (
                 "copy (select 1) to stdout (format binary)",
-                "COPY: the statement has another format than the options",
+                "COPY: the format of the statement differs from the format of the options",
             ),
         ] {
             let error = conn.copy_out(sql, reader(&text)).await.map(drop).unwrap_err();

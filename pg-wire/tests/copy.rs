@@ -346,7 +346,10 @@ fn the_header_is_skipped_or_compared() {
     let with = |names: &[&str]| CopyReader::with_names(&matched, names).expect("the options are valid");
     assert_eq!(read_all(|| with(&["a", "b"]), b"a,\"b\"\n1,2\n"), rows(&[&[Some("1"), Some("2")]]));
     let error = read(with(&["a", "b"]), b"a,c\n1,2\n", 100).unwrap_err();
-    assert_eq!(error.to_string(), "COPY header, column 1 \"b\": the header has another name for this column");
+    assert_eq!(
+        error.to_string(),
+        "COPY header, column 1 \"b\": the name in the header differs from the name of the column"
+    );
     let error = read(with(&["a", ""]), b"a,\n1,2\n", 100).unwrap_err();
     assert!(matches!(error.kind(), CopyErrorKind::HeaderName), "NULL is no name");
     let error = read(with(&["a", "b"]), b"a\n1,2\n", 100).unwrap_err();
@@ -370,7 +373,7 @@ fn values_are_read_as_rust_types() {
         let error = row.get::<bool>(2).unwrap_err();
         assert_eq!(error.to_string(), "COPY row 1, column 2: the value is not a bool");
         let error = row.get::<i32>(4).unwrap_err();
-        assert_eq!(error.to_string(), "COPY row 1, column 4: no such column: the row has 4 fields");
+        assert_eq!(error.to_string(), "COPY row 1, column 4: the row has only 4 fields");
         let error = row.decode::<(i32,)>().unwrap_err();
         assert_eq!(error.to_string(), "COPY row 1: the row has 4 fields but the tuple has 1 members");
     }
@@ -470,7 +473,7 @@ fn errors_name_the_row_and_the_column() {
         (
             reader(&CopyOptions::binary()),
             b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\x02a",
-            "COPY row 1, column 0: the data ended too early",
+            "COPY row 1, column 0: the data ended before the trailer",
         ),
     ];
     for (reader, data, message) in errors {

@@ -104,7 +104,7 @@ fn a_server_error_is_not_lost_when_the_future_is_dropped_before_ready_for_query(
     assert!(poll_once(pin!(copy.row())).is_pending());
     assert!(poll_once(pin!(copy.row())).is_pending());
     assert_eq!(state(block_on(copy.row())), Some(SqlState::DIVISION_BY_ZERO));
-    assert_eq!(message(block_on(copy.row())), "COPY: an earlier error has ended the data");
+    assert_eq!(message(block_on(copy.row())), "COPY: no row can be read after an error");
     drop(copy);
     assert!(conn.is_quiet(), "ReadyForQuery has been received");
 
@@ -126,7 +126,7 @@ fn the_error_of_a_row_is_not_lost_when_the_future_is_dropped() {
     assert!(block_on(copy.row()).expect("a row").is_some());
     assert!(poll_once(pin!(copy.row())).is_pending());
     assert_eq!(message(block_on(copy.row())), "COPY row 2, column 1: expected 1 fields, found 2");
-    assert_eq!(message(block_on(copy.row())), "COPY: an earlier error has ended the data");
+    assert_eq!(message(block_on(copy.row())), "COPY: no row can be read after an error");
     drop(copy);
     assert!(conn.is_quiet());
 }
@@ -138,7 +138,7 @@ fn a_message_over_its_limit_ends_the_copy_and_the_connection_is_ready() {
     let mut conn = connect(reads, [], Limits::BACKEND.bulk(1000));
     let mut copy = copy_out(&mut conn);
     assert!(matches!(block_on(copy.row()).map(|_| ()), Err(Error::Frame(_))));
-    assert_eq!(message(block_on(copy.row())), "COPY: an earlier error has ended the data");
+    assert_eq!(message(block_on(copy.row())), "COPY: no row can be read after an error");
     drop(copy);
     assert!(conn.is_quiet());
 }
@@ -165,13 +165,13 @@ fn a_copy_without_copy_done_is_an_error() {
     let replies = [&begin(b'H')[..], &data(b"1\n"), &complete("COPY 1"), &ready()];
     let mut conn = connect([reads(&replies)], [], Limits::BACKEND);
     let end = block_on(copy_out(&mut conn).for_each(|_| Ok::<_, Error>(())));
-    assert_eq!(message(end), "COPY: the statement caused no end of a single COPY");
+    assert_eq!(message(end), "COPY: the server did not send the end of a single COPY");
     assert!(conn.is_quiet());
 
     let mut conn = connect([reads(&replies)], [], Limits::BACKEND);
     let mut copy = copy_out(&mut conn);
     assert!(block_on(copy.row()).expect("a row").is_some());
-    assert_eq!(message(block_on(copy.row())), "COPY: the statement caused no end of a single COPY");
+    assert_eq!(message(block_on(copy.row())), "COPY: the server did not send the end of a single COPY");
     drop(copy);
     assert!(conn.is_quiet());
 }
@@ -183,8 +183,8 @@ fn data_that_ends_inside_a_row_stays_an_error() {
     let mut conn = connect([reads(&replies)], [], Limits::BACKEND);
     let reader = CopyReader::new(&CopyOptions::binary()).expect("the options are valid");
     let mut copy = block_on(conn.copy_out("copy t to stdout", reader)).expect("the COPY has begun");
-    assert_eq!(message(block_on(copy.row())), "COPY row 1: the data ended too early");
-    assert!(message(block_on(copy.row())).ends_with("an earlier error has ended the data"));
+    assert_eq!(message(block_on(copy.row())), "COPY row 1: the data ended before the trailer");
+    assert!(message(block_on(copy.row())).ends_with("no row can be read after an error"));
     drop(copy);
     assert!(conn.is_quiet());
 }
@@ -329,9 +329,9 @@ fn ready_for_query_during_the_copy_is_an_error() {
     let mut conn = connect(replies.clone(), vec![Write::Wait; 20], Limits::BACKEND.read_ahead(6));
     let mut copy = copy_in(&mut conn);
     block_on(copy.row(&(1,))).expect("written");
-    let expected = "COPY: the statement caused no CommandComplete with a number of rows";
+    let expected = "COPY: the server did not send CommandComplete with the number of rows";
     assert_eq!(message(block_on(copy.flush())), expected);
-    assert_eq!(message(block_on(copy.row(&(2,)))), "COPY: the data has ended");
+    assert_eq!(message(block_on(copy.row(&(2,)))), "COPY: the data has already ended");
 
     let mut conn = connect(replies, [], Limits::BACKEND);
     let mut copy = copy_in(&mut conn);

@@ -76,9 +76,9 @@ impl<T: Transport, O: Observer> Channel<'_, T, O> {
                         Err(error) => return Err(error),
                     }
                     let expected = if begin == MessageCode::COPY_IN_RESPONSE {
-                        "CopyInResponse"
+                        "CopyInResponse, the reply to COPY FROM STDIN"
                     } else {
-                        "CopyOutResponse"
+                        "CopyOutResponse, the reply to COPY TO STDOUT"
                     };
                     return Err(CopyError::new(CopyErrorKind::Unexpected(expected)).into());
                 }
@@ -115,7 +115,7 @@ impl<T: Transport, O: Observer> Channel<'_, T, O> {
                 let status = ended?;
                 let rows = rows.ok_or_else(|| {
                     Error::from(CopyError::new(CopyErrorKind::Unexpected(
-                        "CommandComplete with a number of rows",
+                        "CommandComplete with the number of rows",
                     )))
                 })?;
                 return Ok(CopyComplete { rows, status });

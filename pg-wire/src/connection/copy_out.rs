@@ -451,5 +451,5 @@ impl<'r, T: Transport, O: Observer, R: FromCopyRow<'r>> Future for Decode<'r, '_
 
 /// Returns the error for a query with several COPY statements, or for a COPY whose end was not received.
 fn unexpected() -> CopyError {
-    CopyError::new(CopyErrorKind::Unexpected("end of a single COPY"))
+    CopyError::new(CopyErrorKind::Unexpected("the end of a single COPY"))
 }

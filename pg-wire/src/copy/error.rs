@@ -202,37 +202,35 @@ impl fmt::Display for CopyErrorKind {
             Self::ValueTooLong => f.write_str("the value is longer than 2,147,483,647 bytes"),
             Self::Nul => f.write_str("the text contains a NUL character, which the server rejects"),
             Self::EmptyIsNull => {
-                f.write_str("an empty string would be read as NULL: set another NULL string")
+                f.write_str("an empty string would be read as NULL: use another NULL string")
             }
             Self::EmptyIsDefault => {
-                f.write_str("an empty string would be read as the DEFAULT string: set another DEFAULT string")
+                f.write_str("an empty string would be read as the DEFAULT string: use another DEFAULT string")
             }
             Self::NoDefault => f.write_str("the options have no DEFAULT string"),
             Self::IsDefault => {
                 f.write_str("the field is the DEFAULT string and has no value: use `CopyRow::is_default`")
             }
-            Self::Ended => f.write_str("the data has ended"),
-            Self::AfterError => f.write_str("an earlier error has ended the data"),
-            Self::NoColumn { columns } => write!(f, "no such column: the row has {columns} fields"),
+            Self::Ended => f.write_str("the data has already ended"),
+            Self::AfterError => f.write_str("no row can be read after an error"),
+            Self::NoColumn { columns } => write!(f, "the row has only {columns} fields"),
             Self::Width { wanted, columns } => {
                 write!(f, "the row has {columns} fields but the tuple has {wanted} members")
             }
             Self::Value(mismatch) => mismatch.fmt(f),
-            Self::HeaderName => f.write_str("the header has another name for this column"),
-            Self::Newline => {
-                f.write_str("found a newline or carriage return that differs from the end of the first line")
-            }
+            Self::HeaderName => f.write_str("the name in the header differs from the name of the column"),
+            Self::Newline => f.write_str("found a line end that differs from the line end of the first line"),
             Self::EndMarker => f.write_str("the end marker \\. is not alone on its line"),
             Self::UnterminatedQuote => f.write_str("the data ended inside a quoted field"),
-            Self::Truncated => f.write_str("the data ended too early"),
+            Self::Truncated => f.write_str("the data ended before the trailer"),
             Self::Signature => f.write_str("the data does not begin with the signature of the binary format"),
             Self::Flags(flags) => write!(f, "the header has unknown critical flags: {flags:#010x}"),
             Self::Length(length) => write!(f, "expected a length or a number of fields, found {length}"),
             Self::AfterTrailer => f.write_str("data follows the trailer"),
             Self::Unexpected(expected) => {
-                write!(f, "the statement caused no {expected}")
+                write!(f, "the server did not send {expected}")
             }
-            Self::Format => f.write_str("the statement has another format than the options"),
+            Self::Format => f.write_str("the format of the statement differs from the format of the options"),
         }
     }
 }
