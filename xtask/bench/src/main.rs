@@ -82,9 +82,14 @@ impl Arguments {
         if self.quick { Effort::QUICK } else { Effort::FULL }
     }
 
+    /// The divisor of the number of operations in a round.
+    fn part_of_round(&self) -> u64 {
+        if self.quick { QUICK } else { 1 }
+    }
+
     /// The measurements that use no network and that `--only` selects.
     fn micro(&self) -> Result<Vec<Line>> {
-        let mut lines = micro::lines()?;
+        let mut lines = micro::lines(self.part_of_round())?;
         lines.retain(|line| self.wants(&line.name));
         Ok(lines)
     }
@@ -146,7 +151,7 @@ fn has(program: &str) -> bool {
 }
 
 fn compare(arguments: &Arguments) -> Result<()> {
-    let part = if arguments.quick { QUICK } else { 1 };
+    let part = arguments.part_of_round();
     let effort = arguments.effort();
     let only_micro =
         !arguments.only.is_empty() && arguments.only.iter().all(|part| part.starts_with("micro"));

@@ -29,7 +29,8 @@ impl Effort {
 
     /// The numbers of samples and turns for one process, when several processes share the samples of a measurement.
     pub(crate) fn of_one_process(self) -> Self {
-        Self { samples: self.samples / self.processes, ..self }
+        let share = |samples: usize| (samples / self.processes).max(1);
+        Self { samples: share(self.samples), long_samples: share(self.long_samples), ..self }
     }
 }
 

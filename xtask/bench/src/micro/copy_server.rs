@@ -13,11 +13,12 @@ use super::source::{PIECE, away};
 
 const READY: &[u8] = b"Z\0\0\0\x05I";
 
-/// A stream to a server that answers every statement with a COPY in binary format: `COPY … TO` if the server has data, otherwise
-/// `COPY … FROM`. The server only counts the bytes that it receives.
+/// A stream to a server that answers every statement with a COPY of three columns: `COPY … TO` if the server has data, otherwise
+/// `COPY … FROM`. The server only counts the bytes that it receives. The format is binary, except after [`text`](CopyServer::text).
 pub(crate) struct CopyServer {
-    /// The CopyData messages that answer a statement.
-    data: &'static [u8],
+    /// The CopyData messages that answer a statement, in pieces.
+    data: Vec<&'static [u8]>,
+    is_text: bool,
     /// The bytes that the client has not read.
     replies: VecDeque<&'static [u8]>,
     reader: Option<Waker>,
@@ -46,7 +47,8 @@ impl CopyServer {
     /// Creates a server that sends `data`, which must be whole CopyData messages.
     pub(crate) fn new(data: &[u8]) -> Self {
         Self {
-            data: if data.is_empty() { &[] } else { away(data) },
+            data: if data.is_empty() { Vec::new() } else { vec![away(data)] },
+            is_text: false,
             replies: VecDeque::new(),
             reader: None,
             head: Vec::new(),
@@ -56,6 +58,18 @@ impl CopyServer {
             is_copying: false,
             copied: Copied::default(),
         }
+    }
+
+    /// Creates a server that sends `first`, then `times` repetitions of `again`, then `last`: each of them whole CopyData messages.
+    pub(crate) fn repeating(first: &[u8], again: &[u8], times: usize, last: &[u8]) -> Self {
+        let again = away(again);
+        let pieces = std::iter::once(away(first)).chain(std::iter::repeat_n(again, times));
+        Self { data: pieces.chain([away(last)]).collect(), ..Self::new(&[]) }
+    }
+
+    /// Changes the format to text.
+    pub(crate) fn text(self) -> Self {
+        Self { is_text: true, ..self }
     }
 
     /// Skips the login, for a client that begins with a statement.
@@ -81,10 +95,20 @@ impl CopyServer {
                 self.is_simple = code == b'Q';
                 if self.data.is_empty() {
                     self.is_copying = true;
-                    self.reply(b"G\0\0\0\x0d\x01\0\x03\0\x01\0\x01\0\x01");
+                    self.reply(if self.is_text {
+                        b"G\0\0\0\x0d\0\0\x03\0\0\0\0\0\0"
+                    } else {
+                        b"G\0\0\0\x0d\x01\0\x03\0\x01\0\x01\0\x01"
+                    });
                 } else {
-                    self.reply(b"H\0\0\0\x0d\x01\0\x03\0\x01\0\x01\0\x01");
-                    self.reply(self.data);
+                    self.reply(if self.is_text {
+                        b"H\0\0\0\x0d\0\0\x03\0\0\0\0\0\0"
+                    } else {
+                        b"H\0\0\0\x0d\x01\0\x03\0\x01\0\x01\0\x01"
+                    });
+                    for piece in self.data.clone() {
+                        self.reply(piece);
+                    }
                     self.reply(b"c\0\0\0\x04C\0\0\0\x0bCOPY 1\0");
                     if self.is_simple {
                         self.reply(READY);
