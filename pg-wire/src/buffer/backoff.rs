@@ -25,7 +25,7 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Reports that the buffer is used.
+    /// Records that the buffer has been used.
     #[inline]
     pub(crate) fn used(&mut self) {
         self.used = true;

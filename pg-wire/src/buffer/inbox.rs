@@ -55,8 +55,8 @@ pub struct Inbox {
     end: usize,
     /// Length of the part of the buffer that may contain bytes of messages. [`scrub`](Self::scrub) wipes only this part.
     used: usize,
-    /// Number of bytes that have not been received of the frame that is being skipped; 0 if no frame is being skipped. A frame is skipped
-    /// if its body is longer than the limit.
+    /// Number of bytes of the current frame that are still to be skipped; 0 if no frame is being skipped. A frame is skipped if its body is
+    /// longer than the limit.
     skip: usize,
     /// Size of the next read in bytes.
     read: usize,
@@ -256,7 +256,7 @@ impl Inbox {
     pub(crate) fn whole_fast(&self) -> Option<Head> {
         let Some(filled) = self.buf.get(..self.end) else {
             // Without `cold_path`, the compiler merges this check and the next check into one condition, which takes more instructions than
-            // two.
+            // two conditions.
             cold_path();
             return None;
         };
@@ -283,8 +283,8 @@ impl Inbox {
         let Head(Header { code, body }) = head;
         let start = self.start + Header::LENGTH;
         let end = start + body;
-        // A `Head` that is used too late, after another `take`, may have a length of more bytes than are buffered. Then all buffered bytes
-        // are taken, and an empty frame is lent.
+        // If the caller uses a `Head` after the frame of the `Head` has been taken, fewer bytes than its length may be buffered. Then all
+        // buffered bytes are taken, and an empty frame is lent.
         self.start = end;
         if end > self.end {
             self.start = self.end;
@@ -350,7 +350,7 @@ impl Inbox {
         // Does the work of `whole_fast` and `lend` in one function: receiving a row of one column takes 80 instructions instead of 105.
         let Some(filled) = self.buf.get(..self.end) else {
             // Without `cold_path`, the compiler merges this check and the next check into one condition, which takes more instructions than
-            // two.
+            // two conditions.
             cold_path();
             return Ok(None);
         };

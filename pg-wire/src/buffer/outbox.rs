@@ -18,8 +18,8 @@ const IDLE: usize = 16 * 1024;
 /// Largest size in bytes that Rust allows for a buffer.
 const LARGEST_BUFFER: usize = isize::MAX as usize;
 
-/// Number of bytes that are zeroed at once when the buffer grows; more bytes only if the next message is longer. The rest of the capacity
-/// is zeroed when it is needed.
+/// Maximum number of bytes that are zeroed when the buffer grows, unless the next message is longer. The rest of the new capacity is zeroed
+/// when it is needed.
 const MOST_ZEROED: usize = 64 * 1024;
 
 /// The buffer into which messages are written and from which they are sent.
@@ -109,7 +109,7 @@ impl Outbox {
     fn fill<M: Messages + ?Sized>(&mut self, messages: &M) -> Option<()> {
         let Some(room) = self.buf.get_mut(self.end..) else {
             // Without `cold_path`, the compiler merges this check and the next check into one condition, which takes more instructions than
-            // two.
+            // two conditions.
             cold_path();
             return None;
         };
@@ -117,7 +117,7 @@ impl Outbox {
         Some(())
     }
 
-    /// Rejects the batch, including all messages that are added before the next `commit`.
+    /// Rejects the whole current batch: the messages so far, and all messages that are added before the next `commit`.
     #[cold]
     pub(crate) fn refuse(&mut self, error: EncodeError) {
         self.error = Some(error);

@@ -1,4 +1,4 @@
-//! A list whose items are read by an iterator, and not when the message is decoded.
+//! A list whose items are read only when the caller iterates over the list, and not when the message is decoded.
 
 use crate::basic::error::{DecodeError, DecodeErrorKind};
 use crate::codec::field::Field;
@@ -79,7 +79,7 @@ impl<'a, T: Item<'a>> Iterator for UnreadIter<'a, T> {
     fn next(&mut self) -> Option<Self::Item> {
         match self {
             Self::Wire { left: 0, body } => {
-                // Bytes left over are reported once, after the last item.
+                // If bytes are left over after the last item, the iterator returns one error.
                 let rest = body.rest();
                 if rest.is_empty() {
                     None

@@ -37,7 +37,7 @@ impl<B: BufMut + ?Sized> Writer for Append<'_, B> {
         self.bytes(&value.to_be_bytes());
     }
     fn text(&mut self, value: Text<'_>) {
-        // `measure` found no NUL, but a faulty message may return another string in this call.
+        // `measure` found no NUL, but a faulty message may pass a different string in this call.
         self.overrun |= memchr::memchr(0, value.as_bytes()).is_some();
         self.bytes(value.as_bytes());
         self.bytes(&[0]);

@@ -17,7 +17,8 @@ pub(crate) struct Measure {
 }
 
 impl Measure {
-    /// Returns the reason for which the message cannot be sent. If no field has reported a reason, the message is too long.
+    /// Returns the reason why the message cannot be sent: the reason that a field has reported. If no field has reported a reason, the
+    /// message is too long.
     #[cold]
     pub(crate) fn kind(self) -> EncodeErrorKind {
         let length = self.length.saturating_add(4);

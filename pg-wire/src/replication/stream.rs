@@ -30,7 +30,7 @@ enclosed! {
 }
 
 enclosed! {
-    /// Reports that the server is alive, and up to which position it has read the WAL.
+    /// Reports that the server is alive, and the position up to which the server has read the WAL.
     ///
     /// `k`, Int64 end, Int64 time, Byte1 reply.
     ///
@@ -71,7 +71,7 @@ enclosed! {
 }
 
 impl StandbyStatusUpdate {
-    /// Creates an update that reports everything before `lsn` as written, durable and applied, and requests no answer.
+    /// Creates an update that reports everything before `lsn` as written, durable and applied. The update requests no answer.
     pub const fn durable(lsn: Lsn, time: Timestamp) -> Self {
         Self { written: lsn, flushed: lsn, applied: lsn, time, reply: false }
     }

@@ -9,7 +9,7 @@
 //! | Question | Answer |
 //! | --- | --- |
 //! | Which request does this reply belong to, and is it the last? | [`received`](SessionState::received) |
-//! | Which request is next? | [`oldest`](SessionState::oldest) |
+//! | Which request will receive the next reply? | [`oldest`](SessionState::oldest) |
 //! | How many ReadyForQuery are outstanding? | [`outstanding_ready`](SessionState::outstanding_ready) |
 //! | Will a reply arrive, or was a Sync forgotten? | [`waiting`](SessionState::waiting) |
 //! | Does the server discard the messages that it reads? | [`is_skipping`](SessionState::is_skipping) |
@@ -23,7 +23,7 @@
 //!
 //! The server follows these rules in the order in which it reads messages.
 //!
-//! | Request | Replies, in order; an ErrorResponse can take the place of each |
+//! | Request | Replies, in order; an ErrorResponse can take the place of any reply |
 //! | --- | --- |
 //! | [Query](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SIMPLE-QUERY) | for each statement RowDescription, DataRow …, CommandComplete, or a COPY; or once EmptyQueryResponse; then ReadyForQuery |
 //! | [FunctionCall](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-FUNCTION-CALL) | FunctionCallResponse, ReadyForQuery |

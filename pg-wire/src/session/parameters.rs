@@ -33,7 +33,8 @@ impl Parameter {
     }
 }
 
-/// Number of bytes that are counted for each parameter besides its name and value, so that the number of parameters is also bounded.
+/// Number of bytes that are counted for each parameter in addition to its name and value. So a bound on the bytes also bounds the number of
+/// parameters.
 const OVERHEAD: usize = 64;
 
 impl Parameters {

@@ -41,8 +41,8 @@ use super::track::Track;
 /// ```
 #[derive(Clone, Debug)]
 pub struct SessionState {
-    /// Fast path for repeated messages, such as DataRow: the code of a message that does not change the state if it arrives next, and its
-    /// [`Reply`].
+    /// Fast path for repeated messages, such as DataRow. If the next message has this code, the state does not change, and
+    /// [`received`](Self::received) returns this [`Reply`].
     repeatable: Option<(MessageCode, Reply)>,
     track: Track,
     /// Other possible states of the server. These states differ from each other and from `track`.
@@ -73,8 +73,8 @@ impl Default for Bounds {
     }
 }
 
-/// Maximum number of possible states of the server that are followed at the same time. If more states are possible, the session is over
-/// ([`UnexpectedKind::TooUncertain`]).
+/// Maximum number of possible states of the server that a [`SessionState`] tracks at the same time. If more states are possible, the
+/// session is over ([`UnexpectedKind::TooUncertain`]).
 const MOST_TRACKS: u64 = 8;
 
 impl Default for SessionState {
@@ -104,7 +104,7 @@ impl SessionState {
         state
     }
 
-    /// Sets other bounds, which apply from the next message on.
+    /// Replaces the bounds. The new bounds apply from the next message on.
     pub fn set_bounds(&mut self, bounds: Bounds) {
         self.bounds = bounds;
     }
@@ -285,8 +285,8 @@ impl SessionState {
         Ok(reply)
     }
 
-    /// Adds possible states after a COPY has failed: one state for each possible number of Syncs that the server read, and ignored, as a
-    /// part of the COPY.
+    /// Adds possible states after a COPY has failed: one state for each possible number of Syncs that the server may have read and ignored
+    /// as a part of the COPY.
     #[cold]
     fn fork(&mut self, maybe_swallowed: u64) -> Result<(), UnexpectedKind> {
         if maybe_swallowed >= MOST_TRACKS {
@@ -376,8 +376,8 @@ impl SessionState {
     ///
     /// A COPY from the client ignores Sync. If such a COPY fails after a Sync was sent, only the server knows whether it read the Sync
     /// before or after the error. A Sync read before the error was ignored, and no ReadyForQuery answers this Sync. A Sync read after the
-    /// error is answered by ReadyForQuery. Both cases are followed until a reply fits only one of the cases. An empty Query shows which
-    /// case is true; [`next_step`](Self::next_step) returns when to send this Query.
+    /// error is answered by ReadyForQuery. This state tracks both cases until a reply fits only one of the cases. An empty Query shows
+    /// which case is true; [`next_step`](Self::next_step) returns when to send this Query.
     pub fn is_certain(&self) -> bool {
         self.others.is_empty()
     }
@@ -433,7 +433,7 @@ impl SessionState {
     /// state, and call this method again.
     ///
     /// The steps abandon a COPY from the client, and roll back an open transaction. All remaining rows of a running statement have to be
-    /// received, however many these are. A cancel request stops the statement earlier.
+    /// received. Send a cancel request if there can be very many rows.
     ///
     /// ```
     /// use pg_wire::{Frame, MessageCode, session::{SessionState, Step}};

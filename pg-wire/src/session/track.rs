@@ -57,7 +57,7 @@ pub(super) struct Place {
     pub(super) number: u64,
     pub(super) request: Request,
     pub(super) last: bool,
-    /// After a COPY FROM STDIN has failed: the number of Syncs that the server may have read, and ignored, as a part of the COPY.
+    /// After a COPY FROM STDIN has failed: the number of Syncs that the server may have read and ignored as a part of the COPY.
     pub(super) maybe_swallowed: u64,
 }
 
@@ -167,7 +167,8 @@ impl Track {
         Some(Place { number, request, last: next.is_none(), maybe_swallowed })
     }
 
-    /// Returns the phase after a reply. `Some(None)` means that the reply is the last, and `None` that the reply cannot arrive now.
+    /// Returns the phase after a reply. Returns `Some(None)` if this reply is the last reply to the request, and `None` if the reply does
+    /// not fit the current phase.
     fn reply(&mut self, request: Request, code: MessageCode) -> Option<Option<Phase>> {
         use MessageCode as C;
         use Phase::{Begin, Between, CopyBoth, CopyBothDone, CopyIn, CopyOut, Described, Finishing, Rows};
@@ -225,7 +226,8 @@ impl Track {
         })
     }
 
-    /// Updates the state after the server has read the client's CopyDone, and so has ignored each Sync before the CopyDone.
+    /// Removes the client's CopyDone from the queue, because a reply shows that the server has read it. Also removes each Sync before the
+    /// CopyDone, because the server has ignored these Syncs.
     fn take_copy_end(&mut self) -> Option<()> {
         loop {
             match self.drop_front()? {

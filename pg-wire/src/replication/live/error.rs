@@ -38,7 +38,7 @@ pub enum StreamErrorKind {
     EndedByServer,
     /// The server sent a malformed message.
     Decode(DecodeError),
-    /// A change does not match the tables that the server has described before.
+    /// A change does not match the description of its table that the server sent before.
     Relation(RelationError),
     /// The server sent a message that is not allowed in a replication stream.
     Unexpected(MessageCode),

@@ -36,7 +36,8 @@ impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
             put(&mut core.conn, &mut core.driver.status, &core.driver.clock);
             core.conn.copy_done();
             match core.conn.flush().await {
-                // `InboxFull`: the server does not read until its own messages are received. `drain` receives them, and continues to send.
+                // `InboxFull`: the server reads nothing until the client has received the messages that the server has sent. `drain`
+                // receives these messages, and continues to send.
                 Ok(()) | Err(Error::InboxFull) => {}
                 Err(error) => return Err(core.fail(error.into())),
             }

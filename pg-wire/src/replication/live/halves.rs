@@ -68,7 +68,7 @@ struct State {
 enum Stage {
     /// The sending half sends status updates.
     Streaming,
-    /// The sending half sends the last update and CopyDone.
+    /// The sending half sends the last status update and CopyDone, and then ends.
     Finishing,
     /// The receiving half was dropped, or the server has ended the copy. The sending half ends.
     Over,
@@ -122,8 +122,8 @@ impl Driver for ReaderSide {
         let mut state = self.0.lock();
         let before = state.status.has_report();
         let result = action(&mut state.status);
-        // If the keepalive requests an answer, an update is due at once. So this code wakes the sending half, which otherwise waits until
-        // its old deadline.
+        // If the received keepalive requests an answer, a status update is due at once. So this code wakes the sending half, which would
+        // otherwise wait until its old deadline.
         let sender = if state.status.has_report() != before { state.sender.take() } else { None };
         drop(state);
         if let Some(sender) = sender {
@@ -159,7 +159,7 @@ impl<R: Source, P> StreamReader<R, P> {
         self.core.driver.0.lock().status.set_flushed(lsn)
     }
 
-    /// Returns a handle to the positions, which other tasks and threads can use.
+    /// Returns a handle with which other tasks and threads can read and declare the positions.
     pub fn status(&self) -> StatusHandle {
         StatusHandle(self.core.driver.0.clone())
     }

@@ -70,7 +70,8 @@ kinds! {
 }
 
 impl<'a> Change<'a> {
-    /// Decodes one message. The caller provides the scope; [`Decoder`] tracks the scope over a sequence of messages.
+    /// Decodes one message. The caller has to know the scope: whether the message is inside a block of a streamed transaction. [`Decoder`]
+    /// tracks the scope over a sequence of messages.
     ///
     /// This function does not read the values of the last tuple, so it does not report a malformed value. Iterating over the values, or
     /// [`validate`](Self::validate), reports the error.

@@ -158,7 +158,7 @@ pub struct Relations {
     /// Number of the streamed transaction whose block is being received, or whose stored changes are being returned; `None` at any other
     /// time.
     block: Option<u32>,
-    /// Number of descriptions of tables that were received so far.
+    /// Number of table descriptions received so far.
     received: u64,
     /// Approximate number of bytes that all descriptions take in memory.
     size: usize,
@@ -306,8 +306,8 @@ impl Relations {
         }
     }
 
-    /// Begins the replay of a streamed transaction: its stored changes are returned now. During the replay, the changes use the table
-    /// descriptions that the transaction contains.
+    /// Begins the replay of a streamed transaction: the stored changes of the transaction are returned now. During the replay, the table
+    /// descriptions that the transaction contains are valid.
     pub(super) const fn begin_replay(&mut self, xid: u32) {
         self.block = Some(xid);
     }

@@ -17,8 +17,8 @@ use crate::replication::pgoutput::{
 use crate::replication::stream::XLogData;
 use crate::replication::time::Timestamp;
 
-/// Maximum number of transactions in progress. A server has at most 262,143 processes (`MAX_BACKENDS`) with one transaction each, and as
-/// many prepared transactions.
+/// Maximum number of transactions in progress. A server has at most 262,143 processes (`MAX_BACKENDS`) with one transaction each, and at
+/// most 262,143 prepared transactions.
 const MOST: usize = 2 * 262_143;
 
 /// Collector that returns transactions in the order of their commits, even if the server sends large transactions in blocks before their

@@ -190,8 +190,8 @@ impl<'a> Tuple<'a> {
         TupleIter(self.0.iter())
     }
 
-    /// Returns the value at `index`, counted from 0; `Ok(None)` after the last value. Each call reads all values before `index`. To get
-    /// several values, iterate instead.
+    /// Returns the value at `index`, counted from 0; `Ok(None)` after the last value. Each call reads all values before `index`. To read
+    /// several values, use [`iter`](Self::iter).
     ///
     /// # Errors
     /// When this value or a value before it is malformed.
