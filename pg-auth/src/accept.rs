@@ -105,7 +105,8 @@ pub enum AcceptStep<'a> {
     Token(TokenCheck),
     /// Run this job where it does not block other tasks: it may wait for the disk or the network. Pass the result to [`Accept::stepped`].
     Gss(GssJob),
-    /// The user is authenticated, and AuthenticationOk is in the outbox. Then send the messages up to ReadyForQuery with [`welcome`].
+    /// The user is authenticated, and AuthenticationOk is in the outbox. To begin the session, send the messages up to ReadyForQuery with
+    /// [`welcome`].
     Login(Login),
     /// The client asks to cancel a statement of another session. Cancel the statement if the key is right. In every case send no answer,
     /// and close the connection.
@@ -122,7 +123,7 @@ pub struct Login {
     pub auth_method: AuthMethod,
     /// Whether the authentication was bound to the TLS channel (SCRAM-SHA-256-PLUS).
     pub channel_bound: bool,
-    /// After SCRAM: the keys with which a pooler can log in as this user at any server that stores the same verifier.
+    /// After SCRAM: the keys with which a pooler can log in as this user at any server that stores the same verifier as this server.
     pub keys: Option<ScramKeys>,
     /// After GSSAPI: the client's principal.
     pub principal: Option<String>,

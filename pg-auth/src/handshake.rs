@@ -38,8 +38,8 @@ const MOST_GSS_TOKENS: usize = 16;
 /// The client's connection phase as a state machine: each step decides the next action, without I/O and without waiting.
 ///
 /// Run the machine in a loop: pass the connection's two buffers to [`step`](Self::step), send the bytes in the outbox, and perform the
-/// action that the returned [`Step`] names. [`connect`](crate::connect::connect) contains this loop; write your own loop if your I/O
-/// differs.
+/// action that the returned [`Step`] names. [`connect`](crate::connect::connect) contains this loop; write your own loop if your I/O does
+/// not use `pg_wire::Connection`.
 ///
 /// Other code begins TLS before the machine starts, so that bytes received before TLS cannot be mistaken for bytes received through TLS.
 ///

@@ -32,8 +32,8 @@ impl Offload for Inline {
     }
 }
 
-/// The functions of an async runtime that connections need. For every implementation of this trait, this crate provides the builder,
-/// dialling, cancel requests and the [`Acceptor`](crate::connect::Acceptor).
+/// The functions of an async runtime that connections need. For every implementation of this trait, [`connect`](mod@crate::connect)
+/// provides the `ConnectionBuilder`, which dials servers and sends cancel requests, and the `Acceptor`.
 ///
 /// The futures of an implementation need not be `Send`. If all these futures are `Send`, the futures of the connections are `Send` too.
 pub trait Runtime: Offload + Clone + Default {

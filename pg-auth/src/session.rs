@@ -125,8 +125,8 @@ pub struct Parameters {
     bytes: usize,
 }
 
-/// A parameter: the name, followed by the value, in one allocation instead of two. A server reports about fifteen parameters at the start
-/// of every session.
+/// A parameter: the name, followed by the value. One allocation holds both strings, because a server reports about fifteen parameters at
+/// the start of every session.
 #[derive(Clone, PartialEq, Eq)]
 struct Parameter {
     text: Box<str>,

@@ -159,7 +159,7 @@ impl<S> TlsConnect<S> for NoTls {
 /// ```
 ///
 /// After [`Upgrade`](TlsStep::Upgrade), the TLS library performs the handshake, and the start-up message is sent through TLS. Exactly one
-/// byte is read before TLS: if the server sends further unencrypted bytes, the TLS library receives these bytes and fails.
+/// byte is read before TLS: if the server has sent more unencrypted bytes, the TLS library receives these bytes and the handshake fails.
 #[derive(Clone, Debug)]
 pub struct TlsStart {
     state: TlsStep,
@@ -558,7 +558,7 @@ mod tests {
             (&[GSS, SSL].concat(), OfferStep::Upgrade, b"", b"NS"),
             (STARTUP, OfferStep::Clear, first, b""),
             (&[GSS, STARTUP].concat(), OfferStep::Clear, first, b"N"),
-            // The machine does not answer a second GSSENCRequest: it leaves the request to `Accept`, which returns an error.
+            // The machine does not answer the client's second GSSENCRequest. `Accept` processes this request, and returns an error.
             (&[GSS, GSS].concat(), OfferStep::Clear, GSS, b"N"),
         ] {
             assert_eq!(offered(client), (step, taken.to_vec(), sent.to_vec()), "{client:?}");

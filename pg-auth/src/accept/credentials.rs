@@ -21,8 +21,8 @@ pub enum Credentials {
     Cleartext(StoredPassword),
     /// A password that the client sends hashed with MD5.
     Md5(md5::Verifier),
-    /// SCRAM-SHA-256, or SCRAM-SHA-256-PLUS if the client chooses it. SCRAM-SHA-256-PLUS is offered if the server's certificate is set
-    /// ([`Accept::server_certificate`](super::Accept::server_certificate)).
+    /// SCRAM-SHA-256, or SCRAM-SHA-256-PLUS if the client chooses the latter. The machine offers SCRAM-SHA-256-PLUS only if the server's
+    /// certificate is set ([`Accept::server_certificate`](super::Accept::server_certificate)).
     Scram(Verifier),
     /// A bearer token that the client sends. Do not use this method without TLS.
     OAuth(OAuthLogin),
@@ -54,7 +54,7 @@ impl Credentials {
 pub enum CertificateUser {
     /// A certificate whose common name is the user of the start-up message, as in PostgreSQL without a user name map.
     Same,
-    /// A certificate with this common name, which the caller has looked up in a user name map.
+    /// A certificate with this common name. The caller has found the name in a user name map.
     CommonName(String),
     /// Any verified certificate. Precondition: the caller has checked that the certificate belongs to the user.
     Any,

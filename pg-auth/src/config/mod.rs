@@ -53,7 +53,7 @@ pub enum AuthenticationMode {
     Password(Password),
     /// The keys of a SCRAM exchange, instead of a password. Example: a pooler has finished a SCRAM exchange with its client, as a server.
     /// With the keys from this exchange the pooler logs in to the upstream server as the same user, without a password. The upstream server
-    /// must store the same verifier.
+    /// must store the same verifier as the pooler.
     ScramKeys(ScramKeys),
 }
 
@@ -218,9 +218,9 @@ impl Config {
     }
 
     /// Returns the verification that these settings demand for the server's certificate when TLS is used. `sslmode` sets the minimum. If a
-    /// root certificate is configured, the certificate's chain is always verified: `require`, `prefer` and `allow` then verify in the same
-    /// way as `verify-ca`, as in libpq. If the file of the root certificate does not exist, TLS fails in every mode; in this case, libpq
-    /// skips the verification.
+    /// root certificate is configured, the chain of the server's certificate is always verified: `require`, `prefer` and `allow` then
+    /// verify in the same way as `verify-ca`, as in libpq. If the file of the root certificate does not exist, TLS fails in every mode; in
+    /// this case, libpq skips the verification.
     ///
     /// `verify-full` without a root certificate trusts [`RootCert::System`]; in this case, libpq refuses to connect.
     ///

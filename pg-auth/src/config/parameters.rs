@@ -348,7 +348,7 @@ struct Draft {
 }
 
 impl Draft {
-    /// Records a parameter that asks for an unsupported feature. All such parameters are named in one error.
+    /// Records a parameter that asks for an unsupported feature. `finish` returns one error that names all these parameters.
     fn unsupported(&mut self, name: &'static str, reason: &'static str) -> Result<(), ConfigError> {
         self.unsupported.push(UnsupportedParameter { name, reason });
         Ok(())

@@ -34,7 +34,7 @@ enum Next {
     Address,
     /// Try the next host.
     Host,
-    /// Make no further attempt: every other host or address would return the same error.
+    /// Make no further attempt: an attempt with any other host or address would fail with the same error.
     Nowhere,
 }
 
@@ -278,7 +278,7 @@ fn passes(wanted: TargetSessionAttrs) -> &'static [TargetSessionAttrs] {
     }
 }
 
-/// The kind of stream to try first over TCP, and the kind to try if the first attempt fails.
+/// The kind of stream to try first for a host on the network, and the kind to try if the first attempt fails.
 fn links(sslmode: SslMode, available: bool) -> Result<(Link, Option<Link>), TlsError> {
     match sslmode {
         SslMode::Disable => Ok((Link::Tcp, None)),

@@ -158,8 +158,8 @@ where
         // Flush before the error of a failed step is returned: the outbox may contain an ErrorResponse for the client.
         let flushed = conn.flush().await;
         match step? {
-            // `flush` also receives bytes, because a peer may read nothing until its own bytes are received. Received bytes are processed
-            // before more bytes are read, as in `drive`.
+            // `flush` also receives bytes, because a client may read nothing until the server has received the client's bytes. Received
+            // bytes are processed before more bytes are read, as in `drive`.
             AcceptStep::Read if conn.inbox().buffered() != seen => {}
             AcceptStep::Read => conn.fill().await?,
             AcceptStep::Authenticate(startup) => {

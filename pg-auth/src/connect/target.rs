@@ -19,8 +19,8 @@ pub(super) enum Verdict {
     Other,
 }
 
-/// Checks whether a session is of the kind `wanted`. PostgreSQL 14 and later report the necessary parameters at start-up; this function
-/// asks other servers by a query. Ends an unsuitable session by Terminate.
+/// Checks whether a session is of the kind `wanted`. PostgreSQL 14 and later report the necessary parameters at start-up. If the server has
+/// not reported the parameters, this function sends a query. Ends an unsuitable session by Terminate.
 pub(super) async fn judge<T: Transport>(
     conn: &mut Connection<T>,
     session: &Session,

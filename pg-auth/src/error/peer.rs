@@ -27,8 +27,8 @@ pub enum PeerError {
     Foreign(Box<str>),
     /// The server answers an unencrypted message with TLS: the port may expect TLS from the first byte (`sslnegotiation=direct`).
     Tls,
-    /// AuthenticationOk arrived too early. In SCRAM, the server has not yet proven that it has the password's verifier. In another
-    /// exchange, the server has not finished the exchange that it began.
+    /// AuthenticationOk arrived too early. In SCRAM, the server has not yet proven that it has the password's verifier. In any other
+    /// method, the server has not finished the exchange that it began.
     Unproven,
     /// The server offers SASL mechanisms, but none that this library supports.
     NoMechanism,

@@ -9,7 +9,8 @@ use super::Token;
 /// The byte that separates key-value pairs. A client answers the document that rejects its token by this byte alone.
 const SEPARATOR: u8 = 0x01;
 
-/// The client's first message: `n,,` and the token. Without a token, the message asks for the server's document.
+/// The client's first message: `n,,` and the token. Without a token, the message asks for the server's document, which names the issuer of
+/// tokens.
 pub(crate) fn client_first(token: Option<&Token>) -> Zeroizing<Vec<u8>> {
     let (scheme, token) = token.map_or((&b""[..], &b""[..]), |token| (b"Bearer ", token.as_bytes()));
     Zeroizing::new([b"n,,\x01auth=", scheme, token, b"\x01\x01"].concat())

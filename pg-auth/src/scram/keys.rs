@@ -122,15 +122,15 @@ macro_rules! key {
 }
 
 key! {
-    /// The result of [`Derivation::run`]: 32 bytes from which both keys are computed. These bytes are enough to log in at a server that
-    /// stores the same salt and iteration count.
+    /// The result of [`Derivation::run`]: 32 bytes from which both keys are computed. These bytes are enough to log in at any server that
+    /// stores this password with this salt and iteration count.
     SaltedPassword
 }
 
 key! {
     /// The key with which a client proves its identity: `HMAC(SaltedPassword, "Client Key")`, 32 bytes. This key is enough to log in as the
-    /// user at every server that stores the same salt and iteration count. A server can compute this key from a valid proof. So a pooler
-    /// gets the key from its client, and uses the key to log in to the upstream server.
+    /// user at every server that stores this password with the same salt and iteration count. A server can compute this key from a valid
+    /// proof. So a pooler gets the key from its client, and uses the key to log in to the upstream server.
     ClientKey
 }
 

@@ -154,7 +154,7 @@ impl ServerChallenge {
     /// Processes the client-final-message, `c=<base64 binding>,r=<both nonces>,p=<base64 proof of 32 bytes>`.
     ///
     /// # Errors
-    /// - [`AuthError::Peer`]: the message is malformed, or belongs to another channel or another exchange.
+    /// - [`AuthError::Peer`]: the message is malformed, or belongs to a different TLS channel or a different exchange.
     /// - [`AuthError::Denied`]: the proof is wrong, or there is no such user.
     pub fn client_final(mut self, message: &[u8]) -> Result<ServerFinal, AuthError> {
         let mut attributes = Attributes::new(CLIENT_FINAL, message, 0);
@@ -197,7 +197,7 @@ impl fmt::Debug for ServerChallenge {
 
 /// The server's last state: the client has proven that it knows the password. Send [`message`](Self::message), then AuthenticationOk.
 ///
-/// With the two keys, a pooler can log in as this user at any server that stores the same verifier: see
+/// With the two keys, a pooler can log in as this user at any server that stores the same verifier as this server: see
 /// [`ClientChallenged::finish_with_keys`](super::ClientChallenged::finish_with_keys).
 pub struct ServerFinal {
     message: Vec<u8>,
