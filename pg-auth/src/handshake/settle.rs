@@ -20,8 +20,8 @@ const MOST_KEPT_INSIDE: usize = 4 * 1024 * 1024;
 /// names, so this limit also bounds the time of the comparisons.
 const MOST_PARAMETERS: usize = 256 * 1024;
 
-/// Approximate memory overhead of a kept message, in bytes. If this overhead were not counted, a server could make the client keep and
-/// search a hundred thousand empty messages.
+/// Approximate memory overhead of a kept notice, notification or parameter, in bytes. Without this overhead in the sums, empty messages
+/// would cost nothing, and a server could make the client keep any number of them.
 const COST_OF_KEEPING: usize = 64;
 
 impl Handshake<'_> {

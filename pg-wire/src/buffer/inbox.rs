@@ -431,8 +431,8 @@ impl Inbox {
         self.used = self.end;
     }
 
-    /// Sets whether memory is wiped before it is freed, when the buffer grows, shrinks or is dropped. Use this setting while passwords and
-    /// keys may arrive, and call [`scrub`](Self::scrub) afterwards.
+    /// Sets whether memory is wiped before it is freed. The buffer frees memory when it grows, shrinks or is dropped. Use this setting
+    /// while passwords and keys may arrive, and call [`scrub`](Self::scrub) afterwards.
     pub fn set_wiping(&mut self, wiping: bool) {
         self.wiping = wiping;
     }

@@ -29,7 +29,7 @@ const MOST_ZEROED: usize = 64 * 1024;
 /// [`sent`](Self::sent).
 ///
 /// `put` never fails. If a message cannot be encoded, `put` stores the first error of the batch. `commit` returns this error and drops the
-/// whole batch, so that a part of a pipeline is never sent.
+/// whole batch, so that a pipeline is sent either completely or not at all.
 ///
 /// ```
 /// use pg_wire::{Outbox, frontend::{Query, Sync}};
@@ -147,7 +147,7 @@ impl Outbox {
             self.tidy();
             return Err(error);
         }
-        // Under constant load the buffer is perhaps never empty. So when more than half of the written bytes have been sent, the remaining
+        // Under constant load, the buffer may never become empty. So when more than half of the written bytes have been sent, the remaining
         // bytes are moved to the beginning of the buffer.
         if self.sent > self.retain && self.sent > self.end / 2 {
             self.compact();
@@ -201,8 +201,8 @@ impl Outbox {
         }
     }
 
-    /// Sets whether memory is wiped before it is freed, when the buffer grows, shrinks or is dropped. Use this setting while messages with
-    /// passwords and keys are written, and then call [`scrub`](Self::scrub), which wipes the copies in the buffer.
+    /// Sets whether memory is wiped before it is freed. The buffer frees memory when it grows, shrinks or is dropped. Use this setting
+    /// while messages with passwords and keys are written, and then call [`scrub`](Self::scrub), which wipes the copies in the buffer.
     pub fn set_wiping(&mut self, wiping: bool) {
         self.wiping = wiping;
     }

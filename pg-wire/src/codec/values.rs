@@ -27,8 +27,8 @@ use crate::codec::writer::Writer;
 pub struct Values<'a>(Unread<'a, Option<&'a [u8]>>);
 
 impl<'a> Item<'a> for Option<&'a [u8]> {
-    /// Only a DataRow is decoded without reading its values. Decoding any other message reads all values, and returns the errors. So an
-    /// error during an iteration is always an error in a DataRow.
+    /// The name in errors is always DataRow. A DataRow is the only message that is decoded without reading the values, so an iteration
+    /// finds errors only in a DataRow.
     const LIST: &'static str = "DataRow";
 }
 

@@ -64,8 +64,8 @@ impl Parameters {
         self.changes
     }
 
-    /// Returns the number of reports that were not stored because of the bound [`Bounds::parameters`](super::Bounds::parameters). For such
-    /// a parameter, the earlier value is dropped too, because it is out of date.
+    /// Returns the number of reports that were not stored because of the bound [`Bounds::parameters`](super::Bounds::parameters). When a
+    /// report is not stored, the earlier value of the parameter is dropped, because it is out of date.
     pub fn omitted(&self) -> u64 {
         self.omitted
     }

@@ -84,8 +84,8 @@ pub(super) fn find(text: &[u8], host: &Host, database: &str, user: &str) -> Opti
     found.next().map(unescaped).filter(|password| !password.is_empty())
 }
 
-/// The names of this host in a password file. For a Unix-domain socket: its directory, and also `localhost` if the directory is
-/// one of `SOCKET_DIRS`. For a host on the network: its name, or its address if it has no name.
+/// The names of this host in a password file. For a Unix-domain socket: the directory of the socket, and also `localhost` if the directory
+/// is one of `SOCKET_DIRS`. For a host on the network: the name of the host; if the name is empty, the address.
 fn names(host: &Host) -> Vec<String> {
     match host {
         Host::Tcp { host, address: Some(address), .. } if host.is_empty() => vec![address.to_string()],

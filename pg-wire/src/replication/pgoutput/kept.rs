@@ -46,8 +46,8 @@ struct Subtransaction {
 }
 
 impl Kept {
-    /// Appends a message to the stored messages of the transaction `top`. The data of the message is the two parts of `data`, one after the
-    /// other.
+    /// Appends a message to the stored messages of the transaction with the number `top`. The data of the message is the concatenation of
+    /// the two parts of `data`.
     pub(super) fn append<S: Store>(
         &mut self,
         store: &mut S,
