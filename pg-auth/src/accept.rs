@@ -103,7 +103,8 @@ pub enum AcceptStep<'a> {
     Derive(Derivation),
     /// Check whether this bearer token is valid, and pass the answer to [`Accept::token_checked`].
     Token(TokenCheck),
-    /// Run this job where it does not block other tasks: it may wait for the disk or the network. Pass the result to [`Accept::stepped`].
+    /// Run this job where it does not block other tasks: the job may wait for the disk or the network. Pass the result to
+    /// [`Accept::stepped`].
     Gss(GssJob),
     /// The user is authenticated, and AuthenticationOk is in the outbox. To begin the session, send the messages up to ReadyForQuery with
     /// [`welcome`].
@@ -175,7 +176,7 @@ enum State {
     GssAwait(Context, Principals),
     /// A GSSAPI job that the caller has to run. `None` after `step` has returned the job; the machine then waits for the result of the job.
     GssStepping(Option<GssJob>, Principals),
-    /// The caller has run the GSSAPI job; its result is processed next.
+    /// The caller has run the GSSAPI job. The next `step` processes the result of the job.
     GssStepped(GssStepped, Principals),
     /// AuthenticationOk has been sent.
     In,
@@ -204,7 +205,7 @@ impl Default for Accept {
 }
 
 impl Accept {
-    /// The client's start-up message. `None` before the message has arrived, and after the machine has returned it in a [`Login`].
+    /// The client's start-up message. `None` before the message has arrived, and after the machine has returned the message in a [`Login`].
     pub fn startup(&self) -> Option<&Startup> {
         self.startup.as_ref()
     }

@@ -8,7 +8,7 @@ use crate::config::words::SslMode;
 use crate::error::PolicyError;
 use crate::link::Link;
 
-/// Checks whether a clear-text password may be sent. There are three cases in which it may be sent:
+/// Checks whether a clear-text password may be sent. A clear-text password may be sent in three cases:
 /// - over TLS;
 /// - over a Unix-domain socket;
 /// - over TCP without TLS, if the caller has asked for a connection without TLS (`sslmode=disable`).

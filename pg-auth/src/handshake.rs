@@ -114,12 +114,12 @@ struct Derived {
 pub enum Step {
     /// Read more bytes from the stream into the inbox.
     Read,
-    /// Run this job where it does not block other tasks: it takes milliseconds of pure computing. Pass the result to
+    /// Run this job where it does not block other tasks: the job takes milliseconds of pure computing. Pass the result to
     /// [`Handshake::derived`].
     Derive(Derivation),
     /// Get a bearer token from [`Config::tokens`](Config#structfield.tokens), and pass the reply to [`Handshake::token`].
     Token(TokenRequest),
-    /// Run this job where it does not block other tasks: it may wait for the disk or the network. Pass the result to
+    /// Run this job where it does not block other tasks: the job may wait for the disk or the network. Pass the result to
     /// [`Handshake::stepped`].
     Gss(GssJob),
     /// The session is ready for its first query.

@@ -288,7 +288,7 @@ pub struct TlsOffer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OfferStep {
-    /// Read exactly this many bytes, and pass them to [`TlsOffer::received`].
+    /// Read exactly this many bytes, and pass these bytes to [`TlsOffer::received`].
     Read(usize),
     /// Send this byte, then call [`TlsOffer::sent`].
     Send(u8),

@@ -21,8 +21,8 @@ pub enum Credentials {
     Cleartext(StoredPassword),
     /// A password that the client sends hashed with MD5.
     Md5(md5::Verifier),
-    /// SCRAM-SHA-256, or SCRAM-SHA-256-PLUS if the client chooses the latter. The machine offers SCRAM-SHA-256-PLUS only if the server's
-    /// certificate is set ([`Accept::server_certificate`](super::Accept::server_certificate)).
+    /// SCRAM-SHA-256, or SCRAM-SHA-256-PLUS if the client chooses SCRAM-SHA-256-PLUS. The machine offers SCRAM-SHA-256-PLUS only if the
+    /// server's certificate is set ([`Accept::server_certificate`](super::Accept::server_certificate)).
     Scram(Verifier),
     /// A bearer token that the client sends. Do not use this method without TLS.
     OAuth(OAuthLogin),

@@ -119,7 +119,7 @@ pub enum ScramFault {
     Binding,
     /// The client uses a type of channel binding other than `tls-server-end-point`.
     BindingType,
-    /// The client is bound to another channel: the certificate that the client has received is not this server's certificate.
+    /// The client is bound to a different TLS channel: the certificate that the client has received is not this server's certificate.
     OtherChannel,
     /// The client reports that it received no offer of channel binding, but the server sent this offer: a man in the middle may have
     /// removed the offer.

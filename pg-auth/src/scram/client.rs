@@ -107,7 +107,8 @@ impl ClientFirst {
     /// ignored.
     ///
     /// # Errors
-    /// - [`AuthError::Peer`]: the message is malformed, has a mandatory extension, or its nonce does not extend the client's nonce.
+    /// - [`AuthError::Peer`]: the message is malformed, has a mandatory extension, or the nonce in the message does not extend the client's
+    ///   nonce.
     /// - [`AuthError::Policy`]: the iteration count is outside of `accepted`.
     /// - [`AuthError::Server`]: the server sent an error (`e=`) instead of the three values.
     pub fn server_first(self, message: &[u8], accepted: Iterations) -> Result<ClientChallenged, AuthError> {

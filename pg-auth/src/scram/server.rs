@@ -216,7 +216,7 @@ impl ServerFinal {
         ScramKeys { client: self.client_key.clone(), server: self.server_key.clone() }
     }
 
-    /// The client's key, recovered from its proof.
+    /// The client's key, recovered from the client's proof.
     pub fn client_key(&self) -> &ClientKey {
         &self.client_key
     }

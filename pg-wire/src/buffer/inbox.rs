@@ -74,7 +74,7 @@ pub struct Inbox {
     waits: Backoff,
     /// Whether the last message before the buffer became empty was ReadyForQuery or Sync. After these messages, a connection can be idle.
     /// The value is computed from the last bytes of the buffer, because storing the code of each message would take time. A row may end
-    /// with the same bytes as such a message. This case is harmless: the only effect is that the buffer is freed earlier.
+    /// with the same bytes as a ReadyForQuery or a Sync. This case is harmless: the only effect is that the buffer is freed earlier.
     is_boundary: bool,
 }
 
@@ -165,7 +165,8 @@ impl Inbox {
         let least = steady.max(self.end + read);
         if self.buf.len() < least {
             // Doubles the buffer, but not beyond the needed length. For an unfinished first frame, the needed length is the length of the
-            // whole frame and one more read. In all other cases, the needed length is twice the number of buffered bytes and one more read.
+            // whole frame plus the size of one read. In all other cases, the needed length is twice the number of buffered bytes plus the
+            // size of one read.
             let needed = match self.announced() {
                 wanted if wanted > self.buffered() => self.start.saturating_add(wanted),
                 _ => 2 * self.buffered(),
@@ -283,8 +284,8 @@ impl Inbox {
         let Head(Header { code, body }) = head;
         let start = self.start + Header::LENGTH;
         let end = start + body;
-        // If the caller uses a `Head` after the frame of the `Head` has been taken, fewer bytes than its length may be buffered. Then all
-        // buffered bytes are taken, and an empty frame is lent.
+        // If the caller uses a `Head` after the frame of the `Head` has been taken, fewer bytes than the length in the `Head` may be
+        // buffered. Then all buffered bytes are taken, and an empty frame is lent.
         self.start = end;
         if end > self.end {
             self.start = self.end;
@@ -461,9 +462,9 @@ impl Inbox {
         self.buf.resize(length, 0);
     }
 
-    /// Frees a buffer of more than twice the read size when it is empty. Under constant load, each read can end inside a frame, so that the
-    /// buffer is never empty. Therefore a buffer of more than eight times the read size is also replaced when it holds at most as many
-    /// bytes as one read.
+    /// Frees an empty buffer of more than twice the read size. Under constant load, each read can end inside a frame, so that the buffer is
+    /// never empty. Therefore a buffer of more than eight times the read size is also replaced when at most as many bytes as one read are
+    /// buffered.
     fn shrink(&mut self) {
         let read_size = self.limits.read_size.max(1);
         let keep = read_size.saturating_mul(2);

@@ -172,8 +172,8 @@ impl Outbox {
         self.sent == self.end && self.error.is_none()
     }
 
-    /// Reports that the first `count` bytes of [`pending`](Self::pending) have been sent. If `count` is larger than their number, all of
-    /// these bytes count as sent.
+    /// Reports that the first `count` bytes of [`pending`](Self::pending) have been sent. If `count` is larger than the number of pending
+    /// bytes, all pending bytes count as sent.
     #[inline]
     pub fn sent(&mut self, count: usize) {
         self.sent = self.sent.saturating_add(count).min(self.committed);

@@ -28,8 +28,8 @@ use crate::message::frontend::{Close, CopyFail, Describe, Execute, Flush, Query,
 /// # Ok::<_, pg_wire::EncodeError>(())
 /// ```
 ///
-/// On a connection each call returns the connection, so that the next call can be chained. The connection stores the first error, and its
-/// method `flush` returns this error instead of sending the messages. See [`Connection`](crate::connection::Connection).
+/// On a connection each call returns the connection, so that the next call can be chained. The connection stores the first error. Then the
+/// method `flush` of the connection returns this error and sends no messages. See [`Connection`](crate::connection::Connection).
 ///
 /// The caller decides where a batch ends: of the methods of this trait, only the methods with `sync` or `flush` in their name write a Sync
 /// or a Flush message. Names of statements have the type [`Statement`], names of portals the type [`Portal`].

@@ -91,7 +91,8 @@ impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
     }
 }
 
-/// Reads and writes the count and the items of a list separately. Some messages have another field between the count and the items.
+/// Reads and writes the count and the items of a list separately. In some messages, the count is not directly before the items: a field of
+/// the message is between the count and the items.
 impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
     /// Reads `count` items. The caller has already read the count.
     pub(crate) fn read_items(body: &mut Reader<'a>, count: N) -> Result<Self, DecodeError> {

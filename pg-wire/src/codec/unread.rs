@@ -29,7 +29,7 @@ impl<'a, T: Item<'a>> Unread<'a, T> {
         Ok(Self::Wire(whole.rest()))
     }
 
-    /// Reads a list with another field after the list. To find the end of the list, this method reads all items.
+    /// Reads a list that is followed by a field of the message. To find the end of the list, this method reads all items.
     #[inline]
     pub(crate) fn read_first(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let start = *body;

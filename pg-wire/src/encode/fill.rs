@@ -58,7 +58,7 @@ impl<'a> Fill<'a> {
     fn known_params<T: Params>(&mut self, params: &T) {
         // First writes one code for each parameter. If all parameters have the same format, the message needs at most one code, and the
         // fields that follow overwrite the other codes. Every message that fits has room for one code for each parameter, because each
-        // value takes at least four bytes and its code two bytes.
+        // value takes at least four bytes, and each code takes two bytes.
         let Ok(count) = u16::try_from(params.count()) else { return self.fail() };
         let rest = core::mem::take(&mut self.rest);
         let Some(room) = rest.get_mut(2..2 + 2 * usize::from(count)) else { return self.fail() };

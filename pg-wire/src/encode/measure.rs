@@ -92,8 +92,8 @@ impl Extent {
     }
 }
 
-/// Returns the same bytes, with a length that the optimiser knows to be below 2³². The optimiser can then prove that no sum of lengths
-/// overflows, and that each field fits if the sum of the fields fits.
+/// Returns `bytes` unchanged. The optimiser knows that the length of the result is below 2³². The optimiser can then prove that no sum of
+/// lengths overflows, and that each field fits if the sum of the fields fits.
 ///
 /// Precondition: `bytes.len()` is at most `MAX_LENGTH`, as [`Extent::is_sendable`] checks before the frame is used.
 #[inline(always)]

@@ -110,10 +110,10 @@ impl StandbyStatus {
 
     /// Sets whether the position of a keepalive is confirmed as flushed, once everything received before the keepalive is flushed.
     ///
-    /// Off by default, because the caller has not declared this position. The server sends keepalives while it reads WAL without changes
-    /// for this stream. If their positions are not confirmed, the slot keeps this WAL until the next published transaction is flushed. A
-    /// server that shuts down also waits for the confirmation. Use this setting only with pgoutput. With other output plugins, the ends of
-    /// transactions are unknown, so no keepalive is confirmed after the first data.
+    /// Off by default, because the caller has not declared this position. The server sends keepalives while it reads WAL that contains no
+    /// changes for this stream. If the positions of these keepalives are not confirmed, the slot keeps this WAL until the next published
+    /// transaction is flushed. A server that shuts down also waits for the confirmation. Use this setting only with pgoutput. With other
+    /// output plugins, the ends of transactions are unknown, so no keepalive is confirmed after the first data.
     pub const fn confirm_keepalives(mut self, on: bool) -> Self {
         self.set_confirm_keepalives(on);
         self

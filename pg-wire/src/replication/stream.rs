@@ -34,8 +34,8 @@ enclosed! {
     ///
     /// `k`, Int64 end, Int64 time, Byte1 reply.
     ///
-    /// The server closes the connection if it receives nothing for `wal_sender_timeout`. After half of this time, the server sends this
-    /// message with `reply` set.
+    /// The server closes the connection if the client sends nothing for `wal_sender_timeout`. After half of this time, the server sends
+    /// this message with `reply` set.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-PRIMARY-KEEPALIVE-MESSAGE)
     b'k' => pub struct PrimaryKeepalive {

@@ -47,7 +47,7 @@ pub enum Waiting {
     Reply,
     /// No reply will arrive, because every request has received all of its replies.
     Nothing,
-    /// Replies are outstanding, but the server keeps them in its buffer until it reads Flush, Sync, Query or FunctionCall.
+    /// Replies are outstanding, but the server keeps these replies in its buffer until the client sends Flush, Sync, Query or FunctionCall.
     ///
     /// Three events make the server send its buffer earlier: an error or a notice, the start of a COPY FROM STDIN, and a full buffer (8
     /// kB). A client cannot predict these events.
@@ -121,7 +121,7 @@ pub enum NotIdle {
     Unsent,
     /// The connection has buffered messages that the caller has not received, such as notifications.
     Unread,
-    /// The connection cannot receive or cannot send any more: it has failed, or the server has closed it.
+    /// The connection cannot receive or cannot send any more: the connection has failed, or the server has closed the connection.
     Closed,
     /// A transaction block is open, or has failed and is not yet ended.
     Transaction(TransactionStatus),

@@ -374,15 +374,15 @@ impl SessionState {
 
     /// Whether only one state of the server is possible.
     ///
-    /// A COPY from the client ignores Sync. If such a COPY fails after a Sync was sent, only the server knows whether it read the Sync
-    /// before or after the error. A Sync read before the error was ignored, and no ReadyForQuery answers this Sync. A Sync read after the
-    /// error is answered by ReadyForQuery. This state tracks both cases until a reply fits only one of the cases. An empty Query shows
-    /// which case is true; [`next_step`](Self::next_step) returns when to send this Query.
+    /// A COPY from the client ignores Sync. If such a COPY fails after a Sync was sent, the client does not know whether the server read
+    /// the Sync before or after the error. A Sync read before the error was ignored, and no ReadyForQuery answers this Sync. A Sync read
+    /// after the error is answered by ReadyForQuery. This state tracks both cases until a reply fits only one of the cases. An empty Query
+    /// shows which case is true; [`next_step`](Self::next_step) returns when to send this Query.
     pub fn is_certain(&self) -> bool {
         self.others.is_empty()
     }
 
-    /// Returns the reason why the session is over; `None` if it is not over.
+    /// Returns the reason why the session is over; `None` if the session is not over.
     pub fn over(&self) -> Option<Over> {
         self.over
     }
@@ -399,7 +399,7 @@ impl SessionState {
 
     /// Checks whether the session can be given to another user: no reply and no data is outstanding, and no transaction is open.
     ///
-    /// Statements, temporary tables, settings and other objects of the session remain: `DISCARD ALL` removes them.
+    /// Statements, temporary tables, settings and other objects of the session remain: `DISCARD ALL` removes these objects.
     ///
     /// # Errors
     /// The reason why the session is not idle. [`next_step`](Self::next_step) returns the steps to an idle session.
@@ -429,8 +429,8 @@ impl SessionState {
         }
     }
 
-    /// Returns the next step on the way to an idle session; `None` when the session is idle. Perform the step, pass its messages to the
-    /// state, and call this method again.
+    /// Returns the next step on the way to an idle session; `None` when the session is idle. Perform the step, pass the messages of the
+    /// step to the state, and call this method again.
     ///
     /// The steps abandon a COPY from the client, and roll back an open transaction. All remaining rows of a running statement have to be
     /// received. Send a cancel request if there can be very many rows.

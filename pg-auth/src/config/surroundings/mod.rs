@@ -264,7 +264,8 @@ impl Surroundings {
         }
     }
 
-    /// Looks up each host's password in the password file. If there is a single host, its password becomes the configuration's `password`.
+    /// Looks up each host's password in the password file. If there is a single host, the password of this host becomes the configuration's
+    /// `password`.
     fn add_passwords(&self, config: &mut Config, passfile: Option<&Vec<u8>>) -> Result<(), Warning> {
         let named = passfile.filter(|name| !name.is_empty()).map(|name| path(name));
         let file = named.or_else(|| self.home.as_ref().map(|home| home.join(PASSWORD_FILE)));

@@ -99,7 +99,7 @@ fn names(host: &Host) -> Vec<String> {
     }
 }
 
-/// The rest of the line after its first field, if this field equals `text` or is `*`.
+/// The rest of the line after the first field, if this field equals `text` or is `*`.
 fn after<'a>(line: &'a [u8], text: &[u8]) -> Option<&'a [u8]> {
     if let Some(rest) = line.strip_prefix(b"*:") {
         return Some(rest);

@@ -180,7 +180,7 @@ impl<'a> PgOutput<'a> {
         }
     }
 
-    /// Sets whether the server sends values in binary format, if their type has a binary format. Requires PostgreSQL 14.
+    /// Sets whether the server sends values in binary format, if the type of the value has a binary format. Requires PostgreSQL 14.
     pub const fn binary(mut self, on: bool) -> Self {
         self.binary = Some(on);
         self

@@ -1,4 +1,4 @@
-//! The two halves of a stream: the reader receives, the sender sends status updates, each in its own task or thread.
+//! The two halves of a stream, for two tasks or threads: the reader receives data, and the sender sends status updates.
 
 use alloc::sync::Arc;
 use core::future::poll_fn;
@@ -141,7 +141,7 @@ impl Driver for ReaderSide {
 }
 
 impl<R: Source, P: Payload> StreamReader<R, P> {
-    /// Receives the next data, and lends it until the next call, as [`ReplicationStream::next`] does.
+    /// Receives the next data, and lends the data until the next call, as [`ReplicationStream::next`] does.
     ///
     /// # Errors
     /// The errors of `ReplicationStream::next`.
@@ -208,7 +208,7 @@ impl<W: Sink, C: Clock> StatusSender<W, C> {
     /// half of the connection.
     ///
     /// # Errors
-    /// Errors of the connection. If the server sent an ErrorResponse with the reason, the reader receives it.
+    /// Errors of the connection. If the server sent an ErrorResponse that explains the failure, the reader receives this ErrorResponse.
     pub async fn run(mut self) -> Result<WriteHalf<W>, StreamError> {
         if poll_fn(|cx| self.poll_streaming(cx)).await == Stage::Finishing {
             put(&mut self.conn, &mut self.shared.lock().status, &self.clock);

@@ -14,7 +14,7 @@ pub trait Payload: sealed::Sealed {
         Self: 's;
 
     /// If the data belongs to a transaction in progress, stores the data and returns the change in the data. `replay` returns the stored
-    /// data later. Stores no other data, and returns `None` for it.
+    /// data later. For any other data, stores nothing and returns `None`.
     #[doc(hidden)]
     fn keep<'a>(&mut self, _: &XLogData<'a>) -> Result<Option<Change<'a>>, StreamErrorKind> {
         Ok(None)
@@ -26,7 +26,7 @@ pub trait Payload: sealed::Sealed {
         false
     }
 
-    /// Returns the next data of those that `keep` has stored.
+    /// Returns the next data that `keep` has stored.
     #[doc(hidden)]
     fn replay(&mut self) -> Result<Option<Self::Item<'_>>, StreamErrorKind> {
         Ok(None)

@@ -139,8 +139,9 @@ impl<T, C, P> ReplicationStream<T, C, P> {
 }
 
 impl<T: Transport, C: Clock, P: Payload> ReplicationStream<T, C, P> {
-    /// Receives the next data, and lends it until the next call. While it waits, `next` answers keepalives and sends status updates.
-    /// Returns `None` after the server has ended the stream, for example at the end of a timeline; then call [`finish`](Self::finish).
+    /// Receives the next data, and lends the data until the next call. While waiting for data, `next` answers keepalives and sends status
+    /// updates. Returns `None` after the server has ended the stream, for example at the end of a timeline; then call
+    /// [`finish`](Self::finish).
     ///
     /// The future may be dropped at any point; no data is lost.
     ///

@@ -125,7 +125,7 @@ impl TypeName {
 
 impl TableColumn {
     /// Returns the name of the column's type. For a built-in type, this is the result of [`oid::name`](crate::oid::name). For any other
-    /// type, it is the name that the server sent.
+    /// type, the result is the name that the server sent.
     pub fn type_name(&self) -> Option<&str> {
         match &self.custom_type {
             Some(name) => Some(&name.name),
@@ -294,8 +294,9 @@ impl Relations {
         Ok(())
     }
 
-    /// Makes the table descriptions of a streamed transaction that has ended valid for all later changes. A newer description of the same
-    /// table, received outside the transaction, is not replaced, because the server does not send the newer description again.
+    /// Makes table descriptions valid for all later changes: the descriptions that were received inside a streamed transaction, which has
+    /// now ended. A newer description of the same table, received outside the transaction, is not replaced, because the server does not
+    /// send the newer description again.
     fn keep(&mut self, xid: u32) {
         for (relation, described) in self.streamed.remove(&xid).unwrap_or_default() {
             let dropped = match self.tables.get(&relation) {
