@@ -53,7 +53,7 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// than 3.2 or for unknown `_pq_.` options, the machine sends NegotiateProtocolVersion.
 ///
 /// The machine bounds the memory that a client can make it use, and wipes secrets:
-/// - It limits the length of received messages: 10,004 bytes for the first packet, and for the body of a later message 30,000 bytes
+/// - It limits the length of received messages: 10,004 bytes for the first packet. The body of a later message may have 30,000 bytes
 ///   (password), 1,020 bytes (SCRAM) or 65,531 bytes (bearer token or GSSAPI token). When the machine ends, it restores the limits that the
 ///   inbox had before the first step.
 /// - While the machine runs, both buffers wipe the memory that they release. After an error or a cancel request, the buffers also wipe
@@ -166,7 +166,8 @@ enum State {
         login: OAuthLogin,
         chosen: bool,
     },
-    /// A token that the caller has to check. `None` after `step` has returned the token; the machine then waits for the caller's answer.
+    /// A token that the caller has to check. `None` after `step` has returned the token; the state machine then waits for the caller's
+    /// answer.
     TokenChecking(Option<TokenCheck>, OAuthOffer),
     /// The caller has checked the token. The `bool` is true if the token is valid.
     TokenChecked(bool, OAuthOffer),
@@ -174,13 +175,14 @@ enum State {
     OAuthFailing,
     /// GSSAPI was requested, or a token has been sent; the client's token is expected.
     GssAwait(Context, Principals),
-    /// A GSSAPI job that the caller has to run. `None` after `step` has returned the job; the machine then waits for the result of the job.
+    /// A GSSAPI job that the caller has to run. `None` after `step` has returned the job; the state machine then waits for the result of
+    /// the job.
     GssStepping(Option<GssJob>, Principals),
     /// The caller has run the GSSAPI job. The next `step` processes the result of the job.
     GssStepped(GssStepped, Principals),
     /// AuthenticationOk has been sent.
     In,
-    /// The machine has ended: it has returned the login or an error.
+    /// The state machine has ended: it has returned the login or an error.
     Over,
 }
 
@@ -205,7 +207,8 @@ impl Default for Accept {
 }
 
 impl Accept {
-    /// The client's start-up message. `None` before the message has arrived, and after the machine has returned the message in a [`Login`].
+    /// The client's start-up message. `None` before the message has arrived, and after the state machine has returned the message in a
+    /// [`Login`].
     pub fn startup(&self) -> Option<&Startup> {
         self.startup.as_ref()
     }
@@ -470,8 +473,7 @@ impl Accept {
     }
 }
 
-/// The variants of [`AcceptStep`] without a borrow of the machine, so that `step` can change the machine before it returns the
-/// `AcceptStep`.
+/// The variants of [`AcceptStep`] without a borrow of the `Accept`. So `step` can change the `Accept` before it returns the `AcceptStep`.
 enum Next {
     Read,
     Authenticate,

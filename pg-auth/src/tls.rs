@@ -304,7 +304,7 @@ impl TlsOffer {
         Self::default()
     }
 
-    /// The bytes that the machine has read from the client: the beginning of the TLS handshake or of the first packet.
+    /// The bytes that the state machine has read from the client: the beginning of the TLS handshake or of the first packet.
     pub fn taken(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
@@ -361,7 +361,7 @@ fn request(packet: &[u8]) -> Option<Initial<'_>> {
     Initial::decode(body).ok()
 }
 
-/// Runs a [`TlsOffer`] over a new stream, from which no bytes have been read. Returns the machine at [`OfferStep::Upgrade`] or
+/// Runs a [`TlsOffer`] over a new stream, from which no bytes have been read. Returns the state machine at [`OfferStep::Upgrade`] or
 /// [`OfferStep::Clear`].
 ///
 /// # Errors
@@ -558,7 +558,7 @@ mod tests {
             (&[GSS, SSL].concat(), OfferStep::Upgrade, b"", b"NS"),
             (STARTUP, OfferStep::Clear, first, b""),
             (&[GSS, STARTUP].concat(), OfferStep::Clear, first, b"N"),
-            // The machine does not answer the client's second GSSENCRequest. `Accept` processes this request, and returns an error.
+            // The state machine does not answer the client's second GSSENCRequest. `Accept` processes this request, and returns an error.
             (&[GSS, GSS].concat(), OfferStep::Clear, GSS, b"N"),
         ] {
             assert_eq!(offered(client), (step, taken.to_vec(), sent.to_vec()), "{client:?}");

@@ -52,8 +52,8 @@ impl Handshake<'_> {
         if version.major() < 3 || version == ProtocolVersion::new(3, 1) {
             return Err(PeerError::NoSuchVersion(version).into());
         }
-        // The server must name an older version than the client has asked for, unless the server also names an option that the server does
-        // not know.
+        // The server must name an older version than the client has asked for. The version may be equal only if the server reports an
+        // unknown option.
         let older = version < *max || version == *max && !unrecognized.is_empty();
         if version.major() != max.major() || !older {
             return Err(PeerError::Version(version).into());

@@ -159,7 +159,7 @@ impl Inbox {
             self.buf.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        // When the read size has grown to `read_size`, the buffer has room for two reads, so that the beginning of an unfinished message is
+        // When the read size has grown to `read_size`, the buffer has room for two reads. So the beginning of an unfinished message is
         // moved less often. Before that, the buffer has room for only one read, to save memory: most connections are idle most of the time.
         let steady = if read < self.limits.read_size { read } else { 2 * read };
         let least = steady.max(self.end + read);
@@ -284,8 +284,8 @@ impl Inbox {
         let Head(Header { code, body }) = head;
         let start = self.start + Header::LENGTH;
         let end = start + body;
-        // If the caller uses a `Head` after the frame of the `Head` has been taken, fewer bytes than the length in the `Head` may be
-        // buffered. Then all buffered bytes are taken, and an empty frame is lent.
+        // If the caller passes a `Head` whose frame was already taken, fewer bytes may be buffered than the `Head` announces. Then all
+        // buffered bytes are taken, and an empty frame is lent.
         self.start = end;
         if end > self.end {
             self.start = self.end;

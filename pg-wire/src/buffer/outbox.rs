@@ -76,8 +76,8 @@ impl Outbox {
         }
     }
 
-    /// Adds a message or a tuple of messages to the batch. A tuple takes less time than a call for each message, because all messages of
-    /// the tuple share one check of the capacity.
+    /// Adds a message or a tuple of messages to the current batch, which the next [`commit`](Self::commit) ends. A tuple takes less time
+    /// than a call for each message, because all messages of the tuple share one check of the capacity.
     #[inline(always)]
     pub fn put<M: Messages + ?Sized>(&mut self, messages: &M) {
         if self.fill(messages).is_some() {
@@ -136,7 +136,7 @@ impl Outbox {
         }
     }
 
-    /// Ends the batch, and adds its bytes to the [`pending`](Self::pending) bytes.
+    /// Ends the batch: the messages since the last `commit`. Adds the bytes of the batch to the [`pending`](Self::pending) bytes.
     ///
     /// # Errors
     /// The error of the first message of the batch that cannot be encoded; the whole batch is dropped.
@@ -162,7 +162,7 @@ impl Outbox {
         self.buf.get(self.sent..self.committed).unwrap_or_default()
     }
 
-    /// Returns the bytes of the batch that is not committed.
+    /// Returns the bytes of the current batch: the messages since the last `commit`.
     pub fn batch(&self) -> &[u8] {
         self.buf.get(self.committed..self.end).unwrap_or_default()
     }
@@ -212,7 +212,7 @@ impl Outbox {
         self.buf.capacity()
     }
 
-    /// Drops the batch that is not committed, and its error.
+    /// Drops the current batch (the messages since the last `commit`), and the error of this batch.
     pub fn discard_batch(&mut self) {
         self.error = None;
         self.end = self.committed;

@@ -114,7 +114,7 @@ pub trait PgProtocol: PutMessage {
         self.put_message(&Flush {})
     }
 
-    /// Ends a batch of the extended protocol. See [`Sync`].
+    /// Appends a Sync, which ends a batch: the messages of the extended protocol since the last Sync. See [`Sync`].
     #[inline(always)]
     fn sync(&mut self) -> Self::Chained<'_> {
         self.put_message(&Sync {})
