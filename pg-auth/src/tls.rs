@@ -252,10 +252,11 @@ pub async fn negotiate(stream: &mut impl Transport, mut start: TlsStart) -> Resu
     }
 }
 
-/// Checks the protocol that ALPN agreed on. Direct TLS requires `postgresql`; after an SSLRequest a server may leave ALPN out.
+/// Checks the protocol that ALPN agreed on. Direct TLS requires the protocol `postgresql`. After an SSLRequest, the server may also choose
+/// no protocol.
 ///
 /// # Errors
-/// [`TlsError::Alpn`] for another protocol, or for no protocol with direct TLS.
+/// [`TlsError::Alpn`] for any other protocol, or for no protocol with direct TLS.
 pub fn check_alpn(direct: bool, info: &TlsInfo) -> Result<(), TlsError> {
     match &info.alpn {
         Some(protocol) if protocol == ALPN => Ok(()),

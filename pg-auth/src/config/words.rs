@@ -70,7 +70,8 @@ words! {
         /// The client asks with an SSLRequest, and the server answers with one byte.
         #[default]
         Postgres = "postgres",
-        /// TLS begins with the first byte, which saves one round trip. PostgreSQL supports this from version 17 on.
+        /// The client begins TLS with its first byte, without an SSLRequest. This saves one round trip. PostgreSQL supports this from
+        /// version 17 on.
         Direct = "direct",
 }
 

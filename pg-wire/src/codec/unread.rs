@@ -102,8 +102,8 @@ impl<'a, T: Item<'a>> Iterator for UnreadIter<'a, T> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         match self {
-            // The upper limit includes one error, for bytes that are left over. A malformed item ends the iteration early, so the lower
-            // limit is 0.
+            // The upper limit counts one more item: the error that reports bytes left over. The lower limit is 0, because a malformed item
+            // ends the iteration early.
             Self::Wire { left, .. } => (0, Some(usize::from(*left) + 1)),
             Self::Given(items) => items.size_hint(),
         }

@@ -92,7 +92,7 @@ pub enum Step {
     /// Send [`Query`](crate::frontend::Query) with this SQL: `ROLLBACK`, or an empty text. The EmptyQueryResponse to an empty text shows
     /// which of the earlier requests the server has executed.
     Query(&'static str),
-    /// Send [`Close`](crate::frontend::Close) of the unnamed portal. Its CloseComplete shows which requests the server has executed.
+    /// Send [`Close`](crate::frontend::Close) of the unnamed portal. The CloseComplete shows which requests the server has executed.
     ClosePortal,
     /// Receive a message.
     Receive,

@@ -468,7 +468,7 @@ impl SessionState {
         }
         if !self.is_certain() && self.tracks().any(|track| track.oldest().is_none()) {
             // The reply to an empty Query shows which of the possible states is the real one. If an outstanding request can also be
-            // answered by EmptyQueryResponse, the client sends a Close instead.
+            // answered by EmptyQueryResponse, the next step is a Close instead of the Query.
             let ambiguous = self.tracks().filter_map(Track::oldest);
             let ambiguous = ambiguous.map(|(request, _)| request).any(Request::can_be_empty);
             return Ok(Some(if ambiguous { Step::ClosePortal } else { Step::Query("") }));

@@ -16,7 +16,8 @@ use super::{Config, Host, RootCert, SslMode, parse};
 use crate::error::{ConfigError, ServiceError};
 pub use passfile::Warning;
 
-/// Environment variables whose values are sent to the server as run-time parameters, as in libpq. The value `default` is not sent.
+/// Environment variables whose values are sent to the server as run-time parameters, as in libpq. A variable with the value `default` is
+/// ignored.
 const RUNTIME_PARAMETERS: &[(&str, &str)] =
     &[("PGDATESTYLE", "datestyle"), ("PGTZ", "timezone"), ("PGGEQO", "geqo")];
 

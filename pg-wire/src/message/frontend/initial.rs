@@ -144,7 +144,7 @@ impl Message for CancelRequest<'_> {
     }
     fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         if !(4..=256).contains(&self.key.0.len()) {
-            // PostgreSQL reports no error for a key of a wrong length, so the message is rejected here.
+            // PostgreSQL reports no error for a key of an invalid length, so the message is rejected here.
             out.refuse(EncodeErrorKind::OutOfRange);
         }
         write_code(Self::REQUEST, out);
