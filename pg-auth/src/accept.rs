@@ -124,9 +124,10 @@ pub struct Login {
     pub auth_method: AuthMethod,
     /// Whether the authentication was bound to the TLS channel (SCRAM-SHA-256-PLUS).
     pub channel_bound: bool,
-    /// After SCRAM: the keys with which a pooler can log in as this user at any server that stores the same verifier as this server.
+    /// Keys of a SCRAM login; `None` after any other method. With these keys, a pooler can log in as this user at any server that stores
+    /// the same verifier as this server.
     pub keys: Option<ScramKeys>,
-    /// After GSSAPI: the client's principal.
+    /// Principal of the client after a login by GSSAPI; `None` after any other method.
     pub principal: Option<String>,
 }
 

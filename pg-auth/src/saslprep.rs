@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 
 use crate::secret::Password;
 
-/// Prepares a password for SCRAM: maps and normalises the password. If the rules of SASLprep reject the password, returns its bytes
-/// unchanged.
+/// Prepares a password for SCRAM: maps and normalises the password. If the rules of SASLprep reject the password, returns the bytes of the
+/// password unchanged.
 ///
 /// ```
 /// use pg_auth::{saslprep::saslprep, secret::Password};

@@ -49,7 +49,7 @@ words! {
         Disable = "disable",
         /// The connection uses TLS only if the server rejects connections without TLS.
         Allow = "allow",
-        /// The connection uses TLS if the server supports TLS. This does not protect from an attacker who can alter the traffic.
+        /// The connection uses TLS if the server supports TLS. This does not protect against an attacker who can alter the traffic.
         #[default]
         Prefer = "prefer",
         /// The connection must use TLS. The server may present any certificate.

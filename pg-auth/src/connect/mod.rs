@@ -115,8 +115,8 @@ pub async fn drive<T: Transport>(
     }
 }
 
-/// Chooses between the error of a write and the error of the read after it. The error of the read wins if it contains a reason, such as a
-/// TLS alert. If the error of the read only reports the end of the connection, the error of the write wins.
+/// Chooses between the error of a write and the error of the read after it. Returns the error of the read if this error contains a reason,
+/// such as a TLS alert. If the error of the read only reports the end of the connection, returns the error of the write.
 fn more_informative(unsent: Option<pg_wire::Error>, read: pg_wire::Error) -> pg_wire::Error {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     let is_gone = match &read {

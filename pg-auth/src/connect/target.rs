@@ -115,7 +115,8 @@ mod tests {
         [b"D\0\0\0", &lengths[..1], b"\0\x01\0\0\0", &lengths[1..], value].concat()
     }
 
-    /// Checks a session with these parameters, whose server answers a query with this value. Returns the verdict and the bytes sent.
+    /// Runs `judge` for a session with these parameters. The server answers the query with the value `answer`. Returns the verdict and the
+    /// bytes that `judge` has sent.
     fn judged(parameters: &[(&str, &str)], answer: &[u8], wanted: TargetSessionAttrs) -> (Verdict, Vec<u8>) {
         let mut session = Session::new(ProtocolVersion::V3_0);
         for (name, value) in parameters {

@@ -31,8 +31,8 @@ pub enum OfferedBinding {
 /// ServerFirst ──client-first──▶ ServerChallenge ──client-final──▶ ServerFinal
 /// ```
 ///
-/// For a user who does not exist, use a [mock verifier](Verifier::mock). The steps are the same, and the exchange fails at its end, as with
-/// a wrong password.
+/// For a user who does not exist, use a [mock verifier](Verifier::mock). The exchange then has the same steps as for an existing user, and
+/// fails at its end, as with a wrong password.
 ///
 /// ```
 /// use pg_auth::scram::{OfferedBinding, ServerFirst, Verifier};
@@ -74,7 +74,7 @@ impl ServerFirst {
     /// - the client's nonce.
     ///
     /// # Errors
-    /// [`AuthError::Peer`]: the message is malformed, has a mandatory extension or an authorization identity, or its binding flag does not
+    /// [`AuthError::Peer`]: the message is malformed, has a mandatory extension or an authorization identity, or the binding flag does not
     /// fit the server's offer and the client's choice.
     pub fn client_first(self, message: &[u8]) -> Result<ServerChallenge, AuthError> {
         let syntax = |offset| fault(CLIENT_FIRST, offset, ScramFault::Syntax);

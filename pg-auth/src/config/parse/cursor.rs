@@ -85,7 +85,7 @@ impl<'a> Cursor<'a> {
             };
             return Err(ConfigError::Syntax { problem, offset: self.offset + at });
         }
-        // Full capacity at once: a vector that grows would leave copies of a password in freed memory.
+        // Reserves the full capacity at once: a vector that grows would leave copies of a password in freed memory.
         let mut value = Zeroizing::new(Vec::with_capacity(bytes.len()));
         value.extend(percent_decode(bytes));
         Ok(value)

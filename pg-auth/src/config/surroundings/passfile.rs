@@ -53,7 +53,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Warning> {
     let mut file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     check(path, &metadata)?;
-    // Full capacity at once: a vector that grows would leave copies of passwords in freed memory.
+    // Reserves the full capacity at once: a vector that grows would leave copies of passwords in freed memory.
     let length = usize::try_from(metadata.len()).unwrap_or_default();
     let mut text = Zeroizing::new(Vec::with_capacity(length.saturating_add(1)));
     file.read_to_end(&mut text).map_err(unreadable)?;
