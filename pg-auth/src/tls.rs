@@ -539,7 +539,8 @@ mod tests {
         }
     }
 
-    /// Answers a client that sends these bytes. Returns the next action, the bytes taken and the bytes sent.
+    /// Runs a `TlsOffer` with a client that sends these bytes. Returns the next action, the bytes that the server has taken, and the bytes
+    /// that the server has sent.
     fn offered(client: &[u8]) -> (OfferStep, Vec<u8>, Vec<u8>) {
         let mut stream = Script::says(client);
         let offer = block_on(receive_offer(&mut stream)).expect("the packet is complete");

@@ -107,7 +107,7 @@ pub trait PgProtocol: PutMessage {
         self.put_message(&Close { target: Target::Portal, name: portal.0.into() })
     }
 
-    /// Appends a [`Flush`] message. The server answers a Flush by sending all replies that it has ready. This method does not send the
+    /// Appends a [`Flush`] message. The server answers a Flush by sending all replies that are ready. This method does not send the
     /// message: on a connection, call `flush` afterwards.
     #[inline]
     fn flush_msg(&mut self) -> Self::Chained<'_> {

@@ -107,8 +107,8 @@ macro_rules! direction {
                         $crate::codec::message::Decode::decode(frame.body).map(Self::$message)
                     })*
                     code => match Self::decode_cold(code, frame.body) {
-                        // Unreachable, because `decode_cold` returns no hot message. Without these arms the compiler generates
-                        // the caller's loop twice.
+                        // Unreachable, because `decode_cold` returns no message whose path is `Hot`. Without these arms, the compiler
+                        // generates the caller's loop twice.
                         $(Ok(Self::$message(_)) if const { $crate::message::table::Path::$path.is_hot() } => {
                             Ok(Self::Unknown(frame))
                         })*

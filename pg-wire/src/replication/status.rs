@@ -54,7 +54,7 @@ pub struct StandbyStatus {
     /// Whether [`StandbyStatus::data`] was called, and [`StandbyStatus::change`] has not yet been called with the change in this data. As
     /// long as this field is true, it is unknown whether the stream is inside a transaction.
     is_unexplained: bool,
-    /// Whether the last received change is inside a transaction, or inside a block of a streamed transaction.
+    /// Whether the stream is now inside a transaction, or inside a block of a streamed transaction.
     in_transaction: bool,
     /// End of the last received transaction, or position of the last received message outside a transaction. A keepalive is confirmed only
     /// after the caller has declared this position as flushed.

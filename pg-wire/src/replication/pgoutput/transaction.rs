@@ -80,8 +80,8 @@ pub struct LogicalMessage<'a> {
 }
 
 impl LogicalMessage<'_> {
-    /// Whether the message is part of a transaction. If not, the message arrives between transactions, and the server sends it even if the
-    /// transaction that wrote the message is rolled back.
+    /// Whether the message is part of a transaction. If not, the message arrives between transactions, and the server sends the message
+    /// even if the transaction that wrote the message is rolled back.
     pub fn is_transactional(&self) -> bool {
         self.flags & 1 != 0
     }
