@@ -15,7 +15,7 @@
 //!
 //! # Reading changes
 //!
-//! The adapters define aliases such as `pg_stream_tokio::ReplicationStream`, which use a clock of the runtime.
+//! The crates `pg-stream-tokio` and `pg-stream-async-std` define aliases of `ReplicationStream` that use the clock of their runtime.
 //!
 //! ```
 //! use pg_wire::replication::ReplicationStream;

@@ -46,7 +46,7 @@
 //! - **COPY from the client** begins with CopyInResponse. The server then reads CopyData up to the first CopyDone or CopyFail, and ignores
 //!   each Sync and Flush before the CopyDone or CopyFail. The server ends the session if it reads any other message. After CopyDone, the
 //!   server sends CommandComplete. If an Execute started the COPY, the client must send a Sync after CopyDone, because an earlier Sync was
-//!   ignored. A client need not wait for CopyInResponse.
+//!   ignored. A client may send CopyData, CopyDone and CopyFail before it receives CopyInResponse.
 //! - **A failed COPY from the client**: the server ignores later CopyData, CopyDone and CopyFail, as always outside a COPY. If a Sync was
 //!   sent before the CopyDone, the server may have ignored this Sync: this depends on how far the server had read when the COPY failed. No
 //!   message reveals this position; see [`is_certain`](SessionState::is_certain).
