@@ -53,7 +53,7 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// than 3.2 or for unknown `_pq_.` options, the machine sends NegotiateProtocolVersion.
 ///
 /// The machine bounds the memory that a client can make it use, and wipes secrets:
-/// - It limits the length of received messages: 10,004 bytes for the first packet, and for the body of a later message 30,000 bytes
+/// - It limits the length of received messages: 10,004 bytes for the first packet. The body of a later message may have 30,000 bytes
 ///   (password), 1,020 bytes (SCRAM) or 65,531 bytes (bearer token or GSSAPI token). When the machine ends, it restores the limits that the
 ///   inbox had before the first step.
 /// - While the machine runs, both buffers wipe the memory that they release. After an error or a cancel request, the buffers also wipe
@@ -103,9 +103,11 @@ pub enum AcceptStep<'a> {
     Derive(Derivation),
     /// Check whether this bearer token is valid, and pass the answer to [`Accept::token_checked`].
     Token(TokenCheck),
-    /// Run this job where it does not block other tasks: it may wait for the disk or the network. Pass the result to [`Accept::stepped`].
+    /// Run this job where it does not block other tasks: the job may wait for the disk or the network. Pass the result to
+    /// [`Accept::stepped`].
     Gss(GssJob),
-    /// The user is authenticated, and AuthenticationOk is in the outbox. Then send the messages up to ReadyForQuery with [`welcome`].
+    /// The user is authenticated, and AuthenticationOk is in the outbox. To begin the session, send the messages up to ReadyForQuery with
+    /// [`welcome`].
     Login(Login),
     /// The client asks to cancel a statement of another session. Cancel the statement if the key is right. In every case send no answer,
     /// and close the connection.
@@ -122,9 +124,10 @@ pub struct Login {
     pub auth_method: AuthMethod,
     /// Whether the authentication was bound to the TLS channel (SCRAM-SHA-256-PLUS).
     pub channel_bound: bool,
-    /// After SCRAM: the keys with which a pooler can log in as this user at any server that stores the same verifier.
+    /// Keys of a SCRAM login; `None` after any other method. With these keys, a pooler can log in as this user at any server that stores
+    /// the same verifier as this server.
     pub keys: Option<ScramKeys>,
-    /// After GSSAPI: the client's principal.
+    /// Principal of the client after a login by GSSAPI; `None` after any other method.
     pub principal: Option<String>,
 }
 
@@ -164,7 +167,8 @@ enum State {
         login: OAuthLogin,
         chosen: bool,
     },
-    /// A token that the caller has to check. `None` after `step` has returned the token; the machine then waits for the caller's answer.
+    /// A token that the caller has to check. `None` after `step` has returned the token; the state machine then waits for the caller's
+    /// answer.
     TokenChecking(Option<TokenCheck>, OAuthOffer),
     /// The caller has checked the token. The `bool` is true if the token is valid.
     TokenChecked(bool, OAuthOffer),
@@ -172,13 +176,14 @@ enum State {
     OAuthFailing,
     /// GSSAPI was requested, or a token has been sent; the client's token is expected.
     GssAwait(Context, Principals),
-    /// A GSSAPI job that the caller has to run. `None` after `step` has returned the job; the machine then waits for the result of the job.
+    /// A GSSAPI job that the caller has to run. `None` after `step` has returned the job; the state machine then waits for the result of
+    /// the job.
     GssStepping(Option<GssJob>, Principals),
-    /// The caller has run the GSSAPI job; its result is processed next.
+    /// The caller has run the GSSAPI job. The next `step` processes the result of the job.
     GssStepped(GssStepped, Principals),
     /// AuthenticationOk has been sent.
     In,
-    /// The machine has ended: it has returned the login or an error.
+    /// The state machine has ended: it has returned the login or an error.
     Over,
 }
 
@@ -203,7 +208,8 @@ impl Default for Accept {
 }
 
 impl Accept {
-    /// The client's start-up message. `None` before the message has arrived, and after the machine has returned it in a [`Login`].
+    /// The client's start-up message. `None` before the message has arrived, and after the state machine has returned the message in a
+    /// [`Login`].
     pub fn startup(&self) -> Option<&Startup> {
         self.startup.as_ref()
     }
@@ -468,8 +474,7 @@ impl Accept {
     }
 }
 
-/// The variants of [`AcceptStep`] without a borrow of the machine, so that `step` can change the machine before it returns the
-/// `AcceptStep`.
+/// The variants of [`AcceptStep`] without a borrow of the `Accept`. So `step` can change the `Accept` before it returns the `AcceptStep`.
 enum Next {
     Read,
     Authenticate,

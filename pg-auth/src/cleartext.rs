@@ -8,12 +8,12 @@ use crate::config::words::SslMode;
 use crate::error::PolicyError;
 use crate::link::Link;
 
-/// Checks whether a clear-text password may be sent. There are three cases in which it may be sent:
+/// Checks whether a clear-text password may be sent. A clear-text password may be sent in three cases:
 /// - over TLS;
 /// - over a Unix-domain socket;
 /// - over TCP without TLS, if the caller has asked for a connection without TLS (`sslmode=disable`).
 ///
-/// It is not enough that the server declines TLS. A man in the middle can decline in the server's name.
+/// The server's refusal of TLS is not a sufficient reason to send the password, because a man in the middle can send this refusal.
 ///
 /// # Errors
 /// [`PolicyError::CleartextPassword`] if the password may not be sent.

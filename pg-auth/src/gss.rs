@@ -35,7 +35,7 @@ pub enum GssOutput {
     Continue(Vec<u8>),
     /// The security context is established.
     Done {
-        /// The last token to send, if the peer needs another token.
+        /// The last token to send; `None` if the peer needs no further token.
         token: Option<Vec<u8>>,
         /// As a server: the client's principal, such as `alice@EXAMPLE.COM`.
         peer: Option<String>,

@@ -38,8 +38,8 @@ const MOST_GSS_TOKENS: usize = 16;
 /// The client's connection phase as a state machine: each step decides the next action, without I/O and without waiting.
 ///
 /// Run the machine in a loop: pass the connection's two buffers to [`step`](Self::step), send the bytes in the outbox, and perform the
-/// action that the returned [`Step`] names. [`connect`](crate::connect::connect) contains this loop; write your own loop if your I/O
-/// differs.
+/// action that the returned [`Step`] names. [`connect`](crate::connect::connect) contains this loop; write your own loop if your I/O does
+/// not use `pg_wire::Connection`.
 ///
 /// Other code begins TLS before the machine starts, so that bytes received before TLS cannot be mistaken for bytes received through TLS.
 ///
@@ -114,12 +114,12 @@ struct Derived {
 pub enum Step {
     /// Read more bytes from the stream into the inbox.
     Read,
-    /// Run this job where it does not block other tasks: it takes milliseconds of pure computing. Pass the result to
+    /// Run this job where it does not block other tasks: the job takes milliseconds of pure computing. Pass the result to
     /// [`Handshake::derived`].
     Derive(Derivation),
     /// Get a bearer token from [`Config::tokens`](Config#structfield.tokens), and pass the reply to [`Handshake::token`].
     Token(TokenRequest),
-    /// Run this job where it does not block other tasks: it may wait for the disk or the network. Pass the result to
+    /// Run this job where it does not block other tasks: the job may wait for the disk or the network. Pass the result to
     /// [`Handshake::stepped`].
     Gss(GssJob),
     /// The session is ready for its first query.
@@ -148,7 +148,8 @@ enum State {
     TokenSent { empty: bool },
     /// The server has rejected the token with this document; the server's ErrorResponse is expected.
     TokenRejected { empty: bool, document: Discovery },
-    /// A GSSAPI job that the caller has to run. `None` after `step` has returned the job; the machine then waits for the result of the job.
+    /// A GSSAPI job that the caller has to run. `None` after `step` has returned the job; the state machine then waits for the result of
+    /// the job.
     GssStepping(Option<GssJob>),
     /// A GSSAPI token has been sent; the server's token is expected.
     GssSent(Context),
@@ -158,7 +159,7 @@ enum State {
     In,
     /// The server's parameters, its cancel key and ReadyForQuery are expected.
     Settling,
-    /// The machine has ended: it has returned the session or an error.
+    /// The state machine has ended: it has returned the session or an error.
     Over,
 }
 
@@ -184,7 +185,7 @@ impl<'c> Handshake<'c> {
     /// Processes the messages in the inbox until the caller has to act.
     ///
     /// # Errors
-    /// The connection phase has failed; the error is the reason. The machine has ended.
+    /// The connection phase has failed; the error is the reason. The state machine has ended.
     pub fn step(&mut self, inbox: &mut Inbox, outbox: &mut Outbox) -> Result<Step, AuthError> {
         let step = self.advance(inbox, outbox);
         if matches!(step, Err(_) | Ok(Step::Ready(_)))
@@ -290,7 +291,7 @@ impl<'c> Handshake<'c> {
     /// Takes the token source's reply to a [`Step::Token`].
     ///
     /// # Errors
-    /// The source's own error, as [`AuthError::Plugin`]. After an error the machine has ended.
+    /// The source's own error, as [`AuthError::Plugin`]. After an error, the state machine has ended.
     pub fn token(
         &mut self,
         reply: Result<TokenReply, oauth::SourceError>,

@@ -14,7 +14,7 @@ pub enum Link {
     Tls,
 }
 
-/// The data about a connection's TLS channel, as the TLS layer reports them.
+/// The report of the TLS layer about a connection's TLS channel.
 ///
 /// Later versions may add fields: begin with [`TlsInfo::default`], and set the fields that the TLS library supplies.
 ///

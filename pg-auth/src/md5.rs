@@ -42,7 +42,7 @@ pub(crate) fn fresh_salt() -> Result<[u8; 4], AuthError> {
 /// A stored password, as in `pg_authid.rolpassword`: `md5` and the 32 lower-case hexadecimal digits of `md5(password + user)`.
 ///
 /// Read a stored password with [`str::parse`], write it with [`to_string`](ToString::to_string). The stored form is enough to log in as the
-/// user, so `Debug` hides it.
+/// user, so `Debug` does not show this form.
 ///
 /// ```
 /// use pg_auth::md5::Verifier;

@@ -74,8 +74,8 @@ pub fn unix_socket(_: &Path, _: &Config) -> io::Result<crate::stream::Never> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Unix-domain sockets"))
 }
 
-/// Checks that only the owner of a private key file can use the file. As in libpq, the mode must be 0600 or less, or 0640 or less if root
-/// owns the file. On Windows, which has no such mode, this function only checks that the file is a regular file.
+/// Checks the permissions of a private key file, as libpq does. Only the owner may have access to the file. If root owns the file, the
+/// group may also read the file. On Windows, files have no mode, so this function only checks that the file is a regular file.
 ///
 /// # Errors
 /// The file does not exist, is not a regular file, or has a mode that lets other users access the file.

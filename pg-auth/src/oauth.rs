@@ -94,8 +94,8 @@ impl Error for InvalidToken {}
 pub struct Discovery(Box<str>);
 
 impl Discovery {
-    /// Checks the server's document. A valid document has 1 to 16,384 bytes of UTF-8, and no control characters except JSON's white space.
-    /// Returns `None` for any other bytes.
+    /// Checks the document by which a server rejects a token. A valid document has 1 to 16,384 bytes of UTF-8, and no control characters
+    /// except JSON's white space. Returns `None` for any other bytes.
     pub(crate) fn from_server(document: &[u8]) -> Option<Self> {
         let text =
             str::from_utf8(document).ok().filter(|text| (1..=LONGEST_DOCUMENT).contains(&text.len()))?;
@@ -136,8 +136,8 @@ pub struct TokenRequest {
 pub enum TokenReply {
     /// A token for this login.
     Token(Token),
-    /// The source has no token, and needs the server's document to get a token. The client then ends this attempt with an error that
-    /// contains the document. A further attempt passes the document in [`TokenRequest::discovery`].
+    /// The source has no token, and needs the server's document that names the issuer of tokens. The client then ends this attempt with an
+    /// error that contains the document. A further attempt passes the document in [`TokenRequest::discovery`].
     Discover,
 }
 

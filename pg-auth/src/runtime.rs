@@ -32,8 +32,8 @@ impl Offload for Inline {
     }
 }
 
-/// The functions of an async runtime that connections need. For every implementation of this trait, this crate provides the builder,
-/// dialling, cancel requests and the [`Acceptor`](crate::connect::Acceptor).
+/// The functions of an async runtime that connections need. For every implementation of this trait, [`connect`](mod@crate::connect)
+/// provides the `ConnectionBuilder`, which dials servers and sends cancel requests, and the `Acceptor`.
 ///
 /// The futures of an implementation need not be `Send`. If all these futures are `Send`, the futures of the connections are `Send` too.
 pub trait Runtime: Offload + Clone + Default {
@@ -41,7 +41,7 @@ pub trait Runtime: Offload + Clone + Default {
     type Tcp: Transport;
     /// A stream over a Unix-domain socket; [`Never`](crate::stream::Never) if there are no such sockets.
     type Unix: Transport;
-    /// The TLS library used when the caller names no other library; [`NoTls`](crate::tls::NoTls) if there is no TLS library.
+    /// The TLS library that is used if the caller names no TLS library; [`NoTls`](crate::tls::NoTls) if there is no TLS library.
     type Tls: TlsConnect<Self::Tcp> + Clone + Default;
 
     /// Resolves a host name to its addresses.

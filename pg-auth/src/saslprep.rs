@@ -1,7 +1,8 @@
 //! SASLprep ([RFC 4013](https://www.rfc-editor.org/rfc/rfc4013)) of passwords, as PostgreSQL implements it.
 //!
-//! The server and libpq deviate from the RFC in two ways. A client must do the same; otherwise the login fails. The two deviations:
-//! - A password that is not UTF-8, or has a prohibited character, is not rejected: its raw bytes are used.
+//! The server and libpq deviate from the RFC in two ways. A client must deviate in the same ways; otherwise the login fails. The two
+//! deviations:
+//! - A password that is not UTF-8, or has a prohibited character, is not rejected: the raw bytes of the password are used.
 //! - Prohibited, unassigned and bidirectional characters are looked for after mapping but *before* normalisation; the RFC looks for them
 //!   after normalisation. Example: U+1F100 was unassigned in Unicode 3.2. A password with this character stays raw, although the normal
 //!   form `0.` would be valid.
@@ -12,8 +13,8 @@ use zeroize::Zeroizing;
 
 use crate::secret::Password;
 
-/// Prepares a password for SCRAM: maps and normalises the password. If the rules of SASLprep reject the password, returns its bytes
-/// unchanged.
+/// Prepares a password for SCRAM: maps and normalises the password. If the rules of SASLprep reject the password, returns the bytes of the
+/// password unchanged.
 ///
 /// ```
 /// use pg_auth::{saslprep::saslprep, secret::Password};

@@ -89,7 +89,7 @@ pub(crate) fn wiping_stack<T>(work: impl FnOnce() -> T) -> T {
         std::hint::black_box(&mut [0_u8; 16 * 1024]);
     }
 
-    /// Calls `work`. Not inlined, so that the frames of `call` and `work` are at the same place of the stack as the frame of `overwrite`.
+    /// Calls `work`. Not inlined, so that the stack frames of `call` and `work` are at the same place as the stack frame of `overwrite`.
     #[inline(never)]
     fn call<T>(work: impl FnOnce() -> T) -> T {
         work()

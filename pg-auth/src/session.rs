@@ -125,8 +125,8 @@ pub struct Parameters {
     bytes: usize,
 }
 
-/// A parameter: the name, followed by the value, in one allocation instead of two. A server reports about fifteen parameters at the start
-/// of every session.
+/// A parameter: the name, followed by the value. One allocation holds both strings, because a server reports about fifteen parameters at
+/// the start of every session.
 #[derive(Clone, PartialEq, Eq)]
 struct Parameter {
     text: Box<str>,
@@ -199,7 +199,7 @@ pub struct CancelKey {
 }
 
 impl CancelKey {
-    /// Makes a key from a process id and 4 to 256 secret bytes. With another number of bytes, the request cannot be encoded.
+    /// Makes a key from a process id and 4 to 256 secret bytes. With any other number of bytes, the request cannot be encoded.
     pub fn new(pid: i32, key: &[u8]) -> Self {
         Self { pid, key: Zeroizing::new(key.to_vec()) }
     }

@@ -159,7 +159,7 @@ impl<S> TlsConnect<S> for NoTls {
 /// ```
 ///
 /// After [`Upgrade`](TlsStep::Upgrade), the TLS library performs the handshake, and the start-up message is sent through TLS. Exactly one
-/// byte is read before TLS: if the server sends further unencrypted bytes, the TLS library receives these bytes and fails.
+/// byte is read before TLS: if the server has sent more unencrypted bytes, the TLS library receives these bytes and the handshake fails.
 #[derive(Clone, Debug)]
 pub struct TlsStart {
     state: TlsStep,
@@ -252,10 +252,11 @@ pub async fn negotiate(stream: &mut impl Transport, mut start: TlsStart) -> Resu
     }
 }
 
-/// Checks the protocol that ALPN agreed on. Direct TLS requires `postgresql`; after an SSLRequest a server may leave ALPN out.
+/// Checks the protocol that ALPN agreed on. Direct TLS requires the protocol `postgresql`. After an SSLRequest, the server may also choose
+/// no protocol.
 ///
 /// # Errors
-/// [`TlsError::Alpn`] for another protocol, or for no protocol with direct TLS.
+/// [`TlsError::Alpn`] for any other protocol, or for no protocol with direct TLS.
 pub fn check_alpn(direct: bool, info: &TlsInfo) -> Result<(), TlsError> {
     match &info.alpn {
         Some(protocol) if protocol == ALPN => Ok(()),
@@ -288,7 +289,7 @@ pub struct TlsOffer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OfferStep {
-    /// Read exactly this many bytes, and pass them to [`TlsOffer::received`].
+    /// Read exactly this many bytes, and pass these bytes to [`TlsOffer::received`].
     Read(usize),
     /// Send this byte, then call [`TlsOffer::sent`].
     Send(u8),
@@ -304,7 +305,7 @@ impl TlsOffer {
         Self::default()
     }
 
-    /// The bytes that the machine has read from the client: the beginning of the TLS handshake or of the first packet.
+    /// The bytes that the state machine has read from the client: the beginning of the TLS handshake or of the first packet.
     pub fn taken(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
@@ -361,7 +362,7 @@ fn request(packet: &[u8]) -> Option<Initial<'_>> {
     Initial::decode(body).ok()
 }
 
-/// Runs a [`TlsOffer`] over a new stream, from which no bytes have been read. Returns the machine at [`OfferStep::Upgrade`] or
+/// Runs a [`TlsOffer`] over a new stream, from which no bytes have been read. Returns the state machine at [`OfferStep::Upgrade`] or
 /// [`OfferStep::Clear`].
 ///
 /// # Errors
@@ -538,7 +539,8 @@ mod tests {
         }
     }
 
-    /// Answers a client that sends these bytes. Returns the next action, the bytes taken and the bytes sent.
+    /// Runs a `TlsOffer` with a client that sends these bytes. Returns the next action, the bytes that the server has taken, and the bytes
+    /// that the server has sent.
     fn offered(client: &[u8]) -> (OfferStep, Vec<u8>, Vec<u8>) {
         let mut stream = Script::says(client);
         let offer = block_on(receive_offer(&mut stream)).expect("the packet is complete");
@@ -558,7 +560,7 @@ mod tests {
             (&[GSS, SSL].concat(), OfferStep::Upgrade, b"", b"NS"),
             (STARTUP, OfferStep::Clear, first, b""),
             (&[GSS, STARTUP].concat(), OfferStep::Clear, first, b"N"),
-            // The machine does not answer a second GSSENCRequest: it leaves the request to `Accept`, which returns an error.
+            // The state machine does not answer the client's second GSSENCRequest. `Accept` processes this request, and returns an error.
             (&[GSS, GSS].concat(), OfferStep::Clear, GSS, b"N"),
         ] {
             assert_eq!(offered(client), (step, taken.to_vec(), sent.to_vec()), "{client:?}");

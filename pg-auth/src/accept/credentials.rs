@@ -16,13 +16,13 @@ pub enum Credentials {
     Trust,
     /// The client's certificate. The TLS layer must have verified and reported the certificate ([`Accept::tls`](super::Accept::tls)).
     Certificate(CertificateUser),
-    /// A password that the client sends in clear text. The machine compares the password with the stored password. Do not use this method
-    /// on a connection that others can read.
+    /// A password that the client sends in clear text. The state machine compares the password with the stored password. Do not use this
+    /// method on a connection that others can read.
     Cleartext(StoredPassword),
     /// A password that the client sends hashed with MD5.
     Md5(md5::Verifier),
-    /// SCRAM-SHA-256, or SCRAM-SHA-256-PLUS if the client chooses it. SCRAM-SHA-256-PLUS is offered if the server's certificate is set
-    /// ([`Accept::server_certificate`](super::Accept::server_certificate)).
+    /// SCRAM-SHA-256, or SCRAM-SHA-256-PLUS if the client chooses SCRAM-SHA-256-PLUS. The state machine offers SCRAM-SHA-256-PLUS only if
+    /// the server's certificate is set ([`Accept::server_certificate`](super::Accept::server_certificate)).
     Scram(Verifier),
     /// A bearer token that the client sends. Do not use this method without TLS.
     OAuth(OAuthLogin),
@@ -54,7 +54,7 @@ impl Credentials {
 pub enum CertificateUser {
     /// A certificate whose common name is the user of the start-up message, as in PostgreSQL without a user name map.
     Same,
-    /// A certificate with this common name, which the caller has looked up in a user name map.
+    /// A certificate with this common name. The caller has found the name in a user name map.
     CommonName(String),
     /// Any verified certificate. Precondition: the caller has checked that the certificate belongs to the user.
     Any,
@@ -68,7 +68,7 @@ pub enum StoredPassword {
     Plain(Password),
     /// The password, hashed with MD5.
     Md5(md5::Verifier),
-    /// A SCRAM verifier. The check of a password needs keys that are derived from the password, so the machine returns
+    /// A SCRAM verifier. The check of a password needs keys that are derived from the password, so the state machine returns
     /// [`AcceptStep::Derive`](super::AcceptStep::Derive) before the check.
     Scram(Verifier),
 }

@@ -57,7 +57,8 @@ impl Accept {
         Err(ClientError::UnsupportedVersion(version).into())
     }
 
-    /// Keeps the start-up message. If its version or an option is not supported, puts NegotiateProtocolVersion into the outbox.
+    /// Keeps the start-up message. If the version or an option in the message is not supported, puts NegotiateProtocolVersion into the
+    /// outbox.
     fn begin(
         &mut self,
         startup: StartupMessage<'_>,

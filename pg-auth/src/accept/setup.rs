@@ -26,19 +26,19 @@ impl Accept {
         }
     }
 
-    /// Declares that TLS has begun on this connection, and sets the TLS layer's report about the client. The machine then rejects requests
-    /// for encryption, as PostgreSQL does over TLS.
+    /// Declares that TLS has begun on this connection, and sets the TLS layer's report about the client. The state machine then rejects
+    /// requests for encryption, as PostgreSQL does over TLS.
     pub fn tls(self, tls: TlsInfo) -> Self {
         Self { tls: Some(tls), ssl_declined: true, gss_declined: true, ..self }
     }
 
-    /// Declares that a GSSENCRequest of this client was declined before the machine began. A second GSSENCRequest is rejected.
+    /// Declares that a GSSENCRequest of this client was declined before the state machine began. A second GSSENCRequest is rejected.
     pub fn gss_declined(self) -> Self {
         Self { gss_declined: true, ..self }
     }
 
-    /// Sets the certificate that this server has presented over TLS, in DER. The machine then offers SCRAM-SHA-256-PLUS. A certificate
-    /// without a hash for channel binding, such as a certificate signed with Ed25519, has no effect.
+    /// Sets the certificate that this server has presented over TLS, in DER. The state machine then offers SCRAM-SHA-256-PLUS. A
+    /// certificate without a hash for channel binding, such as a certificate signed with Ed25519, has no effect.
     pub fn server_certificate(self, certificate: &[u8]) -> Self {
         Self { end_point: server_end_point(certificate).ok().flatten(), ..self }
     }

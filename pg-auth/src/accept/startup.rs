@@ -16,7 +16,7 @@ pub struct Startup {
 impl Startup {
     /// The client's start-up message, with the version that the client asked for.
     pub fn message(&self) -> StartupMessage<'_> {
-        // Decoding cannot fail: the body was decoded before it was kept.
+        // Decoding cannot fail: the body was decoded before the body was stored.
         StartupMessage::decode(&self.body)
             .unwrap_or(StartupMessage { version: self.version, parameters: Terminated::EMPTY })
     }

@@ -1,10 +1,10 @@
 //! Reads two values from an X.509 certificate: the hash for channel binding, and the common name of the subject.
 //!
 //! The TLS library decides whether a certificate is trusted. Hostile certificates are safe to read: no length in a certificate causes an
-//! allocation, and no structure causes recursion.
+//! allocation, and nested structures cause no recursion.
 //!
-//! Without the feature `certificate` both functions return [`CertificateError::NotCompiled`]. The TLS features of `pg-stream-tokio` and
-//! `pg-stream-async-std` enable `certificate`.
+//! Without the feature `certificate`, [`server_end_point`] and [`common_name`] return [`CertificateError::NotCompiled`]. The TLS features
+//! of `pg-stream-tokio` and `pg-stream-async-std` enable `certificate`.
 
 #[cfg(feature = "certificate")]
 mod read;

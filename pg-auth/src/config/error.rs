@@ -16,8 +16,8 @@ pub enum ConfigError {
         /// The place of the fault, in bytes from the start of the string.
         offset: usize,
     },
-    /// The connection string has a parameter that neither this library nor libpq knows. The name is replaced by `""` if it may be part of a
-    /// password: if it is longer than 63 bytes, or has a character other than ASCII letters, digits, `_`, `.` and `-`.
+    /// The connection string has a parameter that neither this library nor libpq knows. The name is replaced by `""` if the name may be
+    /// part of a password: the name is longer than 63 bytes, or has a character other than ASCII letters, digits, `_`, `.` and `-`.
     UnknownParameter(Box<str>),
     /// Parameters of libpq whose values ask for features that this library does not have, for example `gssencmode=require`. This is an
     /// error because ignoring the parameters could change the connection that the caller gets. Lists all such parameters of the connection

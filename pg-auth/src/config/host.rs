@@ -8,7 +8,7 @@ use std::path::PathBuf;
 pub const DEFAULT_PORT: u16 = 5432;
 
 /// Directories in which a server on this machine may have its Unix-domain socket, the most usual directory first. PostgreSQL's default is
-/// `/tmp`. All large Linux distributions build PostgreSQL with `/var/run/postgresql` instead: there, only the server's user can create a
+/// `/tmp`. All large Linux distributions change this directory to `/var/run/postgresql`, in which only the server's user can create a
 /// socket.
 #[cfg(target_os = "linux")]
 pub(super) const SOCKET_DIRS: &[&str] = &["/var/run/postgresql", "/tmp"];

@@ -51,9 +51,9 @@ pub enum AuthenticationMode {
     Trust,
     /// A password. The server chooses the method: SCRAM-SHA-256, MD5, or clear text if [`Config::check_cleartext`] allows clear text.
     Password(Password),
-    /// The keys of a SCRAM exchange, instead of a password. Example: a pooler has finished a SCRAM exchange with its client, as a server.
-    /// With the keys from this exchange the pooler logs in to the upstream server as the same user, without a password. The upstream server
-    /// must store the same verifier.
+    /// The keys of a SCRAM exchange, instead of a password. Example: as a server, a pooler has finished a SCRAM exchange with a client.
+    /// With the keys from this exchange, the pooler logs in to the upstream server as the same user, without a password. The upstream
+    /// server must store the same verifier as the pooler.
     ScramKeys(ScramKeys),
 }
 
@@ -201,7 +201,8 @@ impl Config {
         user.chain(database).chain(others)
     }
 
-    /// The password for this host: its entry in [`host_passwords`](Self::host_passwords), or else [`password`](Self::password).
+    /// The password for this host: the entry for this host in [`host_passwords`](Self::host_passwords). If there is no such entry,
+    /// [`password`](Self::password).
     pub fn password_for(&self, host: &Host) -> Option<&Password> {
         let own = self.host_passwords.iter().find(|(known, _)| known == host);
         own.map(|(_, password)| password).or(self.password.as_ref())
@@ -218,9 +219,9 @@ impl Config {
     }
 
     /// Returns the verification that these settings demand for the server's certificate when TLS is used. `sslmode` sets the minimum. If a
-    /// root certificate is configured, the certificate's chain is always verified: `require`, `prefer` and `allow` then verify in the same
-    /// way as `verify-ca`, as in libpq. If the file of the root certificate does not exist, TLS fails in every mode; in this case, libpq
-    /// skips the verification.
+    /// root certificate is configured, the chain of the server's certificate is always verified: `require`, `prefer` and `allow` then
+    /// verify in the same way as `verify-ca`, as in libpq. If the file of the root certificate does not exist, TLS fails in every mode; in
+    /// this case, libpq skips the verification.
     ///
     /// `verify-full` without a root certificate trusts [`RootCert::System`]; in this case, libpq refuses to connect.
     ///
@@ -279,7 +280,8 @@ impl Config {
                 return Err(ConfigError::ReservedParameter(name.as_str().into()));
             }
         }
-        // Version 3.1 never existed. Other major numbers are other protocols, or requests such as CancelRequest (1234.5678).
+        // Version 3.1 never existed. Major numbers other than 3 belong to different protocols, or to requests such as CancelRequest
+        // (1234.5678).
         let max = self.max_protocol_version;
         if max.major() != 3 || max == ProtocolVersion::new(3, 1) {
             return Err(ConfigError::InvalidValue("max_protocol_version"));
@@ -377,7 +379,7 @@ mod tests {
 
         let versions = alice().protocol_versions(ProtocolVersion::V3_2, ProtocolVersion::V3_0);
         assert_eq!(versions.check(), Err(ConfigError::InvalidValue("min_protocol_version")));
-        // 3.1 never existed, 2.0 and 4.0 are other protocols, and 1234.5678 is the code of a CancelRequest.
+        // 3.1 never existed, 2.0 and 4.0 are different protocols, and 1234.5678 is the code of a CancelRequest.
         for max in
             [(3, 1), (2, 0), (4, 0), (1234, 5678)].map(|(major, minor)| ProtocolVersion::new(major, minor))
         {

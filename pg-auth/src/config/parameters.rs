@@ -348,7 +348,7 @@ struct Draft {
 }
 
 impl Draft {
-    /// Records a parameter that asks for an unsupported feature. All such parameters are named in one error.
+    /// Records a parameter that asks for an unsupported feature. `finish` returns one error that names all these parameters.
     fn unsupported(&mut self, name: &'static str, reason: &'static str) -> Result<(), ConfigError> {
         self.unsupported.push(UnsupportedParameter { name, reason });
         Ok(())
@@ -366,7 +366,7 @@ impl Draft {
         self.config.hosts = self.hosts(local)?;
 
         // Without `max_protocol_version`, ask for `min_protocol_version`, whose default is 3.0. libpq asks for the latest version if the
-        // minimum is above 3.0; the result is the same, because 3.2 is the only version above 3.0.
+        // minimum is above 3.0; both rules have the same result, because 3.2 is the only version above 3.0.
         let max = self.max_protocol_version.unwrap_or(self.config.min_protocol_version);
         self.config.max_protocol_version = max;
 

@@ -49,7 +49,7 @@ words! {
         Disable = "disable",
         /// The connection uses TLS only if the server rejects connections without TLS.
         Allow = "allow",
-        /// The connection uses TLS if the server supports TLS. This does not protect from an attacker who can alter the traffic.
+        /// The connection uses TLS if the server supports TLS. This does not protect against an attacker who can alter the traffic.
         #[default]
         Prefer = "prefer",
         /// The connection must use TLS. The server may present any certificate.
@@ -70,7 +70,8 @@ words! {
         /// The client asks with an SSLRequest, and the server answers with one byte.
         #[default]
         Postgres = "postgres",
-        /// TLS begins with the first byte, which saves one round trip. PostgreSQL supports this from version 17 on.
+        /// The client begins TLS with its first byte, without an SSLRequest. This saves one round trip. PostgreSQL supports this from
+        /// version 17 on.
         Direct = "direct",
 }
 

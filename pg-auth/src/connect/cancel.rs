@@ -13,11 +13,12 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
     /// process.
     ///
     /// [`Session::cancel_target`](crate::Session::cancel_target) returns the target. The request goes to the address that the session is
-    /// connected to, even if the host name now has another address. The request uses the same kind of stream: with TLS if the session has
-    /// TLS. `connect_timeout` limits the duration of the request.
+    /// connected to, even if the host name now has another address. The request uses the same kind of stream as the session: with TLS if
+    /// the session has TLS. `connect_timeout` limits the duration of the request.
     ///
-    /// The server sends no answer. The statement fails with SQLSTATE 57014, or has finished before; in both cases, receive the replies up
-    /// to ReadyForQuery. When this function returns, the request can no longer hit the session's next statement.
+    /// The server sends no answer. The statement fails with SQLSTATE 57014, or finished before the server processed the request; in both
+    /// cases, receive the replies up to ReadyForQuery. When this function returns, the request can no longer hit the session's next
+    /// statement.
     ///
     /// # Errors
     /// The server cannot be reached, or the connection breaks before the server closes it.

@@ -34,7 +34,7 @@ enum Next {
     Address,
     /// Try the next host.
     Host,
-    /// Make no further attempt: every other host or address would return the same error.
+    /// Make no further attempt: an attempt with any other host or address would fail with the same error.
     Nowhere,
 }
 
@@ -170,8 +170,8 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
             let handshake = prepared(config, &place, tls, discovery.take());
             match self.login(stream, handshake.map_err(ConnectError::from)?).await {
                 Ok(made) => break made,
-                // The attempt had no token, so the server has rejected it with the document that names the issuer of tokens. Make one
-                // further attempt: the token source receives the document and can return a token.
+                // The attempt had no token, so the server has rejected the attempt with the document that names the issuer of tokens. Make
+                // one further attempt: the token source receives the document and can return a token.
                 Err(error) => match error.auth_error().and_then(AuthError::discovery) {
                     Some(document) if !discovered => {
                         (discovery, discovered) = (Some(document.clone()), true);
@@ -278,7 +278,7 @@ fn passes(wanted: TargetSessionAttrs) -> &'static [TargetSessionAttrs] {
     }
 }
 
-/// The kind of stream to try first over TCP, and the kind to try if the first attempt fails.
+/// The kind of stream to try first for a host on the network, and the kind to try if the first attempt fails.
 fn links(sslmode: SslMode, available: bool) -> Result<(Link, Option<Link>), TlsError> {
     match sslmode {
         SslMode::Disable => Ok((Link::Tcp, None)),
@@ -335,7 +335,7 @@ mod tests {
     fn every_order_of_three_hosts_occurs() {
         let mut seen = std::collections::HashSet::new();
         // 1,000 random orders of three hosts are drawn. There are six orders; the probability that one of them never occurs is less than
-        // 10^-78, because it is at most 6 * (5/6)^1000.
+        // 10^-78, because this probability is at most 6 * (5/6)^1000.
         for _ in 0..1000 {
             let mut hosts = [1, 2, 3];
             shuffle(&mut hosts);

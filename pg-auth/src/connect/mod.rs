@@ -81,8 +81,8 @@ pub async fn drive<T: Transport>(
         };
         match step {
             Step::Read => {
-                // A failed write does not end the login here. If the server has disconnected, its last message may contain the reason: read
-                // this message before the login fails.
+                // A failed write does not end the login here. If the server has disconnected, the server's last message may contain the
+                // reason: read this message before the login fails.
                 unsent = unsent.or(flushed.err().filter(pg_wire::Error::is_fatal));
                 // A flush that waits also reads. If the flush has read bytes, do not wait for more bytes: process these bytes first,
                 // because they may be all that the server sends.
@@ -115,8 +115,8 @@ pub async fn drive<T: Transport>(
     }
 }
 
-/// Chooses between the error of a write and the error of the read after it. The error of the read wins if it contains a reason, such as a
-/// TLS alert. If the error of the read only reports the end of the connection, the error of the write wins.
+/// Chooses between the error of a write and the error of the read after it. Returns the error of the read if this error contains a reason,
+/// such as a TLS alert. If the error of the read only reports the end of the connection, returns the error of the write.
 fn more_informative(unsent: Option<pg_wire::Error>, read: pg_wire::Error) -> pg_wire::Error {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     let is_gone = match &read {
@@ -158,8 +158,8 @@ where
         // Flush before the error of a failed step is returned: the outbox may contain an ErrorResponse for the client.
         let flushed = conn.flush().await;
         match step? {
-            // `flush` also receives bytes, because a peer may read nothing until its own bytes are received. Received bytes are processed
-            // before more bytes are read, as in `drive`.
+            // `flush` also receives bytes, because a client may read nothing until the server has received the client's bytes. Received
+            // bytes are processed before more bytes are read, as in `drive`.
             AcceptStep::Read if conn.inbox().buffered() != seen => {}
             AcceptStep::Read => conn.fill().await?,
             AcceptStep::Authenticate(startup) => {
@@ -212,7 +212,7 @@ pub async fn cancel<T: Transport>(conn: &mut Connection<T>, key: &CancelKey) -> 
     }
 }
 
-/// Guard of a connection during the connection phase. When dropped, it wipes the phase's data from the buffers and restores the
+/// Guard of a connection during the connection phase. When dropped, the guard wipes the phase's data from the buffers and restores the
 /// connection's own limits. This covers success, an error, and a future that is dropped before its end.
 struct Phase<'c, T> {
     conn: &'c mut Connection<T>,
@@ -228,7 +228,7 @@ impl<'c, T> Phase<'c, T> {
 
 impl<T> Drop for Phase<'_, T> {
     fn drop(&mut self) {
-        // Discard unsent bytes, so that no later flush sends them: they may contain a password.
+        // Unsent bytes may contain a password. So discard these bytes: otherwise, a later flush would send them.
         let outbox = self.conn.outbox_mut();
         let _ = outbox.commit();
         outbox.sent(outbox.pending().len());

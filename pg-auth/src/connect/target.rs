@@ -19,8 +19,8 @@ pub(super) enum Verdict {
     Other,
 }
 
-/// Checks whether a session is of the kind `wanted`. PostgreSQL 14 and later report the necessary parameters at start-up; this function
-/// asks other servers by a query. Ends an unsuitable session by Terminate.
+/// Checks whether a session is of the kind `wanted`. PostgreSQL 14 and later report the necessary parameters at start-up. If the server has
+/// not reported the parameters, this function sends a query. Ends an unsuitable session by Terminate.
 pub(super) async fn judge<T: Transport>(
     conn: &mut Connection<T>,
     session: &Session,
@@ -115,7 +115,8 @@ mod tests {
         [b"D\0\0\0", &lengths[..1], b"\0\x01\0\0\0", &lengths[1..], value].concat()
     }
 
-    /// Checks a session with these parameters, whose server answers a query with this value. Returns the verdict and the bytes sent.
+    /// Runs `judge` for a session with these parameters. The server answers the query with the value `answer`. Returns the verdict and the
+    /// bytes that `judge` has sent.
     fn judged(parameters: &[(&str, &str)], answer: &[u8], wanted: TargetSessionAttrs) -> (Verdict, Vec<u8>) {
         let mut session = Session::new(ProtocolVersion::V3_0);
         for (name, value) in parameters {

@@ -27,8 +27,8 @@ pub enum PeerError {
     Foreign(Box<str>),
     /// The server answers an unencrypted message with TLS: the port may expect TLS from the first byte (`sslnegotiation=direct`).
     Tls,
-    /// AuthenticationOk arrived too early. In SCRAM, the server has not yet proven that it has the password's verifier. In another
-    /// exchange, the server has not finished the exchange that it began.
+    /// AuthenticationOk arrived too early. In SCRAM, the server has not yet proven that it has the password's verifier. In any other
+    /// method, the server has not finished the exchange that it began.
     Unproven,
     /// The server offers SASL mechanisms, but none that this library supports.
     NoMechanism,
@@ -119,7 +119,7 @@ pub enum ScramFault {
     Binding,
     /// The client uses a type of channel binding other than `tls-server-end-point`.
     BindingType,
-    /// The client is bound to another channel: the certificate that the client has received is not this server's certificate.
+    /// The client is bound to a different TLS channel: the certificate that the client has received is not this server's certificate.
     OtherChannel,
     /// The client reports that it received no offer of channel binding, but the server sent this offer: a man in the middle may have
     /// removed the offer.

@@ -9,19 +9,20 @@ use crate::link::ClientCertificate;
 use crate::scram::Proven;
 use crate::session::CancelKey;
 
-/// Maximum bytes of notices kept before AuthenticationOk. Servers rarely send notices before AuthenticationOk.
+/// Maximum number of bytes of the notices that the client keeps before AuthenticationOk. Servers rarely send notices before
+/// AuthenticationOk.
 const MOST_KEPT: usize = 256 * 1024;
 
-/// Maximum bytes of notices and notifications kept until ReadyForQuery. Larger than `MOST_KEPT`, because a login trigger may send any
-/// number of notices.
+/// Maximum number of bytes of the notices and notifications that the client keeps until ReadyForQuery. Larger than `MOST_KEPT`, because a
+/// login trigger may send any number of notices.
 const MOST_KEPT_INSIDE: usize = 4 * 1024 * 1024;
 
-/// Maximum bytes of parameters kept. Servers send about fifteen parameters, less than a kilobyte. Each parameter is compared with all kept
-/// names, so this limit also bounds the time of the comparisons.
+/// Maximum number of bytes of the parameters that the client keeps. Servers send about fifteen parameters, less than a kilobyte. Each
+/// parameter is compared with all kept names, so this limit also bounds the time of the comparisons.
 const MOST_PARAMETERS: usize = 256 * 1024;
 
-/// Approximate memory overhead of a kept message, in bytes. If this overhead were not counted, a server could make the client keep and
-/// search a hundred thousand empty messages.
+/// Approximate memory overhead of a kept notice, notification or parameter, in bytes. Without this overhead in the sums, empty messages
+/// would cost nothing, and a server could make the client keep any number of them.
 const COST_OF_KEEPING: usize = 64;
 
 impl Handshake<'_> {
@@ -52,8 +53,8 @@ impl Handshake<'_> {
         if version.major() < 3 || version == ProtocolVersion::new(3, 1) {
             return Err(PeerError::NoSuchVersion(version).into());
         }
-        // The server must name an older version than the client has asked for, unless the server also names an option that it does not
-        // know.
+        // The server must name an older version than the client has asked for. The version may be equal only if the server reports an
+        // unknown option.
         let older = version < *max || version == *max && !unrecognized.is_empty();
         if version.major() != max.major() || !older {
             return Err(PeerError::Version(version).into());

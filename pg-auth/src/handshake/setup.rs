@@ -54,8 +54,9 @@ impl<'c> Handshake<'c> {
 
     /// Binds SCRAM to the TLS channel, by the certificate that the server presented, in DER.
     ///
-    /// Some certificates have no hash for channel binding, for example certificates that are signed with Ed25519. Such a certificate, or a
-    /// certificate that cannot be read, is an error only if the configuration requires channel binding and the server asks for SCRAM.
+    /// Some certificates have no hash for channel binding, for example certificates that are signed with Ed25519. Such a certificate is an
+    /// error only if the configuration requires channel binding and the server asks for SCRAM. The same applies to a certificate that
+    /// cannot be read.
     pub fn server_certificate(self, certificate: &[u8]) -> Self {
         Self { channel: channel(certificate), ..self }
     }
@@ -77,8 +78,8 @@ impl<'c> Handshake<'c> {
         Self { loopback: true, ..self }
     }
 
-    /// Sets the document that the server sent in an earlier attempt ([`AuthError::discovery`]). The machine passes the document to the
-    /// token source.
+    /// Sets the document that the server sent in an earlier attempt ([`AuthError::discovery`]). The state machine passes the document to
+    /// the token source.
     pub fn discovery(self, document: Discovery) -> Self {
         Self { discovery: Some(document), ..self }
     }

@@ -13,7 +13,7 @@ impl Handshake<'_> {
     /// Takes the result of the job in a [`Step::Gss`](super::Step::Gss).
     ///
     /// # Errors
-    /// The library's own error, as [`AuthError::Plugin`]. After an error the machine has ended.
+    /// The library's own error, as [`AuthError::Plugin`]. After an error, the state machine has ended.
     pub fn stepped(&mut self, stepped: GssStepped, outbox: &mut Outbox) -> Result<(), AuthError> {
         if !matches!(self.state, State::GssStepping(None)) {
             return Ok(());

@@ -6,16 +6,17 @@ use zeroize::Zeroizing;
 
 use super::Token;
 
-/// The byte that separates key-value pairs. A client answers the document that rejects its token by this byte alone.
+/// The byte that separates key-value pairs. This byte alone is also the client's answer to the document that rejects the client's token.
 const SEPARATOR: u8 = 0x01;
 
-/// The client's first message: `n,,` and the token. Without a token, the message asks for the server's document.
+/// The client's first message: `n,,` and the token. Without a token, the message asks for the server's document, which names the issuer of
+/// tokens.
 pub(crate) fn client_first(token: Option<&Token>) -> Zeroizing<Vec<u8>> {
     let (scheme, token) = token.map_or((&b""[..], &b""[..]), |token| (b"Bearer ", token.as_bytes()));
     Zeroizing::new([b"n,,\x01auth=", scheme, token, b"\x01\x01"].concat())
 }
 
-/// The client's answer to the document that rejects its token.
+/// The client's answer to the document that rejects the client's token.
 pub(crate) const ANSWER: &[u8] = &[SEPARATOR];
 
 /// A fault in a client's OAUTHBEARER message.
@@ -32,7 +33,7 @@ pub enum OAuthFault {
     Auth,
     /// The `auth` value is not a bearer token.
     Token,
-    /// The client did not answer the document that rejects its token with the single byte 0x01.
+    /// The client's answer to the document that rejects the token is not the single byte 0x01.
     Answer,
 }
 

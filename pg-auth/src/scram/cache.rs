@@ -14,13 +14,13 @@ use super::ScramKeys;
 use super::keys::{Bytes, filled, hmac};
 use crate::secret::Password;
 
-/// A cache of SCRAM keys: a later login with the same password does not derive the keys again. The login costs two hashes instead of the
-/// thousands that PBKDF2 takes.
+/// A cache of SCRAM keys: a later login with the same password does not derive the keys again. With cached keys, a login computes a few
+/// hashes instead of the thousands of hashes that PBKDF2 takes.
 ///
 /// Each entry contains a salt, an iteration count, the keys, and a hash of the password. The hash is keyed with a secret of the cache; the
 /// password itself is not kept. When the cache is full, the least recently used entry is removed. An entry is also removed after an hour,
-/// or after the time set by [`max_age`](Self::max_age). The client's machine inserts keys only after the server has proven that it knows
-/// the keys. A clone shares the same cache. Keys are wiped when they are removed or dropped, and never printed.
+/// or after the time set by [`max_age`](Self::max_age). The client's state machine inserts keys only after the server has proven that it
+/// knows the keys. A clone shares the same cache. Keys are wiped when they are removed or dropped, and never printed.
 ///
 /// ```
 /// use pg_auth::{Config, scram::KeyCache};

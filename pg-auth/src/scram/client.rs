@@ -107,9 +107,10 @@ impl ClientFirst {
     /// ignored.
     ///
     /// # Errors
-    /// - [`AuthError::Peer`]: the message is malformed, has a mandatory extension, or its nonce does not extend the client's nonce.
+    /// - [`AuthError::Peer`]: the message is malformed, has a mandatory extension, or the nonce in the message does not extend the client's
+    ///   nonce.
     /// - [`AuthError::Policy`]: the iteration count is outside of `accepted`.
-    /// - [`AuthError::Server`]: the server sent an error instead (`e=`).
+    /// - [`AuthError::Server`]: the server sent an error (`e=`) instead of the three values.
     pub fn server_first(self, message: &[u8], accepted: Iterations) -> Result<ClientChallenged, AuthError> {
         let mut attributes = Attributes::new("server-first-message", message, 0);
 
@@ -231,7 +232,7 @@ impl ClientFinal {
     ///
     /// # Errors
     /// - [`AuthError::Peer`]: the message is malformed, or the signature is wrong: the server does not have the verifier.
-    /// - [`AuthError::Server`]: the server sent an error instead (`e=`).
+    /// - [`AuthError::Server`]: the server sent an error (`e=`) instead of the signature.
     pub fn server_final(self, message: &[u8]) -> Result<Proven, AuthError> {
         let mut attributes = Attributes::new("server-final-message", message, 0);
         let signature = attributes.expect_from_server(b'v')?;

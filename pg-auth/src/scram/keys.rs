@@ -16,7 +16,8 @@ use crate::secret::{Password, wiping_stack};
 ///
 /// With PostgreSQL's default of 4,096 iterations, the job takes some milliseconds of CPU time; with 100,000 iterations, tens of
 /// milliseconds. Run the job where it does not block an executor. The job is `Send + 'static`, owns all its data, and wipes the password
-/// when it is done or dropped. The result depends only on password, salt and iteration count, so it can be kept for the next connection.
+/// when the job is done or dropped. The result depends only on password, salt and iteration count, so the result can be kept for the next
+/// connection.
 ///
 /// ```
 /// use pg_auth::scram::{DEFAULT_ITERATIONS, Derivation};
@@ -72,7 +73,7 @@ impl fmt::Debug for Derivation {
 /// 32 secret bytes on the heap, wiped when dropped. Moving the value copies a pointer only, so no copy of a key is left on the stack.
 pub(super) type Bytes = Box<Zeroizing<[u8; 32]>>;
 
-/// Allocates 32 bytes on the heap. `fill` writes them in place.
+/// Allocates 32 bytes on the heap. `fill` writes these bytes in place.
 pub(super) fn filled(fill: impl FnOnce(&mut [u8; 32])) -> Bytes {
     let mut bytes = Bytes::default();
     fill(&mut bytes);
@@ -122,15 +123,15 @@ macro_rules! key {
 }
 
 key! {
-    /// The result of [`Derivation::run`]: 32 bytes from which both keys are computed. These bytes are enough to log in at a server that
-    /// stores the same salt and iteration count.
+    /// The result of [`Derivation::run`]: 32 bytes from which both keys are computed. These bytes are enough to log in at any server that
+    /// stores this password with this salt and iteration count.
     SaltedPassword
 }
 
 key! {
     /// The key with which a client proves its identity: `HMAC(SaltedPassword, "Client Key")`, 32 bytes. This key is enough to log in as the
-    /// user at every server that stores the same salt and iteration count. A server can compute this key from a valid proof. So a pooler
-    /// gets the key from its client, and uses the key to log in to the upstream server.
+    /// user at every server that stores this password with the same salt and iteration count. A server can compute this key from a valid
+    /// proof. So a pooler gets the key from the pooler's client, and uses the key to log in to the upstream server.
     ClientKey
 }
 
@@ -180,7 +181,7 @@ impl StoredKey {
         filled(|out| hmac(&**self.0, &[auth_message], out))
     }
 
-    /// Recovers the client's key from its proof, if the proof is valid.
+    /// Recovers the client's key from the client's proof, if the proof is valid.
     pub(super) fn recover(&self, proof: &[u8; 32], auth_message: &[u8]) -> Option<ClientKey> {
         let key = ClientKey(xored(self.signature(auth_message), proof));
         (key.stored_key() == *self).then_some(key)

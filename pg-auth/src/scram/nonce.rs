@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use super::attributes::is_nonce;
 use crate::error::ConfigError;
 
-/// The nonce of one side: printable ASCII without a comma, unpredictable and never used twice. A nonce is sent unencrypted, so it is not
-/// secret.
+/// The nonce of one side: printable ASCII without a comma, unpredictable and never used twice. A nonce is not secret, because it is sent
+/// unencrypted.
 ///
 /// ```
 /// use pg_auth::scram::Nonce;

@@ -31,8 +31,8 @@ pub enum OfferedBinding {
 /// ServerFirst ──client-first──▶ ServerChallenge ──client-final──▶ ServerFinal
 /// ```
 ///
-/// For a user who does not exist, use a [mock verifier](Verifier::mock). The steps are the same, and the exchange fails at its end, as with
-/// a wrong password.
+/// For a user who does not exist, use a [mock verifier](Verifier::mock). The exchange then has the same steps as for an existing user, and
+/// fails at its end, as with a wrong password.
 ///
 /// ```
 /// use pg_auth::scram::{OfferedBinding, ServerFirst, Verifier};
@@ -74,7 +74,7 @@ impl ServerFirst {
     /// - the client's nonce.
     ///
     /// # Errors
-    /// [`AuthError::Peer`]: the message is malformed, has a mandatory extension or an authorization identity, or its binding flag does not
+    /// [`AuthError::Peer`]: the message is malformed, has a mandatory extension or an authorization identity, or the binding flag does not
     /// fit the server's offer and the client's choice.
     pub fn client_first(self, message: &[u8]) -> Result<ServerChallenge, AuthError> {
         let syntax = |offset| fault(CLIENT_FIRST, offset, ScramFault::Syntax);
@@ -154,7 +154,7 @@ impl ServerChallenge {
     /// Processes the client-final-message, `c=<base64 binding>,r=<both nonces>,p=<base64 proof of 32 bytes>`.
     ///
     /// # Errors
-    /// - [`AuthError::Peer`]: the message is malformed, or belongs to another channel or another exchange.
+    /// - [`AuthError::Peer`]: the message is malformed, or belongs to a different TLS channel or a different exchange.
     /// - [`AuthError::Denied`]: the proof is wrong, or there is no such user.
     pub fn client_final(mut self, message: &[u8]) -> Result<ServerFinal, AuthError> {
         let mut attributes = Attributes::new(CLIENT_FINAL, message, 0);
@@ -197,7 +197,7 @@ impl fmt::Debug for ServerChallenge {
 
 /// The server's last state: the client has proven that it knows the password. Send [`message`](Self::message), then AuthenticationOk.
 ///
-/// With the two keys, a pooler can log in as this user at any server that stores the same verifier: see
+/// With the two keys, a pooler can log in as this user at any server that stores the same verifier as this server: see
 /// [`ClientChallenged::finish_with_keys`](super::ClientChallenged::finish_with_keys).
 pub struct ServerFinal {
     message: Vec<u8>,
@@ -216,7 +216,7 @@ impl ServerFinal {
         ScramKeys { client: self.client_key.clone(), server: self.server_key.clone() }
     }
 
-    /// The client's key, recovered from its proof.
+    /// The client's key, recovered from the client's proof.
     pub fn client_key(&self) -> &ClientKey {
         &self.client_key
     }

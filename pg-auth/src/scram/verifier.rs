@@ -19,8 +19,8 @@ use crate::secret::{Password, fill_random};
 /// A stored password, as in `pg_authid.rolpassword`: `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`. The salt and the keys are
 /// in base64; each key has 32 bytes.
 ///
-/// Read a stored password with [`str::parse`], write it with [`to_string`](ToString::to_string). Keep the text secret: with it, an attacker
-/// can impersonate the server. `Debug` hides it.
+/// Read a stored password with [`str::parse`], write it with [`to_string`](ToString::to_string). Keep the text secret: with this text, an
+/// attacker can impersonate the server. `Debug` does not show the text.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/catalog-pg-authid.html)
 ///
@@ -72,8 +72,8 @@ impl Verifier {
     /// Makes a verifier that no password matches, for a user who does not exist or has no SCRAM password.
     ///
     /// An attacker must not learn whether a user exists. So the exchange for an unknown user has the same messages as an exchange for any
-    /// other user. The salt is the same at each attempt, because it is computed from the user's name and `secret`. The secret should be
-    /// random, and be kept as long as the stored passwords. The salt's length (at most 32 bytes) and `iterations` should be equal to the
+    /// other user. The salt is the same at each attempt, because the salt is computed from the user's name and `secret`. The secret should
+    /// be random, and be kept as long as the stored passwords. The salt's length (at most 32 bytes) and `iterations` should be equal to the
     /// values of real users, usually [`DEFAULT_SALT_LENGTH`] and [`DEFAULT_ITERATIONS`](super::DEFAULT_ITERATIONS).
     pub fn mock(secret: &[u8], user: &[u8], salt_length: usize, iterations: NonZeroU32) -> Self {
         let derive = |what: &[u8]| {
@@ -108,7 +108,7 @@ impl Verifier {
         same & !self.mock
     }
 
-    /// Recovers the client's key from its proof, if the proof is right.
+    /// Recovers the client's key from the client's proof, if the proof is right.
     pub(super) fn recover(&self, proof: &[u8; 32], auth_message: &[u8]) -> Option<ClientKey> {
         self.stored_key.recover(proof, auth_message).filter(|_| !self.mock)
     }

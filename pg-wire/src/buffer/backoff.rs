@@ -3,7 +3,7 @@
 /// Maximum number of counted waits between two waits that free the buffer; see [`Backoff`].
 const LONGEST: u8 = 63;
 
-/// Decides after which waits for the peer a connection frees a large buffer. A wait in the middle of a transfer should not free the buffer,
+/// Decides when a connection that waits for the peer frees a large buffer. A wait in the middle of a transfer should not free the buffer,
 /// because the transfer needs the buffer again.
 ///
 /// - A wait counts only if the buffer has been used since the last counted wait. So repeated polls during one wait count as one wait.
@@ -25,7 +25,7 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Reports that the buffer is used.
+    /// Records that the buffer has been used.
     #[inline]
     pub(crate) fn used(&mut self) {
         self.used = true;

@@ -3,8 +3,8 @@
 use crate::buffer::header::Header;
 use crate::codec::frame::Frame;
 
-/// Consecutive whole frames as one slice, including their headers. [`Inbox::frames`](crate::Inbox::frames) lends them to a proxy, which
-/// forwards the slice unchanged.
+/// Consecutive whole frames as one slice, including their headers. [`Inbox::frames`](crate::Inbox::frames) lends this slice to a proxy,
+/// which forwards the slice unchanged.
 ///
 /// ```
 /// use pg_wire::{Inbox, Limits, MessageCode};

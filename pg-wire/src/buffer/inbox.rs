@@ -55,8 +55,8 @@ pub struct Inbox {
     end: usize,
     /// Length of the part of the buffer that may contain bytes of messages. [`scrub`](Self::scrub) wipes only this part.
     used: usize,
-    /// Number of bytes that have not been received of the frame that is being skipped; 0 if no frame is being skipped. A frame is skipped
-    /// if its body is longer than the limit.
+    /// Number of bytes of the current frame that are still to be skipped; 0 if no frame is being skipped. A frame is skipped if its body is
+    /// longer than the limit.
     skip: usize,
     /// Size of the next read in bytes.
     read: usize,
@@ -74,7 +74,7 @@ pub struct Inbox {
     waits: Backoff,
     /// Whether the last message before the buffer became empty was ReadyForQuery or Sync. After these messages, a connection can be idle.
     /// The value is computed from the last bytes of the buffer, because storing the code of each message would take time. A row may end
-    /// with the same bytes as such a message. This case is harmless: the only effect is that the buffer is freed earlier.
+    /// with the same bytes as a ReadyForQuery or a Sync. This case is harmless: the only effect is that the buffer is freed earlier.
     is_boundary: bool,
 }
 
@@ -159,13 +159,14 @@ impl Inbox {
             self.buf.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        // When the read size has grown to `read_size`, the buffer has room for two reads, so that the beginning of an unfinished message is
+        // When the read size has grown to `read_size`, the buffer has room for two reads. So the beginning of an unfinished message is
         // moved less often. Before that, the buffer has room for only one read, to save memory: most connections are idle most of the time.
         let steady = if read < self.limits.read_size { read } else { 2 * read };
         let least = steady.max(self.end + read);
         if self.buf.len() < least {
             // Doubles the buffer, but not beyond the needed length. For an unfinished first frame, the needed length is the length of the
-            // whole frame and one more read. In all other cases, the needed length is twice the number of buffered bytes and one more read.
+            // whole frame plus the size of one read. In all other cases, the needed length is twice the number of buffered bytes plus the
+            // size of one read.
             let needed = match self.announced() {
                 wanted if wanted > self.buffered() => self.start.saturating_add(wanted),
                 _ => 2 * self.buffered(),
@@ -250,13 +251,13 @@ impl Inbox {
     }
 
     /// Fast path of [`whole`](Self::whole). Returns `None` for a long frame too, because the length of a long frame has to be checked
-    /// against the limit for its code. If [`lend`](Self::lend) follows, the optimiser merges the bounds checks of the two functions:
-    /// receiving a row of one column takes 88 instructions, instead of 111 with [`whole`](Self::whole) and [`take`](Self::take).
+    /// against the limit for its code. If the caller then calls [`lend`](Self::lend), the optimiser merges the bounds checks of the two
+    /// functions: receiving a row of one column takes 88 instructions, instead of 111 with [`whole`](Self::whole) and [`take`](Self::take).
     #[inline(always)]
     pub(crate) fn whole_fast(&self) -> Option<Head> {
         let Some(filled) = self.buf.get(..self.end) else {
             // Without `cold_path`, the compiler merges this check and the next check into one condition, which takes more instructions than
-            // two.
+            // two conditions.
             cold_path();
             return None;
         };
@@ -294,8 +295,8 @@ impl Inbox {
         let Head(Header { code, body }) = head;
         let start = self.start + Header::LENGTH;
         let end = start + body;
-        // A `Head` that is used too late, after another `take`, may have a length of more bytes than are buffered. Then all buffered bytes
-        // are taken, and an empty frame is lent.
+        // If the caller passes a `Head` whose frame was already taken, fewer bytes may be buffered than the `Head` announces. Then all
+        // buffered bytes are taken, and an empty frame is lent.
         self.start = end;
         if end > self.end {
             self.start = self.end;
@@ -361,7 +362,7 @@ impl Inbox {
         // Does the work of `whole_fast` and `lend` in one function: receiving a row of one column takes 80 instructions instead of 105.
         let Some(filled) = self.buf.get(..self.end) else {
             // Without `cold_path`, the compiler merges this check and the next check into one condition, which takes more instructions than
-            // two.
+            // two conditions.
             cold_path();
             return Ok(None);
         };
@@ -442,8 +443,8 @@ impl Inbox {
         self.used = self.end;
     }
 
-    /// Sets whether memory is wiped before it is freed, when the buffer grows, shrinks or is dropped. Use this setting while passwords and
-    /// keys may arrive, and call [`scrub`](Self::scrub) afterwards.
+    /// Sets whether memory is wiped before it is freed. The buffer frees memory when it grows, shrinks or is dropped. Use this setting
+    /// while passwords and keys may arrive, and call [`scrub`](Self::scrub) afterwards.
     pub fn set_wiping(&mut self, wiping: bool) {
         self.wiping = wiping;
     }
@@ -472,9 +473,9 @@ impl Inbox {
         self.buf.resize(length, 0);
     }
 
-    /// Frees a buffer of more than twice the read size when it is empty. Under constant load, each read can end inside a frame, so that the
-    /// buffer is never empty. Therefore a buffer of more than eight times the read size is also replaced when it holds at most as many
-    /// bytes as one read.
+    /// Frees an empty buffer of more than twice the read size. Under constant load, each read can end inside a frame, so that the buffer is
+    /// never empty. Therefore a buffer of more than eight times the read size is also replaced when at most as many bytes as one read are
+    /// buffered.
     fn shrink(&mut self) {
         let read_size = self.limits.read_size.max(1);
         let keep = read_size.saturating_mul(2);

@@ -54,7 +54,7 @@ pub struct Limits {
     ///
     /// Default 131,072.
     pub write_retain: usize,
-    /// Sender of the messages that are read. Some codes mean different messages in the two directions.
+    /// Sender of the messages that are read. The sender matters, because a client and a server use some codes for different messages.
     pub reads: Direction,
 }
 

@@ -18,8 +18,8 @@ const IDLE: usize = 16 * 1024;
 /// Largest size in bytes that Rust allows for a buffer.
 const LARGEST_BUFFER: usize = isize::MAX as usize;
 
-/// Number of bytes that are zeroed at once when the buffer grows; more bytes only if the next message is longer. The rest of the capacity
-/// is zeroed when it is needed.
+/// Maximum number of bytes that are zeroed when the buffer grows, unless the next message is longer. The rest of the new capacity is zeroed
+/// when it is needed.
 const MOST_ZEROED: usize = 64 * 1024;
 
 /// The buffer into which messages are written and from which they are sent.
@@ -29,7 +29,7 @@ const MOST_ZEROED: usize = 64 * 1024;
 /// [`sent`](Self::sent).
 ///
 /// `put` never fails. If a message cannot be encoded, `put` stores the first error of the batch. `commit` returns this error and drops the
-/// whole batch, so that a part of a pipeline is never sent.
+/// whole batch, so that a pipeline is sent either completely or not at all.
 ///
 /// ```
 /// use pg_wire::{Outbox, frontend::{Query, Sync}};
@@ -76,8 +76,8 @@ impl Outbox {
         }
     }
 
-    /// Adds a message or a tuple of messages to the batch. A tuple takes less time than a call for each message, because all messages of
-    /// the tuple share one check of the capacity.
+    /// Adds a message or a tuple of messages to the current batch, which the next [`commit`](Self::commit) ends. A tuple takes less time
+    /// than a call for each message, because all messages of the tuple share one check of the capacity.
     #[inline(always)]
     pub fn put<M: Messages + ?Sized>(&mut self, messages: &M) {
         if self.fill(messages).is_some() {
@@ -109,7 +109,7 @@ impl Outbox {
     fn fill<M: Messages + ?Sized>(&mut self, messages: &M) -> Option<()> {
         let Some(room) = self.buf.get_mut(self.end..) else {
             // Without `cold_path`, the compiler merges this check and the next check into one condition, which takes more instructions than
-            // two.
+            // two conditions.
             cold_path();
             return None;
         };
@@ -117,7 +117,7 @@ impl Outbox {
         Some(())
     }
 
-    /// Rejects the batch, including all messages that are added before the next `commit`.
+    /// Rejects the whole current batch: the messages so far, and all messages that are added before the next `commit`.
     #[cold]
     pub(crate) fn refuse(&mut self, error: EncodeError) {
         self.error = Some(error);
@@ -136,7 +136,7 @@ impl Outbox {
         }
     }
 
-    /// Ends the batch, and adds its bytes to the [`pending`](Self::pending) bytes.
+    /// Ends the batch: the messages since the last `commit`. Adds the bytes of the batch to the [`pending`](Self::pending) bytes.
     ///
     /// # Errors
     /// The error of the first message of the batch that cannot be encoded; the whole batch is dropped.
@@ -147,7 +147,7 @@ impl Outbox {
             self.tidy();
             return Err(error);
         }
-        // Under constant load the buffer is perhaps never empty. So when more than half of the written bytes have been sent, the remaining
+        // Under constant load, the buffer may never become empty. So when more than half of the written bytes have been sent, the remaining
         // bytes are moved to the beginning of the buffer.
         if self.sent > self.retain && self.sent > self.end / 2 {
             self.compact();
@@ -162,7 +162,7 @@ impl Outbox {
         self.buf.get(self.sent..self.committed).unwrap_or_default()
     }
 
-    /// Returns the bytes of the batch that is not committed.
+    /// Returns the bytes of the current batch: the messages since the last `commit`.
     pub fn batch(&self) -> &[u8] {
         self.buf.get(self.committed..self.end).unwrap_or_default()
     }
@@ -172,8 +172,8 @@ impl Outbox {
         self.sent == self.end && self.error.is_none()
     }
 
-    /// Reports that the first `count` bytes of [`pending`](Self::pending) have been sent. If `count` is larger than their number, all of
-    /// these bytes count as sent.
+    /// Reports that the first `count` bytes of [`pending`](Self::pending) have been sent. If `count` is larger than the number of pending
+    /// bytes, all pending bytes count as sent.
     #[inline]
     pub fn sent(&mut self, count: usize) {
         self.sent = self.sent.saturating_add(count).min(self.committed);
@@ -201,8 +201,8 @@ impl Outbox {
         }
     }
 
-    /// Sets whether memory is wiped before it is freed, when the buffer grows, shrinks or is dropped. Use this setting while messages with
-    /// passwords and keys are written, and then call [`scrub`](Self::scrub), which wipes the copies in the buffer.
+    /// Sets whether memory is wiped before it is freed. The buffer frees memory when it grows, shrinks or is dropped. Use this setting
+    /// while messages with passwords and keys are written, and then call [`scrub`](Self::scrub), which wipes the copies in the buffer.
     pub fn set_wiping(&mut self, wiping: bool) {
         self.wiping = wiping;
     }
@@ -212,7 +212,7 @@ impl Outbox {
         self.buf.capacity()
     }
 
-    /// Drops the batch that is not committed, and its error.
+    /// Drops the current batch (the messages since the last `commit`), and the error of this batch.
     pub fn discard_batch(&mut self) {
         self.error = None;
         self.end = self.committed;

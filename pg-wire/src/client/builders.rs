@@ -107,15 +107,15 @@ impl<'c, 'm, P: PutMessage> BindBuilder<'c, 'm, P> {
         self.out.put_message(&bind(self.statement, self.portal, params, self.result_formats))
     }
 
-    /// Appends the Bind message, and an [`Execute`] of its portal for all rows. Takes less time than [`finish`](Self::finish) followed by
-    /// [`execute`](crate::PgProtocol::execute), because both messages share one check of the buffer's capacity.
+    /// Appends the Bind message, and an [`Execute`] of the bound portal for all rows. Takes less time than [`finish`](Self::finish)
+    /// followed by [`execute`](crate::PgProtocol::execute), because both messages share one check of the buffer's capacity.
     #[inline(always)]
     pub fn execute(self, params: impl Params) -> P::Chained<'c> {
         let bind = bind(self.statement, self.portal, params, self.result_formats);
         self.out.put_message(&(bind, Execute { portal: self.portal.0.into(), max_rows: 0 }))
     }
 
-    /// Appends the Bind message, an [`Execute`] of its portal for all rows, and a [`Sync`]: all messages that one run of a prepared
+    /// Appends the Bind message, an [`Execute`] of the bound portal for all rows, and a [`Sync`]: all messages that one run of a prepared
     /// statement needs. Takes less time than [`finish`](Self::finish), [`execute`](crate::PgProtocol::execute) and
     /// [`sync`](crate::PgProtocol::sync) one after another, because the three messages share one check of the buffer's capacity.
     ///
@@ -154,7 +154,7 @@ fn bind<'a, P: Params>(
     }
 }
 
-/// A Bind, an Execute of its portal for all rows, and a Sync.
+/// A Bind, an Execute of the bound portal for all rows, and a Sync.
 struct BindExecuteSync<'a, P>(Bind<'a, P>);
 
 /// An Execute of the unnamed portal for all rows, and a Sync. Written as constant bytes, the two messages take two stores instead of six.

@@ -28,8 +28,8 @@ use crate::message::frontend::{Close, CopyFail, Describe, Execute, Flush, Query,
 /// # Ok::<_, pg_wire::EncodeError>(())
 /// ```
 ///
-/// On a connection each call returns the connection, so that the next call can be chained. The connection stores the first error, and its
-/// method `flush` returns this error instead of sending the messages. See [`Connection`](crate::connection::Connection).
+/// On a connection each call returns the connection, so that the next call can be chained. The connection stores the first error. Then the
+/// method `flush` of the connection returns this error and sends no messages. See [`Connection`](crate::connection::Connection).
 ///
 /// The caller decides where a batch ends: of the methods of this trait, only the methods with `sync` or `flush` in their name write a Sync
 /// or a Flush message. Names of statements have the type [`Statement`], names of portals the type [`Portal`].
@@ -107,14 +107,14 @@ pub trait PgProtocol: PutMessage {
         self.put_message(&Close { target: Target::Portal, name: portal.0.into() })
     }
 
-    /// Appends a [`Flush`] message. The server answers a Flush by sending all replies that it has ready. This method does not send the
+    /// Appends a [`Flush`] message. The server answers a Flush by sending all replies that are ready. This method does not send the
     /// message: on a connection, call `flush` afterwards.
     #[inline]
     fn flush_msg(&mut self) -> Self::Chained<'_> {
         self.put_message(&Flush {})
     }
 
-    /// Ends a batch of the extended protocol. See [`Sync`].
+    /// Appends a Sync, which ends a batch: the messages of the extended protocol since the last Sync. See [`Sync`].
     #[inline(always)]
     fn sync(&mut self) -> Self::Chained<'_> {
         self.put_message(&Sync {})

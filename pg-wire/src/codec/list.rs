@@ -36,13 +36,13 @@ pub struct List<'a, T, N = u16>(Items<'a, T>, PhantomData<N>);
 /// ```
 pub struct Terminated<'a, T>(Items<'a, T>);
 
-/// An item of a [`Terminated`] list. Its first byte must differ from the terminator.
+/// An item of a [`Terminated`] list. The first byte of an item must not be zero, because a zero byte ends the list.
 pub trait Entry<'a>: Field<'a> + Copy {
     /// Whether the item begins with a zero byte, which would be read as the end of the list.
     fn is_end(&self) -> bool;
 
     /// Writes the zero byte that ends the list. libpq prints this byte in the traces of some messages only. So each implementation calls
-    /// the method of [`Writer`] that prints or hides the byte in the same way.
+    /// the method of [`Writer`] with which our trace prints or hides the byte as libpq does.
     fn end<P: Writer + ?Sized>(out: &mut P);
 }
 
@@ -91,7 +91,8 @@ impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
     }
 }
 
-/// Reads and writes the count and the items of a list separately. Some messages have another field between the count and the items.
+/// Reads and writes the count and the items of a list separately. In some messages, the count is not directly before the items: a field of
+/// the message is between the count and the items.
 impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
     /// Reads `count` items. The caller has already read the count.
     pub(crate) fn read_items(body: &mut Reader<'a>, count: N) -> Result<Self, DecodeError> {

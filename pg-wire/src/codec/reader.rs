@@ -140,7 +140,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a string: bytes up to and including a NUL.
+    /// Reads a string, which ends with a NUL byte. The result does not contain the NUL byte.
     ///
     /// # Errors
     /// [`Unterminated`](DecodeErrorKind::Unterminated) when there is no NUL.

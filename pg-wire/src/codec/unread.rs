@@ -1,4 +1,4 @@
-//! A list whose items are read by an iterator, and not when the message is decoded.
+//! A list whose items are read only when the caller iterates over the list, and not when the message is decoded.
 
 use crate::basic::error::{DecodeError, DecodeErrorKind};
 use crate::codec::field::Field;
@@ -29,7 +29,7 @@ impl<'a, T: Item<'a>> Unread<'a, T> {
         Ok(Self::Wire(whole.rest()))
     }
 
-    /// Reads a list with another field after the list. To find the end of the list, this method reads all items.
+    /// Reads a list that is followed by a field of the message. To find the end of the list, this method reads all items.
     #[inline]
     pub(crate) fn read_first(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let start = *body;
@@ -79,7 +79,7 @@ impl<'a, T: Item<'a>> Iterator for UnreadIter<'a, T> {
     fn next(&mut self) -> Option<Self::Item> {
         match self {
             Self::Wire { left: 0, body } => {
-                // Bytes left over are reported once, after the last item.
+                // If bytes are left over after the last item, the iterator returns one error.
                 let rest = body.rest();
                 if rest.is_empty() {
                     None
@@ -102,8 +102,8 @@ impl<'a, T: Item<'a>> Iterator for UnreadIter<'a, T> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         match self {
-            // The upper limit includes one error, for bytes that are left over. A malformed item ends the iteration early, so the lower
-            // limit is 0.
+            // The upper limit counts one more item: the error that reports bytes left over. The lower limit is 0, because a malformed item
+            // ends the iteration early.
             Self::Wire { left, .. } => (0, Some(usize::from(*left) + 1)),
             Self::Given(items) => items.size_hint(),
         }

@@ -27,8 +27,8 @@ use crate::codec::writer::Writer;
 pub struct Values<'a>(Unread<'a, Option<&'a [u8]>>);
 
 impl<'a> Item<'a> for Option<&'a [u8]> {
-    /// Only a DataRow is decoded without reading its values. Decoding any other message reads all values, and returns the errors. So an
-    /// error during an iteration is always an error in a DataRow.
+    /// The name in errors is always DataRow. A DataRow is the only message that is decoded without reading the values, so an iteration
+    /// finds errors only in a DataRow.
     const LIST: &'static str = "DataRow";
 }
 
@@ -69,8 +69,8 @@ impl<'a> Values<'a> {
         ValuesIter(self.0.iter())
     }
 
-    /// Returns the value at `index`, counted from 0; `Ok(None)` after the last value. Each call reads all earlier values. To get several
-    /// columns, iterate instead.
+    /// Returns the value at `index`, counted from 0; `Ok(None)` after the last value. Each call reads all earlier values. To read several
+    /// values, use [`iter`](Self::iter).
     ///
     /// # Errors
     /// When this value or a value before it is malformed.
@@ -86,7 +86,7 @@ impl<'a> Values<'a> {
     pub fn validate(&self) -> Result<(), DecodeError> {
         match self.0 {
             Unread::Wire(bytes) if is_sound(bytes) => Ok(()),
-            // `is_sound` returns only true or false. The iteration returns the error.
+            // `is_sound` does not return the error. So the values are iterated: the iteration returns the error.
             _ => self.iter().try_for_each(|value| value.map(drop)),
         }
     }

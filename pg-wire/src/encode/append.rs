@@ -18,8 +18,8 @@ impl<'a, B: BufMut + ?Sized> Append<'a, B> {
         Self { out, left: length, overrun: false }
     }
 
-    /// Ends the frame. If the message has written fewer bytes than its measured length, fills the frame with zeros up to this length.
-    /// Returns true if the message has written exactly its measured length and can be sent.
+    /// Ends the frame. If the message has written fewer bytes than were measured, fills the frame with zeros up to the measured length.
+    /// Returns true if the message has written exactly the measured number of bytes and can be sent.
     pub(crate) fn finish(self) -> bool {
         self.out.put_bytes(0, self.left);
         !self.overrun && self.left == 0
@@ -37,7 +37,7 @@ impl<B: BufMut + ?Sized> Writer for Append<'_, B> {
         self.bytes(&value.to_be_bytes());
     }
     fn text(&mut self, value: Text<'_>) {
-        // `measure` found no NUL, but a faulty message may return another string in this call.
+        // `measure` found no NUL, but a faulty message may pass a different string in this call.
         self.overrun |= memchr::memchr(0, value.as_bytes()).is_some();
         self.bytes(value.as_bytes());
         self.bytes(&[0]);

@@ -58,7 +58,7 @@ impl<'a> Fill<'a> {
     fn known_params<T: Params>(&mut self, params: &T) {
         // First writes one code for each parameter. If all parameters have the same format, the message needs at most one code, and the
         // fields that follow overwrite the other codes. Every message that fits has room for one code for each parameter, because each
-        // value takes at least four bytes and its code two bytes.
+        // value takes at least four bytes, and each code takes two bytes.
         let Ok(count) = u16::try_from(params.count()) else { return self.fail() };
         let rest = core::mem::take(&mut self.rest);
         let Some(room) = rest.get_mut(2..2 + 2 * usize::from(count)) else { return self.fail() };
@@ -71,8 +71,8 @@ impl<'a> Fill<'a> {
     }
 
     /// Writes the number of format codes, the codes, and the number of parameters. Precondition: [`CodePlaces`] has written one code for
-    /// each parameter. If the parameters have different formats, this method keeps these codes; otherwise it overwrites them with a shorter
-    /// list.
+    /// each parameter. If the parameters have different formats, this method keeps these codes; otherwise this method overwrites the codes
+    /// with a shorter list.
     #[inline(always)]
     fn format_list(&mut self, formats: Formats, count: u16) {
         match formats.in_common() {
@@ -214,7 +214,8 @@ impl VisitParam for CodePlaces<'_> {
     }
 }
 
-/// Slow path for parameters. Visits each parameter several times: to count, to write its format code, and to write its value.
+/// Slow path for parameters. Visits each parameter several times: to count the parameters, to write the format code, and to write the
+/// value.
 struct OneByOne;
 
 impl FieldByField for OneByOne {
@@ -253,7 +254,8 @@ mod tests {
         let mut fill = Fill::frame(None, &mut bytes).expect("there is room");
         write_params(&params, &mut fill);
         assert_eq!(fill.finish(), Some(&mut [][..]));
-        // Slices are first written with one format code for each parameter. Tests buffers with and without room for all of these codes.
+        // Parameters in a slice are first written with one format code for each parameter. Tests buffers with and without room for all of
+        // these codes.
         for spare in [0, 1, 2 * params.count(), 2 * params.count() + 100] {
             let mut room = vec![0xee; bytes.len() + spare];
             let mut fill = Fill::frame(None, &mut room).expect("there is room");

@@ -17,7 +17,8 @@ pub(crate) struct Measure {
 }
 
 impl Measure {
-    /// Returns the reason for which the message cannot be sent. If no field has reported a reason, the message is too long.
+    /// Returns the reason why the message cannot be sent: the reason that a field has reported. If no field has reported a reason, the
+    /// message is too long.
     #[cold]
     pub(crate) fn kind(self) -> EncodeErrorKind {
         let length = self.length.saturating_add(4);
@@ -91,8 +92,8 @@ impl Extent {
     }
 }
 
-/// Returns the same bytes, with a length that the optimiser knows to be below 2³². The optimiser can then prove that no sum of lengths
-/// overflows, and that each field fits if the sum of the fields fits.
+/// Returns `bytes` unchanged. The optimiser knows that the length of the result is below 2³². The optimiser can then prove that no sum of
+/// lengths overflows, and that each field fits if the sum of the fields fits.
 ///
 /// Precondition: `bytes.len()` is at most `MAX_LENGTH`, as [`Extent::is_sendable`] checks before the frame is used.
 #[inline(always)]

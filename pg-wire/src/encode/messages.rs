@@ -54,7 +54,7 @@ pub trait VisitMessage {
     /// Visits the next message.
     fn visit<M: Message + ?Sized>(&mut self, message: &M);
 
-    /// Visits frames whose bytes are known at compile time.
+    /// Visits frames whose encoded bytes are known at compile time.
     #[doc(hidden)]
     #[inline(always)]
     fn visit_constant<const N: usize>(&mut self, frames: &'static [u8; N]) {

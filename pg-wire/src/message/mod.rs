@@ -1,9 +1,9 @@
-//! The messages of both directions.
+//! The messages of both directions: of the client (`frontend`) and of the server (`backend`).
 //!
 //! # Adding a message
 //!
-//! 1. Declare the message with `message!` in a file of its direction: the fields in wire order, the layout, the link into the
-//!    manual, and a test with the bytes on the wire (`testing::golden`).
+//! 1. Declare the message with `message!` in a file of its direction: the fields in wire order, the layout, the link into the manual, and a
+//!    test with the bytes on the wire (`testing::golden`).
 //! 2. Add one row to the table of its direction, in `backend/mod.rs` or `frontend/mod.rs`.
 //! 3. For a message of the client, add a method to `client/protocol.rs`.
 //!

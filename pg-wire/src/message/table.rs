@@ -1,7 +1,8 @@
-//! The two macros of this folder. `message!` declares a message by its fields. `direction!` declares a direction by its messages.
+//! The two macros of this folder. `message!` declares a message by its fields. `direction!` declares a direction: all messages of the
+//! client, or all messages of the server.
 
-/// Declares a message: `CODE => pub struct Name { fields }`. If the manual uses another name than the Rust type, the manual's name follows
-/// the code: `CODE "SASLResponse" => …`.
+/// Declares a message: `CODE => pub struct Name { fields }`. If the name in the manual differs from the name of the Rust type, the name in
+/// the manual follows the code: `CODE "SASLResponse" => …`.
 ///
 /// The fields are listed in wire order. From this list, the macro generates the struct, the decoding, the encoding and, through
 /// [`Writer`](crate::codec::Writer), the trace line.
@@ -54,17 +55,18 @@ impl Path {
     }
 }
 
-/// Declares a direction by its table. Each row declares one message: `CODE = byte => Message, path, size class;`. The path is a variant of
-/// [`Path`], and the size class is a variant of [`Size`](crate::basic::code::Size).
+/// Declares a direction (all messages of the client, or all messages of the server) by a table. Each row declares one message: `CODE = byte
+/// => Message, path, size class;`. The path is a variant of [`Path`], and the size class is a variant of
+/// [`Size`](crate::basic::code::Size).
 ///
 /// - If both directions have a message with the same code, the row in the second table has the form `CODE also byte`. The first table has
 ///   already declared the constant.
 /// - For a message that is generic over its parameters, the row has the form `Message of Decoded`. `Decoded` is the type that decoding
 ///   returns.
 ///
-/// The macro generates the constants of [`MessageCode`](crate::MessageCode), the list `CODES`, the
-/// [`Size`](crate::basic::code::Size) of each message, and the enum of all messages with its decoding. If two rows have the
-/// same byte, the compiler reports an unreachable match arm.
+/// The macro generates the constants of [`MessageCode`](crate::MessageCode), the list `CODES`, the [`Size`](crate::basic::code::Size) of
+/// each message, and the enum of all messages with its decoding. If two rows have the same byte, the compiler reports an unreachable match
+/// arm.
 macro_rules! direction {
     ($(#[$doc:meta])* pub enum $name:ident, decoded by $method:ident {
         $($code:ident $(= $byte:literal)? $(also $same:literal)?
@@ -85,7 +87,7 @@ macro_rules! direction {
         pub enum $name<'a> {
             $(#[doc = concat!("See [`", stringify!($message), "`].")]
             $message($message $(<$life>)? $(<$decoded>)?),)*
-            /// A message whose code this crate does not know, as the received frame.
+            /// A message with a code that this crate does not know: the received frame.
             Unknown($crate::codec::frame::Frame<'a>),
         }
 
@@ -105,8 +107,8 @@ macro_rules! direction {
                         $crate::codec::message::Decode::decode(frame.body).map(Self::$message)
                     })*
                     code => match Self::decode_cold(code, frame.body) {
-                        // Unreachable, because `decode_cold` returns no hot message. Without these arms the compiler generates
-                        // the caller's loop twice.
+                        // Unreachable, because `decode_cold` returns no message whose path is `Hot`. Without these arms, the compiler
+                        // generates the caller's loop twice.
                         $(Ok(Self::$message(_)) if const { $crate::message::table::Path::$path.is_hot() } => {
                             Ok(Self::Unknown(frame))
                         })*

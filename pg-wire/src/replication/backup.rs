@@ -6,7 +6,7 @@ use crate::codec::field::Payload;
 use crate::replication::enclosed::{Scope, enclosed, kinds};
 
 enclosed! {
-    /// Begins an archive.
+    /// Begins an archive: the tar file of one tablespace or of the main data directory.
     ///
     /// `n`, String name, String tablespace path.
     ///
@@ -30,7 +30,7 @@ enclosed! {
 }
 
 enclosed! {
-    /// A piece of the archive or manifest that the server has begun last. The server may end a piece at any byte.
+    /// A piece of the archive or manifest that the last [`NewArchive`] or [`Manifest`] began. A piece may end at any byte.
     ///
     /// `d`, bytes.
     ///
@@ -42,7 +42,7 @@ enclosed! {
 }
 
 enclosed! {
-    /// Reports the progress of the current tablespace.
+    /// Reports how many bytes of the current tablespace the server has processed.
     ///
     /// `p`, Int64 bytes.
     ///

@@ -1,4 +1,4 @@
-//! Messages inside the data of another message: the trait of these messages, and the two macros that declare them.
+//! Messages that are sent inside the data of a CopyData or an XLogData: their trait, and the two macros that declare them.
 
 use alloc::vec::Vec;
 use bytes::BufMut;
@@ -13,8 +13,8 @@ use crate::codec::writer::Writer;
 use crate::encode::append::Append;
 use crate::encode::measure::Measure;
 
-/// A message inside the data of another message, such as CopyData. The layout is Byte1 kind, then the fields. The message has no length
-/// field: it ends at the end of the data.
+/// A message that is sent inside the data of a CopyData or an XLogData. The layout is Byte1 kind, then the fields. The message has no
+/// length field: it ends at the end of the data.
 pub trait Enclosed {
     /// Returns the name of the message in the PostgreSQL manual.
     fn name(&self) -> &'static str;
@@ -22,7 +22,7 @@ pub trait Enclosed {
     /// Passes the kind and the fields to `out`, in wire order.
     fn write<P: Writer + ?Sized>(&self, out: &mut P);
 
-    /// Appends the kind and the fields to `out`: the whole data of the enclosing message.
+    /// Appends the kind and the fields to `out`. These bytes are the whole data of the enclosing message.
     ///
     /// ```
     /// use pg_wire::replication::{Enclosed, Lsn, PrimaryKeepalive, Timestamp};
@@ -96,7 +96,7 @@ impl<M: Enclosed + ?Sized> Message for InCopyData<'_, M> {
     }
 }
 
-/// A message of a kind that this crate does not know. The fields hold its bytes unchanged.
+/// A message of a kind that this crate does not know. The fields hold the received bytes of the message unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unknown<'a> {
     /// Kind of the message: its first byte.
@@ -201,7 +201,7 @@ impl<'a> ScopedField<'a> for u64 {
     }
 }
 
-/// A message that can be a variant of an enum declared by the macro `kinds!`. The enum uses this trait to decode the message.
+/// Decoding of an enclosed message. An enum that the macro `kinds!` declares uses this trait to decode its variants.
 pub(super) trait DecodeEnclosed<'a>: Enclosed + Sized {
     const NAME: &'static str;
 
@@ -262,7 +262,7 @@ macro_rules! kinds {
         pub enum $name<'a> {
             $(#[doc = concat!("See [`", stringify!($message), "`].")]
             $message($message $(<$life>)?),)*
-            /// A message whose kind this crate does not know, as the received bytes.
+            /// A message of a kind that this crate does not know, with the received bytes.
             Unknown($crate::replication::enclosed::Unknown<'a>),
         }
 
@@ -275,7 +275,7 @@ macro_rules! kinds {
                 Self::decode_hot(data, scope, || Self::decode_cold(data, scope))
             }
 
-            /// Decodes a message that is marked `Hot`, or calls `decode_cold` for any other message.
+            /// Decodes a message whose path is `Hot` in the macro call; calls `decode_cold` for any other message.
             #[inline(always)]
             fn decode_hot(
                 data: &'a [u8],
@@ -287,7 +287,7 @@ macro_rules! kinds {
                         $crate::replication::enclosed::DecodeEnclosed::decode(data, scope).map(Self::$message)
                     })*
                     _ => match decode_cold() {
-                        // Unreachable, because `decode_cold` returns no message that is marked `Hot`. Without these arms the compiler
+                        // Unreachable, because `decode_cold` returns no message whose path is `Hot`. Without these arms, the compiler
                         // generates the caller's loop twice.
                         $(Ok(Self::$message(_)) if const { $crate::message::table::Path::$path.is_hot() } => {
                             Ok(Self::Unknown($crate::replication::enclosed::Unknown {

@@ -1,22 +1,21 @@
-//! Replication and base backups: the messages inside CopyData, the changes of pgoutput, the commands, and the replies to the
-//! commands.
+//! Replication and base backups: the messages inside CopyData, the changes of pgoutput, the commands, and the replies to the commands.
 //!
-//! - [`command`]: the commands of a replication connection, with quoting of names and strings. [`reply`]: the rows that answer
-//!   the commands.
+//! - [`command`]: the commands of a replication connection, with quoting of names and strings. [`reply`]: the rows that answer the
+//!   commands.
 //! - [`PrimaryMessage`] and [`StandbyMessage`]: the messages of both directions of a replication stream, inside CopyData.
 //!   [`BackupMessage`]: the messages of a base backup, inside CopyData.
 //! - [`pgoutput`]: the changes of logical replication, inside [`XLogData`].
 //! - [`Lsn`]: a position in the WAL. [`Timestamp`]: a time of the server's or the client's clock.
-//! - [`ReplicationStream`]: a live stream over a [`Connection`](crate::Connection). [`pgoutput::Transactions`]: transactions in
-//!   progress, returned at their commit. [`StandbyStatus`]: the positions of a client, without I/O.
+//! - [`ReplicationStream`]: a live stream over a [`Connection`](crate::Connection). [`pgoutput::Transactions`]: transactions in progress,
+//!   returned at their commit. [`StandbyStatus`]: the positions of a client, without I/O.
 //!
 //! The messages are decoded from byte slices, borrow from the slices and allocate nothing. So any client that provides the data of a
-//! CopyData as a slice can use this module without a `ReplicationStream`. Such a client has to send status updates itself. Without them,
-//! the server disconnects the client after `wal_sender_timeout`, and the slot keeps all WAL.
+//! CopyData as a slice can use this module without a `ReplicationStream`. Such a client has to send status updates itself. Without these
+//! updates, the server disconnects the client after `wal_sender_timeout`, and the slot keeps all WAL.
 //!
 //! # Reading changes
 //!
-//! The adapters define aliases such as `pg_stream_tokio::ReplicationStream`, which use a clock of the runtime.
+//! The crates `pg-stream-tokio` and `pg-stream-async-std` define aliases of `ReplicationStream` that use the clock of their runtime.
 //!
 //! ```
 //! use pg_wire::replication::ReplicationStream;
@@ -92,7 +91,7 @@
 //! a transaction after the transaction is durable. To receive no transaction twice, store this `end` together with the transaction, and
 //! start at this `end` after a failure. The server then sends only transactions that were committed later.
 //!
-//! An idle stream confirms no position. So its slot keeps all WAL, and a server that shuts down waits for the stream. Call
+//! An idle stream confirms no position. So the slot keeps all WAL, and a server that shuts down waits for the stream. Call
 //! [`confirm_keepalives`](ReplicationStream::confirm_keepalives) to confirm the position of a keepalive, once everything received before
 //! the keepalive is durable.
 //!

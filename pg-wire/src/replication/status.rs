@@ -51,10 +51,10 @@ pub struct StandbyStatus {
     /// Whether a status update is due now, independently of the interval.
     now_due: bool,
     confirm_keepalives: bool,
-    /// Whether [`StandbyStatus::data`] was called, and [`StandbyStatus::change`] has not yet been called with the change in this data.
-    /// Until then it is unknown whether the stream is inside a transaction.
+    /// Whether [`StandbyStatus::data`] was called, and [`StandbyStatus::change`] has not yet been called with the change in this data. As
+    /// long as this field is true, it is unknown whether the stream is inside a transaction.
     is_unexplained: bool,
-    /// Whether the stream is inside a transaction, or inside a block of a streamed transaction.
+    /// Whether the stream is now inside a transaction, or inside a block of a streamed transaction.
     in_transaction: bool,
     /// End of the last received transaction, or position of the last received message outside a transaction. A keepalive is confirmed only
     /// after the caller has declared this position as flushed.
@@ -110,10 +110,10 @@ impl StandbyStatus {
 
     /// Sets whether the position of a keepalive is confirmed as flushed, once everything received before the keepalive is flushed.
     ///
-    /// Off by default, because the caller has not declared this position. The server sends keepalives while it reads WAL without changes
-    /// for this stream. If their positions are not confirmed, the slot keeps this WAL until the next published transaction is flushed. A
-    /// server that shuts down also waits for the confirmation. Use this setting only with pgoutput. With other output plugins, the ends of
-    /// transactions are unknown, so no keepalive is confirmed after the first data.
+    /// Off by default, because the caller has not declared this position. The server sends keepalives while it reads WAL that contains no
+    /// changes for this stream. If the positions of these keepalives are not confirmed, the slot keeps this WAL until the next published
+    /// transaction is flushed. A server that shuts down also waits for the confirmation. Use this setting only with pgoutput. With other
+    /// output plugins, the ends of transactions are unknown, so no keepalive is confirmed after the first data.
     pub const fn confirm_keepalives(mut self, on: bool) -> Self {
         self.set_confirm_keepalives(on);
         self

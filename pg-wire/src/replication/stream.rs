@@ -30,12 +30,12 @@ enclosed! {
 }
 
 enclosed! {
-    /// Reports that the server is alive, and up to which position it has read the WAL.
+    /// Reports that the server is alive, and the position up to which the server has read the WAL.
     ///
     /// `k`, Int64 end, Int64 time, Byte1 reply.
     ///
-    /// The server closes the connection if it receives nothing for `wal_sender_timeout`. After half of this time, the server sends this
-    /// message with `reply` set.
+    /// The server closes the connection if the client sends nothing for `wal_sender_timeout`. After half of this time, the server sends
+    /// this message with `reply` set.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-PRIMARY-KEEPALIVE-MESSAGE)
     b'k' => pub struct PrimaryKeepalive {
@@ -71,7 +71,7 @@ enclosed! {
 }
 
 impl StandbyStatusUpdate {
-    /// Creates an update that reports everything before `lsn` as written, durable and applied, and requests no answer.
+    /// Creates an update that reports everything before `lsn` as written, durable and applied. The update requests no answer.
     pub const fn durable(lsn: Lsn, time: Timestamp) -> Self {
         Self { written: lsn, flushed: lsn, applied: lsn, time, reply: false }
     }

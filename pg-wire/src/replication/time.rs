@@ -10,7 +10,7 @@ const EPOCH: i64 = 946_684_800 * 1_000_000;
 
 /// A time in microseconds since 2000-01-01 00:00:00 UTC. Int64 on the wire, like the binary format of `timestamptz`.
 ///
-/// This crate reads no clock, so the caller provides the time of a status update.
+/// This type reads no clock: the caller provides the current time.
 ///
 /// ```
 /// use pg_wire::replication::Timestamp;

@@ -86,11 +86,11 @@ struct Replaced<'a> {
     values: &'a [(usize, Option<&'a [u8]>)],
 }
 
-/// The part of a body after the names, split at its list of values.
+/// The part of a body after the names, split into three: before, in and after the list of values.
 #[derive(Clone, Copy)]
 struct Parts<'a> {
     before: &'a [u8],
-    /// The list of values. It begins with the number of values.
+    /// The list of values, beginning with the number of values.
     values: &'a [u8],
     after: &'a [u8],
 }

@@ -285,7 +285,7 @@ fn check_row(body: &[u8]) {
     }
 }
 
-/// Passes to `each` every prefix of the body, and the body with each byte replaced by other values.
+/// Passes to `each` every prefix of the body. Then changes one byte at a time, and passes each changed body to `each`.
 fn damaged(body: &[u8], mut each: impl FnMut(&[u8])) {
     for end in 0..=body.len() {
         each(&body[..end]);

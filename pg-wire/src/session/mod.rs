@@ -9,7 +9,7 @@
 //! | Question | Answer |
 //! | --- | --- |
 //! | Which request does this reply belong to, and is it the last? | [`received`](SessionState::received) |
-//! | Which request is next? | [`oldest`](SessionState::oldest) |
+//! | Which request will receive the next reply? | [`oldest`](SessionState::oldest) |
 //! | How many ReadyForQuery are outstanding? | [`outstanding_ready`](SessionState::outstanding_ready) |
 //! | Will a reply arrive, or was a Sync forgotten? | [`waiting`](SessionState::waiting) |
 //! | Does the server discard the messages that it reads? | [`is_skipping`](SessionState::is_skipping) |
@@ -23,7 +23,7 @@
 //!
 //! The server follows these rules in the order in which it reads messages.
 //!
-//! | Request | Replies, in order; an ErrorResponse can take the place of each |
+//! | Request | Replies, in order; an ErrorResponse can take the place of any reply |
 //! | --- | --- |
 //! | [Query](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SIMPLE-QUERY) | for each statement RowDescription, DataRow …, CommandComplete, or a COPY; or once EmptyQueryResponse; then ReadyForQuery |
 //! | [FunctionCall](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-FUNCTION-CALL) | FunctionCallResponse, ReadyForQuery |
@@ -46,7 +46,7 @@
 //! - **COPY from the client** begins with CopyInResponse. The server then reads CopyData up to the first CopyDone or CopyFail, and ignores
 //!   each Sync and Flush before the CopyDone or CopyFail. The server ends the session if it reads any other message. After CopyDone, the
 //!   server sends CommandComplete. If an Execute started the COPY, the client must send a Sync after CopyDone, because an earlier Sync was
-//!   ignored. A client need not wait for CopyInResponse.
+//!   ignored. A client may send CopyData, CopyDone and CopyFail before it receives CopyInResponse.
 //! - **A failed COPY from the client**: the server ignores later CopyData, CopyDone and CopyFail, as always outside a COPY. If a Sync was
 //!   sent before the CopyDone, the server may have ignored this Sync: this depends on how far the server had read when the COPY failed. No
 //!   message reveals this position; see [`is_certain`](SessionState::is_certain).

@@ -7,10 +7,10 @@ use super::reply::Reply;
 /// A hook for the messages that a [`TrackedConnection`](crate::TrackedConnection) sends and receives. Use an observer for traces, metrics
 /// and spans.
 ///
-/// The observer receives each message once, with its request. [`sent`](Self::sent) is called when a message is committed for sending, and
-/// [`received`](Self::received) when the caller receives a message. The span of a request begins when `sent` is called with the number of
-/// the request. The span ends with the [last](Reply::last) reply that has this number. The span also ends with a reply that has a higher
-/// number: then the server has discarded the request after an error.
+/// The observer receives each message once, with the request to which the message belongs. [`sent`](Self::sent) is called when a message is
+/// committed for sending, and [`received`](Self::received) when the caller receives a message. The span of a request begins when `sent` is
+/// called with the number of the request. The span ends with the [last](Reply::last) reply that has this number. The span also ends with a
+/// reply that has a higher number: then the server has discarded the request after an error.
 ///
 /// The frames contain SQL, parameters and rows. The messages of the login are not passed to the observer, because a `TrackedConnection`
 /// begins after the login.

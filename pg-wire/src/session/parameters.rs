@@ -33,7 +33,8 @@ impl Parameter {
     }
 }
 
-/// Number of bytes that are counted for each parameter besides its name and value, so that the number of parameters is also bounded.
+/// Number of bytes that are counted for each parameter in addition to its name and value. So a bound on the bytes also bounds the number of
+/// parameters.
 const OVERHEAD: usize = 64;
 
 impl Parameters {
@@ -63,8 +64,8 @@ impl Parameters {
         self.changes
     }
 
-    /// Returns the number of reports that were not stored because of the bound [`Bounds::parameters`](super::Bounds::parameters). For such
-    /// a parameter, the earlier value is dropped too, because it is out of date.
+    /// Returns the number of reports that were not stored because of the bound [`Bounds::parameters`](super::Bounds::parameters). When a
+    /// report is not stored, the earlier value of the parameter is dropped, because it is out of date.
     pub fn omitted(&self) -> u64 {
         self.omitted
     }

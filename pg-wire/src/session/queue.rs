@@ -164,8 +164,8 @@ impl Queue {
         None
     }
 
-    /// Returns the number of runs, which are groups of repeated requests. A run takes 24 bytes. The queue keeps at most twice the memory
-    /// that its largest number of runs so far needed.
+    /// Returns the number of runs, which are groups of repeated requests. A run takes 24 bytes. The queue does not shrink: its memory is at
+    /// most twice the memory of the largest number of runs so far.
     pub(super) fn runs(&self) -> usize {
         self.runs.len()
     }

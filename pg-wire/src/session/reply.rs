@@ -19,7 +19,8 @@ pub struct Reply {
     /// Whether this message is the last reply to the request.
     pub last: bool,
     /// Whether the message certainly belongs to this request. After a COPY has failed, it can be unknown whether the server ignored a Sync.
-    /// If the message can arrive in both cases, `certain` is false; see [`SessionState::is_certain`](super::SessionState::is_certain).
+    /// If the message fits whether or not the Sync was ignored, `certain` is false; see
+    /// [`SessionState::is_certain`](super::SessionState::is_certain).
     pub certain: bool,
 }
 
@@ -38,7 +39,7 @@ pub enum CopyDirection {
 
 /// Result of waiting for the server's next message while the client sends nothing.
 ///
-/// Notices, notifications and parameters can arrive at any time, and the session can end at any time.
+/// In every case, notices, notifications and parameters can arrive at any time, and the session can end at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Waiting {
@@ -46,7 +47,7 @@ pub enum Waiting {
     Reply,
     /// No reply will arrive, because every request has received all of its replies.
     Nothing,
-    /// Replies are outstanding, but the server keeps them in its buffer until it reads Flush, Sync, Query or FunctionCall.
+    /// Replies are outstanding, but the server keeps these replies in its buffer until the client sends Flush, Sync, Query or FunctionCall.
     ///
     /// Three events make the server send its buffer earlier: an error or a notice, the start of a COPY FROM STDIN, and a full buffer (8
     /// kB). A client cannot predict these events.
@@ -91,7 +92,7 @@ pub enum Step {
     /// Send [`Query`](crate::frontend::Query) with this SQL: `ROLLBACK`, or an empty text. The EmptyQueryResponse to an empty text shows
     /// which of the earlier requests the server has executed.
     Query(&'static str),
-    /// Send [`Close`](crate::frontend::Close) of the unnamed portal. Its CloseComplete shows which requests the server has executed.
+    /// Send [`Close`](crate::frontend::Close) of the unnamed portal. The CloseComplete shows which requests the server has executed.
     ClosePortal,
     /// Receive a message.
     Receive,
@@ -118,9 +119,9 @@ pub enum NotIdle {
     Uncertain,
     /// Messages are queued or partly sent. Only a `TrackedConnection` returns `Unsent`, `Unread` and `Closed`.
     Unsent,
-    /// Messages are buffered that the caller has not received, such as notifications.
+    /// The connection has buffered messages that the caller has not received, such as notifications.
     Unread,
-    /// The connection cannot receive or cannot send any more: it has failed, or the server has closed it.
+    /// The connection cannot receive or cannot send any more: the connection has failed, or the server has closed the connection.
     Closed,
     /// A transaction block is open, or has failed and is not yet ended.
     Transaction(TransactionStatus),
@@ -160,7 +161,8 @@ pub enum Over {
     Terminated,
     /// The server has sent an error of severity FATAL or PANIC, and closes the connection.
     Fatal,
-    /// The server has sent a message that does not fit the state of the session. Later messages cannot be assigned to requests.
+    /// The server has sent a message that does not fit the state of the session. After that, it is unknown to which requests the messages
+    /// belong.
     Lost,
 }
 

@@ -4,7 +4,7 @@ use crate::basic::code::MessageCode;
 use crate::basic::enums::Target;
 use crate::codec::frame::Frame;
 
-/// Kind of a request: a client's message that determines which replies the server sends next.
+/// Kind of a request: a message of the client to which the server replies, or which ends a COPY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
@@ -91,7 +91,7 @@ impl Request {
         }
     }
 
-    /// Returns the variant with the number `index`.
+    /// Returns the request with the discriminant `index`.
     pub(super) fn from_index(index: u8) -> Self {
         match index {
             0 => Self::Startup,

@@ -41,8 +41,8 @@ use super::track::Track;
 /// ```
 #[derive(Clone, Debug)]
 pub struct SessionState {
-    /// Fast path for repeated messages, such as DataRow: the code of a message that does not change the state if it arrives next, and its
-    /// [`Reply`].
+    /// Fast path for repeated messages, such as DataRow. If the next message has this code, the state does not change, and
+    /// [`received`](Self::received) returns this [`Reply`].
     repeatable: Option<(MessageCode, Reply)>,
     track: Track,
     /// Other possible states of the server. These states differ from each other and from `track`.
@@ -73,8 +73,8 @@ impl Default for Bounds {
     }
 }
 
-/// Maximum number of possible states of the server that are followed at the same time. If more states are possible, the session is over
-/// ([`UnexpectedKind::TooUncertain`]).
+/// Maximum number of possible states of the server that a [`SessionState`] tracks at the same time. If more states are possible, the
+/// session is over ([`UnexpectedKind::TooUncertain`]).
 const MOST_TRACKS: u64 = 8;
 
 impl Default for SessionState {
@@ -104,7 +104,7 @@ impl SessionState {
         state
     }
 
-    /// Sets other bounds, which apply from the next message on.
+    /// Replaces the bounds. The new bounds apply from the next message on.
     pub fn set_bounds(&mut self, bounds: Bounds) {
         self.bounds = bounds;
     }
@@ -142,8 +142,8 @@ impl SessionState {
                 if !self.track.push(request, self.bounds.runs) {
                     return Err(QueueFull);
                 }
-                // Only the queue of `track` is checked against the limit. The queue of each other possible state contains only requests
-                // that are also in the queue of `track`, and has at most one run more than the queue of `track`.
+                // Only the queue of `track` is checked against the limit. All requests in the queue of any other possible state are also in
+                // the queue of `track`. The other queue has at most one run more than the queue of `track`.
                 self.others.iter_mut().for_each(|track| {
                     track.push(request, usize::MAX);
                 });
@@ -285,8 +285,8 @@ impl SessionState {
         Ok(reply)
     }
 
-    /// Adds possible states after a COPY has failed: one state for each possible number of Syncs that the server read, and ignored, as a
-    /// part of the COPY.
+    /// Adds possible states after a COPY has failed: one state for each possible number of Syncs that the server may have read and ignored
+    /// as a part of the COPY.
     #[cold]
     fn fork(&mut self, maybe_swallowed: u64) -> Result<(), UnexpectedKind> {
         if maybe_swallowed >= MOST_TRACKS {
@@ -374,15 +374,15 @@ impl SessionState {
 
     /// Whether only one state of the server is possible.
     ///
-    /// A COPY from the client ignores Sync. If such a COPY fails after a Sync was sent, only the server knows whether it read the Sync
-    /// before or after the error. A Sync read before the error was ignored, and no ReadyForQuery answers this Sync. A Sync read after the
-    /// error is answered by ReadyForQuery. Both cases are followed until a reply fits only one of the cases. An empty Query shows which
-    /// case is true; [`next_step`](Self::next_step) returns when to send this Query.
+    /// A COPY from the client ignores Sync. If such a COPY fails after a Sync was sent, the client does not know whether the server read
+    /// the Sync before or after the error. A Sync read before the error was ignored, and no ReadyForQuery answers this Sync. A Sync read
+    /// after the error is answered by ReadyForQuery. This state tracks both cases until a reply fits only one of the cases. An empty Query
+    /// shows which case is true; [`next_step`](Self::next_step) returns when to send this Query.
     pub fn is_certain(&self) -> bool {
         self.others.is_empty()
     }
 
-    /// Returns the reason why the session is over; `None` if it is not over.
+    /// Returns the reason why the session is over; `None` if the session is not over.
     pub fn over(&self) -> Option<Over> {
         self.over
     }
@@ -399,7 +399,7 @@ impl SessionState {
 
     /// Checks whether the session can be given to another user: no reply and no data is outstanding, and no transaction is open.
     ///
-    /// Statements, temporary tables, settings and other objects of the session remain: `DISCARD ALL` removes them.
+    /// Statements, temporary tables, settings and other objects of the session remain: `DISCARD ALL` removes these objects.
     ///
     /// # Errors
     /// The reason why the session is not idle. [`next_step`](Self::next_step) returns the steps to an idle session.
@@ -429,11 +429,11 @@ impl SessionState {
         }
     }
 
-    /// Returns the next step on the way to an idle session; `None` when the session is idle. Perform the step, pass its messages to the
-    /// state, and call this method again.
+    /// Returns the next step on the way to an idle session; `None` when the session is idle. Perform the step, pass the messages of the
+    /// step to the state, and call this method again.
     ///
     /// The steps abandon a COPY from the client, and roll back an open transaction. All remaining rows of a running statement have to be
-    /// received, however many these are. A cancel request stops the statement earlier.
+    /// received. Send a cancel request if there can be very many rows.
     ///
     /// ```
     /// use pg_wire::{Frame, MessageCode, session::{SessionState, Step}};
@@ -468,7 +468,7 @@ impl SessionState {
         }
         if !self.is_certain() && self.tracks().any(|track| track.oldest().is_none()) {
             // The reply to an empty Query shows which of the possible states is the real one. If an outstanding request can also be
-            // answered by EmptyQueryResponse, the client sends a Close instead.
+            // answered by EmptyQueryResponse, the next step is a Close instead of the Query.
             let ambiguous = self.tracks().filter_map(Track::oldest);
             let ambiguous = ambiguous.map(|(request, _)| request).any(Request::can_be_empty);
             return Ok(Some(if ambiguous { Step::ClosePortal } else { Step::Query("") }));

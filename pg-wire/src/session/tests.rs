@@ -91,7 +91,7 @@ fn each_reply_belongs_to_its_request_and_the_end_is_idle() {
         // The commit of the transaction fails.
         ">E >S <C0! <E1 <Z1!",
         ">F <V0 <Z0! >F <E1 <Z1! >F <V2 <E2 <Z2!",
-        // Notices, parameters and notifications between any two messages.
+        // The server sends notices, parameters and notifications between any two messages.
         ">Q <N- <T0 <S- <D0 <A- <D0 <C0 <S- <Z0! <A- <S- <N-",
         // COPY to the client.
         ">Q <H0 <d0 <N- <d0 <c0 <C0 <Z0!",
@@ -167,7 +167,7 @@ fn a_session_that_is_not_idle_has_a_reason_and_a_next_step() {
         (">E >S <G0 >f >S <E0! <Z1!?", Err(NotIdle::Uncertain), Waiting::Unknown, Step::Query("")),
         (">E >S <G0 >f >S <E0! <Z1!? >Q", Err(NotIdle::Uncertain), Waiting::Reply, Step::Receive),
         (">E >S <G0 <E0!", Err(NotIdle::Uncertain), Waiting::Unknown, Step::Sync),
-        // It is unknown whether the Query was executed or discarded. The reply to another empty Query would be the same in both cases.
+        // It is unknown whether the Query was executed or discarded. A further empty Query would receive the same reply in both cases.
         (">E >S <G0 <E0! >Q >S <Z1!?", Err(NotIdle::Uncertain), Waiting::Unknown, Step::ClosePortal),
     ] {
         let state = fed(text);
@@ -186,7 +186,7 @@ fn an_uncertain_state_becomes_certain_with_a_reply_that_fits_one_state() {
         (">Q >S <G0 <E0 <Z0! >Q <I2", ONE_OUTSTANDING),
         (">E >S <G0 <E0! >Q >S <Z1!? >C >S <34! <Z5!", Ok(())),
         (">E >S <G0 <E0! >Q >S <Z1!? >C >S <I2 <Z2! <Z3! <34! <Z5!", Ok(())),
-        // The reply to the next request shows that the server did not ignore the Sync.
+        // The ParseComplete shows that the server did not ignore the first Sync: otherwise, the server would have discarded the Parse.
         (">E >S >P >S <G0 <E0! <Z1!? <12! <Z3!", Ok(())),
     ] {
         let state = fed(text);

@@ -57,7 +57,7 @@ pub(super) struct Place {
     pub(super) number: u64,
     pub(super) request: Request,
     pub(super) last: bool,
-    /// After a COPY FROM STDIN has failed: the number of Syncs that the server may have read, and ignored, as a part of the COPY.
+    /// After a COPY FROM STDIN has failed: the number of Syncs that the server may have read and ignored as a part of the COPY.
     pub(super) maybe_swallowed: u64,
 }
 
@@ -128,10 +128,10 @@ impl Track {
     /// Updates the state from a reply: any message of a server except notices, notifications and parameters. Returns `None` if a server in
     /// this state cannot have sent the reply; the state must then be dropped.
     ///
-    /// After an error in COPY FROM STDIN, only the server knows how far it had read. If a Sync was sent before the CopyDone or CopyFail,
-    /// there are two possibilities: the server ignored the Sync as a part of the COPY, or the server will reply to the Sync. In this case
-    /// [`Place::maybe_swallowed`] is not 0, and the caller creates a copy of the state for each possible number of ignored Syncs; see
-    /// [`swallow`](Self::swallow).
+    /// After an error in COPY FROM STDIN, the client does not know how far the server had read. If a Sync was sent before the CopyDone or
+    /// CopyFail, there are two possibilities: the server ignored the Sync as a part of the COPY, or the server will reply to the Sync. In
+    /// this case [`Place::maybe_swallowed`] is not 0, and the caller creates a copy of the state for each possible number of ignored Syncs;
+    /// see [`swallow`](Self::swallow).
     pub(super) fn receive(&mut self, code: MessageCode) -> Option<Place> {
         let (request, number) = match self.current {
             Some(current) => current,
@@ -167,7 +167,8 @@ impl Track {
         Some(Place { number, request, last: next.is_none(), maybe_swallowed })
     }
 
-    /// Returns the phase after a reply. `Some(None)` means that the reply is the last, and `None` that the reply cannot arrive now.
+    /// Returns the phase after a reply. Returns `Some(None)` if this reply is the last reply to the request, and `None` if the reply does
+    /// not fit the current phase.
     fn reply(&mut self, request: Request, code: MessageCode) -> Option<Option<Phase>> {
         use MessageCode as C;
         use Phase::{Begin, Between, CopyBoth, CopyBothDone, CopyIn, CopyOut, Described, Finishing, Rows};
@@ -225,7 +226,8 @@ impl Track {
         })
     }
 
-    /// Updates the state after the server has read the client's CopyDone, and so has ignored each Sync before the CopyDone.
+    /// Removes the client's CopyDone from the queue, because a reply shows that the server has read the CopyDone. Also removes each Sync
+    /// before the CopyDone, because the server has ignored these Syncs.
     fn take_copy_end(&mut self) -> Option<()> {
         loop {
             match self.drop_front()? {
@@ -237,7 +239,7 @@ impl Track {
         }
     }
 
-    /// Drops the first `count` Syncs of the queue, because the server has read them as a part of the COPY that failed.
+    /// Drops the first `count` Syncs of the queue, because the server has read these Syncs as a part of the COPY that failed.
     pub(super) fn swallow(&mut self, count: u64) {
         for _ in 0..count {
             self.drop_front();

@@ -34,7 +34,7 @@ impl<'a> Cursor<'a> {
         self.take(end)
     }
 
-    /// Removes and returns this many bytes from the front. If this would split a character, removes and returns all bytes.
+    /// Removes and returns this many bytes from the front. If the cut would split a character, removes and returns all bytes.
     pub(super) fn take(&mut self, bytes: usize) -> Self {
         let (piece, rest) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
         let taken = Self { rest: piece, offset: self.offset };
@@ -85,7 +85,7 @@ impl<'a> Cursor<'a> {
             };
             return Err(ConfigError::Syntax { problem, offset: self.offset + at });
         }
-        // Full capacity at once: a vector that grows would leave copies of a password in freed memory.
+        // Reserves the full capacity at once: a vector that grows would leave copies of a password in freed memory.
         let mut value = Zeroizing::new(Vec::with_capacity(bytes.len()));
         value.extend(percent_decode(bytes));
         Ok(value)

@@ -1,9 +1,9 @@
 //! libpq's connection strings, in both forms: URIs and keywords.
 //!
 //! Reads the same values from a string as libpq 18. The tests in `tests/libpq` list the differences: some strings that libpq accepts are
-//! errors, for example strings that ask for an unsupported feature. An unencoded `=` is accepted in a value in the query of a URI. No error
-//! shows a value or a piece of the string. Every piece may be a part of a password: if an `@` in a password is not encoded, the text after
-//! the `@` is read as a host or a parameter.
+//! errors, for example strings that ask for an unsupported feature. Unlike libpq, this parser accepts an unencoded `=` in a value in the
+//! query of a URI. No error shows a value or a piece of the string. Every piece may be a part of a password: if an `@` in a password is not
+//! encoded, the text after the `@` is read as a host or a parameter.
 
 mod cursor;
 mod keywords;

@@ -16,7 +16,8 @@ use super::{Config, Host, RootCert, SslMode, parse};
 use crate::error::{ConfigError, ServiceError};
 pub use passfile::Warning;
 
-/// Environment variables whose values are sent to the server as run-time parameters, as in libpq. The value `default` is not sent.
+/// Environment variables whose values are sent to the server as run-time parameters, as in libpq. A variable with the value `default` is
+/// ignored.
 const RUNTIME_PARAMETERS: &[(&str, &str)] =
     &[("PGDATESTYLE", "datestyle"), ("PGTZ", "timezone"), ("PGGEQO", "geqo")];
 
@@ -120,7 +121,7 @@ impl Surroundings {
         Self::default()
     }
 
-    /// Adds an environment variable to these surroundings, or replaces it. The variables of the process do not change.
+    /// Sets an environment variable in these surroundings. An earlier value is replaced. The variables of the process do not change.
     pub fn variable(mut self, name: impl Into<String>, value: impl Into<OsString>) -> Self {
         self.variables.insert(name.into(), value.into());
         self
@@ -145,7 +146,7 @@ impl Surroundings {
     }
 
     /// Makes [`config`](Self::config) ask the operating system for the user's name if no source names a user. This lookup may block for
-    /// some time if users are kept on another machine.
+    /// some time if the operating system gets the names of users over the network.
     #[cfg(feature = "login-name")]
     pub fn login_name(mut self) -> Self {
         self.user = User::Login;
@@ -242,8 +243,9 @@ impl Surroundings {
         }
     }
 
-    /// Adds the certificate files that exist in the home directory. If there is a client certificate, adds the path of its key even if the
-    /// key does not exist. So a missing key is an error when TLS begins; otherwise the client would log in without its certificate.
+    /// Adds the certificate files that exist in the home directory. If there is a client certificate, also adds the path of the private
+    /// key, even if the key file does not exist. So a missing key file is an error when TLS begins; otherwise the client would log in
+    /// without its certificate.
     fn add_tls_files(&self, config: &mut Config) {
         let Some(home) = &self.home else { return };
         let file = |name: &str| home.join(TLS_DIR).join(name);
@@ -263,7 +265,8 @@ impl Surroundings {
         }
     }
 
-    /// Looks up each host's password in the password file. If there is a single host, its password becomes the configuration's `password`.
+    /// Looks up each host's password in the password file. If there is a single host, the password of this host becomes the configuration's
+    /// `password`.
     fn add_passwords(&self, config: &mut Config, passfile: Option<&Vec<u8>>) -> Result<(), Warning> {
         let named = passfile.filter(|name| !name.is_empty()).map(|name| path(name));
         let file = named.or_else(|| self.home.as_ref().map(|home| home.join(PASSWORD_FILE)));

@@ -53,7 +53,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Warning> {
     let mut file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     check(path, &metadata)?;
-    // Full capacity at once: a vector that grows would leave copies of passwords in freed memory.
+    // Reserves the full capacity at once: a vector that grows would leave copies of passwords in freed memory.
     let length = usize::try_from(metadata.len()).unwrap_or_default();
     let mut text = Zeroizing::new(Vec::with_capacity(length.saturating_add(1)));
     file.read_to_end(&mut text).map_err(unreadable)?;
@@ -84,8 +84,8 @@ pub(super) fn find(text: &[u8], host: &Host, database: &str, user: &str) -> Opti
     found.next().map(unescaped).filter(|password| !password.is_empty())
 }
 
-/// The names of this host in a password file. For a Unix-domain socket: its directory, and also `localhost` if the directory is
-/// one of `SOCKET_DIRS`. For a host on the network: its name, or its address if it has no name.
+/// The names of this host in a password file. For a Unix-domain socket: the directory of the socket, and also `localhost` if the directory
+/// is one of `SOCKET_DIRS`. For a host on the network: the name of the host; if the name is empty, the address.
 fn names(host: &Host) -> Vec<String> {
     match host {
         Host::Tcp { host, address: Some(address), .. } if host.is_empty() => vec![address.to_string()],
@@ -99,7 +99,7 @@ fn names(host: &Host) -> Vec<String> {
     }
 }
 
-/// The rest of the line after its first field, if this field equals `text` or is `*`.
+/// The rest of the line after the first field, if this field equals `text` or is `*`.
 fn after<'a>(line: &'a [u8], text: &[u8]) -> Option<&'a [u8]> {
     if let Some(rest) = line.strip_prefix(b"*:") {
         return Some(rest);

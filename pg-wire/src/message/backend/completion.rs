@@ -100,8 +100,8 @@ message! {
 }
 
 message! {
-    /// Reports that an Execute has reached its row limit. Another Execute returns the next rows. The server sends this message instead of
-    /// CommandComplete.
+    /// Reports that an Execute has reached its row limit. The next Execute of the portal returns the next rows. The server sends this
+    /// message instead of CommandComplete.
     ///
     /// `s`, length.
     ///

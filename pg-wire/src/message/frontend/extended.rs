@@ -93,7 +93,7 @@ message! {
     DESCRIBE => pub struct Describe<'a> {
         /// Kind of the object that `name` denotes.
         pub target: Target,
-        /// Name of the statement or portal; empty if it is unnamed.
+        /// Name of the statement or portal; empty for the unnamed statement or portal.
         pub name: Text<'a>,
     }
 }
@@ -123,7 +123,7 @@ message! {
     CLOSE => pub struct Close<'a> {
         /// Kind of the object that `name` denotes.
         pub target: Target,
-        /// Name of the statement or portal; empty if it is unnamed.
+        /// Name of the statement or portal; empty for the unnamed statement or portal.
         pub name: Text<'a>,
     }
 }

@@ -10,10 +10,10 @@ use crate::codec::params::{EncodedParams, ParamList};
 use crate::codec::reader::Reader;
 use crate::codec::writer::Writer;
 
-/// Calls a function by its object id, without SQL and in one round trip. The PostgreSQL manual recommends a prepared statement instead.
+/// Calls a function by its object id, without SQL and in one round trip. The PostgreSQL manual recommends a prepared statement instead of a
+/// FunctionCall.
 ///
-/// `F`, length, Int32 function, Int16 n, Int16\[n\] formats, Int16 m, m times: Int32 length or -1 for NULL, bytes;
-/// Int16 result_format.
+/// `F`, length, Int32 function, Int16 n, Int16\[n\] formats, Int16 m, m times: Int32 length or -1 for NULL, bytes; Int16 result_format.
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-FUNCTIONCALL)
 #[derive(Clone, Copy, Debug, PartialEq)]

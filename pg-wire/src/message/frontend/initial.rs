@@ -144,7 +144,7 @@ impl Message for CancelRequest<'_> {
     }
     fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         if !(4..=256).contains(&self.key.0.len()) {
-            // PostgreSQL reports no error for a key of a wrong length, so the message is rejected here.
+            // PostgreSQL reports no error for a key of an invalid length, so the message is rejected here.
             out.refuse(EncodeErrorKind::OutOfRange);
         }
         write_code(Self::REQUEST, out);
@@ -202,7 +202,7 @@ macro_rules! request {
 
 request! {
     /// Requests TLS. The server answers with one byte: `S` for yes or `N` for no. Very old servers, and servers that have no free
-    /// connection slot, send an ErrorResponse instead. The first byte of an ErrorResponse is `E`.
+    /// connection slot, send an ErrorResponse instead of this byte. The first byte of an ErrorResponse is `E`.
     ///
     /// Length, Int32 80877103.
     ///
@@ -211,8 +211,8 @@ request! {
 }
 
 request! {
-    /// Requests GSSAPI encryption. The server answers with one byte: `G` for yes or `N` for no. A server may send an ErrorResponse instead.
-    /// The first byte of an ErrorResponse is `E`.
+    /// Requests GSSAPI encryption. The server answers with one byte: `G` for yes or `N` for no. A server may send an ErrorResponse instead
+    /// of this byte. The first byte of an ErrorResponse is `E`.
     ///
     /// Length, Int32 80877104.
     ///

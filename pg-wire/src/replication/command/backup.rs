@@ -5,7 +5,7 @@ use core::fmt;
 use super::Options;
 use super::quote::Literal;
 
-/// `BASE_BACKUP`: requests a base backup, in the syntax of PostgreSQL 15 and later. Only options that are set are sent.
+/// `BASE_BACKUP`: requests a base backup, in the syntax of PostgreSQL 15 and later. The command contains only the options that are set.
 ///
 /// The server answers with four parts:
 ///

@@ -83,7 +83,7 @@ impl fmt::Display for TimelineHistory {
     }
 }
 
-/// Writes options in parentheses after a space. Writes nothing if no option is added.
+/// Writer of a list of options: a space, and the options in parentheses. Without an option, nothing is written.
 struct Options<'f, 'g> {
     f: &'f mut fmt::Formatter<'g>,
     any: bool,

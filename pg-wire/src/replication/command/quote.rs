@@ -24,7 +24,7 @@ impl fmt::Display for Literal<'_> {
     }
 }
 
-/// A name with points, such as `my.setting`. Each part is quoted.
+/// A name whose parts are separated by points, such as `my.setting`. Each part is quoted.
 pub(super) struct QualifiedName<'a>(pub(super) &'a str);
 
 impl fmt::Display for QualifiedName<'_> {

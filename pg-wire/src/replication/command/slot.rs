@@ -51,7 +51,8 @@ impl<'a> CreateReplicationSlot<'a, PhysicalSlot> {
         Self { slot, temporary: false, kind: PhysicalSlot { reserve_wal: false } }
     }
 
-    /// Makes the slot keep the WAL from its creation on. Without this option, the slot keeps the WAL from its first use on.
+    /// Makes the slot keep the WAL from the creation of the slot on. Without this option, the slot keeps the WAL from the first use of the
+    /// slot on.
     pub const fn reserve_wal(mut self) -> Self {
         self.kind.reserve_wal = true;
         self

@@ -146,8 +146,8 @@ pub enum StreamingOption {
     Off,
     /// The server sends large transactions in blocks before their commit. Requires version 2 of pgoutput and PostgreSQL 14.
     On,
-    /// The same as `On`. In addition, the message of a rollback contains its position and time. Requires version 4 of pgoutput and
-    /// PostgreSQL 16.
+    /// The same as `On`. In addition, the message that reports a rollback contains the position and the time of the rollback. Requires
+    /// version 4 of pgoutput and PostgreSQL 16.
     Parallel,
 }
 
@@ -157,7 +157,7 @@ impl From<bool> for StreamingOption {
     }
 }
 
-/// Selects the changes that the server sends, by their origin.
+/// Selects the changes that the server sends, by their origin: the server on which a change was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OriginFilter {
     /// The server sends all changes.
@@ -167,7 +167,7 @@ pub enum OriginFilter {
 }
 
 impl<'a> PgOutput<'a> {
-    /// Creates options with the version of the pgoutput protocol and the names of the publications. The names are passed without quotes.
+    /// Creates options with the version of the pgoutput protocol and the names of the publications. Pass the names without quotes.
     pub const fn new(version: u32, publications: &'a [&'a str]) -> Self {
         Self {
             version,
@@ -180,7 +180,7 @@ impl<'a> PgOutput<'a> {
         }
     }
 
-    /// Sets whether the server sends values in binary format, if their type has a binary format. Requires PostgreSQL 14.
+    /// Sets whether the server sends values in binary format, if the type of the value has a binary format. Requires PostgreSQL 14.
     pub const fn binary(mut self, on: bool) -> Self {
         self.binary = Some(on);
         self
@@ -205,7 +205,7 @@ impl<'a> PgOutput<'a> {
         self
     }
 
-    /// Selects the changes that the server sends, by their origin. Requires PostgreSQL 16.
+    /// Selects the changes that the server sends, by their origin: the server on which a change was made. Requires PostgreSQL 16.
     pub const fn origin(mut self, origin: OriginFilter) -> Self {
         self.origin = Some(origin);
         self

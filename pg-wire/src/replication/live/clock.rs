@@ -1,11 +1,12 @@
-//! The interface of a clock, which a runtime adapter implements.
+//! The interface of a clock. The crate for each runtime, such as `pg-stream-tokio`, implements this interface.
 
 use core::task::{Context, Poll};
 use core::time::Duration;
 
 use crate::replication::time::Timestamp;
 
-/// The clock of a [`ReplicationStream`](super::ReplicationStream). Each adapter crate has an implementation with the name `StreamClock`.
+/// The clock of a [`ReplicationStream`](super::ReplicationStream). The crate for each runtime, such as `pg-stream-tokio`, has an
+/// implementation with the name `StreamClock`.
 pub trait Clock {
     /// Returns the time since an origin that does not change. The time never goes backwards.
     fn now(&self) -> Duration;

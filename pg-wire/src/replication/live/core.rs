@@ -18,8 +18,8 @@ use crate::replication::stream::XLogData;
 /// Number of messages that one poll may process. Then the future yields, so that other tasks can run.
 const TURNS: u32 = 256;
 
-/// Access to the positions of a stream. If the stream is not split, the driver also sends the status updates. In a split stream, the
-/// sending half sends the status updates.
+/// Access to the WAL positions of a stream: received, written, flushed and applied. If the stream is not split, the implementation also
+/// sends the status updates. In a split stream, the sending half sends the status updates.
 pub(super) trait Driver {
     /// Calls `action` with the positions, which `action` may read or change.
     fn with<R>(&mut self, action: impl FnOnce(&mut StandbyStatus) -> R) -> R;
@@ -35,7 +35,7 @@ pub(super) trait Driver {
     }
 }
 
-/// A connection that receives the data of a replication stream, with the decoder of the data and the positions.
+/// A connection that receives the data of a replication stream, with the decoder of the data and the WAL positions of the stream.
 #[derive(Debug)]
 pub(super) struct Core<T, P, D> {
     pub(super) conn: Connection<T>,
@@ -58,7 +58,7 @@ pub(super) enum Phase {
 }
 
 impl<T, P, D: Driver> Core<T, P, D> {
-    /// Ends the stream, and returns the error with its position.
+    /// Ends the stream. Returns the error with the reason `kind` and the position up to which the stream was received.
     pub(super) fn fail(&mut self, kind: StreamErrorKind) -> StreamError {
         self.phase = match kind {
             StreamErrorKind::Server(_) | StreamErrorKind::EndedByServer => Phase::ServerFailed,
@@ -79,13 +79,14 @@ impl<T: Transport, P, D: Driver> Core<T, P, D> {
 }
 
 impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
-    /// Receives and lends the next data. The data is taken from the buffer after the last `await`, so dropping the future loses no data.
+    /// Receives and lends the next data. The data is taken from the buffer only after the last `await`, so dropping the future loses no
+    /// data.
     pub(super) async fn next(&mut self) -> Result<Option<P::Item<'_>>, StreamError> {
         let mut turns = 0;
         let head = loop {
             if self.payload.is_replaying() {
-                // Returns stored data and receives no message. Receiving a message would also send buffered bytes and status updates, so
-                // `keep_sending` sends them here.
+                // This branch returns stored data and receives no message. Code that receives a message also sends buffered bytes and
+                // status updates; here, `keep_sending` sends them.
                 poll_fn(|cx| {
                     self.keep_sending(cx);
                     Poll::Ready(())
@@ -153,8 +154,9 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
         })
     }
 
-    /// Waits until XLogData is buffered, and returns its head without taking the data. Meanwhile stores the positions of keepalives. After
-    /// `TURNS` messages, returns `Pending` once, so that other tasks can run although the server always has more data.
+    /// Waits until XLogData is buffered, and returns its [`Head`]; the data stays in the buffer. Until then, stores the positions of
+    /// received keepalives. After `TURNS` messages, returns `Pending` once, so that other tasks can run even if the server never stops
+    /// sending.
     fn poll_data(
         &mut self,
         turns: &mut u32,
@@ -197,8 +199,8 @@ fn decode(body: &[u8]) -> Result<XLogData<'_>, StreamErrorKind> {
     Ok(DecodeEnclosed::decode(copy.data.0, Scope::Outside)?)
 }
 
-/// Returns the position for an error: the position of the erroneous data, or, if this position is unknown, the position up to which the
-/// stream was received.
+/// Returns the position for an error: the position `start` of the erroneous data. If `start` is unknown, returns the position up to which
+/// the stream was received.
 fn place(start: Option<Lsn>, driver: &mut impl Driver) -> Lsn {
     start.filter(|start| start.is_valid()).unwrap_or_else(|| driver.received())
 }

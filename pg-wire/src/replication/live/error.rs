@@ -12,7 +12,7 @@ use crate::replication::pgoutput::{ChangeError, RelationError, TransactionError}
 use crate::replication::reply::NextTimeline;
 use crate::value::RowError;
 
-/// An error of a replication stream, with its position. After an error, no more data is received. Only positions that the caller declared
+/// An error of a replication stream, with a WAL position. After an error, no more data is received. Only positions that the caller declared
 /// before the error are confirmed.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -28,7 +28,7 @@ pub struct StreamError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StreamErrorKind {
-    /// The connection failed, or the server closed it.
+    /// The connection failed, or the server closed the connection.
     Connection(Error),
     /// The server sent an ErrorResponse, stored here with all fields. If the severity is neither FATAL nor PANIC,
     /// [`finish`](super::ReplicationStream::finish) returns the connection for other commands.
@@ -38,7 +38,7 @@ pub enum StreamErrorKind {
     EndedByServer,
     /// The server sent a malformed message.
     Decode(DecodeError),
-    /// A change does not match the tables that the server has described before.
+    /// A change does not match the table description that the server sent earlier.
     Relation(RelationError),
     /// The server sent a message that is not allowed in a replication stream.
     Unexpected(MessageCode),

@@ -23,8 +23,8 @@ pub struct Finished<T> {
 
 impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
     /// Reports the positions that the caller has declared, ends the copy in both directions, and waits for the ReadyForQuery of the server.
-    /// Data that arrives before the ReadyForQuery is dropped. The dropped data is not confirmed, so the server sends it again when the
-    /// stream is resumed.
+    /// Data that arrives before the ReadyForQuery is dropped. The dropped data is not confirmed, so the server sends this data again when
+    /// the stream is resumed.
     ///
     /// `finish` returns the connection even after `next` has returned an error of the server, if this error is not fatal.
     ///
@@ -36,7 +36,8 @@ impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
             put(&mut core.conn, &mut core.driver.status, &core.driver.clock);
             core.conn.copy_done();
             match core.conn.flush().await {
-                // `InboxFull`: the server does not read until its own messages are received. `drain` receives them, and continues to send.
+                // `InboxFull`: the server reads nothing until the client has received the messages that the server has sent. `drain`
+                // receives these messages, and continues to send.
                 Ok(()) | Err(Error::InboxFull) => {}
                 Err(error) => return Err(core.fail(error.into())),
             }
@@ -56,7 +57,8 @@ pub(super) async fn drain<T: Transport, P, D: Driver>(
             Some(error) => Err(core.fail(StreamErrorKind::Server(error))),
             None => Ok(reply.next_timeline),
         },
-        // If the server sent an error before the connection ended, returns this error, because it explains the end of the connection.
+        // If the server sent an error before the connection ended, returns this error, because this error explains the end of the
+        // connection.
         Err(kind) => Err(core.fail(reply.failure.map_or(kind, StreamErrorKind::Server))),
     }
 }

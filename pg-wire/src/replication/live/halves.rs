@@ -1,4 +1,4 @@
-//! The two halves of a stream: the reader receives, the sender sends status updates, each in its own task or thread.
+//! The two halves of a stream, for two tasks or threads: the reader receives data, and the sender sends status updates.
 
 use alloc::sync::Arc;
 use core::future::poll_fn;
@@ -68,7 +68,7 @@ struct State {
 enum Stage {
     /// The sending half sends status updates.
     Streaming,
-    /// The sending half sends the last update and CopyDone.
+    /// The sending half sends the last status update and CopyDone, and then ends.
     Finishing,
     /// The receiving half was dropped, or the server has ended the copy. The sending half ends.
     Over,
@@ -122,8 +122,8 @@ impl Driver for ReaderSide {
         let mut state = self.0.lock();
         let before = state.status.has_report();
         let result = action(&mut state.status);
-        // If the keepalive requests an answer, an update is due at once. So this code wakes the sending half, which otherwise waits until
-        // its old deadline.
+        // If the received keepalive requests an answer, a status update is due at once. So this code wakes the sending half, which would
+        // otherwise wait until its old deadline.
         let sender = if state.status.has_report() != before { state.sender.take() } else { None };
         drop(state);
         if let Some(sender) = sender {
@@ -141,7 +141,7 @@ impl Driver for ReaderSide {
 }
 
 impl<R: Source, P: Payload> StreamReader<R, P> {
-    /// Receives the next data, and lends it until the next call, as [`ReplicationStream::next`] does.
+    /// Receives the next data, and lends the data until the next call, as [`ReplicationStream::next`] does.
     ///
     /// # Errors
     /// The errors of `ReplicationStream::next`.
@@ -159,7 +159,7 @@ impl<R: Source, P> StreamReader<R, P> {
         self.core.driver.0.lock().status.set_flushed(lsn)
     }
 
-    /// Returns a handle to the positions, which other tasks and threads can use.
+    /// Returns a handle with which other tasks and threads can read and declare the positions.
     pub fn status(&self) -> StatusHandle {
         StatusHandle(self.core.driver.0.clone())
     }
@@ -208,7 +208,7 @@ impl<W: Sink, C: Clock> StatusSender<W, C> {
     /// half of the connection.
     ///
     /// # Errors
-    /// Errors of the connection. If the server sent an ErrorResponse with the reason, the reader receives it.
+    /// Errors of the connection. If the server sent an ErrorResponse that explains the failure, the reader receives this ErrorResponse.
     pub async fn run(mut self) -> Result<WriteHalf<W>, StreamError> {
         if poll_fn(|cx| self.poll_streaming(cx)).await == Stage::Finishing {
             put(&mut self.conn, &mut self.shared.lock().status, &self.clock);

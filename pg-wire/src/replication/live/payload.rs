@@ -13,20 +13,20 @@ pub trait Payload: sealed::Sealed {
     where
         Self: 's;
 
-    /// Stores the data if it belongs to a transaction in progress, and returns the change in the data; `replay` returns the data later.
-    /// Does not store any other data, and returns `None`.
+    /// If the data belongs to a transaction in progress, stores the data and returns the change in the data. `replay` returns the stored
+    /// data later. For any other data, stores nothing and returns `None`.
     #[doc(hidden)]
     fn keep<'a>(&mut self, _: &XLogData<'a>) -> Result<Option<Change<'a>>, StreamErrorKind> {
         Ok(None)
     }
 
-    /// Whether `replay` has more data to return.
+    /// Whether `replay` has more stored data to return.
     #[doc(hidden)]
     fn is_replaying(&self) -> bool {
         false
     }
 
-    /// Returns the next data that `keep` has kept.
+    /// Returns the next data that `keep` has stored.
     #[doc(hidden)]
     fn replay(&mut self) -> Result<Option<Self::Item<'_>>, StreamErrorKind> {
         Ok(None)

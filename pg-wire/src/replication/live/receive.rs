@@ -35,7 +35,7 @@ pub(super) fn poll_received<T: Transport>(
                 PrimaryMessage::PrimaryKeepalive(keepalive) => Ok(Received::Keepalive(keepalive)),
                 PrimaryMessage::Unknown(unknown) => Err(StreamErrorKind::UnknownKind(unknown.kind)),
                 // This message answers a request that the caller has sent, such as a PrimaryStatusRequest. The answer contains no data of
-                // the stream, so it is skipped.
+                // the stream, so the answer is skipped.
                 _ => continue,
             },
             Backend::CopyDone(_) => Ok(Received::Done),

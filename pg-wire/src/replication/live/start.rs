@@ -67,7 +67,8 @@ async fn begin<T: Transport>(conn: &mut Connection<T>, command: &str) -> Result<
                     }
                 }
             },
-            // If the server sent an error before the connection ended, returns this error, because it explains the end of the connection.
+            // If the server sent an error before the connection ended, returns this error, because this error explains the end of the
+            // connection.
             Err(error) => return Err(reply.failure.map_or(error.into(), StreamErrorKind::Server)),
         }
     }

@@ -93,8 +93,8 @@ impl<T, C, P> ReplicationStream<T, C, P> {
         self
     }
 
-    /// Sets whether the stream confirms the position of a keepalive, once everything received before the keepalive is flushed. Off by
-    /// default. See [`StandbyStatus::confirm_keepalives`].
+    /// Sets whether the stream also confirms the position of a received keepalive. The position is confirmed once everything received
+    /// before the keepalive is flushed. Off by default. See [`StandbyStatus::confirm_keepalives`].
     #[must_use]
     pub fn confirm_keepalives(mut self, on: bool) -> Self {
         self.core.driver.status.set_confirm_keepalives(on);
@@ -139,8 +139,9 @@ impl<T, C, P> ReplicationStream<T, C, P> {
 }
 
 impl<T: Transport, C: Clock, P: Payload> ReplicationStream<T, C, P> {
-    /// Receives the next data, and lends it until the next call. While it waits, `next` answers keepalives and sends status updates.
-    /// Returns `None` after the server has ended the stream, for example at the end of a timeline; then call [`finish`](Self::finish).
+    /// Receives the next data, and lends the data until the next call. While waiting for data, `next` answers keepalives and sends status
+    /// updates. Returns `None` after the server has ended the stream, for example at the end of a timeline; then call
+    /// [`finish`](Self::finish).
     ///
     /// The future may be dropped at any point; no data is lost.
     ///
@@ -183,7 +184,7 @@ impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
     ///
     /// The interval must be shorter than the server's `wal_sender_timeout`: a keepalive that requests an answer may remain unread, because
     /// no data is received. A future that blocks the thread prevents the updates. So run blocking work in another thread
-    /// (`spawn_blocking`), and pass its handle as `work`.
+    /// (`spawn_blocking`), and pass the handle of this thread as `work`.
     ///
     /// If the connection fails meanwhile, the work continues, and the next call of `next` returns the error. The returned future may be
     /// dropped at any point; then `work` is dropped too.

@@ -1,4 +1,4 @@
-//! Storage of the changes of one transaction in progress: writing them to a store, and reading them back.
+//! Writes the changes of one transaction in progress to a store, and reads these changes back.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -7,11 +7,11 @@ use crate::replication::lsn::Lsn;
 use crate::replication::pgoutput::store::Store;
 use crate::replication::time::Timestamp;
 
-/// Minimum number of bytes that one call reads from the store, so that small records need few calls. If fewer bytes of the transaction are
-/// left, the call reads all of them.
+/// Minimum number of bytes that one call reads from the store. Records (stored messages) are often smaller, so one call reads many records.
+/// If the transaction has fewer bytes left, the call reads all of them.
 const CHUNK: usize = 64 * 1024;
 
-/// Length in bytes of the header of a record: xid (4), start (8), time (8) and length of the data (4).
+/// Length in bytes of the header of a record (a stored message): xid (4), start (8), time (8) and length of the data (4).
 const HEADER: usize = 24;
 
 /// Header of a message in the store.
@@ -46,8 +46,8 @@ struct Subtransaction {
 }
 
 impl Kept {
-    /// Appends a message to the stored messages of the transaction `top`. The data of the message is the two parts of `data`, one after the
-    /// other.
+    /// Appends a message to the stored messages of the transaction with the number `top`. The data of the message is the concatenation of
+    /// the two parts of `data`.
     pub(super) fn append<S: Store>(
         &mut self,
         store: &mut S,
@@ -73,7 +73,7 @@ impl Kept {
     }
 
     /// Drops the changes of the subtransaction `xid`. Changes at the end of the stored bytes are cut off. Changes that are followed by
-    /// other changes stay in the store, and the replay skips them.
+    /// changes of another subtransaction stay in the store, and the replay skips them.
     pub(super) fn abort<S: Store>(&mut self, store: &mut S, top: u32, xid: u32) -> Result<(), S::Error> {
         let Some(subtransaction) = self.subtransactions.get_mut(&xid) else { return Ok(()) };
         subtransaction.is_aborted = true;
@@ -108,7 +108,7 @@ pub(super) struct Records {
     start: usize,
 }
 
-/// Error of reading a record from the store.
+/// Error of reading a record (a stored message) from the store.
 pub(super) enum RecordError<E> {
     Store(E),
     /// The bytes that the store returned differ from the stored bytes.

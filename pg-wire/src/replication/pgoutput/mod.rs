@@ -70,10 +70,11 @@ kinds! {
 }
 
 impl<'a> Change<'a> {
-    /// Decodes one message. The caller provides the scope; [`Decoder`] tracks the scope over a sequence of messages.
+    /// Decodes one message. The caller has to know the scope: whether the message is inside a block of a streamed transaction. [`Decoder`]
+    /// tracks the scope over a sequence of messages.
     ///
-    /// This function does not read the values of the last tuple, so it does not report a malformed value. Iterating over the values, or
-    /// [`validate`](Self::validate), reports the error.
+    /// This function does not read the values of the last tuple, so a malformed value in this tuple is not reported. Iterating over the
+    /// values, or [`validate`](Self::validate), reports the error.
     ///
     /// # Errors
     /// When the data is empty, or the fields do not match the kind of the message, which is the first byte.
@@ -113,8 +114,8 @@ impl<'a> Change<'a> {
 /// Decodes a sequence of messages of pgoutput, in the order in which they are received.
 ///
 /// Inside a block of a streamed transaction, some messages have one more field. The bytes of a message do not show whether the field is
-/// present. So the decoder stores whether it is inside a block: after a [`StreamStart`] and before its [`StreamStop`]. Use a new decoder
-/// for each START_REPLICATION.
+/// present. So the decoder stores whether the stream is inside a block: after a [`StreamStart`] and before its [`StreamStop`]. Use a new
+/// decoder for each START_REPLICATION.
 ///
 /// ```
 /// use pg_wire::replication::pgoutput::{Change, Decoder};

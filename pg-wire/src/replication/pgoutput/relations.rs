@@ -125,7 +125,7 @@ impl TypeName {
 
 impl TableColumn {
     /// Returns the name of the column's type. For a built-in type, this is the result of [`oid::name`](crate::oid::name). For any other
-    /// type, it is the name that the server sent.
+    /// type, the result is the name that the server sent.
     pub fn type_name(&self) -> Option<&str> {
         match &self.custom_type {
             Some(name) => Some(&name.name),
@@ -158,7 +158,7 @@ pub struct Relations {
     /// Number of the streamed transaction whose block is being received, or whose stored changes are being returned; `None` at any other
     /// time.
     block: Option<u32>,
-    /// Number of descriptions of tables that were received so far.
+    /// Number of table descriptions received so far.
     received: u64,
     /// Approximate number of bytes that all descriptions take in memory.
     size: usize,
@@ -294,8 +294,9 @@ impl Relations {
         Ok(())
     }
 
-    /// Makes the table descriptions of a streamed transaction that has ended valid for all later changes. A newer description of the same
-    /// table, received outside the transaction, is not replaced, because the server does not send the newer description again.
+    /// Makes table descriptions valid for all later changes: the descriptions that were received inside a streamed transaction, which has
+    /// now ended. A newer description of the same table, received outside the transaction, is not replaced, because the server does not
+    /// send the newer description again.
     fn keep(&mut self, xid: u32) {
         for (relation, described) in self.streamed.remove(&xid).unwrap_or_default() {
             let dropped = match self.tables.get(&relation) {
@@ -306,8 +307,8 @@ impl Relations {
         }
     }
 
-    /// Begins the replay of a streamed transaction: its stored changes are returned now. During the replay, the changes use the table
-    /// descriptions that the transaction contains.
+    /// Begins the replay of a streamed transaction: the stored changes of the transaction are returned now. During the replay, the table
+    /// descriptions that the transaction contains are valid.
     pub(super) const fn begin_replay(&mut self, xid: u32) {
         self.block = Some(xid);
     }

@@ -6,8 +6,8 @@ use core::fmt;
 
 /// Stores the bytes of transactions in progress for [`Transactions`](super::Transactions): in memory, in files, or elsewhere.
 ///
-/// New bytes are only appended to the bytes of a transaction, and bytes are only cut off at the end. The bytes need not survive the end of
-/// the process: the server sends each unconfirmed transaction again.
+/// The bytes of a transaction change only at their end: bytes are appended or cut off there. The bytes need not survive the end of the
+/// process: the server sends each unconfirmed transaction again.
 ///
 /// The task that receives the stream calls the store, so a store that blocks also blocks this task.
 ///

@@ -68,7 +68,7 @@ enclosed! {
 pub struct LogicalMessage<'a> {
     /// Transaction number; `None` outside a block of a streamed transaction.
     pub xid: Option<u32>,
-    /// 1 if the message is part of the transaction. See [`is_transactional`](Self::is_transactional).
+    /// 1 if the message is part of a transaction. See [`is_transactional`](Self::is_transactional).
     pub flags: u8,
     /// WAL position after the record of the message. If the message is not part of a transaction, a stream that starts at this position
     /// does not contain the message again.
@@ -80,8 +80,8 @@ pub struct LogicalMessage<'a> {
 }
 
 impl LogicalMessage<'_> {
-    /// Whether the message is part of a transaction. If not, the message arrives between transactions, and the server sends it even if the
-    /// transaction that wrote the message is rolled back.
+    /// Whether the message is part of a transaction. If not, the message arrives between transactions, and the server sends the message
+    /// even if the transaction that wrote the message is rolled back.
     pub fn is_transactional(&self) -> bool {
         self.flags & 1 != 0
     }

@@ -1,4 +1,4 @@
-//! Collecting of streamed transactions until they are committed.
+//! Collects the changes of streamed transactions until the transactions are committed.
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
@@ -17,8 +17,8 @@ use crate::replication::pgoutput::{
 use crate::replication::stream::XLogData;
 use crate::replication::time::Timestamp;
 
-/// Maximum number of transactions in progress. A server has at most 262,143 processes (`MAX_BACKENDS`) with one transaction each, and as
-/// many prepared transactions.
+/// Maximum number of transactions in progress. A server has at most 262,143 processes (`MAX_BACKENDS`) with one transaction each, and at
+/// most 262,143 prepared transactions.
 const MOST: usize = 2 * 262_143;
 
 /// Collector that returns transactions in the order of their commits, even if the server sends large transactions in blocks before their
@@ -26,8 +26,8 @@ const MOST: usize = 2 * 262_143;
 ///
 /// The blocks of each transaction are kept in a [`Store`] until the transaction ends. A rollback of a subtransaction drops the changes of
 /// this subtransaction. A rollback of the transaction drops all of its changes. After a commit, the transaction is returned as if the
-/// server had sent it whole: a [`Begin`], the changes, a [`Commit`]. A prepared transaction is returned between a [`BeginPrepare`] and a
-/// [`Prepare`].
+/// server had sent the whole transaction at once: a [`Begin`], the changes, a [`Commit`]. A prepared transaction is returned between a
+/// [`BeginPrepare`] and a [`Prepare`].
 ///
 /// Besides the bytes in the store, each run of changes takes about 40 bytes of memory. A run is a sequence of changes of the same
 /// subtransaction.
@@ -112,7 +112,7 @@ impl<S: Store> Transactions<S> {
         }
     }
 
-    /// Takes the next message. Returns the change if it is part of a transaction that the server sends whole. Otherwise keeps the change
+    /// Takes the next message. Returns the change in the message if the server sends the transaction as a whole. Otherwise keeps the change
     /// and returns `None`; then call [`replay`](Self::replay) until `replay` returns `None`.
     ///
     /// # Errors
@@ -219,8 +219,8 @@ impl<S: Store> Transactions<S> {
         self.replay.as_ref().is_some_and(|replay| replay.stage != Stage::Over)
     }
 
-    /// Returns the next change of a stored transaction that was committed or prepared. The last change is the [`Commit`] or [`Prepare`];
-    /// the call after it returns `None`.
+    /// Returns the next change of a stored transaction that was committed or prepared. The last change is the [`Commit`] or [`Prepare`].
+    /// After that, `replay` returns `None`.
     ///
     /// # Errors
     /// The errors of [`receive`](Self::receive), and an error when the store returns bytes that differ from the stored bytes.

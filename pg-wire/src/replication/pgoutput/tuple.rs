@@ -19,7 +19,7 @@ use crate::value::{Column, FromValue, Mismatch};
 pub enum TupleValue<'a> {
     /// `n`: NULL. In an [`OldRow::Key`](super::OldRow::Key), a column that is not part of the key also has this form.
     Null,
-    /// `u`: the UPDATE did not change the value. The server did not send the value, because it is stored out of line (TOAST).
+    /// `u`: the UPDATE did not change the value. The server did not send the value, because the value is stored out of line (TOAST).
     Unchanged,
     /// `t`: a value in text format.
     Text(&'a [u8]),
@@ -77,7 +77,8 @@ impl<'a> Field<'a> for TupleValue<'a> {
     #[inline]
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         // Fast path with one bounds check for the form and the length. No error is created here, so the compiler keeps the reader in
-        // registers. The length is read as unsigned: a negative length is then longer than every message, so the bounds check rejects it.
+        // registers. The length is read as unsigned: a negative length is then longer than every message, so the bounds check rejects a
+        // negative length.
         if let Some((form, bytes)) = body.formed([b't', b'b']) {
             return Ok(if form == b't' { Self::Text(bytes) } else { Self::Binary(bytes) });
         }
@@ -190,8 +191,8 @@ impl<'a> Tuple<'a> {
         TupleIter(self.0.iter())
     }
 
-    /// Returns the value at `index`, counted from 0; `Ok(None)` after the last value. Each call reads all values before `index`. To get
-    /// several values, iterate instead.
+    /// Returns the value at `index`, counted from 0; `Ok(None)` after the last value. Each call reads all values before `index`. To read
+    /// several values, use [`iter`](Self::iter).
     ///
     /// # Errors
     /// When this value or a value before it is malformed.
