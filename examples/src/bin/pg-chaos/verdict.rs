@@ -15,8 +15,8 @@ const KEYS: &str = "SELECT client, key, count(*), count(DISTINCT row), count(*) 
                     repeat((client::bigint * 1000003 + key * 1009 + row)::text || ',', 1 + (key % 40)::int)) \
                     FROM chaos_rows GROUP BY client, key";
 
-/// Checks that each transaction in the lists is in its database exactly once, with all of its rows. Checks that the databases contain no
-/// other transaction.
+/// Checks that each transaction in the lists is exactly once in the database of its client's server, with all of its rows, and that the
+/// databases contain no other transaction.
 pub(crate) async fn check(databases: &[Database], ledgers: &[(usize, Ledger)]) -> Result<()> {
     let mut differences = Vec::new();
     for (server, database) in databases.iter().enumerate() {

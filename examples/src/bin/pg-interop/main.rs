@@ -75,11 +75,12 @@ fn against(arguments: &Arguments, url: &str) -> Fallible<bool> {
     Ok(report.is_success())
 }
 
-/// Runs the checks against all known servers, at the same time. Returns whether every difference is in the list of known deviations.
+/// Runs the checks against all known servers at the same time. Returns false if the result of a check differs from the list of known
+/// deviations.
 fn against_all(arguments: &Arguments) -> Fallible<bool> {
     let servers = Server::all()?;
     let reports: Vec<Fallible<Report>> = std::thread::scope(|scope| {
-        // All threads are started before the first thread is joined, so they run at the same time.
+        // All threads are started before the first thread is joined. Without this order, the servers would be checked one after the other.
         let threads: Vec<_> =
             servers.iter().map(|server| scope.spawn(move || report(arguments, server))).collect();
         let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
@@ -93,7 +94,7 @@ fn against_all(arguments: &Arguments) -> Fallible<bool> {
                 success &= report.is_success();
                 out.write_all(report.to_text(arguments.format).as_bytes())?;
             }
-            // The reports of the other servers are printed too.
+            // After an error, the loop goes on, so that the reports of the remaining servers are printed.
             Err(error) => {
                 success = false;
                 writeln!(out, "{}: {error}\n", server.name)?;
