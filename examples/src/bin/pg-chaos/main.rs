@@ -1,5 +1,5 @@
-//! Chaos: clients of both adapters work on real servers through `pg-proxy`, while connections, proxies, sessions and servers fail. At the
-//! end, every acknowledged transaction must be in the database exactly once.
+//! Checks the adapters under failures: clients of `pg-stream-tokio` and `pg-stream-async-std` work on real servers through `pg-proxy`,
+//! while connections, proxies, sessions and servers fail. At the end, every acknowledged transaction must be in the database exactly once.
 //!
 //! `cargo xtask chaos` starts the servers and this program. The modules:
 //!

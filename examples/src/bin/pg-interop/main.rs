@@ -3,12 +3,13 @@
 //! `cargo run -p examples --bin pg-interop -- postgres://user:secret@localhost/mydb`
 //!
 //! Each row of the tables in [`checks`] is a [`check`]: a statement about the protocol, the paragraph of PostgreSQL's manual, the
-//! preconditions, and a function that sends bytes through a [`client`] and compares the received messages with expected lines
+//! preconditions, and a function. The function sends bytes through a [`client`], and compares the received messages with expected lines
 //! ([`heard`]). Every check opens its own connections to the [`target`].
 //!
-//! Without a URL the program runs the checks against all known [`servers`]: those in the environment variables of `cargo xtask serve`,
-//! and the programs of this folder, which it starts. [`deviations`] has the known differences of these servers, each with its reason.
-//! A difference that is not in this list is a failure, and an entry of the list without a difference is a failure too.
+//! Without a URL, the program runs the checks against all known [`servers`]. The environment variables that `cargo xtask serve` prints
+//! contain the addresses of some servers; the program starts the other servers. [`deviations`] lists the known differences of these
+//! servers, each with its reason. A difference that is not in the list is a failure, and an entry of the list without a difference is a
+//! failure too.
 
 mod arguments;
 mod check;

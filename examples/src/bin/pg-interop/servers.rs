@@ -27,7 +27,7 @@ pub(crate) struct Server {
     _pglite: Option<Pglite>,
 }
 
-/// The feature that every pooler lacks.
+/// The feature that every pooler lacks, with the reason.
 const POOLED: Lack = (
     Feature::Direct,
     "a pooler: the connection of a client and the session of the server do not end together",

@@ -161,7 +161,7 @@ impl Target {
             client.send(&message)?;
             while !client.reply()?.is("ReadyForQuery *") {}
         }
-        // The end of the stream shows that the server has noticed the end of the connection.
+        // Waits for the end of the stream: the server has then noticed that this client has disconnected.
         client.half_close()?;
         client.rest().map(drop)
     }

@@ -65,8 +65,8 @@ pub(crate) async fn dial(pool: &Pool, pooler: &Pooler) -> Result<Server, Failure
     Ok(Server { socket: Socket::new(stream), inbox, session, route })
 }
 
-/// Returns the connection of a disconnected client to the pool. First cancels a running query and rolls back an open transaction. Closes
-/// the connection if these steps take too long.
+/// Cancels the running query of a disconnected client, rolls back its open transaction, and returns the connection to the pool. Closes the
+/// connection if these steps take too long.
 pub(crate) async fn settle(mut lease: Lease, pooler: Arc<Pooler>) {
     let Some(server) = lease.server() else { return };
     if let Ok(Ok(())) = timeout(SETTLE_LIMIT, server.settle(&pooler)).await {

@@ -1,11 +1,11 @@
-//! A man in the middle: decodes every message between PostgreSQL clients and a server, encodes it again and passes it on.
+//! A proxy that decodes every message between PostgreSQL clients and a server, encodes the message again, and passes the received bytes on.
 //!
 //! `cargo run -p examples --bin pg-proxy -- --listen 127.0.0.1:6432 --upstream 127.0.0.1:5432 --trace -`
 //!
-//! A separate task serves each connection, in two phases ([`session`]). The first phase is the [`opening`], from the client's first
-//! packet to AuthenticationOk; [`openings`] limits the number of connections in this phase. In the second phase each direction is an
-//! independent [`pump`] with an [`inspector`]. A signal ends both phases, through [`stop`]. [`faults`] injects faults between the sockets
-//! and both phases.
+//! A separate task serves each connection, in two phases ([`session`]). The first phase is the [`opening`], from the client's first packet
+//! to AuthenticationOk; [`openings`] limits the number of connections in this phase. In the second phase each direction is an independent
+//! [`pump`] with an [`inspector`]. A signal ends both phases, through [`stop`]. [`faults`] injects faults between the sockets and both
+//! phases.
 
 mod address;
 mod arguments;

@@ -89,7 +89,7 @@ enum Request {
 /// A kind of encryption that a client can request.
 struct Encryption {
     code: ProtocolVersion,
-    /// The name, in a trace, of the server's answer to the request for encryption.
+    /// The name that a trace shows for the server's answer to the request for encryption.
     answer: &'static str,
     /// The byte with which a server accepts the request for this encryption.
     yes: u8,

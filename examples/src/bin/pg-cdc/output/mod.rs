@@ -13,9 +13,9 @@
 //! | during step 3 | continues from the old or the new state: with either state, the server sends all changes after the recorded position |
 //! | before step 4 | asks the server to start at the recorded position, which is later than the confirmed position |
 //!
-//! Without `--state`, the last line of a complete transaction in `--out` serves as the record: it contains the position, and its end is the
-//! recorded length. This is safe after SIGKILL, because the file then has all bytes that were written. After a power failure, bytes before
-//! the end of the file may be missing, so a system that may lose power needs `--state`.
+//! Without `--state`, the last line of a complete transaction in `--out` serves as the record: the line contains the position, and the end
+//! of the line is the recorded length. This is safe after SIGKILL, because the file then has all bytes that were written. After a power
+//! failure, bytes before the end of the file may be missing, so a system that may lose power needs `--state`.
 //!
 //! Standard output cannot be cut. A transaction is written there only after its end has arrived, and is confirmed when the write has
 //! returned.
