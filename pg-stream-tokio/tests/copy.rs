@@ -3,14 +3,18 @@
 #[allow(dead_code, reason = "shared by several test programs, each of which uses only a part")]
 mod support;
 
+use pg_stream_tokio::pg_wire::backend::ServerError;
 use pg_stream_tokio::pg_wire::copy::{
-    CopyError, CopyErrorKind, CopyOptions, CopyReader, CopyWriter, ForceQuote, Header, RowFormat,
+    CopyError, CopyErrorKind, CopyOptions, CopyReader, CopyWriter, ForceColumns, Header, LogVerbosity,
+    OnError, OrDefault, RowFormat,
 };
-use pg_stream_tokio::pg_wire::{MessageCode, SqlState, TransactionStatus};
+use pg_stream_tokio::pg_wire::session::NotIdle;
+use pg_stream_tokio::pg_wire::{MessageCode, SqlState, TrackedConnection, TransactionStatus};
 use pg_stream_tokio::{Columns, Connection, Error, PgProtocol, Socket};
-use std::pin::pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::task::Poll;
-use support::{Server, get_in, on_both, query};
+use support::{Server, get_in, on_both, query, rows};
 
 /// A row of the table of the tests.
 type Row = (i32, Option<String>, Option<f64>, Option<Vec<u8>>, Option<bool>);
@@ -44,13 +48,13 @@ fn all_options() -> Vec<CopyOptions> {
         csv().delimiter(b'\t').quote(b'\'').header(Header::Match),
         csv().escape(b'\\').null("\\N"),
         csv().delimiter(b'1').quote(b'a').escape(b'e'),
-        csv().force_quote(ForceQuote::All),
-        csv().force_quote(ForceQuote::Columns(vec!["id".into(), "is\"set".into()])).header(Header::Present),
+        csv().force_quote(ForceColumns::All),
+        csv().force_quote(ForceColumns::Columns(vec!["id".into(), "is\"set".into()])).header(Header::Present),
         CopyOptions::binary(),
     ]
 }
 
-fn rows() -> Vec<Row> {
+fn test_rows() -> Vec<Row> {
     let notes = [
         "",
         "a",
@@ -113,7 +117,7 @@ fn rows() -> Vec<Row> {
 /// Returns a new writer with these options, the rows of the test, and the data that another writer with these options wrote for the rows.
 fn with_suitable_rows(options: &CopyOptions) -> (CopyWriter, Vec<u8>, Vec<Row>) {
     let mut writer = CopyWriter::with_names(options, &NAMES).expect("the options are valid");
-    let rows = rows();
+    let rows = test_rows();
     for row in &rows {
         writer.row(row).expect("written");
     }
@@ -209,6 +213,13 @@ fn rows_are_copied_in_and_out_in_every_format() {
             }
             assert!(copy.row().await.expect("ended").is_none());
             assert_eq!(received, rows, "{sql}");
+
+            let mut copy = conn.copy_out(&sql, reader()).await.expect(&sql);
+            let mut received = Vec::new();
+            while let Some(row) = copy.decode::<Row>().await.expect(&sql) {
+                received.push(row);
+            }
+            assert_eq!(received, rows, "{sql}");
             is_ready(&mut conn).await;
         }
     });
@@ -262,7 +273,7 @@ fn the_server_rejects_the_options_that_the_check_rejects() {
             binary().quote(b'"'),
             text().quote(b'"'),
             text().escape(b'"'),
-            text().force_quote(ForceQuote::All),
+            text().force_quote(ForceColumns::All),
             text().delimiter(b'a'),
             text().delimiter(b'A'),
             text().delimiter(b'0'),
@@ -285,6 +296,178 @@ fn the_server_rejects_the_options_that_the_check_rejects() {
             let accepted = query(&mut conn, &sql).await;
             assert_eq!(accepted.is_ok(), options.check().is_ok(), "{sql}: {accepted:?}");
         }
+    });
+}
+
+/// Runs `COPY … FROM STDIN` with these options and this data. Returns the server's error.
+async fn load(
+    conn: &mut Connection<Socket>,
+    table: &str,
+    options: &CopyOptions,
+    data: &[u8],
+) -> Result<(), ServerError> {
+    let sql = format!("copy {table} from stdin ({})", options.copy_from());
+    conn.query(&sql).copy_data(data).copy_done().flush().await.expect("sent");
+    rows(conn).await.map(drop)
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn the_server_rejects_the_options_of_copy_from_that_the_check_rejects() {
+    on_both(async |server| {
+        let mut conn = log_in(server).await;
+        run(&mut conn, "create temp table two (a text, b text default 'x')").await;
+        let (text, csv, binary) = (CopyOptions::text, CopyOptions::csv, CopyOptions::binary);
+        let one = || ForceColumns::Columns(vec!["b".into()]);
+        // The number is the oldest version that knows the option.
+        for (since, options) in [
+            (15, csv().force_null(one())),
+            (15, csv().force_not_null(one()).force_null(one())),
+            (15, text().force_null(one())),
+            (15, binary().force_not_null(one())),
+            (17, csv().force_null(ForceColumns::All).force_not_null(ForceColumns::All)),
+            (15, csv().force_quote(one())),
+            (15, text().encoding("LATIN1")),
+            (15, csv().encoding("utf-8").freeze(false)),
+            (16, text().default_string("\\D")),
+            (16, text().default_string("")),
+            (16, text().default_string("it's")),
+            (16, csv().default_string("\\D")),
+            (16, csv().null("x").default_string("")),
+            (16, csv().default_string("")),
+            (16, text().default_string("\\N")),
+            (16, text().default_string("a\tb")),
+            (16, text().default_string("a\nb")),
+            (16, csv().default_string("a\"b")),
+            (16, csv().default_string("a,b")),
+            (16, binary().default_string("x")),
+            (17, text().on_error(OnError::Ignore)),
+            (17, binary().on_error(OnError::Ignore)),
+            (17, csv().on_error(OnError::Ignore).log_verbosity(LogVerbosity::Verbose)),
+            (17, text().log_verbosity(LogVerbosity::Verbose)),
+            (18, text().log_verbosity(LogVerbosity::Silent)),
+            (18, text().on_error(OnError::Ignore).reject_limit(1)),
+            (18, text().on_error(OnError::Ignore).reject_limit(i64::MAX as u64)),
+            (18, text().on_error(OnError::Ignore).reject_limit(u64::MAX)),
+            (18, text().on_error(OnError::Ignore).reject_limit(0)),
+            (18, text().reject_limit(1)),
+        ] {
+            if server.major < since {
+                continue;
+            }
+            // `load` sends no data, which is valid in text and CSV format. In binary format, the server misses the signature.
+            let data = if options.format() == RowFormat::Binary { &EMPTY_BINARY[..] } else { b"" };
+            let loaded = load(&mut conn, "two", &options, data).await;
+            assert_eq!(loaded.is_ok(), options.check().is_ok(), "{}: {loaded:?}", options.copy_from());
+        }
+        // The transaction has created the table, so the rows can be stored as frozen.
+        run(&mut conn, "begin; create table frozen (a text, b text)").await;
+        let frozen = CopyOptions::text().freeze(true);
+        load(&mut conn, "frozen", &frozen, b"a\tb\n").await.expect("loaded");
+        run(&mut conn, "rollback").await;
+        let error = load(&mut conn, "two", &frozen, b"a\tb\n").await.unwrap_err();
+        assert!(error.to_string().contains("COPY FREEZE"), "{error}");
+    });
+}
+
+/// Data in binary format without rows.
+const EMPTY_BINARY: [u8; 21] = *b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\xff\xff";
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_reader_finds_null_and_defaults_as_the_server_does() {
+    on_both(async |server| {
+        let mut conn = log_in(server).await;
+        run(&mut conn, "create temp table two (a text, b text default 'the default')").await;
+        let (text, csv) = (CopyOptions::text, CopyOptions::csv);
+        let one = || ForceColumns::Columns(vec!["b".into()]);
+        let data = "x,x\n,\n\"\",\"\"\n\"x\",\"x\"\nN,N\n\"N\",\"N\"\n\"x\"\"x\",x\"\"\n";
+        for (since, options, data) in [
+            (15, csv(), data),
+            (15, csv().force_null(one()), data),
+            (15, csv().force_not_null(one()), data),
+            (15, csv().force_null(one()).force_not_null(one()), data),
+            (15, csv().null("N").force_null(one()).force_not_null(one()), data),
+            (15, csv().null("xx").escape(b'x').force_null(one()), "\"xxxx\",\"xxxx\"\n"),
+            (17, csv().force_null(ForceColumns::All), data),
+            (17, csv().null("x").force_not_null(ForceColumns::All), data),
+            (16, csv().null("N").default_string("D"), "x,D\nD x,\"D\"\nN,\"N\"\nx,D \n"),
+            (16, csv().null("N").default_string(""), "x,\nx,\"\"\n"),
+            (
+                16,
+                csv().default_string("D").force_null(one()).force_not_null(one()),
+                "x,D\nx,\"D\"\nx,\nx,\"\"\n",
+            ),
+            (16, text().default_string("\\D"), "x\t\\D\nx\t\\\\D\nx\tD\nx\t\\N\n\\N\t\\D\n"),
+            (16, text().default_string("D"), "x\tD\nx\t\\D\nx\t\\104\nx\t\\N\n"),
+            (16, text().default_string(""), "x\t\nx\t\\N\nx\ty\n"),
+        ] {
+            if server.major < since {
+                continue;
+            }
+            run(&mut conn, "truncate two").await;
+            let sql = options.copy_from().to_string();
+            load(&mut conn, "two", &options, data.as_bytes())
+                .await
+                .unwrap_or_else(|error| panic!("{sql}: {error}"));
+            let select =
+                "select coalesce(a, '(null)') || '|' || coalesce(b, '(null)') from two order by ctid";
+            let stored = run(&mut conn, select).await;
+
+            let mut reader = CopyReader::with_names(&options, &["a", "b"]).expect("the options are valid");
+            let (mut rest, mut read) = (data.as_bytes(), Vec::new());
+            while let Some(row) = reader.row(&mut rest).expect("well-formed") {
+                let field = |index| match row.bytes(index) {
+                    _ if row.is_default(index) => "the default".into(),
+                    bytes => String::from_utf8(bytes.unwrap_or(b"(null)").to_vec()).expect("UTF-8"),
+                };
+                read.push(format!("{}|{}", field(0), field(1)));
+            }
+            assert_eq!(read, stored, "{sql}");
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn the_default_string_skipped_rows_and_another_encoding_are_supported() {
+    on_both(async |server| {
+        let mut conn = log_in(server).await;
+        run(&mut conn, "create temp table two (a int4, b text default 'x')").await;
+        if server.major >= 16 {
+            for options in [CopyOptions::text().default_string("D"), CopyOptions::csv().default_string("D")] {
+                run(&mut conn, "truncate two").await;
+                let sql = format!("copy two from stdin ({})", options.copy_from());
+                let mut copy = conn.copy_in(&sql, writer(&options)).await.expect(&sql);
+                copy.row(&(1, OrDefault::<&str>::Default)).await.expect("written");
+                copy.row(&(2, OrDefault::Value("D"))).await.expect("written");
+                copy.row(&(3, None::<&str>)).await.expect("written");
+                assert_eq!(copy.finish().await.expect("copied").rows, 3);
+                let stored = run(&mut conn, "select coalesce(b, 'null') from two order by a").await;
+                assert_eq!(stored, ["x", "D", "null"], "{sql}");
+            }
+        }
+        if server.major >= 18 {
+            let options = CopyOptions::text().on_error(OnError::Ignore).reject_limit(1);
+            for (invalid, is_accepted) in [(1, true), (2, false)] {
+                let sql = format!("copy two from stdin ({})", options.copy_from());
+                let mut copy = conn.copy_in(&sql, writer(&options)).await.expect(&sql);
+                copy.row(&("4", "a")).await.expect("written");
+                for _ in 0..invalid {
+                    copy.row(&("four", "a")).await.expect("written");
+                }
+                let end = copy.finish().await;
+                assert_eq!(end.as_ref().is_ok_and(|end| end.rows == 1), is_accepted, "{end:?}");
+            }
+        }
+
+        let options = CopyOptions::text().encoding("LATIN1");
+        let sql = format!("copy (select 7, 'é'::text) to stdout ({})", options.copy_to());
+        let mut copy = conn.copy_out(&sql, reader(&options)).await.expect(&sql);
+        let row = copy.row().await.expect("received").expect("a row");
+        assert_eq!((row.get::<i32>(0).expect("ASCII"), row.bytes(1)), (7, Some(&b"\xe9"[..])));
+        assert!(matches!(row.get::<&str>(1).unwrap_err().kind(), CopyErrorKind::ValueEncoding(_)));
+        assert!(copy.row().await.expect("ended").is_none());
     });
 }
 
@@ -315,7 +498,7 @@ fn a_failure_of_the_server_ends_the_copy_early() {
             assert_eq!(error.sqlstate(), Some(state), "{error}");
             assert!(copy.rows() < total as u64 / 2, "{} rows were written before the error", copy.rows());
             let again = copy.row(&(1, "x")).await.unwrap_err();
-            assert_eq!(again.to_string(), "COPY: the data has ended");
+            assert_eq!(again.to_string(), "COPY: the data has already ended");
             assert!(!again.is_fatal());
             drop(copy);
             assert_eq!(run(&mut conn, "select count(*) from keys").await, ["0"]);
@@ -392,12 +575,15 @@ fn a_copy_that_the_caller_fails_leaves_the_connection_ready() {
         // `copy_in` rejects each of these statements: no COPY, a COPY in the other direction, an empty statement, and a COPY in another
         // format.
         for (sql, message) in [
-            ("select 1", "COPY: the statement caused no CopyInResponse"),
-            ("copy keys to stdout", "COPY: the statement caused no CopyInResponse"),
-            ("", "COPY: the statement caused no CopyInResponse"),
+            ("select 1", "COPY: the server did not send CopyInResponse, the reply to COPY FROM STDIN"),
+            (
+                "copy keys to stdout",
+                "COPY: the server did not send CopyInResponse, the reply to COPY FROM STDIN",
+            ),
+            ("", "COPY: the server did not send CopyInResponse, the reply to COPY FROM STDIN"),
             (
                 "copy keys from stdin (format binary)",
-                "COPY: the statement has another format than the options",
+                "COPY: the format of the statement differs from the format of the options",
             ),
         ] {
             let error = conn.copy_in(sql, writer(&text)).await.map(drop).unwrap_err();
@@ -425,14 +611,14 @@ fn a_copy_out_that_fails_leaves_the_connection_ready() {
         let mut conn = log_in(server).await;
         let text = CopyOptions::text();
         for (sql, message) in [
-            ("select 1", "COPY: the statement caused no CopyOutResponse"),
+            ("select 1", "COPY: the server did not send CopyOutResponse, the reply to COPY TO STDOUT"),
             (
                 "create temp table keys (id int4); copy keys from stdin",
-                "COPY: the statement caused no CopyOutResponse",
+                "COPY: the server did not send CopyOutResponse, the reply to COPY TO STDOUT",
             ),
             (
                 "copy (select 1) to stdout (format binary)",
-                "COPY: the statement has another format than the options",
+                "COPY: the format of the statement differs from the format of the options",
             ),
         ] {
             let error = conn.copy_out(sql, reader(&text)).await.map(drop).unwrap_err();
@@ -549,4 +735,93 @@ fn a_second_command_a_long_reason_and_a_long_row_are_accepted() {
             is_ready(&mut conn).await;
         }
     });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_tracked_connection_is_idle_after_every_end_of_a_copy() {
+    on_both(async |server| {
+        let mut conn = TrackedConnection::new(log_in(server).await);
+        execute(&mut conn, "create temp table keys (id int4 primary key, note text)").await;
+        let (text, note) = (CopyOptions::text(), "x".repeat(1000));
+        let (into, out) = ("copy keys from stdin", "copy keys to stdout");
+
+        let mut copy = conn.copy_in(into, writer(&text)).await.expect("begun");
+        for id in 0..5_000 {
+            copy.row(&(id, &note[..])).await.expect("written");
+        }
+        assert_eq!(copy.finish().await.expect("copied").rows, 5_000);
+        assert_eq!(conn.check_idle(), Ok(()));
+        let copy = conn.copy_out(out, reader(&text)).await.expect("begun");
+        assert_eq!(copy.for_each(|_| Ok::<_, Error>(())).await.expect("copied").rows, 5_000);
+        assert_eq!(conn.check_idle(), Ok(()));
+
+        execute(&mut conn, "begin").await;
+        let mut copy = conn.copy_in(into, writer(&text)).await.expect("begun");
+        copy.row(&(0, "a")).await.expect("written");
+        let error = copy.finish().await.unwrap_err();
+        assert!(matches!(error, Error::Server(_)), "{error}");
+        assert_eq!(conn.check_idle(), Err(NotIdle::Transaction(TransactionStatus::Failed)));
+        conn.recover().await.expect("recovered");
+        assert_eq!(conn.check_idle(), Ok(()));
+
+        let mut copy = conn.copy_in(into, writer(&text)).await.expect("begun");
+        copy.row(&(-1, "a")).await.expect("written");
+        copy.fail("no more").await.expect("the server confirms");
+        assert_eq!(conn.check_idle(), Ok(()));
+
+        // The futures are dropped after a growing number of polls, until a COPY succeeds. No key is unique in this table, because a COPY
+        // succeeds too if its last future is dropped after the CopyDone.
+        execute(&mut conn, "create temp table notes (id int4, note text)").await;
+        for polls in 0.. {
+            let mut all = Box::pin(async {
+                let mut copy = conn.copy_in("copy notes from stdin", writer(&text)).await?;
+                for id in 0..2_000 {
+                    copy.row(&(id, &note[..])).await?;
+                }
+                copy.finish().await
+            });
+            let ended = polled(polls, &mut all).await;
+            drop(all);
+            conn.recover().await.expect("recovered");
+            assert_eq!(conn.check_idle(), Ok(()), "after {polls} polls");
+            if let Some(end) = ended {
+                assert_eq!(end.expect("copied").rows, 2_000);
+                break;
+            }
+        }
+        for polls in 0..20 {
+            let mut all = Box::pin(async {
+                let mut copy = conn.copy_out(out, reader(&text)).await?;
+                while copy.row().await?.is_some() {}
+                Ok::<_, Error>(())
+            });
+            let _ = polled(polls, &mut all).await;
+            drop(all);
+            conn.recover().await.expect("recovered");
+            assert_eq!(conn.check_idle(), Ok(()), "after {polls} polls");
+        }
+        let copy = conn.copy_out(out, reader(&text)).await.expect("begun");
+        assert_eq!(copy.for_each(|_| Ok::<_, Error>(())).await.expect("copied").rows, 5_000);
+        assert_eq!(conn.check_idle(), Ok(()));
+    });
+}
+
+/// Runs a statement on a tracked connection.
+async fn execute(conn: &mut TrackedConnection<Socket>, sql: &str) {
+    conn.query(sql).flush().await.expect("sent");
+    conn.until_ready(|_| Ok::<_, Error>(())).await.expect(sql);
+}
+
+/// Polls a future until the future is ready or has been polled `polls` times. The future must be `Send`, so that a task can be spawned.
+async fn polled<F: Future + Send + Unpin>(polls: u32, future: &mut F) -> Option<F::Output> {
+    let mut left = polls;
+    poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        Pin::new(&mut *future).poll(cx).map(Some)
+    })
+    .await
 }

@@ -1,7 +1,8 @@
 //! Tests of the rows of a COPY: expected bytes, round trips in pieces of any length, and malformed data.
 
 use pg_wire::copy::{
-    CopyError, CopyErrorKind, CopyOptions, CopyReader, CopyValue, CopyValues, CopyWriter, ForceQuote, Header,
+    CopyError, CopyErrorKind, CopyOptions, CopyReader, CopyValue, CopyValues, CopyWriter, ForceColumns,
+    Header, OrDefault, RowFormat,
 };
 use pg_wire::oid;
 use proptest::prelude::*;
@@ -129,7 +130,7 @@ fn csv_is_quoted_as_the_server_quotes() {
         (csv().delimiter(b'1'), &[&12i32, &2i32], "\"12\"12\n"),
         (csv().delimiter(b'-'), &[&-2i32, &-0.5f64], "\"-2\"-\"-0.5\"\n"),
         (csv().quote(b'x').delimiter(b';'), &[b"\x01"], "x\\xx01x\n"),
-        (csv().force_quote(ForceQuote::All), &[&1i32, &None::<i32>, &""], "\"1\",,\"\"\n"),
+        (csv().force_quote(ForceColumns::All), &[&1i32, &None::<i32>, &""], "\"1\",,\"\"\n"),
         (csv().delimiter(b'\t'), &[&"a\tb", &"a,b"], "\"a\tb\"\ta,b\n"),
         (csv(), &[], "\n"),
     ];
@@ -146,12 +147,12 @@ fn the_header_has_the_names_of_the_columns() {
     let text = CopyOptions::text().header(Header::Present);
     assert_eq!(written(&text, &names, &[row]), b"a\\tb\tc,d\t\"e\n1\t2\t3\n");
     assert_eq!(written(&text, &names, &[]), b"a\\tb\tc,d\t\"e\n", "the header is written without rows too");
-    let forced = ForceQuote::Columns(vec!["c,d".into()]);
+    let forced = ForceColumns::Columns(vec!["c,d".into()]);
     let csv = CopyOptions::csv().header(Header::Match).force_quote(forced);
     assert_eq!(written(&csv, &names, &[row]), b"a\tb,\"c,d\",\"\"\"e\"\n1,\"2\",3\n");
     assert!(matches!(CopyWriter::new(&text).unwrap_err().kind(), CopyErrorKind::NoNames));
     let unknown = CopyWriter::with_names(&csv, &["a"]).unwrap_err();
-    assert_eq!(unknown.to_string(), "COPY: FORCE_QUOTE names \"c,d\", which is no column");
+    assert_eq!(unknown.to_string(), "COPY: FORCE_QUOTE names \"c,d\", but no column has this name");
 }
 
 #[test]
@@ -191,6 +192,36 @@ fn a_value_that_is_equal_to_the_null_string_is_not_read_as_null() {
     let error = try_write(&options, &[], &[&[&1i32, &None::<&str>], &[&1i32, &""]]).unwrap_err();
     assert_eq!((error.row(), error.column()), (Some(2), Some(1)));
     assert!(matches!(error.kind(), CopyErrorKind::EmptyIsNull));
+}
+
+#[test]
+fn the_default_string_is_written_for_the_default_value_only() {
+    let default = OrDefault::<i32>::Default;
+    for (options, text) in [
+        (CopyOptions::text().default_string("\\D"), "\\D\t\\N\t\\\\D\tD\n"),
+        (CopyOptions::text().default_string("D"), "D\t\\N\t\\\\D\t\\104\n"),
+        (CopyOptions::text().default_string("D").null("\\104"), "D\t\\104\t\\\\D\t\\x44\n"),
+        (CopyOptions::csv().default_string("\\D"), "\\D,,\"\\D\",D\n"),
+        (CopyOptions::csv().default_string("D").force_quote(ForceColumns::All), "D,,\"\\D\",\"D\"\n"),
+    ] {
+        let row: &[&dyn CopyValue] = &[&default, &None::<&str>, &"\\D", &OrDefault::Value("D")];
+        let data = written(&options, &[], &[row]);
+        assert_eq!(String::from_utf8(data.clone()).expect("UTF-8"), text, "{options:?}");
+        let mut reader = reader(&options);
+        let row = reader.row(&mut &data[..]).expect("well-formed").expect("a row");
+        assert_eq!([0, 1, 2, 3].map(|index| row.is_default(index)), [true, false, false, false]);
+        assert_eq!(row.get::<Option<i32>>(1).expect("NULL"), None);
+        assert_eq!((row.get::<&str>(2).expect("text"), row.get::<&str>(3).expect("text")), ("\\D", "D"));
+        assert_eq!(row.bytes(0), None);
+        let error = row.get::<Option<i32>>(0).unwrap_err();
+        assert!(matches!(error.kind(), CopyErrorKind::IsDefault), "{error}");
+    }
+    for options in [CopyOptions::text(), CopyOptions::csv(), CopyOptions::binary()] {
+        let error = try_write(&options, &[], &[&[&1i32, &Some(default)]]).unwrap_err();
+        assert_eq!(error.to_string(), "COPY row 1, column 1: the options have no DEFAULT string");
+    }
+    let error = try_write(&CopyOptions::text().default_string(""), &[], &[&[&""]]).unwrap_err();
+    assert!(matches!(error.kind(), CopyErrorKind::EmptyIsDefault), "{error}");
 }
 
 // ---- Reading --------------------------------------------------------------------------------------------------------
@@ -251,6 +282,58 @@ fn csv_quotes_are_read_as_on_the_server() {
 }
 
 #[test]
+fn force_null_and_force_not_null_are_applied_as_on_the_server() {
+    let columns = |names: &[&str]| ForceColumns::Columns(names.iter().map(|name| (*name).into()).collect());
+    let check = |options: &CopyOptions, data: &str, expected: &[&[Option<&str>]]| {
+        let reader = || CopyReader::with_names(options, &["a", "b"]).expect("the options are valid");
+        assert_eq!(read_all(reader, data.as_bytes()), rows(expected), "{options:?}");
+    };
+    let data = ",\n\"\",\"\"\nx,\"x\"\n";
+    let plain: &[&[Option<&str>]] = &[&[None, None], &[Some(""), Some("")], &[Some("x"), Some("x")]];
+    check(&CopyOptions::csv(), data, plain);
+    let null = CopyOptions::csv().force_null(columns(&["b"]));
+    check(&null, data, &[&[None, None], &[Some(""), None], &[Some("x"), Some("x")]]);
+    let not_null = CopyOptions::csv().force_not_null(columns(&["b"]));
+    check(&not_null, data, &[&[None, Some("")], &[Some(""), Some("")], &[Some("x"), Some("x")]]);
+    let both = CopyOptions::csv().null("x\\").force_null(ForceColumns::All).force_not_null(ForceColumns::All);
+    check(&both.escape(b'\\'), "x\\,\"x\\\\\"\n", &[&[Some("x\\"), None]]);
+    // The names in the header are not changed.
+    let header = CopyOptions::csv().force_null(ForceColumns::All).null("a").header(Header::Match);
+    check(&header, "\"a\",b\n\"a\",b\n", &[&[None, Some("b")]]);
+
+    assert!(matches!(CopyReader::new(&null).unwrap_err().kind(), CopyErrorKind::NoNames));
+    assert!(CopyWriter::new(&null).is_ok(), "a writer needs no names");
+    let error = CopyReader::with_names(&not_null, &["a"]).unwrap_err();
+    assert_eq!(error.to_string(), "COPY: FORCE_NOT_NULL names \"b\", but no column has this name");
+}
+
+#[test]
+fn text_in_another_encoding_is_lent_as_bytes_only() {
+    let options = CopyOptions::text().encoding("LATIN1");
+    let mut reader = reader(&options);
+    let row = reader.row(&mut &b"7\t\xe9\t\xc3\xa9\t\\N\n"[..]).expect("well-formed").expect("a row");
+    assert_eq!(row.get::<i32>(0).expect("ASCII"), 7);
+    assert_eq!(row.get::<Option<&str>>(3).expect("NULL"), None);
+    assert_eq!((row.bytes(1), row.bytes(2)), (Some(&b"\xe9"[..]), Some(&b"\xc3\xa9"[..])));
+    for column in [1, 2] {
+        let error = row.get::<&str>(column).unwrap_err();
+        let expected = "the value has the encoding LATIN1 instead of UTF-8: use `CopyRow::bytes`";
+        assert_eq!(error.to_string(), format!("COPY row 1, column {column}: {expected}"));
+    }
+
+    let error = CopyWriter::new(&options).unwrap_err();
+    let expected = "COPY: the writer writes UTF-8, but the options have the encoding LATIN1";
+    assert_eq!(error.to_string(), expected);
+    let error = CopyReader::new(&CopyOptions::csv().encoding("SJIS")).unwrap_err();
+    assert!(matches!(error.kind(), CopyErrorKind::ReaderEncoding(_)), "{error}");
+    let error = CopyReader::new(&CopyOptions::csv().null("é").encoding("LATIN1")).unwrap_err();
+    assert!(matches!(error.kind(), CopyErrorKind::Option(_)), "{error}");
+    for options in [CopyOptions::text().encoding("utf-8"), CopyOptions::binary().encoding("LATIN1")] {
+        assert!(CopyWriter::new(&options).is_ok() && CopyReader::new(&options).is_ok());
+    }
+}
+
+#[test]
 fn the_header_is_skipped_or_compared() {
     let present = CopyOptions::csv().header(Header::Present);
     assert_eq!(read_all(|| reader(&present), b"a,b\n1,2\n"), rows(&[&[Some("1"), Some("2")]]));
@@ -263,7 +346,10 @@ fn the_header_is_skipped_or_compared() {
     let with = |names: &[&str]| CopyReader::with_names(&matched, names).expect("the options are valid");
     assert_eq!(read_all(|| with(&["a", "b"]), b"a,\"b\"\n1,2\n"), rows(&[&[Some("1"), Some("2")]]));
     let error = read(with(&["a", "b"]), b"a,c\n1,2\n", 100).unwrap_err();
-    assert_eq!(error.to_string(), "COPY header, column 1 \"b\": the header has another name for this column");
+    assert_eq!(
+        error.to_string(),
+        "COPY header, column 1 \"b\": the name in the header differs from the name of the column"
+    );
     let error = read(with(&["a", ""]), b"a,\n1,2\n", 100).unwrap_err();
     assert!(matches!(error.kind(), CopyErrorKind::HeaderName), "NULL is no name");
     let error = read(with(&["a", "b"]), b"a\n1,2\n", 100).unwrap_err();
@@ -287,7 +373,7 @@ fn values_are_read_as_rust_types() {
         let error = row.get::<bool>(2).unwrap_err();
         assert_eq!(error.to_string(), "COPY row 1, column 2: the value is not a bool");
         let error = row.get::<i32>(4).unwrap_err();
-        assert_eq!(error.to_string(), "COPY row 1, column 4: no such column: the row has 4 fields");
+        assert_eq!(error.to_string(), "COPY row 1, column 4: the row has only 4 fields");
         let error = row.decode::<(i32,)>().unwrap_err();
         assert_eq!(error.to_string(), "COPY row 1: the row has 4 fields but the tuple has 1 members");
     }
@@ -387,7 +473,7 @@ fn errors_name_the_row_and_the_column() {
         (
             reader(&CopyOptions::binary()),
             b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\x02a",
-            "COPY row 1, column 0: the data ended too early",
+            "COPY row 1, column 0: the data ended before the trailer",
         ),
     ];
     for (reader, data, message) in errors {
@@ -457,14 +543,19 @@ fn a_row_of_too_many_fields_is_an_error_before_the_row_ends() {
 
 // ---- Random rows ----------------------------------------------------------------------------------------------------
 
+fn all(is_all: bool) -> ForceColumns {
+    if is_all { ForceColumns::All } else { ForceColumns::None }
+}
+
 /// Options whose special characters often appear in the values.
 fn any_options() -> impl Strategy<Value = CopyOptions> {
     let byte = prop::sample::select(&b",;\t|\"'\\x1-a\x01~"[..]);
     let byte = move || prop::option::of(byte.clone());
     let null =
         prop::option::of(prop::sample::select(&["", "\\N", "NULL", "a", "1", "\\t", "\\\\", "x1"][..]));
-    (0..3, byte(), byte(), byte(), null, any::<(bool, bool)>())
-        .prop_map(|(format, delimiter, quote, escape, null, (header, force))| {
+    let default = prop::option::of(prop::sample::select(&["", "\\D", "a", "x1", "D"][..]));
+    (0..3, byte(), byte(), byte(), (null, default), any::<(bool, bool)>())
+        .prop_map(|(format, delimiter, quote, escape, (null, default), (header, force))| {
             let mut options = match format {
                 0 => CopyOptions::text(),
                 1 => CopyOptions::csv(),
@@ -473,12 +564,14 @@ fn any_options() -> impl Strategy<Value = CopyOptions> {
             if format < 2 {
                 options = delimiter.into_iter().fold(options, CopyOptions::delimiter);
                 options = null.into_iter().fold(options, |options, null| options.null(null));
+                options =
+                    default.into_iter().fold(options, |options, default| options.default_string(default));
                 options = options.header(if header { Header::Match } else { Header::Absent });
             }
             if format == 1 {
                 options = quote.into_iter().fold(options, CopyOptions::quote);
                 options = escape.into_iter().fold(options, CopyOptions::escape);
-                options = options.force_quote(if force { ForceQuote::All } else { ForceQuote::None });
+                options = options.force_quote(all(force));
             }
             options
         })
@@ -494,23 +587,41 @@ fn any_rows() -> impl Strategy<Value = (Vec<String>, Vec<Vec<Option<String>>>)> 
     })
 }
 
+/// Whether the error is the error for an empty string that would be read as NULL or as the default value of the column.
+fn is_empty_marker(error: &CopyError) -> bool {
+    matches!(error.kind(), CopyErrorKind::EmptyIsNull | CopyErrorKind::EmptyIsDefault)
+}
+
 proptest! {
     #[test]
     fn written_rows_are_read_as_the_same_rows(
         options in any_options(), (names, rows) in any_rows(), piece in 1usize..64,
+        (force_null, force_not_null) in any::<(bool, bool)>(),
     ) {
+        let is_csv = options.format() == RowFormat::Csv;
+        let null = written(&options.clone().header(Header::Absent), &[], &[&[&None::<i32>]]);
+        let null = str::from_utf8(&null).ok().and_then(|line| line.strip_suffix('\n')).map(String::from);
+        let options = if is_csv {
+            options.force_null(all(force_null)).force_not_null(all(force_not_null))
+        } else {
+            options
+        };
         let mut writer = CopyWriter::with_names(&options, &names).expect("the options are valid");
-        let mut expected = Vec::new();
+        let mut expected: Vec<Vec<Option<String>>> = Vec::new();
         for row in &rows {
             match writer.row(row) {
-                Ok(()) => expected.push(row.clone()),
-                Err(error) => prop_assert!(matches!(error.kind(), CopyErrorKind::EmptyIsNull), "{}", error),
+                Ok(()) => expected.push(row.iter().map(|value| match value {
+                    None if is_csv && force_not_null => null.clone(),
+                    value if is_csv && force_null && *value == null => None,
+                    value => value.clone(),
+                }).collect()),
+                Err(error) => prop_assert!(is_empty_marker(&error), "{}", error),
             }
         }
         if let Err(error) = writer.finish() {
-            // If no row has been written, `finish` writes the header. An empty name in the header is an error if the NULL string is also
-            // empty.
-            prop_assert!(matches!(error.kind(), CopyErrorKind::EmptyIsNull), "{}", error);
+            // If no row has been written, `finish` writes the header. An empty name in the header is an error if the NULL string or the
+            // DEFAULT string is also empty.
+            prop_assert!(is_empty_marker(&error), "{}", error);
             return Ok(());
         }
         let reader = CopyReader::with_names(&options, &names).expect("the options are valid");

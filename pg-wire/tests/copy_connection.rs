@@ -4,8 +4,12 @@
 mod support;
 
 use pg_wire::copy::{CopyErrorKind, CopyOptions, CopyReader, CopyWriter, Header};
-use pg_wire::{Connection, CopyIn, CopyOut, Error, Frame, Limits, SqlState, TransactionStatus};
+use pg_wire::session::{CopyDirection, NotIdle, Observer, Over, Reply, Waiting};
+use pg_wire::{
+    Connection, CopyIn, CopyOut, Error, Frame, Limits, SqlState, TrackedConnection, TransactionStatus,
+};
 use std::pin::pin;
+use std::task::Poll;
 use support::{Read, Steps, Write, block_on, frame, poll_once};
 
 const SQL: &str = "copy t from stdin";
@@ -102,7 +106,7 @@ fn a_server_error_is_not_lost_when_the_future_is_dropped_before_ready_for_query(
     assert!(poll_once(pin!(copy.row())).is_pending());
     assert!(poll_once(pin!(copy.row())).is_pending());
     assert_eq!(state(block_on(copy.row())), Some(SqlState::DIVISION_BY_ZERO));
-    assert_eq!(message(block_on(copy.row())), "COPY: an earlier error has ended the data");
+    assert_eq!(message(block_on(copy.row())), "COPY: no row can be read after an error");
     drop(copy);
     assert!(conn.is_quiet(), "ReadyForQuery has been received");
 
@@ -124,7 +128,7 @@ fn the_error_of_a_row_is_not_lost_when_the_future_is_dropped() {
     assert!(block_on(copy.row()).expect("a row").is_some());
     assert!(poll_once(pin!(copy.row())).is_pending());
     assert_eq!(message(block_on(copy.row())), "COPY row 2, column 1: expected 1 fields, found 2");
-    assert_eq!(message(block_on(copy.row())), "COPY: an earlier error has ended the data");
+    assert_eq!(message(block_on(copy.row())), "COPY: no row can be read after an error");
     drop(copy);
     assert!(conn.is_quiet());
 }
@@ -136,7 +140,7 @@ fn a_message_over_its_limit_ends_the_copy_and_the_connection_is_ready() {
     let mut conn = connect(reads, [], Limits::BACKEND.bulk(1000));
     let mut copy = copy_out(&mut conn);
     assert!(matches!(block_on(copy.row()).map(|_| ()), Err(Error::Frame(_))));
-    assert_eq!(message(block_on(copy.row())), "COPY: an earlier error has ended the data");
+    assert_eq!(message(block_on(copy.row())), "COPY: no row can be read after an error");
     drop(copy);
     assert!(conn.is_quiet());
 }
@@ -163,13 +167,13 @@ fn a_copy_without_copy_done_is_an_error() {
     let replies = [&begin(b'H')[..], &data(b"1\n"), &complete("COPY 1"), &ready()];
     let mut conn = connect([reads(&replies)], [], Limits::BACKEND);
     let end = block_on(copy_out(&mut conn).for_each(|_| Ok::<_, Error>(())));
-    assert_eq!(message(end), "COPY: the statement caused no end of a single COPY");
+    assert_eq!(message(end), "COPY: the server did not send the end of a single COPY");
     assert!(conn.is_quiet());
 
     let mut conn = connect([reads(&replies)], [], Limits::BACKEND);
     let mut copy = copy_out(&mut conn);
     assert!(block_on(copy.row()).expect("a row").is_some());
-    assert_eq!(message(block_on(copy.row())), "COPY: the statement caused no end of a single COPY");
+    assert_eq!(message(block_on(copy.row())), "COPY: the server did not send the end of a single COPY");
     drop(copy);
     assert!(conn.is_quiet());
 }
@@ -181,10 +185,126 @@ fn data_that_ends_inside_a_row_stays_an_error() {
     let mut conn = connect([reads(&replies)], [], Limits::BACKEND);
     let reader = CopyReader::new(&CopyOptions::binary()).expect("the options are valid");
     let mut copy = block_on(conn.copy_out("copy t to stdout", reader)).expect("the COPY has begun");
-    assert_eq!(message(block_on(copy.row())), "COPY row 1: the data ended too early");
-    assert!(message(block_on(copy.row())).ends_with("an earlier error has ended the data"));
+    assert_eq!(message(block_on(copy.row())), "COPY row 1: the data ended before the trailer");
+    assert!(message(block_on(copy.row())).ends_with("no row can be read after an error"));
     drop(copy);
     assert!(conn.is_quiet());
+}
+
+type Planet<'a> = (i32, Option<&'a str>, f64);
+
+const PLANETS: [Planet<'_>; 4] =
+    [(1, Some("Mercury"), 0.5), (2, None, -1.0), (3, Some(""), 1e9), (4, Some("Mars, red"), 0.25)];
+
+/// Returns the data of the planets in binary format, in pieces as a server sends them: the header with the first row, each other row, and
+/// the trailer.
+fn planets() -> Vec<Vec<u8>> {
+    let mut writer = CopyWriter::new(&CopyOptions::binary()).expect("the options are valid");
+    let mut pieces = Vec::new();
+    for planet in &PLANETS {
+        writer.row(planet).expect("written");
+        pieces.push(writer.data().to_vec());
+        writer.clear();
+    }
+    writer.finish().expect("finished");
+    pieces.push(writer.data().to_vec());
+    pieces
+}
+
+/// Returns the beginning of a COPY of three columns in binary format.
+fn begin_planets() -> Vec<u8> {
+    frame(b'H', b"\x01\0\x03\0\x01\0\x01\0\x01")
+}
+
+fn end_planets() -> Vec<u8> {
+    [done(), complete("COPY 4"), ready()].concat()
+}
+
+/// Decodes all rows. If `is_dropped` is true, the first future of each row is dropped after one poll. Checks that the connection is ready
+/// after the last row and after an error.
+fn decoded(conn: &mut Connection<Steps>, is_dropped: bool) -> Result<Vec<(i32, Option<String>, f64)>, Error> {
+    let reader = CopyReader::new(&CopyOptions::binary()).expect("the options are valid");
+    let mut copy = block_on(conn.copy_out("copy t to stdout", reader)).expect("the COPY has begun");
+    let mut rows = Vec::new();
+    let end = loop {
+        let polled = if is_dropped { poll_once(pin!(copy.decode::<Planet<'_>>())) } else { Poll::Pending };
+        let row = match polled {
+            Poll::Ready(row) => row,
+            Poll::Pending => block_on(copy.decode::<Planet<'_>>()),
+        };
+        match row {
+            Ok(Some((id, name, size))) => rows.push((id, name.map(String::from), size)),
+            Ok(None) => break Ok(rows),
+            Err(error) => break Err(error),
+        }
+    };
+    drop(copy);
+    assert!(conn.is_quiet(), "ReadyForQuery has been received");
+    end
+}
+
+#[test]
+fn decoded_rows_are_the_same_for_any_messages_and_dropped_futures() {
+    let pieces = planets();
+    let all = pieces.concat();
+    let mut cuts = vec![pieces];
+    cuts.extend((1..=all.len()).map(|length| all.chunks(length).map(<[u8]>::to_vec).collect()));
+    let expected: Vec<_> =
+        PLANETS.iter().map(|(id, name, size)| (*id, name.map(String::from), *size)).collect();
+    for messages in cuts {
+        let messages: Vec<_> = messages.iter().map(|message| data(message)).collect();
+        let at_once = vec![reads(&[&begin_planets(), &messages.concat(), &end_planets()])];
+        let mut one_by_one = vec![reads(&[&begin_planets()])];
+        one_by_one.extend(messages.iter().flat_map(|message| [Read::Wait, reads(&[message])]));
+        one_by_one.extend([Read::Wait, reads(&[&end_planets()])]);
+        for (replies, is_dropped) in [(at_once, false), (one_by_one.clone(), false), (one_by_one, true)] {
+            let mut conn = connect(replies, [], Limits::BACKEND);
+            assert_eq!(decoded(&mut conn, is_dropped).expect("well-formed"), expected, "{messages:?}");
+        }
+    }
+}
+
+#[test]
+fn after_the_error_of_a_value_the_next_row_is_decoded() {
+    let messages: Vec<_> = planets().iter().map(|piece| data(piece)).collect();
+    let mut conn =
+        connect([reads(&[&begin_planets(), &messages.concat(), &end_planets()])], [], Limits::BACKEND);
+    let reader = CopyReader::new(&CopyOptions::binary()).expect("the options are valid");
+    let mut copy = block_on(conn.copy_out("copy t to stdout", reader)).expect("the COPY has begun");
+    type Named<'a> = (i32, &'a str, f64);
+    assert_eq!(block_on(copy.decode::<Named<'_>>()).expect("decoded"), Some((1, "Mercury", 0.5)));
+    let error = message(block_on(copy.decode::<Named<'_>>()));
+    assert_eq!(error, "COPY row 2, column 1: the value is NULL");
+    assert_eq!(block_on(copy.decode::<Named<'_>>()).expect("decoded"), Some((3, "", 1e9)));
+    let error = message(block_on(copy.decode::<(i32,)>()));
+    assert_eq!(error, "COPY row 4: the row has 3 fields but the tuple has 1 members");
+    assert_eq!(block_on(copy.decode::<Named<'_>>()).expect("ended"), None);
+    assert_eq!(copy.rows(), 4);
+    drop(copy);
+    assert!(conn.is_quiet());
+}
+
+#[test]
+fn a_malformed_row_ends_decoding_and_the_connection_is_ready() {
+    let mut pieces = planets();
+    for (row, expected) in [
+        (
+            &b"\0\x03\xff\xff\xff\xfb"[..],
+            "COPY row 2, column 0: expected a length or a number of fields, found -5",
+        ),
+        (b"\0\x02\0\0\0\0\0\0\0\0", "COPY row 2, column 0: expected 3 fields, found 2"),
+        (b"\xff\xfe", "COPY row 2, column 0: expected a length or a number of fields, found -2"),
+        (b"\xff\xff\0", "COPY row 2: data follows the trailer"),
+    ] {
+        pieces[1] = row.to_vec();
+        let messages: Vec<_> = pieces.iter().map(|piece| data(piece)).collect();
+        let replies = [reads(&[&begin_planets(), &messages.concat(), &end_planets()])];
+        let error = message(decoded(&mut connect(replies, [], Limits::BACKEND), false));
+        assert_eq!(error, expected, "{row:?}");
+    }
+    let replies = [&begin_planets()[..], &data(&planets()[0]), &server_error("22012"), &ready()];
+    let mut conn = connect([reads(&replies)], [], Limits::BACKEND);
+    assert_eq!(state(decoded(&mut conn, false)), Some(SqlState::DIVISION_BY_ZERO));
 }
 
 // ---- COPY FROM STDIN ------------------------------------------------------------------------------------------------
@@ -211,9 +331,9 @@ fn ready_for_query_during_the_copy_is_an_error() {
     let mut conn = connect(replies.clone(), vec![Write::Wait; 20], Limits::BACKEND.read_ahead(6));
     let mut copy = copy_in(&mut conn);
     block_on(copy.row(&(1,))).expect("written");
-    let expected = "COPY: the statement caused no CommandComplete with a number of rows";
+    let expected = "COPY: the server did not send CommandComplete with the number of rows";
     assert_eq!(message(block_on(copy.flush())), expected);
-    assert_eq!(message(block_on(copy.row(&(2,)))), "COPY: the data has ended");
+    assert_eq!(message(block_on(copy.row(&(2,)))), "COPY: the data has already ended");
 
     let mut conn = connect(replies, [], Limits::BACKEND);
     let mut copy = copy_in(&mut conn);
@@ -322,4 +442,193 @@ fn a_dropped_future_of_copy_in_is_followed_by_copy_fail_and_until_ready() {
     let none = |_: Frame<'_>| Ok::<_, Error>(());
     assert_eq!(state(block_on(conn.until_ready(none))), Some(SqlState::QUERY_CANCELED));
     assert!(conn.is_quiet());
+}
+
+// ---- A tracked connection -------------------------------------------------------------------------------------------
+
+/// Messages that the observer has seen: direction and code.
+#[derive(Debug, Default)]
+struct Seen(Vec<(char, u8)>);
+
+impl Observer for Seen {
+    fn sent(&mut self, frame: Frame<'_>, _: Option<u64>) {
+        self.0.push(('>', frame.code.0));
+    }
+
+    fn received(&mut self, frame: Frame<'_>, _: Option<Reply>) {
+        self.0.push(('<', frame.code.0));
+    }
+}
+
+type Tracked = TrackedConnection<Steps, Seen>;
+
+fn track(conn: Connection<Steps>) -> Tracked {
+    TrackedConnection::new(conn).observe(Seen::default())
+}
+
+fn text_writer() -> CopyWriter {
+    CopyWriter::new(&CopyOptions::text()).expect("the options are valid")
+}
+
+fn text_reader() -> CopyReader {
+    CopyReader::new(&CopyOptions::text()).expect("the options are valid")
+}
+
+/// Checks that the session is idle, and that the observer has seen each message once.
+#[track_caller]
+fn is_idle(conn: &Tracked, sent: &[u8], received: &[u8]) {
+    assert_eq!(conn.check_idle(), Ok(()));
+    let written: Vec<u8> = written(conn.connection()).into_iter().map(|(code, _)| code).collect();
+    let codes = |direction| conn.observer().0.iter().filter(move |seen| seen.0 == direction);
+    assert_eq!(codes('>').map(|seen| seen.1).collect::<Vec<_>>(), [b"Q", &written[..]].concat());
+    assert_eq!(written, sent);
+    assert_eq!(codes('<').map(|seen| seen.1).collect::<Vec<_>>(), received);
+}
+
+#[test]
+fn a_tracked_connection_is_idle_after_every_end_of_a_copy_in() {
+    let start = |rest: &[&[u8]]| {
+        let replies = [reads(&[&begin(b'G')]), reads(&[&rest.concat()])];
+        track(connect(replies, [], Limits::BACKEND))
+    };
+
+    let mut conn = start(&[&complete("COPY 1"), &ready()]);
+    let mut copy = block_on(conn.copy_in(SQL, text_writer())).expect("the COPY has begun");
+    block_on(copy.row(&(1,))).expect("written");
+    assert_eq!(block_on(copy.finish()).expect("copied").rows, 1);
+    is_idle(&conn, b"dc", b"GCZ");
+
+    let mut conn = start(&[&server_error("23505"), &ready()]);
+    let mut copy = block_on(conn.copy_in(SQL, text_writer())).expect("the COPY has begun");
+    block_on(copy.row(&(1,))).expect("written");
+    assert_eq!(state(block_on(copy.flush())), Some(SqlState::UNIQUE_VIOLATION));
+    drop(copy);
+    is_idle(&conn, b"d", b"GEZ");
+
+    let mut conn = start(&[&server_error("57014"), &ready()]);
+    let copy = block_on(conn.copy_in(SQL, text_writer())).expect("the COPY has begun");
+    block_on(copy.fail("no more")).expect("the server confirms");
+    is_idle(&conn, b"f", b"GEZ");
+
+    let mut conn = start(&[&server_error("57014"), &ready()]);
+    let end = block_on(conn.copy_in(SQL, text_writer().columns(3)));
+    assert_eq!(message(end), "COPY: expected 1 fields, found 3");
+    is_idle(&conn, b"f", b"GEZ");
+
+    let mut conn = start(&[&server_error("57014"), &ready()]);
+    drop(block_on(conn.copy_in(SQL, text_writer())).expect("the COPY has begun"));
+    assert_eq!(conn.state().waiting(), Waiting::Reply, "the state has received the CopyFail");
+    let end = block_on(conn.until_ready(|_| Ok::<_, Error>(())));
+    assert_eq!(state(end), Some(SqlState::QUERY_CANCELED));
+    is_idle(&conn, b"f", b"GEZ");
+}
+
+#[test]
+fn a_tracked_connection_recovers_after_any_dropped_future_of_a_copy_in() {
+    let text = "x".repeat(70_000);
+    for polls in 0.. {
+        let mut replies = vec![Read::Wait, reads(&[&begin(b'G')])];
+        replies.extend(vec![Read::Wait; 12]);
+        replies.extend([reads(&[&server_error("57014")]), Read::Wait, reads(&[&ready()])]);
+        let writes = (0..8).flat_map(|_| [Write::Wait, Write::Take(10_000)]);
+        let mut conn = track(connect(replies, writes, Limits::BACKEND));
+        let ended = {
+            let mut all = pin!(async {
+                let mut copy = conn.copy_in(SQL, text_writer()).await?;
+                copy.row(&(&text[..],)).await?;
+                copy.row(&(&text[..],)).await?;
+                copy.finish().await
+            });
+            (0..polls).find_map(|_| match poll_once(all.as_mut()) {
+                Poll::Ready(end) => Some(end),
+                Poll::Pending => None,
+            })
+        };
+        block_on(conn.recover()).expect("recovered");
+        assert_eq!(conn.check_idle(), Ok(()), "after {polls} polls");
+        if let Some(end) = ended {
+            assert_eq!(state(end), Some(SqlState::QUERY_CANCELED));
+            assert!(polls > 10, "only {polls} polls were needed");
+            break;
+        }
+        let sent = conn.observer().0.iter().filter(|seen| seen.0 == '>').count();
+        if polls > 0 {
+            assert_eq!(written(conn.connection()).len() + 1, sent, "every message is sent as a whole");
+        }
+    }
+}
+
+#[test]
+fn recovery_sends_the_rest_of_the_data_after_the_last_reply() {
+    let replies = [reads(&[&begin(b'G')]), reads(&[&server_error("22P02"), &ready()])];
+    let mut conn = track(connect(replies, vec![Write::Wait; 9], Limits::BACKEND));
+    let mut copy = block_on(conn.copy_in(SQL, text_writer())).expect("the COPY has begun");
+    block_on(copy.row(&(1,))).expect("written");
+    assert!(poll_once(pin!(copy.flush())).is_pending());
+    drop(copy);
+    block_on(conn.recover()).expect("recovered");
+    is_idle(&conn, b"df", b"GEZ");
+}
+
+#[test]
+fn a_tracked_connection_is_idle_after_every_end_of_a_copy_out() {
+    let limits = Limits::BACKEND.bulk(1000);
+    let start = |rest: &[&[u8]]| track(connect([reads(&[&begin(b'H'), &rest.concat()])], [], limits));
+    let sql = "copy t to stdout";
+
+    let mut conn = start(&[&data(b"1\n"), &data(b"2\n"), &done(), &complete("COPY 2"), &ready()]);
+    let copy = block_on(conn.copy_out(sql, text_reader())).expect("the COPY has begun");
+    assert_eq!(block_on(copy.for_each(|_| Ok::<_, Error>(()))).expect("copied").rows, 2);
+    is_idle(&conn, b"", b"HddcCZ");
+
+    let mut conn = start(&[&data(b"1\n"), &server_error("22012"), &ready()]);
+    let mut copy = block_on(conn.copy_out(sql, text_reader())).expect("the COPY has begun");
+    assert!(block_on(copy.row()).expect("a row").is_some());
+    assert_eq!(state(block_on(copy.row())), Some(SqlState::DIVISION_BY_ZERO));
+    drop(copy);
+    is_idle(&conn, b"", b"HdEZ");
+
+    // The observer does not receive the message over the limit, but the state does.
+    let mut conn = start(&[&data(&[b'1'; 5000]), &done(), &complete("COPY 1"), &ready()]);
+    let mut copy = block_on(conn.copy_out(sql, text_reader())).expect("the COPY has begun");
+    assert!(matches!(block_on(copy.row()).map(|_| ()), Err(Error::Frame(_))));
+    drop(copy);
+    is_idle(&conn, b"", b"HcCZ");
+
+    let mut conn = start(&[&data(b"1\n"), &data(b"2\n"), &done(), &complete("COPY 2"), &ready()]);
+    let mut copy = block_on(conn.copy_out(sql, text_reader())).expect("the COPY has begun");
+    assert!(block_on(copy.row()).expect("a row").is_some());
+    drop(copy);
+    assert_eq!(conn.check_idle(), Err(NotIdle::Copy(CopyDirection::Out)));
+    block_on(conn.recover()).expect("recovered");
+    is_idle(&conn, b"", b"HddcCZ");
+
+    // The statement is by mistake a COPY in the other direction.
+    let replies = [&begin(b'G')[..], &server_error("57014"), &ready()];
+    let mut conn = track(connect([reads(&replies)], [], limits));
+    let end = block_on(conn.copy_out(sql, text_reader())).map(drop);
+    assert_eq!(state(end), Some(SqlState::QUERY_CANCELED));
+    is_idle(&conn, b"f", b"GEZ");
+}
+
+#[test]
+fn a_tracked_connection_reports_a_message_that_is_no_reply_of_the_copy() {
+    let replies = [&begin(b'H')[..], &data(b"1\n"), &frame(b'1', b"")];
+    let mut conn = track(connect([reads(&replies)], [], Limits::BACKEND));
+    let copy = block_on(conn.copy_out("copy t to stdout", text_reader())).expect("the COPY has begun");
+    let end = block_on(copy.for_each(|_| Ok::<_, Error>(()))).map(drop);
+    assert!(matches!(end, Err(Error::Unexpected(_))), "{end:?}");
+    assert_eq!(conn.check_idle(), Err(NotIdle::Over(Over::Lost)));
+}
+
+#[test]
+fn a_copy_begins_when_notices_fill_the_inbox_before_the_statement_is_sent() {
+    let notice = frame(b'N', format!("SNOTICE\0M{}\0\0", "x".repeat(200)).as_bytes());
+    let mut steps = Steps::reading([reads(&[&notice, &begin(b'G'), &complete("COPY 0"), &ready()])]);
+    steps.at_end = Read::Never;
+    steps.writes = [Write::Wait, Write::Take(usize::MAX)].into();
+    let mut conn = Connection::new(steps, Limits::BACKEND.read_ahead(100));
+    let copy = block_on(conn.copy_in(SQL, text_writer())).expect("the COPY has begun");
+    assert_eq!(block_on(copy.finish()).expect("copied").rows, 0);
+    assert_eq!(written(&conn), [(b'c', vec![])]);
 }

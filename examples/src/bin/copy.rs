@@ -89,20 +89,17 @@ async fn copy_out(conn: &mut Connection<Socket>, rows: i32) -> Result<()> {
     // The rows of a COPY do not contain the types of their columns. `types` declares the types, so that decoding into a Rust type
     // that does not fit is an error.
     let reader = CopyReader::new(&options)?.types(&[oid::INT4, oid::TEXT, oid::FLOAT8]);
-    let copy = conn.copy_out(&sql, reader).await?;
+    let mut copy = conn.copy_out(&sql, reader).await?;
     let (bar, mut letters, mut sum) = (bar(rows)?, 0, 0.0);
-    let end = copy.for_each(|row| {
-        let (_, name, half): (i32, &str, f64) = row.decode()?;
+    while let Some((_, name, half)) = copy.decode::<(i32, &str, f64)>().await? {
         letters += name.len();
         sum += half;
-        if row.number().is_multiple_of(STEP) {
-            bar.set_position(row.number());
+        if copy.rows().is_multiple_of(STEP) {
+            bar.set_position(copy.rows());
         }
-        Ok::<_, pg_wire::Error>(())
-    });
-    let end = end.await?;
+    }
     bar.finish_and_clear();
-    println!("{} rows are copied out: {letters} letters, sum {sum}", end.rows);
+    println!("{} rows are copied out: {letters} letters, sum {sum}", copy.rows());
     Ok(())
 }
 

@@ -27,8 +27,9 @@ async fn pgbench_runs_in_three_modes() {
                      select balance from accounts where id = :id;\n\
                      insert into transfers values (:amount);\n\
                      commit;\n";
-        // While pgbench waits for the reply to a Parse message, it serves no other client of the thread. If this script had a transaction
-        // block, clients that pgbench does not serve could hold all connections, and the test would never end.
+        // This script has no transaction block. A thread of pgbench runs several clients, and while it waits for the reply to a Parse
+        // message, it serves none of the others. If the others held all server connections in open transactions, the reply would never
+        // arrive.
         let statement = "with changed as (update accounts set balance = balance + :amount where id = :id) \
                          insert into transfers values (:amount) returning amount;\n\
                          select balance from accounts where id = :id;\n";

@@ -1,4 +1,4 @@
-//! Ends clients, server processes and queries at random. Then checks the number of updates in each row.
+//! Test that ends clients, server processes and queries at random. The test then checks the number of updates in each row.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use pg_wire::{PgProtocol, Portal, SqlState, Statement};
 
 use crate::lab::{Lab, Peer, config};
 
-/// Number of workers. Each worker is a client, and all share four server connections.
+/// Number of workers. Each worker is one client. All workers share four server connections.
 const WORKERS: u64 = 16;
 
 /// Duration of the test in seconds. The environment variable `POOLER_KILL_SECONDS` sets another duration.
@@ -64,7 +64,7 @@ async fn kill_at_random() {
         }
         over.store(true, Ordering::Relaxed);
         let killed = killer.await.expect("the killer does not panic");
-        // The transactions of disconnected clients have ended when all server processes of the pooler are idle.
+        // When all server processes of the pooler are idle, the transactions of disconnected clients have ended.
         let busy = "select count(*) from pg_stat_activity where application_name = 'pooler_kill' and state <> 'idle'";
         crate::lab::until("all transactions are over", async || admin.value(busy).await == "0").await;
         for (worker, count) in counts.iter().enumerate() {

@@ -84,7 +84,7 @@ impl Lab {
     }
 }
 
-/// A session with a server or a pooler.
+/// A client's session with a server or a pooler.
 pub(crate) struct Peer {
     pub(crate) conn: Connection,
     pub(crate) session: Session,

@@ -52,6 +52,23 @@ async fn a_client_that_leaves_during_a_copy_frees_its_connection() {
 
 #[tokio::test]
 #[ignore = "needs servers: cargo xtask test"]
+async fn a_server_connection_with_an_internal_error_is_closed_and_replaced() {
+    for lab in Lab::both(&["--pool-size", "1"]).await {
+        let (mut client, mut other) = (lab.client().await, lab.client().await);
+        let process = "select pg_backend_pid()";
+        let raise = |state: &SqlState| {
+            format!("do $$ begin raise exception 'raised' using errcode = '{state}'; end $$")
+        };
+        let first = client.value(process).await;
+        for (state, is_kept) in [(SqlState::DIVISION_BY_ZERO, true), (SqlState::INTERNAL_ERROR, false)] {
+            assert_eq!(client.sqlstate(&raise(&state)).await, state);
+            assert_eq!(other.value(process).await == first, is_kept, "{state}");
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs servers: cargo xtask test"]
 async fn a_failed_parse_leaves_no_unnamed_statement() {
     for lab in Lab::both(&["--pool-size", "1"]).await {
         let mut client = lab.client().await;

@@ -174,8 +174,7 @@ async fn the_transaction_of_a_disconnected_client_is_rolled_back_and_the_connect
                 let _ = client.reply().await;
                 assert_ne!(client.status().await, TransactionStatus::Idle);
             } else {
-                // The test cannot see that the query is running, because the server sends no reply before the query has ended. So the test
-                // waits.
+                // The test waits, because it cannot see when the query begins to run: the server sends no reply before the query has ended.
                 tokio::time::sleep(Duration::from_millis(300)).await;
             }
             drop(client);

@@ -24,7 +24,7 @@ async fn a_statement_is_prepared_on_each_connection_and_each_client_has_its_own_
         prepare(&mut a, "s", "select 'a'").await.expect("prepared");
         prepare(&mut b, "s", "select 'b'").await.expect("the name is free for this client");
         for _ in 0..3 {
-            // There are two server connections. `blocker` holds the connection that was used last, so `a` and `b` use the second
+            // There are two server connections. `blocker` holds the one that was used last, so that `a` and `b` must use the second
             // connection.
             blocker.rows("begin").await;
             assert_eq!(execute(&mut a, "s").await.expect("known to the pooler"), ["a"]);
@@ -94,7 +94,8 @@ async fn the_pooler_treats_requests_after_an_error_as_discarded() {
             prepare(&mut a, name, &format!("select '{name}'")).await.expect("prepared");
         }
         for round in 0..4 {
-            // In every second repetition, `blocker` holds the server connection on which the statements are prepared.
+            // In every second repetition, `blocker` holds the server connection on which the statements are prepared. The pooler must then
+            // prepare the statements on the other connection.
             if round % 2 == 1 {
                 blocker.rows("begin").await;
             }

@@ -71,7 +71,9 @@ fn certificate(error: &CertificateError) -> String {
         CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
             "the revocation list (sslcrl) has expired".into()
         }
-        CertificateError::UnknownIssuer => "no authority in sslrootcert has signed the certificate".into(),
+        CertificateError::UnknownIssuer => {
+            "no trusted authority (sslrootcert) has signed the certificate".into()
+        }
         CertificateError::NotValidForNameContext { expected, presented } => {
             let names: Vec<String> = presented.iter().map(|name| readable(name)).collect();
             let names = if names.is_empty() { String::from("no name") } else { names.join(", ") };
@@ -130,7 +132,10 @@ mod tests {
                 CertificateError::ExpiredContext { time: at(200_000), not_after: at(20_000) },
                 "the certificate expired 2 days ago",
             ),
-            (CertificateError::UnknownIssuer, "no authority in sslrootcert has signed the certificate"),
+            (
+                CertificateError::UnknownIssuer,
+                "no trusted authority (sslrootcert) has signed the certificate",
+            ),
             (
                 CertificateError::NotValidForNameContext {
                     expected: name,

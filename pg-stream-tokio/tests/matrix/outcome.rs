@@ -145,7 +145,7 @@ const PSQL: &[(&str, &str)] = &[
 
 /// Texts in the errors of this project, each with the name of the reason.
 const OURS: &[(&str, &str)] = &[
-    ("no authority in sslrootcert has signed the certificate", "certificate not trusted"),
+    ("no trusted authority (sslrootcert) has signed the certificate", "certificate not trusted"),
     ("no trusted authority (sslrootcert) has signed the certificate", "certificate not trusted"),
     ("the certificate is for", "certificate of another name"),
     ("the root certificate /nonexistent/root.crt cannot be read", "no root certificate"),

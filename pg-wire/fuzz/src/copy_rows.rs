@@ -1,5 +1,5 @@
 use pg_wire::copy::{
-    CopyError, CopyErrorKind, CopyOptions, CopyReader, CopyWriter, ForceQuote, Header, RowFormat,
+    CopyError, CopyErrorKind, CopyOptions, CopyReader, CopyWriter, ForceColumns, Header, RowFormat,
 };
 
 use crate::input::Input;
@@ -61,8 +61,10 @@ fn options(input: &mut Input<'_>) -> CopyOptions {
     let options = if other & 2 == 0 { options } else { options.quote(input.byte()) };
     let options = if other & 4 == 0 { options } else { options.escape(input.byte()) };
     let options = if other & 8 == 0 { options } else { options.header(Header::Present) };
-    let options = if other & 16 == 0 { options } else { options.force_quote(ForceQuote::All) };
+    let options = if other & 16 == 0 { options } else { options.force_quote(ForceColumns::All) };
     let options = options.csv_end_marker(other & 32 != 0);
+    let has_default = other & 128 != 0 && options.format() != RowFormat::Binary;
+    let options = if has_default { options.default_string("\\D") } else { options };
     if other & 64 == 0 {
         return options;
     }

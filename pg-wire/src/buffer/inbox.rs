@@ -264,6 +264,17 @@ impl Inbox {
         (header.body <= self.unchecked && header.body <= rest.len()).then_some(Head(header))
     }
 
+    /// Lends the frame that [`whole_fast`](Self::whole_fast) has just found, without taking the frame. The optimiser removes the bounds
+    /// checks here too.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(crate) fn look_fast(&self, head: &Head) -> Frame<'_> {
+        let Header { code, body } = head.0;
+        let rest = self.buf.get(..self.end).and_then(|filled| filled.get(self.start..)).unwrap_or_else(empty);
+        let rest = rest.split_first_chunk::<{ Header::LENGTH }>().map_or_else(empty, |(_, rest)| rest);
+        Frame { code, body: rest.get(..body).unwrap_or_else(empty) }
+    }
+
     /// Lends the frame that [`whole_fast`](Self::whole_fast) has just found. This function has the same bounds checks as `whole_fast`, so
     /// the optimiser removes the checks here.
     #[cfg(feature = "std")]

@@ -6,12 +6,13 @@ use crate::basic::code::MessageCode;
 use crate::basic::enums::{CopyFormat, TransactionStatus};
 use crate::client::protocol::PgProtocol;
 use crate::codec::frame::Frame;
+use crate::connection::channel::Channel;
 use crate::connection::error::Error;
 use crate::connection::stream::Transport;
 use crate::connection::until_ready::Outcome;
-use crate::connection::whole::Connection;
 use crate::copy::{CopyError, CopyErrorKind};
 use crate::message::backend::{CommandComplete, CopyInResponse, CopyOutResponse};
+use crate::session::Observer;
 
 /// Result of a COPY that has succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub(super) struct Announced {
     pub(super) columns: usize,
 }
 
-/// Progress of [`Connection::end_copy`]. The caller stores this value outside the future of `end_copy`, so that no error of the server is
+/// Progress of [`Channel::end_copy`]. The caller stores this value outside the future of `end_copy`, so that no error of the server is
 /// lost when the future is dropped.
 pub(super) struct End<E> {
     outcome: Outcome<E>,
@@ -48,11 +49,15 @@ impl<E> fmt::Debug for End<E> {
     }
 }
 
-impl<T: Transport> Connection<T> {
+impl<T: Transport, O: Observer> Channel<'_, T, O> {
     /// Sends a COPY statement, and waits until the server begins the COPY with the message `begin`.
     pub(super) async fn begin_copy(&mut self, sql: &str, begin: MessageCode) -> Result<Announced, Error> {
         self.query(sql);
-        self.flush().await?;
+        match self.flush().await {
+            // After `InboxFull`, the loop below receives messages and continues to send.
+            Ok(()) | Err(Error::InboxFull) => {}
+            Err(error) => return Err(error),
+        }
         loop {
             let code = self.next_code().await?;
             if code == begin {
@@ -71,9 +76,9 @@ impl<T: Transport> Connection<T> {
                         Err(error) => return Err(error),
                     }
                     let expected = if begin == MessageCode::COPY_IN_RESPONSE {
-                        "CopyInResponse"
+                        "CopyInResponse, the reply to COPY FROM STDIN"
                     } else {
-                        "CopyOutResponse"
+                        "CopyOutResponse, the reply to COPY TO STDOUT"
                     };
                     return Err(CopyError::new(CopyErrorKind::Unexpected(expected)).into());
                 }
@@ -84,9 +89,9 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Receives messages up to ReadyForQuery, as [`until_ready`](Self::until_ready) does. If the query string starts another COPY, this
-    /// method ends the other COPY, because the server would otherwise wait for data for ever. If the future is dropped, a call with the
-    /// same `end` continues to receive.
+    /// Receives messages up to ReadyForQuery, as [`until_ready`](crate::Connection::until_ready) does. If the query string starts another
+    /// COPY, this method ends the other COPY, because the server would otherwise wait for data for ever. If the future is dropped, a call
+    /// with the same `end` continues to receive.
     pub(super) async fn end_copy<E: From<Error>>(
         &mut self,
         end: &mut End<E>,
@@ -110,7 +115,7 @@ impl<T: Transport> Connection<T> {
                 let status = ended?;
                 let rows = rows.ok_or_else(|| {
                     Error::from(CopyError::new(CopyErrorKind::Unexpected(
-                        "CommandComplete with a number of rows",
+                        "CommandComplete with the number of rows",
                     )))
                 })?;
                 return Ok(CopyComplete { rows, status });
@@ -125,7 +130,9 @@ impl<T: Transport> Connection<T> {
                 Ok(()) | Err(Error::InboxFull) => {}
                 // After a failed write, this loop continues to receive, because the last messages of the server may still arrive. The next
                 // call that sends returns the stored error.
-                Err(error) => self.outgoing.keep(error),
+                Err(error) if error.is_fatal() => self.conn.outgoing.keep(error),
+                // The message is not sent, so the server would wait for ever.
+                Err(error) => return Err(error.into()),
             }
         }
     }

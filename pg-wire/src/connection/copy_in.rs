@@ -7,11 +7,14 @@ use core::task::Poll;
 use crate::basic::code::MessageCode;
 use crate::basic::sqlstate::SqlState;
 use crate::client::protocol::PgProtocol;
+use crate::connection::channel::Channel;
 use crate::connection::copy_end::{CopyComplete, End};
 use crate::connection::error::Error;
 use crate::connection::stream::Transport;
+use crate::connection::tracked::TrackedConnection;
 use crate::connection::whole::Connection;
 use crate::copy::{CopyError, CopyErrorKind, CopyValues, CopyWriter};
+use crate::session::Observer;
 
 /// Size in bytes at which the buffer with the written rows is sent. Larger messages do not make the COPY faster.
 const BLOCK: usize = 64 * 1024;
@@ -23,13 +26,14 @@ const LARGEST: usize = 1024 * 1024;
 /// Largest number of bytes of the reason in a CopyFail. The server accepts at most 10,000 bytes, including the Int32 length and the NUL.
 const LONGEST_REASON: usize = 10_000 - 4 - 1;
 
-/// A running `COPY … FROM STDIN`. [`Connection::copy_in`] returns this type.
+/// A running `COPY … FROM STDIN`. [`Connection::copy_in`] and [`TrackedConnection::copy_in`] return this type.
 ///
 /// If this value is dropped before [`finish`](Self::finish) or [`fail`](Self::fail), a CopyFail is queued. To use the connection again,
-/// call [`flush`](Connection::flush), and then [`until_ready`](Connection::until_ready), which returns the server's error 57014.
+/// call [`flush`](Connection::flush), and then [`until_ready`](Connection::until_ready), which returns the server's error 57014. On a
+/// `TrackedConnection`, [`recover`](TrackedConnection::recover) also makes the connection ready.
 #[derive(Debug)]
-pub struct CopyIn<'c, T: Transport> {
-    conn: &'c mut Connection<T>,
+pub struct CopyIn<'c, T: Transport, O: Observer = ()> {
+    channel: Channel<'c, T, O>,
     writer: CopyWriter,
     /// Number of bytes at the beginning of the buffer of `writer` that have been passed to [`Connection::send_copy_data`].
     queued: usize,
@@ -85,8 +89,28 @@ impl<T: Transport> Connection<T> {
     ///
     /// After an error that is not fatal, the connection is ready for the next request.
     pub async fn copy_in(&mut self, sql: &str, writer: CopyWriter) -> Result<CopyIn<'_, T>, Error> {
-        let announced = self.begin_copy(sql, MessageCode::COPY_IN_RESPONSE).await?;
-        let mut copy = CopyIn { conn: self, writer, queued: 0, phase: Phase::Copying, end: End::new() };
+        CopyIn::begin(Channel::plain(self), sql, writer).await
+    }
+}
+
+impl<T: Transport, O: Observer> TrackedConnection<T, O> {
+    /// Sends a `COPY … FROM STDIN` statement, and waits until the server is ready for the rows. See [`Connection::copy_in`].
+    ///
+    /// Every message of the COPY is passed to the state of the session and to the observer. So [`check_idle`](Self::check_idle) and
+    /// [`recover`](Self::recover) can be called after every error and after every dropped future.
+    ///
+    /// # Errors
+    /// The errors of `Connection::copy_in`; [`QueueFull`](Error::QueueFull) as in [`flush`](Self::flush); and
+    /// [`Unexpected`](Error::Unexpected) when a message is not a reply to a sent request.
+    pub async fn copy_in(&mut self, sql: &str, writer: CopyWriter) -> Result<CopyIn<'_, T, O>, Error> {
+        CopyIn::begin(self.channel(), sql, writer).await
+    }
+}
+
+impl<'c, T: Transport, O: Observer> CopyIn<'c, T, O> {
+    async fn begin(mut channel: Channel<'c, T, O>, sql: &str, writer: CopyWriter) -> Result<Self, Error> {
+        let announced = channel.begin_copy(sql, MessageCode::COPY_IN_RESPONSE).await?;
+        let mut copy = Self { channel, writer, queued: 0, phase: Phase::Copying, end: End::new() };
         match copy.writer.expect(announced.columns, announced.is_binary) {
             Ok(()) => Ok(copy),
             Err(kind) => {
@@ -95,9 +119,7 @@ impl<T: Transport> Connection<T> {
             }
         }
     }
-}
 
-impl<T: Transport> CopyIn<'_, T> {
     /// Writes a row into a buffer. When the buffer has 64 KiB, sends the buffer, waits until the stream has accepted the bytes, and checks
     /// whether the server has sent an error. A buffer of more than 1 MiB is sent in messages of 1 MiB.
     ///
@@ -155,7 +177,7 @@ impl<T: Transport> CopyIn<'_, T> {
             return Err(error.into());
         }
         self.send_data().await?;
-        self.conn.copy_done();
+        self.channel.copy_done();
         self.end().await
     }
 
@@ -171,7 +193,7 @@ impl<T: Transport> CopyIn<'_, T> {
     pub async fn fail(mut self, reason: &str) -> Result<(), Error> {
         match self.phase {
             Phase::Copying => {
-                self.conn.copy_fail(&valid_reason(reason));
+                self.channel.copy_fail(&valid_reason(reason));
             }
             Phase::Ending => {}
             Phase::Ended => return Err(CopyError::new(CopyErrorKind::Ended).into()),
@@ -197,7 +219,7 @@ impl<T: Transport> CopyIn<'_, T> {
             let data = data.get(..LARGEST).unwrap_or(data);
             // Adds the length before the `await`, because `send_copy_data` sends the whole data even if this future is dropped.
             self.queued += data.len();
-            match self.conn.send_copy_data(data).await {
+            match self.channel.by_ref().send_copy_data(data).await {
                 Ok(()) => {}
                 Err(Error::InboxFull) => self.flush_queued().await?,
                 Err(error) => return Err(error),
@@ -206,19 +228,19 @@ impl<T: Transport> CopyIn<'_, T> {
         self.writer.clear();
         self.queued = 0;
         // If an earlier future was dropped before all queued bytes were sent, this call sends the remaining bytes.
-        if self.conn.is_sending() { self.flush_queued().await } else { Ok(()) }
+        if self.channel.conn.is_sending() { self.flush_queued().await } else { Ok(()) }
     }
 
     /// Sends all queued messages. If messages of the server fill the inbox meanwhile, receives these messages.
     async fn flush_queued(&mut self) -> Result<(), Error> {
         loop {
-            match self.conn.flush().await {
+            match self.channel.flush().await {
                 Err(Error::InboxFull) => {}
                 flushed => return flushed,
             }
             // Waits until a whole message is buffered or all bytes are sent.
-            let arrived = poll_fn(|cx| match self.conn.poll_head(cx) {
-                Poll::Pending if !self.conn.is_sending() => Poll::Ready(None),
+            let arrived = poll_fn(|cx| match self.channel.poll_head(cx) {
+                Poll::Pending if !self.channel.conn.is_sending() => Poll::Ready(None),
                 head => head.map(|head| Some(head.map(|head| head.code()))),
             });
             if let Some(code) = arrived.await.transpose()? {
@@ -232,7 +254,7 @@ impl<T: Transport> CopyIn<'_, T> {
     async fn check(&mut self) -> Result<(), Error> {
         loop {
             let arrived = poll_fn(|cx| {
-                Poll::Ready(match self.conn.poll_head(cx) {
+                Poll::Ready(match self.channel.poll_head(cx) {
                     Poll::Ready(head) => Some(head.map(|head| head.code())),
                     Poll::Pending => None,
                 })
@@ -251,19 +273,19 @@ impl<T: Transport> CopyIn<'_, T> {
             self.phase = Phase::Ending;
             return self.ended().await;
         }
-        self.conn.recv().await.map(drop)
+        self.channel.recv().await.map(drop)
     }
 
     /// Sends the queued CopyDone or CopyFail, and receives messages up to ReadyForQuery.
     async fn end(&mut self) -> Result<CopyComplete, Error> {
         self.phase = Phase::Ending;
         self.writer.clear();
-        match self.conn.flush().await {
+        match self.channel.flush().await {
             // After `InboxFull`, `end_copy` receives messages and continues to send.
             Ok(()) | Err(Error::InboxFull) => {}
             Err(error) => return Err(error),
         }
-        let ended = self.conn.end_copy(&mut self.end, |_| Ok(())).await;
+        let ended = self.channel.end_copy(&mut self.end, |_| Ok(())).await;
         self.phase = Phase::Ended;
         ended
     }
@@ -275,7 +297,7 @@ impl<T: Transport> CopyIn<'_, T> {
     async fn ended(&mut self) -> Result<(), Error> {
         if self.phase == Phase::Ending {
             self.writer.clear();
-            let ended = self.conn.end_copy(&mut self.end, |_| Ok(())).await;
+            let ended = self.channel.end_copy(&mut self.end, |_| Ok(())).await;
             self.phase = Phase::Ended;
             ended?;
         }
@@ -292,12 +314,13 @@ fn valid_reason(reason: &str) -> String {
     reason.get(..end).unwrap_or_default().replace('\0', " ")
 }
 
-impl<T: Transport> Drop for CopyIn<'_, T> {
+impl<T: Transport, O: Observer> Drop for CopyIn<'_, T, O> {
     fn drop(&mut self) {
         if self.phase == Phase::Copying {
-            self.conn.copy_fail("abandoned by the client");
-            // `commit` cannot fail: this message is valid, and every call that queues a message also commits that message.
-            let _ = self.conn.outbox_mut().commit();
+            self.channel.copy_fail("abandoned by the client");
+            // Every earlier message has been committed, and this message is valid. So `commit` can only fail on a tracked connection whose
+            // queue of requests is full. Then the message stays queued, and the next flush reports the error.
+            let _ = self.channel.commit();
         }
     }
 }

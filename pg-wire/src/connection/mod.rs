@@ -1,5 +1,6 @@
 //! A connection: sends and receives messages over any byte stream that can be polled.
 
+mod channel;
 mod copy_end;
 mod copy_in;
 mod copy_out;

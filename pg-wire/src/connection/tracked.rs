@@ -6,12 +6,12 @@ use core::task::{Context, Poll, ready};
 
 use crate::basic::code::MessageCode;
 use crate::basic::enums::TransactionStatus;
-use crate::buffer::frames::Frames;
 use crate::buffer::inbox::Head;
 use crate::client::names::Portal;
 use crate::client::protocol::PgProtocol;
 use crate::client::target::PutMessage;
 use crate::codec::frame::{Frame, FrameBuf};
+use crate::connection::channel::{Channel, Session, received, skipped};
 use crate::connection::error::Error;
 use crate::connection::stream::Transport;
 use crate::connection::until_ready::Outcome;
@@ -78,25 +78,7 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
     /// The errors of [`Connection::flush`], and [`QueueFull`](Error::QueueFull) when too many requests wait for their replies.
     /// After `QueueFull`, no part of the batch has been sent, and the batch stays queued: receive replies, then flush again.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        self.commit()?;
-        poll_fn(|cx| self.conn.poll_flush(cx)).await
-    }
-
-    /// Passes the queued messages to the state, and commits the batch.
-    fn commit(&mut self) -> Result<(), Error> {
-        let outbox = &mut self.conn.outgoing.outbox;
-        let batch = outbox.batch();
-        // If the queue of requests may become full, checks with a copy of the state whether the whole batch fits. A message has at least 5
-        // bytes, so the batch has at most `batch.len() / 5` messages.
-        if !self.state.has_room_for(batch.len() / 5) {
-            let mut trial = self.state.clone();
-            Frames::new(batch).into_iter().try_for_each(|frame| trial.sent(frame).map(drop))?;
-        }
-        for frame in Frames::new(batch) {
-            let request = self.state.sent(frame)?;
-            self.observer.sent(frame, request);
-        }
-        Ok(outbox.commit()?)
+        self.channel().flush().await
     }
 
     /// Sends data of a COPY after all queued messages. See [`Connection::send_copy_data`].
@@ -105,18 +87,7 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
     /// The errors of `Connection::send_copy_data`, and [`QueueFull`](Error::QueueFull) as in [`flush`](Self::flush). After
     /// `QueueFull`, the data is not queued.
     pub fn send_copy_data(&mut self, data: &[u8]) -> impl Future<Output = Result<(), Error>> {
-        let committed = self.commit();
-        let sending = committed.is_ok().then(|| {
-            self.observer.sent(Frame { code: MessageCode::COPY_DATA, body: data }, None);
-            self.conn.send_copy_data(data)
-        });
-        async move {
-            committed?;
-            match sending {
-                Some(sending) => sending.await,
-                None => Ok(()),
-            }
-        }
+        self.channel().send_copy_data(data)
     }
 
     /// Drops the queued messages that no flush has begun to send. Keeps partly sent messages, which remain if the future of a flush was
@@ -244,6 +215,13 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
                 Err(error) => return Err(error),
             }
         }
+        // A server that has ended a COPY with an error may have sent its last reply before the client has sent all data.
+        while let Err(error) = self.flush().await {
+            match error {
+                Error::InboxFull => self.drop_next().await?,
+                error => return Err(error),
+            }
+        }
         // Receives the notifications, notices and ParameterStatus that are buffered, because an idle connection must have an empty inbox.
         while let Some(frame) = self.conn.try_recv()? {
             received(&mut self.state, &mut self.observer, frame)?;
@@ -271,7 +249,7 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
             match self.conn.incoming.head() {
                 Ok(Some(head)) => return Poll::Ready(Ok(head)),
                 Ok(None) => {}
-                Err(error) => return Poll::Ready(Err(self.skipped(error))),
+                Err(error) => return Poll::Ready(Err(skipped(&mut self.state, error))),
             }
             let waiting = self.state.waiting();
             let will_not =
@@ -281,18 +259,6 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
             }
             ready!(self.conn.poll_fill(cx))?;
         }
-    }
-
-    /// Passes the code of a skipped message to the state. A message is skipped if it is longer than its limit.
-    #[cold]
-    fn skipped(&mut self, error: Error) -> Error {
-        if let Error::Frame(frame) = &error
-            && !frame.is_fatal()
-            && let Err(unexpected) = self.state.received(Frame { code: frame.code, body: &[] })
-        {
-            return unexpected.into();
-        }
-        error
     }
 }
 
@@ -326,6 +292,12 @@ impl<'c, T: Transport, O: Observer> Future for Recv<'c, T, O> {
 }
 
 impl<T, O> TrackedConnection<T, O> {
+    /// Lends the connection together with the state of its session.
+    pub(super) fn channel(&mut self) -> Channel<'_, T, O> {
+        let Self { conn, state, observer } = self;
+        Channel::tracked(conn, Session { state, observer })
+    }
+
     /// Queues a message. See [`Connection::put`].
     #[inline]
     pub fn put<M: Messages + ?Sized>(&mut self, message: &M) -> &mut Self {
@@ -377,16 +349,4 @@ impl<T, O> PutMessage for TrackedConnection<T, O> {
     fn put_message<'c, M: Messages + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
         self.put(message)
     }
-}
-
-/// Passes a received message to the state and to the observer.
-#[inline(always)]
-fn received<O: Observer>(
-    state: &mut SessionState,
-    observer: &mut O,
-    frame: Frame<'_>,
-) -> Result<Option<Reply>, Error> {
-    let reply = state.received(frame)?;
-    observer.received(frame, reply);
-    Ok(reply)
 }

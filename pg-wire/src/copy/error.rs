@@ -22,10 +22,21 @@ struct Parts {
 pub enum CopyErrorKind {
     /// The combination of options is invalid; the string is the reason.
     Option(&'static str),
-    /// The options need the names of the columns, for a header or for FORCE_QUOTE, but the writer or the reader has no names.
+    /// The options need the names of the columns, for a header or for the columns of an option, but the writer or the reader has no names.
     NoNames,
-    /// FORCE_QUOTE names a column that the rows do not have.
-    NoColumnNamed(Box<str>),
+    /// An option names a column that the rows do not have.
+    NoColumnNamed {
+        /// Name of the option, such as FORCE_QUOTE.
+        option: &'static str,
+        /// Name of the column.
+        name: Box<str>,
+    },
+    /// The options set an encoding other than UTF-8, which a writer cannot write; the string is the name of the encoding.
+    WriterEncoding(Box<str>),
+    /// The options set an encoding in which a part of a character can look like a delimiter; the string is the name of the encoding.
+    ReaderEncoding(Box<str>),
+    /// The options set an encoding other than UTF-8, and the value has characters other than ASCII; the string is the name of the encoding.
+    ValueEncoding(Box<str>),
     /// The number of fields in the row differs from the expected number of columns.
     Count {
         /// Number of fields in the row.
@@ -46,6 +57,13 @@ pub enum CopyErrorKind {
     Nul,
     /// The value is an empty string. The options set an empty NULL string for the text format, so the value would be read as NULL.
     EmptyIsNull,
+    /// The value is an empty string. The options set an empty DEFAULT string for the text format, so the value would be read as the default
+    /// value of the column.
+    EmptyIsDefault,
+    /// The value is [`OrDefault::Default`](super::OrDefault::Default), but the options have no DEFAULT string.
+    NoDefault,
+    /// The field is the DEFAULT string, so the field has no value.
+    IsDefault,
     /// A row was written, or rows were requested, after the end of the data.
     Ended,
     /// An earlier error has ended the reader.
@@ -166,37 +184,53 @@ impl fmt::Display for CopyErrorKind {
         match self {
             Self::Option(reason) => f.write_str(reason),
             Self::NoNames => f.write_str("the options need the names of the columns: use `with_names`"),
-            Self::NoColumnNamed(name) => write!(f, "FORCE_QUOTE names {name:?}, which is no column"),
+            Self::NoColumnNamed { option, name } => {
+                write!(f, "{option} names {name:?}, but no column has this name")
+            }
+            Self::WriterEncoding(name) => {
+                write!(f, "the writer writes UTF-8, but the options have the encoding {name}")
+            }
+            Self::ReaderEncoding(name) => {
+                write!(f, "in the encoding {name} a part of a character can look like a delimiter: use UTF8")
+            }
+            Self::ValueEncoding(name) => {
+                write!(f, "the value has the encoding {name} instead of UTF-8: use `CopyRow::bytes`")
+            }
             Self::Count { fields, columns } => write!(f, "expected {columns} fields, found {fields}"),
             Self::TooManyFields => f.write_str("the row has more than 32,767 fields"),
             Self::RowTooLong { limit } => write!(f, "the row is longer than the limit of {limit} bytes"),
             Self::ValueTooLong => f.write_str("the value is longer than 2,147,483,647 bytes"),
             Self::Nul => f.write_str("the text contains a NUL character, which the server rejects"),
             Self::EmptyIsNull => {
-                f.write_str("an empty string would be read as NULL: set another NULL string")
+                f.write_str("an empty string would be read as NULL: use another NULL string")
             }
-            Self::Ended => f.write_str("the data has ended"),
-            Self::AfterError => f.write_str("an earlier error has ended the data"),
-            Self::NoColumn { columns } => write!(f, "no such column: the row has {columns} fields"),
+            Self::EmptyIsDefault => {
+                f.write_str("an empty string would be read as the DEFAULT string: use another DEFAULT string")
+            }
+            Self::NoDefault => f.write_str("the options have no DEFAULT string"),
+            Self::IsDefault => {
+                f.write_str("the field is the DEFAULT string and has no value: use `CopyRow::is_default`")
+            }
+            Self::Ended => f.write_str("the data has already ended"),
+            Self::AfterError => f.write_str("no row can be read after an error"),
+            Self::NoColumn { columns } => write!(f, "the row has only {columns} fields"),
             Self::Width { wanted, columns } => {
                 write!(f, "the row has {columns} fields but the tuple has {wanted} members")
             }
             Self::Value(mismatch) => mismatch.fmt(f),
-            Self::HeaderName => f.write_str("the header has another name for this column"),
-            Self::Newline => {
-                f.write_str("found a newline or carriage return that differs from the end of the first line")
-            }
+            Self::HeaderName => f.write_str("the name in the header differs from the name of the column"),
+            Self::Newline => f.write_str("found a line end that differs from the line end of the first line"),
             Self::EndMarker => f.write_str("the end marker \\. is not alone on its line"),
             Self::UnterminatedQuote => f.write_str("the data ended inside a quoted field"),
-            Self::Truncated => f.write_str("the data ended too early"),
+            Self::Truncated => f.write_str("the data ended before the trailer"),
             Self::Signature => f.write_str("the data does not begin with the signature of the binary format"),
             Self::Flags(flags) => write!(f, "the header has unknown critical flags: {flags:#010x}"),
             Self::Length(length) => write!(f, "expected a length or a number of fields, found {length}"),
             Self::AfterTrailer => f.write_str("data follows the trailer"),
             Self::Unexpected(expected) => {
-                write!(f, "the statement caused no {expected}")
+                write!(f, "the server did not send {expected}")
             }
-            Self::Format => f.write_str("the statement has another format than the options"),
+            Self::Format => f.write_str("the format of the statement differs from the format of the options"),
         }
     }
 }

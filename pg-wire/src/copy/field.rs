@@ -26,6 +26,8 @@ pub(super) struct Dialect {
     quote: u8,
     escape: u8,
     pub(super) null: Box<[u8]>,
+    /// The string that represents the default value of a column.
+    pub(super) default: Option<Box<[u8]>>,
     /// Action for each byte. The index is the value of the byte.
     actions: Box<[u8; 256]>,
     /// Whether ASCII letters, ASCII digits and the characters `+-.` need neither escapes nor quotes.
@@ -66,7 +68,13 @@ impl Dialect {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
         let is_plain_safe = !(is_plain(delimiter) || is_csv && is_plain(quote));
         let null = options.null_string().as_bytes().into();
-        Self { is_csv, delimiter, quote, escape, null, actions, is_plain_safe }
+        let default = options.default.as_deref().map(|default| default.as_bytes().into());
+        Self { is_csv, delimiter, quote, escape, null, default, actions, is_plain_safe }
+    }
+
+    /// Whether a field with these bytes would be read as NULL or as the default value of the column.
+    fn is_marker(&self, bytes: &[u8]) -> bool {
+        *bytes == *self.null || self.default.as_deref() == Some(bytes)
     }
 
     #[inline(always)]
@@ -88,7 +96,7 @@ pub struct TextField<'w> {
     start: usize,
     is_null: bool,
     has_nul: bool,
-    /// In CSV format: false if the value may contain bytes that need quotes. `end` then searches the value for such bytes.
+    /// False if `end` must search the value: in CSV format for bytes that need quotes, and with a DEFAULT string for this string.
     is_checked: bool,
 }
 
@@ -96,7 +104,8 @@ impl<'w> TextField<'w> {
     #[inline(always)]
     pub(super) fn new(dialect: &'w Dialect, out: &'w mut Vec<u8>) -> Self {
         let start = out.len();
-        Self { dialect, out, start, is_null: false, has_nul: false, is_checked: true }
+        let is_checked = dialect.default.is_none();
+        Self { dialect, out, start, is_null: false, has_nul: false, is_checked }
     }
 
     /// Makes the field NULL.
@@ -143,6 +152,13 @@ impl<'w> TextField<'w> {
         self.out.extend_from_slice(rest);
     }
 
+    /// Ends the field as the default value of the column: writes the DEFAULT string.
+    pub(super) fn end_default(self) -> Result<(), CopyErrorKind> {
+        let default = self.dialect.default.as_ref().ok_or(CopyErrorKind::NoDefault)?;
+        self.out.extend_from_slice(default);
+        Ok(())
+    }
+
     /// Ends the field: writes the NULL string for a NULL, and adds quotes if they are needed. If `is_forced` is true, a field that is not
     /// NULL is always quoted. `is_alone` states that the row has no other field.
     #[inline(always)]
@@ -150,12 +166,12 @@ impl<'w> TextField<'w> {
         let value = self.out.get(self.start..).unwrap_or_default();
         let is_like_null = value.len() == self.dialect.null.len() && *value == *self.dialect.null;
         if self.is_null || is_like_null || !self.is_checked || is_forced || self.has_nul {
-            return self.end_slowly(is_forced, is_alone, is_like_null);
+            return self.end_slowly(is_forced, is_alone);
         }
         Ok(())
     }
 
-    fn end_slowly(self, is_forced: bool, is_alone: bool, is_like_null: bool) -> Result<(), CopyErrorKind> {
+    fn end_slowly(self, is_forced: bool, is_alone: bool) -> Result<(), CopyErrorKind> {
         let Self { dialect, out, start, .. } = self;
         if self.is_null {
             out.truncate(start);
@@ -163,13 +179,14 @@ impl<'w> TextField<'w> {
             return Ok(());
         }
         let value = out.get(start..).unwrap_or_default();
+        let is_marker = dialect.is_marker(value);
         if !dialect.is_csv {
             if self.has_nul {
                 return Err(CopyErrorKind::Nul);
             }
-            return if is_like_null { escape_first(dialect, out, start) } else { Ok(()) };
+            return if is_marker { escape_first(dialect, out, start) } else { Ok(()) };
         }
-        let (mut is_quoted, mut has_nul) = (is_forced || is_like_null, false);
+        let (mut is_quoted, mut has_nul) = (is_forced || is_marker, false);
         for byte in value {
             let action = dialect.action(*byte);
             is_quoted |= action == action::QUOTE;
@@ -203,13 +220,14 @@ impl<'w> TextField<'w> {
     }
 }
 
-/// Replaces the first character of a field in text format by a numeric escape. Precondition: the field is equal to the NULL string, so
-/// without the escape the value would be read as NULL.
+/// Replaces the first character of a field in text format by a numeric escape. Precondition: the field is equal to the NULL string or the
+/// DEFAULT string, so without the escape the value would be read as NULL or as the default value of the column.
 #[cold]
 fn escape_first(dialect: &Dialect, out: &mut Vec<u8>, start: usize) -> Result<(), CopyErrorKind> {
     let field = out.split_off(start);
     let (byte, rest) = match *field {
-        [] => return Err(CopyErrorKind::EmptyIsNull),
+        [] if dialect.null.is_empty() => return Err(CopyErrorKind::EmptyIsNull),
+        [] => return Err(CopyErrorKind::EmptyIsDefault),
         [b'\\', letter, ref rest @ ..] => {
             let byte = (0..=u8::MAX).find(|byte| dialect.action(*byte) == letter && *byte != action::NUL);
             (byte.unwrap_or(letter), rest)
@@ -220,7 +238,7 @@ fn escape_first(dialect: &Dialect, out: &mut Vec<u8>, start: usize) -> Result<()
         out.truncate(start);
         out.extend_from_slice(escaped.as_bytes());
         out.extend_from_slice(rest);
-        if out.get(start..) != Some(&*dialect.null) {
+        if !out.get(start..).is_some_and(|field| dialect.is_marker(field)) {
             break;
         }
     }

@@ -21,9 +21,11 @@
 //! # Ok::<_, pg_wire::copy::CopyError>(())
 //! ```
 
+mod encoding;
 pub(crate) mod error;
 mod field;
 mod lines;
+mod markers;
 pub(crate) mod options;
 pub(crate) mod reader;
 pub(crate) mod row;
@@ -33,8 +35,8 @@ pub(crate) mod writer;
 
 pub use error::{CopyError, CopyErrorKind};
 pub use field::TextField;
-pub use options::{CopyOptions, ForceQuote, Header, RowFormat};
+pub use options::{CopyOptions, ForceColumns, Header, LogVerbosity, OnError, RowFormat};
 pub use reader::CopyReader;
 pub use row::{CopyRow, FromCopyRow};
-pub use value::{CopyValue, CopyValues, VisitCopyValue};
+pub use value::{CopyValue, CopyValues, OrDefault, VisitCopyValue};
 pub use writer::CopyWriter;

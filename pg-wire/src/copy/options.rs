@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::encoding;
 use super::error::{CopyError, CopyErrorKind};
 
 /// Format of the rows of a COPY.
@@ -33,9 +34,9 @@ pub enum Header {
     Match,
 }
 
-/// The columns whose values are always quoted in CSV format, even if a value needs no quotes. NULL is never quoted.
+/// The columns to which an option of the CSV format applies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum ForceQuote {
+pub enum ForceColumns {
     /// No column.
     #[default]
     None,
@@ -45,19 +46,52 @@ pub enum ForceQuote {
     Columns(Vec<String>),
 }
 
-/// The format of the rows of a COPY, and the options of the format.
+/// Reaction of the server to a value that cannot be converted to the type of its column.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnError {
+    /// The COPY fails.
+    #[default]
+    Stop,
+    /// The row is skipped.
+    Ignore,
+}
+
+/// The messages that the server sends about skipped rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LogVerbosity {
+    /// One notice with the number of skipped rows.
+    #[default]
+    Default,
+    /// Also one notice for each skipped row.
+    Verbose,
+    /// No notice. Since PostgreSQL 18.
+    Silent,
+}
+
+/// The format of the rows of a COPY, and the options of the COPY.
 ///
-/// | option | text | CSV | binary |
-/// | --- | --- | --- | --- |
-/// | delimiter | tab | `,` | - |
-/// | NULL string | `\N` | empty string | - |
-/// | quote | - | `"` | - |
-/// | escape | - | the quote | - |
-/// | header | absent | absent | - |
-/// | force quote | - | none | - |
+/// | option | default in text format | in CSV format | in binary format | direction | PostgreSQL |
+/// | --- | --- | --- | --- | --- | --- |
+/// | [`delimiter`](Self::delimiter) | tab | `,` | - | both | |
+/// | [`null`](Self::null) | `\N` | empty string | - | both | |
+/// | [`default_string`](Self::default_string) | none | none | - | FROM | 16 |
+/// | [`header`](Self::header) | absent | absent | - | both | |
+/// | [`quote`](Self::quote) | - | `"` | - | both | |
+/// | [`escape`](Self::escape) | - | the quote | - | both | |
+/// | [`force_quote`](Self::force_quote) | - | no column | - | TO | |
+/// | [`force_not_null`](Self::force_not_null) | - | no column | - | FROM | |
+/// | [`force_null`](Self::force_null) | - | no column | - | FROM | |
+/// | [`encoding`](Self::encoding) | of the client | of the client | of the client | both | |
+/// | [`freeze`](Self::freeze) | false | false | false | FROM | |
+/// | [`on_error`](Self::on_error) | stop | stop | stop | FROM | 17 |
+/// | [`reject_limit`](Self::reject_limit) | none | none | - | FROM | 18 |
+/// | [`log_verbosity`](Self::log_verbosity) | default | default | default | FROM | 17 |
 ///
 /// The options must be equal to the options of the COPY statement. [`copy_from`](Self::copy_from) and [`copy_to`](Self::copy_to) print the
-/// options for the statement:
+/// options for the statement. An option of one direction is not printed for the other direction, where the server rejects the option. The
+/// last column of the table is the oldest version that knows the option:
 ///
 /// ```
 /// use pg_wire::copy::{CopyOptions, Header};
@@ -76,7 +110,15 @@ pub struct CopyOptions {
     pub(super) quote: Option<u8>,
     pub(super) escape: Option<u8>,
     pub(super) header: Header,
-    pub(super) force_quote: ForceQuote,
+    pub(super) force_quote: ForceColumns,
+    pub(super) force_not_null: ForceColumns,
+    pub(super) force_null: ForceColumns,
+    pub(super) default: Option<String>,
+    pub(super) encoding: Option<String>,
+    freeze: bool,
+    on_error: OnError,
+    reject_limit: Option<u64>,
+    log_verbosity: LogVerbosity,
     pub(super) csv_end_marker: bool,
 }
 
@@ -127,9 +169,64 @@ impl CopyOptions {
         Self { header, ..self }
     }
 
-    /// Sets the columns whose values are always quoted in CSV format. A reader ignores this option.
-    pub fn force_quote(self, force_quote: ForceQuote) -> Self {
+    /// Sets the columns whose values are always quoted in CSV format, even if a value needs no quotes. NULL is never quoted. A reader
+    /// ignores this option.
+    pub fn force_quote(self, force_quote: ForceColumns) -> Self {
         Self { force_quote, ..self }
+    }
+
+    /// Sets the columns in which the NULL string is never NULL in CSV format: without quotes it is the value, by default the empty string.
+    /// So a `None` that a writer writes in such a column is read as the NULL string. PostgreSQL 15 and 16 do not accept
+    /// [`ForceColumns::All`] here.
+    pub fn force_not_null(self, force_not_null: ForceColumns) -> Self {
+        Self { force_not_null, ..self }
+    }
+
+    /// Sets the columns in which a value that is equal to the NULL string is NULL in CSV format, even if the value is quoted. So a string
+    /// that a writer writes in such a column is read as NULL if the string is equal to the NULL string. PostgreSQL 15 and 16 do not accept
+    /// [`ForceColumns::All`] here.
+    pub fn force_null(self, force_null: ForceColumns) -> Self {
+        Self { force_null, ..self }
+    }
+
+    /// Sets the string that represents the default value of a column, in text and CSV format. A writer writes this string for
+    /// [`OrDefault::Default`](super::OrDefault). A reader reports such a field by [`CopyRow::is_default`](super::CopyRow::is_default).
+    pub fn default_string(self, default: impl Into<String>) -> Self {
+        Self { default: Some(default.into()), ..self }
+    }
+
+    /// Sets the encoding of the text, by the name that the server uses, such as `LATIN1`. Without this option, the encoding is the
+    /// parameter `client_encoding` of the session, which must then be UTF-8.
+    ///
+    /// A [`CopyWriter`](super::CopyWriter) writes UTF-8 and rejects other encodings. A [`CopyReader`](super::CopyReader) reads the rows of
+    /// other encodings, but [`CopyRow::get`](super::CopyRow::get) rejects values with characters other than ASCII; read these values with
+    /// [`CopyRow::bytes`](super::CopyRow::bytes). The reader rejects the encodings in which a part of a character can look like a
+    /// delimiter: BIG5, GB18030, GBK, JOHAB, SHIFT_JIS_2004, SJIS and UHC. In binary format, writer and reader ignore this option, as the
+    /// server does.
+    pub fn encoding(self, encoding: impl Into<String>) -> Self {
+        Self { encoding: Some(encoding.into()), ..self }
+    }
+
+    /// Sets whether the server stores the rows as frozen, as after VACUUM FREEZE. The server requires that the transaction has created or
+    /// truncated the table.
+    pub fn freeze(self, freeze: bool) -> Self {
+        Self { freeze, ..self }
+    }
+
+    /// Sets the reaction of the server to a value that cannot be converted to the type of its column.
+    pub fn on_error(self, on_error: OnError) -> Self {
+        Self { on_error, ..self }
+    }
+
+    /// Sets the largest number of rows that [`OnError::Ignore`] skips. When more rows are invalid, the COPY fails. The limit must be
+    /// between 1 and 9,223,372,036,854,775,807.
+    pub fn reject_limit(self, reject_limit: u64) -> Self {
+        Self { reject_limit: Some(reject_limit), ..self }
+    }
+
+    /// Sets the messages that the server sends about skipped rows.
+    pub fn log_verbosity(self, log_verbosity: LogVerbosity) -> Self {
+        Self { log_verbosity, ..self }
     }
 
     /// Sets whether an unquoted line `\.` ends the data in CSV format. Servers before version 18 read CSV data in this way. Version 18, and
@@ -161,32 +258,35 @@ impl CopyOptions {
     }
 
     fn reason(&self) -> Option<&'static str> {
+        self.format_reason().or_else(|| self.marker_reason()).or_else(|| self.error_reason())
+    }
+
+    /// Returns the first option that the format does not have.
+    fn format_reason(&self) -> Option<&'static str> {
+        let forced = |columns: &ForceColumns| *columns != ForceColumns::None;
+        let binary = [
+            (self.delimiter.is_some(), "the binary format has no delimiter"),
+            (self.null.is_some(), "the binary format has no NULL string"),
+            (self.default.is_some(), "the binary format has no DEFAULT string"),
+            (self.header != Header::Absent, "the binary format has no header"),
+            (self.on_error != OnError::Stop, "the binary format cannot skip invalid rows"),
+        ];
+        let not_csv = [
+            (self.quote.is_some(), "only the CSV format has a quote"),
+            (self.escape.is_some(), "only the CSV format has an escape"),
+            (forced(&self.force_quote), "only the CSV format has FORCE_QUOTE"),
+            (forced(&self.force_not_null), "only the CSV format has FORCE_NOT_NULL"),
+            (forced(&self.force_null), "only the CSV format has FORCE_NULL"),
+            (self.csv_end_marker, "only the CSV format has an optional end marker"),
+        ];
+        let binary = if self.format == RowFormat::Binary { &binary[..] } else { &[] };
+        let not_csv = if self.format == RowFormat::Csv { &[] } else { &not_csv[..] };
+        binary.iter().chain(not_csv).find(|(is_set, _)| *is_set).map(|(_, reason)| *reason)
+    }
+
+    /// Checks the delimiter, the quote, the escape, the NULL string and the DEFAULT string.
+    fn marker_reason(&self) -> Option<&'static str> {
         let is_csv = self.format == RowFormat::Csv;
-        if self.format == RowFormat::Binary {
-            if self.delimiter.is_some() {
-                return Some("the binary format has no delimiter");
-            }
-            if self.null.is_some() {
-                return Some("the binary format has no NULL string");
-            }
-            if self.header != Header::Absent {
-                return Some("the binary format has no header");
-            }
-        }
-        if !is_csv {
-            if self.quote.is_some() {
-                return Some("only the CSV format has a quote");
-            }
-            if self.escape.is_some() {
-                return Some("only the CSV format has an escape");
-            }
-            if self.force_quote != ForceQuote::None {
-                return Some("only the CSV format has FORCE_QUOTE");
-            }
-            if self.csv_end_marker {
-                return Some("only the CSV format has an optional end marker");
-            }
-        }
         let [delimiter, quote, escape] = [self.delimiter_byte(), self.quote_byte(), self.escape_byte()];
         if [delimiter, quote, escape].iter().any(|byte| !matches!(byte, 1..=127)) {
             return Some("the delimiter, the quote and the escape must be ASCII characters other than NUL");
@@ -194,28 +294,52 @@ impl CopyOptions {
         if [delimiter, quote, escape].iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
             return Some("the delimiter, the quote and the escape cannot be a newline or a carriage return");
         }
-        let null = self.null_string();
-        if null.bytes().any(|byte| matches!(byte, b'\n' | b'\r' | 0)) {
-            return Some("the NULL string cannot contain a newline, a carriage return or a NUL");
+        let markers = || [Some(self.null_string()), self.default.as_deref()].into_iter().flatten();
+        let contain = |byte: u8| markers().any(|marker| marker.as_bytes().contains(&byte));
+        if contain(b'\n') || contain(b'\r') || contain(0) {
+            return Some(
+                "the NULL string and the DEFAULT string cannot contain a newline, a carriage return or a NUL",
+            );
         }
-        if null == "\\." {
-            return Some("the NULL string cannot be the end marker");
+        if markers().any(|marker| marker == "\\.") {
+            return Some("the NULL string and the DEFAULT string cannot be the end marker");
         }
         if self.format == RowFormat::Text && b"\\.abcdefghijklmnopqrstuvwxyz0123456789".contains(&delimiter) {
             return Some(
                 "in text format the delimiter cannot be a lower-case letter, a digit, a point or a backslash",
             );
         }
-        if self.format != RowFormat::Binary && null.as_bytes().contains(&delimiter) {
-            return Some("the delimiter cannot appear in the NULL string");
+        if self.format != RowFormat::Binary && contain(delimiter) {
+            return Some("the delimiter cannot appear in the NULL string or the DEFAULT string");
         }
         if is_csv && delimiter == quote {
             return Some("the delimiter and the quote must differ");
         }
-        if is_csv && null.as_bytes().contains(&quote) {
-            return Some("the quote cannot appear in the NULL string");
+        if is_csv && contain(quote) {
+            return Some("the quote cannot appear in the NULL string or the DEFAULT string");
+        }
+        if self.default.as_deref() == Some(self.null_string()) {
+            return Some("the NULL string and the DEFAULT string must differ");
         }
         None
+    }
+
+    /// Checks the options for invalid rows.
+    fn error_reason(&self) -> Option<&'static str> {
+        match self.reject_limit {
+            None => None,
+            Some(_) if self.on_error != OnError::Ignore => Some("REJECT_LIMIT needs ON_ERROR ignore"),
+            Some(limit) if limit == 0 || i64::try_from(limit).is_err() => {
+                Some("the REJECT_LIMIT must be between 1 and 9,223,372,036,854,775,807")
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// Returns the name of the encoding if the encoding is not UTF-8 and the format has text.
+    pub(super) fn foreign_encoding(&self) -> Option<&str> {
+        let encoding = self.encoding.as_deref().filter(|_| self.format != RowFormat::Binary);
+        encoding.filter(|name| !encoding::is_utf8(name))
     }
 
     pub(super) fn delimiter_byte(&self) -> u8 {
@@ -257,42 +381,74 @@ impl fmt::Display for Sql<'_> {
         for (name, byte) in bytes {
             if let Some(byte) = byte {
                 let mut text = [0; 4];
-                write!(f, ", {name} ")?;
-                literal(f, char::from(byte).encode_utf8(&mut text))?;
+                write!(f, ", {name} {}", Literal(char::from(byte).encode_utf8(&mut text)))?;
             }
         }
         if let Some(null) = &options.null {
-            f.write_str(", NULL ")?;
-            literal(f, null)?;
+            write!(f, ", NULL {}", Literal(null))?;
         }
         match options.header {
             Header::Absent => {}
             Header::Match if *is_from => f.write_str(", HEADER match")?,
             Header::Present | Header::Match => f.write_str(", HEADER true")?,
         }
-        match &options.force_quote {
-            ForceQuote::All if !is_from => f.write_str(", FORCE_QUOTE *"),
-            ForceQuote::Columns(names) if !is_from => {
-                for (at, name) in names.iter().enumerate() {
-                    let quoted = name.replace('"', "\"\"");
-                    write!(f, "{}\"{quoted}\"", if at == 0 { ", FORCE_QUOTE (" } else { ", " })?;
-                }
-                f.write_str(if names.is_empty() { "" } else { ")" })
-            }
-            // `COPY … FROM` gets no FORCE_QUOTE, because the server accepts this option only in `COPY … TO`.
-            _ => Ok(()),
+        if let Some(encoding) = &options.encoding {
+            write!(f, ", ENCODING {}", Literal(encoding))?;
         }
+        if !is_from {
+            return force(f, "FORCE_QUOTE", &options.force_quote);
+        }
+        force(f, "FORCE_NOT_NULL", &options.force_not_null)?;
+        force(f, "FORCE_NULL", &options.force_null)?;
+        if let Some(default) = &options.default {
+            write!(f, ", DEFAULT {}", Literal(default))?;
+        }
+        if options.freeze {
+            f.write_str(", FREEZE true")?;
+        }
+        f.write_str(match options.on_error {
+            OnError::Stop => "",
+            OnError::Ignore => ", ON_ERROR ignore",
+        })?;
+        if let Some(limit) = options.reject_limit {
+            write!(f, ", REJECT_LIMIT {limit}")?;
+        }
+        f.write_str(match options.log_verbosity {
+            LogVerbosity::Default => "",
+            LogVerbosity::Verbose => ", LOG_VERBOSITY verbose",
+            LogVerbosity::Silent => ", LOG_VERBOSITY silent",
+        })
     }
 }
 
-/// Writes a string as an SQL literal. A string with a backslash is written as `E'…'`, which has the same meaning with every setting of
-/// `standard_conforming_strings`.
-fn literal(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    let doubled = text.replace('\'', "''");
-    if text.contains('\\') {
-        return write!(f, "E'{}'", doubled.replace('\\', "\\\\"));
+/// Writes an option with a list of columns.
+fn force(f: &mut fmt::Formatter<'_>, option: &str, columns: &ForceColumns) -> fmt::Result {
+    match columns {
+        ForceColumns::All => write!(f, ", {option} *"),
+        ForceColumns::Columns(names) if !names.is_empty() => {
+            write!(f, ", {option} (")?;
+            for (at, name) in names.iter().enumerate() {
+                let quoted = name.replace('"', "\"\"");
+                write!(f, "{}\"{quoted}\"", if at == 0 { "" } else { ", " })?;
+            }
+            f.write_str(")")
+        }
+        ForceColumns::None | ForceColumns::Columns(_) => Ok(()),
     }
-    write!(f, "'{doubled}'")
+}
+
+/// A string as an SQL literal. A string with a backslash is written as `E'…'`, which has the same meaning with every setting of
+/// `standard_conforming_strings`.
+struct Literal<'a>(&'a str);
+
+impl fmt::Display for Literal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let doubled = self.0.replace('\'', "''");
+        if doubled.contains('\\') {
+            return write!(f, "E'{}'", doubled.replace('\\', "\\\\"));
+        }
+        write!(f, "'{doubled}'")
+    }
 }
 
 #[cfg(test)]
@@ -310,7 +466,7 @@ mod tests {
             binary().quote(b'"'),
             text().quote(b'"'),
             text().escape(b'"'),
-            text().force_quote(ForceQuote::All),
+            text().force_quote(ForceColumns::All),
             text().delimiter(b'a'),
             text().delimiter(b'0'),
             text().delimiter(b'.'),
@@ -326,13 +482,59 @@ mod tests {
             csv().null("a\"b"),
             csv().null("a,b"),
             csv().null("\r"),
+            binary().default_string("x"),
+            binary().on_error(OnError::Ignore),
+            binary().force_null(ForceColumns::All),
+            text().force_null(ForceColumns::All),
+            text().force_not_null(ForceColumns::Columns(["a".into()].into())),
+            text().default_string("a\tb"),
+            text().default_string("a\nb"),
+            text().default_string("\\."),
+            text().default_string("\\N"),
+            csv().default_string(""),
+            csv().default_string("a\"b"),
+            csv().default_string("a,b"),
+            text().reject_limit(1),
+            text().on_error(OnError::Ignore).reject_limit(0),
+            text().on_error(OnError::Ignore).reject_limit(u64::MAX),
         ] {
             assert!(options.check().is_err(), "{options:?}");
         }
-        for options in [text(), csv(), binary(), csv().delimiter(b'a'), csv().escape(b'\\'), text().null("")]
-        {
+        for options in [
+            text(),
+            csv(),
+            binary(),
+            csv().delimiter(b'a'),
+            csv().escape(b'\\'),
+            text().null(""),
+            text().default_string(""),
+            text().default_string("\\D").on_error(OnError::Ignore).reject_limit(i64::MAX as u64),
+            csv().force_null(ForceColumns::All).force_not_null(ForceColumns::All),
+            binary().freeze(true).encoding("LATIN1").log_verbosity(LogVerbosity::Verbose),
+        ] {
             assert!(options.check().is_ok(), "{options:?}");
         }
+    }
+
+    #[test]
+    fn an_option_is_printed_for_its_direction_only() {
+        let names = |names: &[&str]| ForceColumns::Columns(names.iter().copied().map(String::from).collect());
+        let options = CopyOptions::csv()
+            .default_string("it's \\D")
+            .encoding("LATIN1")
+            .freeze(true)
+            .on_error(OnError::Ignore)
+            .reject_limit(10)
+            .log_verbosity(LogVerbosity::Silent)
+            .force_null(ForceColumns::All)
+            .force_not_null(names(&["a", "b\"c"]))
+            .force_quote(names(&[]));
+        assert_eq!(
+            options.copy_from().to_string(),
+            "FORMAT csv, ENCODING 'LATIN1', FORCE_NOT_NULL (\"a\", \"b\"\"c\"), FORCE_NULL *, \
+             DEFAULT E'it''s \\\\D', FREEZE true, ON_ERROR ignore, REJECT_LIMIT 10, LOG_VERBOSITY silent"
+        );
+        assert_eq!(options.copy_to().to_string(), "FORMAT csv, ENCODING 'LATIN1'");
     }
 
     #[test]
@@ -341,7 +543,7 @@ mod tests {
             .delimiter(b'\'')
             .null("\\N")
             .header(Header::Match)
-            .force_quote(ForceQuote::Columns(["a".into(), "b\"c".into()].into()));
+            .force_quote(ForceColumns::Columns(["a".into(), "b\"c".into()].into()));
         assert_eq!(
             options.copy_from().to_string(),
             "FORMAT csv, DELIMITER '''', NULL E'\\\\N', HEADER match"

@@ -1,11 +1,14 @@
 //! Reader of the rows of a COPY.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::encoding;
 use super::error::{CopyError, CopyErrorKind};
 use super::lines::{Found, Lines};
-use super::options::{CopyOptions, Header, RowFormat};
+use super::markers::Markers;
+use super::options::{CopyOptions, ForceColumns, Header, RowFormat};
 use super::row::{CopyRow, Field, FromCopyRow, Shape};
 use super::tuples::{Read, Tuples};
 use crate::basic::enums::FormatCode;
@@ -40,6 +43,8 @@ pub struct CopyReader {
     format: Format,
     shape: Shape,
     header: Header,
+    /// The options that decide which fields are NULL or the default value of a column; `None` if no such option is set.
+    markers: Option<Box<Markers>>,
     /// Number of columns, if known.
     columns: Option<usize>,
     limit: usize,
@@ -47,6 +52,9 @@ pub struct CopyReader {
     /// Whether the next line is the header.
     is_before_header: bool,
     state: State,
+    /// Whether the next byte is the first byte of a row in binary format, and no part of a row is stored. One flag instead of four
+    /// conditions: [`decode`](Self::decode) checks the flag for each row.
+    is_before_tuple: bool,
     /// Fields of the current row.
     fields: Vec<Field>,
     /// The bytes of the current row that were received in earlier pieces.
@@ -85,25 +93,44 @@ impl CopyReader {
     /// Creates a reader. The first row determines the number of columns.
     ///
     /// # Errors
-    /// [`CopyErrorKind::Option`] for options that the server would reject, and [`CopyErrorKind::NoNames`] for [`Header::Match`], which
-    /// needs the names of the columns.
+    /// The errors of [`with_names`](Self::with_names), and [`CopyErrorKind::NoNames`] when the options need the names of the columns.
     pub fn new(options: &CopyOptions) -> Result<Self, CopyError> {
         options.check()?;
-        if options.header == Header::Match {
+        let is_named = |columns: &ForceColumns| matches!(columns, ForceColumns::Columns(_));
+        if options.header == Header::Match
+            || is_named(&options.force_null)
+            || is_named(&options.force_not_null)
+        {
             return Err(CopyErrorKind::NoNames.into());
         }
         Self::with_names(options, &[] as &[&str]).map(|reader| Self { columns: None, ..reader })
     }
 
-    /// Creates a reader for columns with these names, which are used for [`Header::Match`] and in errors. The reader rejects a row whose
-    /// number of fields differs from the number of names.
+    /// Creates a reader for columns with these names, which are used for [`Header::Match`], for FORCE_NULL and FORCE_NOT_NULL, and in
+    /// errors. The reader rejects a row whose number of fields differs from the number of names.
     ///
     /// # Errors
-    /// [`CopyErrorKind::Option`] for options that the server would reject.
+    /// [`CopyErrorKind::Option`] for options that the server would reject, [`CopyErrorKind::NoColumnNamed`] when an option names a column
+    /// that is not in `names`, and [`CopyErrorKind::ReaderEncoding`] for an [encoding](CopyOptions::encoding) in which delimiters cannot
+    /// be found.
     pub fn with_names(options: &CopyOptions, names: &[impl AsRef<str>]) -> Result<Self, CopyError> {
         options.check()?;
         let is_binary = options.format == RowFormat::Binary;
         let null = if is_binary { "" } else { options.null_string() };
+        let encoding = options.foreign_encoding();
+        if let Some(name) = encoding {
+            if !encoding::is_ascii_safe(name) {
+                return Err(CopyErrorKind::ReaderEncoding(name.into()).into());
+            }
+            if !null.is_ascii() || !options.default.as_deref().is_none_or(str::is_ascii) {
+                return Err(CopyErrorKind::Option(
+                    "a reader of another encoding than UTF-8 needs a NULL string and a DEFAULT string of ASCII characters",
+                )
+                .into());
+            }
+        }
+        let names: Vec<String> = names.iter().map(|name| String::from(name.as_ref())).collect();
+        let (columns, markers) = (names.len(), Markers::new(options, &names)?);
         Ok(Self {
             format: if is_binary {
                 Format::Tuples(Tuples::new())
@@ -113,15 +140,19 @@ impl CopyReader {
             shape: Shape {
                 format: if is_binary { FormatCode::Binary } else { FormatCode::Text },
                 null: null.as_bytes().into(),
-                names: names.iter().map(|name| String::from(name.as_ref())).collect(),
                 types: Vec::new(),
+                encoding: encoding.map(Into::into),
+                is_plain: encoding.is_none() && options.default.is_none(),
+                names,
             },
             header: options.header,
-            columns: Some(names.len()),
+            markers,
+            columns: Some(columns),
             limit: LIMIT,
             rows: 0,
             is_before_header: options.header != Header::Absent,
             state: State::Between,
+            is_before_tuple: false,
             fields: Vec::new(),
             partial: Vec::new(),
             unescaped: Vec::new(),
@@ -176,6 +207,10 @@ impl CopyReader {
         &'r mut self,
         input: &mut &'d [u8],
     ) -> Result<Option<R>, CopyError> {
+        // A server sends one row in each message, so every second call has no input.
+        if input.is_empty() {
+            return Ok(None);
+        }
         if let Some(row) = self.decode_fast(input) {
             return Ok(Some(row));
         }
@@ -185,11 +220,7 @@ impl CopyReader {
     /// Fast path of [`decode`](Self::decode): a row in binary format that lies in one piece.
     #[inline(always)]
     fn decode_fast<'r, 'd: 'r, R: FromCopyRow<'r>>(&mut self, input: &mut &'d [u8]) -> Option<R> {
-        if self.state != State::Between || !self.partial.is_empty() {
-            return None;
-        }
-        let Format::Tuples(tuples) = &self.format else { return None };
-        if !tuples.is_before_count() {
+        if !self.is_before_tuple {
             return None;
         }
         let (row, rest) = R::from_tuple(input, self.columns?, &self.shape.types)?;
@@ -200,6 +231,32 @@ impl CopyReader {
         *input = input.get(length..)?;
         self.rows += 1;
         Some(row)
+    }
+
+    /// Returns the length of the row in binary format at the beginning of `input`. Returns `None` if the row is not complete or is
+    /// malformed, or if `R` is not a tuple with a member for each column. After `Some`, call [`decode_whole`](Self::decode_whole) with the
+    /// bytes of the row.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(crate) fn whole_tuple<'r, R: FromCopyRow<'r>>(&self, input: &[u8]) -> Option<usize> {
+        if !self.is_before_tuple {
+            return None;
+        }
+        R::tuple_length(input, self.columns?).filter(|length| *length <= self.limit)
+    }
+
+    /// Reads the row that [`whole_tuple`](Self::whole_tuple) has found. An error concerns the value of a field.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(crate) fn decode_whole<'r, 'd: 'r, R: FromCopyRow<'r>>(
+        &'r mut self,
+        mut row: &'d [u8],
+    ) -> Result<Option<R>, CopyError> {
+        if let Some((values, _)) = R::from_tuple(row, self.columns.unwrap_or_default(), &self.shape.types) {
+            self.rows += 1;
+            return Ok(Some(values));
+        }
+        self.decode_slowly(&mut row)
     }
 
     #[inline(never)]
@@ -215,16 +272,19 @@ impl CopyReader {
     #[inline(always)]
     pub(crate) fn take_row<'d>(&mut self, input: &mut &'d [u8]) -> Result<Option<&'d [u8]>, CopyError> {
         if let Some(row) = self.take_row_fast(input) {
-            self.rows += 1;
             return Ok(Some(row));
         }
-        self.take_row_slowly(input)
+        // A server sends one row in each message, so every second call has no input.
+        if input.is_empty() { Ok(None) } else { self.take_row_slowly(input) }
     }
 
     /// Fast path: reads a row that lies in one piece, has the known number of fields, and has no escapes or quotes to remove.
     #[inline(always)]
     fn take_row_fast<'d>(&mut self, input: &mut &'d [u8]) -> Option<&'d [u8]> {
         if self.state != State::Between || !self.partial.is_empty() || self.is_before_header {
+            return None;
+        }
+        if self.markers.is_some() {
             return None;
         }
         let columns = self.columns?;
@@ -240,14 +300,22 @@ impl CopyReader {
         }
         let (row, rest) = input.split_at_checked(length)?;
         *input = rest;
+        self.rows += 1;
         Some(row)
     }
 
     #[inline(never)]
     fn take_row_slowly<'d>(&mut self, input: &mut &'d [u8]) -> Result<Option<&'d [u8]>, CopyError> {
-        if input.is_empty() {
-            return Ok(None);
-        }
+        let row = self.search_row(input);
+        let is_at_start = match &self.format {
+            Format::Tuples(tuples) => tuples.is_before_count(),
+            Format::Lines(_) => false,
+        };
+        self.is_before_tuple = is_at_start && self.state == State::Between && self.partial.is_empty();
+        row
+    }
+
+    fn search_row<'d>(&mut self, input: &mut &'d [u8]) -> Result<Option<&'d [u8]>, CopyError> {
         loop {
             let consumed = match self.advance(input) {
                 Ok(Step::Row(consumed)) => consumed,
@@ -295,6 +363,7 @@ impl CopyReader {
             State::Ended => return Ok(None),
             State::Between | State::Inside => {}
         }
+        self.is_before_tuple = false;
         let is_inside = self.state == State::Inside && !self.partial.is_empty();
         let found = match &mut self.format {
             Format::Tuples(tuples) if tuples.is_over() => Ok(Found::End),
@@ -419,8 +488,15 @@ impl CopyReader {
             return Err((CopyErrorKind::RowTooLong { limit: self.limit }, None));
         }
         if let Format::Lines(lines) = &mut self.format {
+            let markers = self.markers.as_deref().filter(|_| !self.is_before_header);
+            if let Some(markers) = markers {
+                markers.find_defaults(raw, &mut self.fields);
+            }
             if lines.has_escapes() {
                 lines.unescape(raw, &self.shape.null, &mut self.fields, &mut self.unescaped);
+            }
+            if let Some(markers) = markers {
+                markers.force(raw, &self.unescaped, &self.shape.null, &mut self.fields);
             }
             if lines.is_csv_end(raw, &self.fields) {
                 self.state = State::Ended;

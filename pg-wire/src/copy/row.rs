@@ -27,6 +27,8 @@ pub(super) enum Kind {
     /// Bytes of the row. The field is never NULL.
     Value,
     Null,
+    /// The DEFAULT string.
+    Default,
     /// Bytes of the row from which escapes or quotes have to be removed.
     Escaped,
     /// Bytes from which escapes or quotes have been removed. These bytes are stored in a separate buffer.
@@ -41,6 +43,10 @@ pub(super) struct Shape {
     pub(super) null: Box<[u8]>,
     pub(super) names: Vec<String>,
     pub(super) types: Vec<Oid>,
+    /// Name of the encoding of the text, if the encoding is not UTF-8.
+    pub(super) encoding: Option<Box<str>>,
+    /// Whether the text is UTF-8 and no field is the DEFAULT string.
+    pub(super) is_plain: bool,
 }
 
 impl Shape {
@@ -81,13 +87,19 @@ impl<'r> CopyRow<'r> {
         self.fields.is_empty()
     }
 
-    /// Returns the bytes of a field, without escapes and quotes. Returns `None` for NULL, and if the row has no field with this index.
+    /// Returns the bytes of a field, without escapes and quotes. Returns `None` for NULL, for the DEFAULT string, and if the row has no
+    /// field with this index.
     #[inline]
     pub fn bytes(&self, index: usize) -> Option<&'r [u8]> {
         self.fields.get(index).and_then(|field| self.value(field))
     }
 
-    /// Returns the bytes of all fields, in order. `None` stands for NULL.
+    /// Whether a field is the DEFAULT string of the options, which represents the default value of the column.
+    pub fn is_default(&self, index: usize) -> bool {
+        self.fields.get(index).is_some_and(|field| field.kind == Kind::Default)
+    }
+
+    /// Returns the bytes of all fields, in order. `None` stands for NULL, or for the DEFAULT string.
     #[inline]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<&'r [u8]>> + use<'r> {
         let row = *self;
@@ -100,7 +112,7 @@ impl<'r> CopyRow<'r> {
         let bytes = match field.kind {
             Kind::Raw | Kind::Value | Kind::Escaped => self.raw.get(range).unwrap_or_default(),
             Kind::Unescaped => self.unescaped.get(range).unwrap_or_default(),
-            Kind::Null => return None,
+            Kind::Null | Kind::Default => return None,
         };
         if field.kind == Kind::Raw && bytes.len() == self.shape.null.len() && *bytes == *self.shape.null {
             return None;
@@ -111,8 +123,12 @@ impl<'r> CopyRow<'r> {
     /// Reads a field as a Rust type.
     ///
     /// # Errors
-    /// [`CopyErrorKind::NoColumn`] when the row has no field with this index, and [`CopyErrorKind::Value`] when the field cannot be read as
-    /// a `T`. The error names the row and the column.
+    /// The error names the row and the column.
+    ///
+    /// - [`CopyErrorKind::NoColumn`] when the row has no field with this index.
+    /// - [`CopyErrorKind::Value`] when the field cannot be read as a `T`.
+    /// - [`CopyErrorKind::IsDefault`] when the field is the DEFAULT string.
+    /// - [`CopyErrorKind::ValueEncoding`] when the encoding is not UTF-8 and the field has characters other than ASCII.
     #[inline(always)]
     pub fn get<T: FromValue<'r>>(&self, index: usize) -> Result<T, CopyError> {
         let Some(field) = self.fields.get(index) else {
@@ -121,12 +137,28 @@ impl<'r> CopyRow<'r> {
         let type_oid = self.shape.types.get(index).copied().unwrap_or_default();
         let column = Column { type_oid, format: self.shape.format };
         let value = self.value(field);
+        if !self.shape.is_plain {
+            self.check(index, value)?;
+        }
         if let Some(value) = T::from_value_fast(value, column) {
             return Ok(value);
         }
         match T::from_value(value, column) {
             Ok(value) => Ok(value),
             Err(mismatch) => Err(self.error(index, CopyErrorKind::Value(mismatch))),
+        }
+    }
+
+    /// Checks that a field is a value in UTF-8.
+    fn check(&self, index: usize, value: Option<&[u8]>) -> Result<(), CopyError> {
+        if self.is_default(index) {
+            return Err(self.error(index, CopyErrorKind::IsDefault));
+        }
+        match &self.shape.encoding {
+            Some(name) if !value.is_none_or(<[u8]>::is_ascii) => {
+                Err(self.error(index, CopyErrorKind::ValueEncoding(name.clone())))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -162,6 +194,26 @@ pub trait FromCopyRow<'r>: Sized {
     fn from_tuple(bytes: &'r [u8], columns: usize, types: &[Oid]) -> Option<(Self, &'r [u8])> {
         let _ = (bytes, columns, types);
         None
+    }
+
+    /// Returns the length of the row in binary format at the beginning of `bytes`. Returns `None` if the row is not complete or is
+    /// malformed, or if the number of fields or of columns differs from the number of members of the tuple. Implementations need not
+    /// provide this method.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn tuple_length(bytes: &[u8], columns: usize) -> Option<usize> {
+        let _ = (bytes, columns);
+        None
+    }
+}
+
+/// Returns the bytes after the field at the beginning of `bytes`.
+#[inline(always)]
+fn after_field(bytes: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    match i32::from_be_bytes(*length) {
+        -1 => Some(rest),
+        length => rest.get(usize::try_from(length).ok()?..),
     }
 }
 
@@ -202,6 +254,20 @@ macro_rules! tuples {
                 }
                 $(let ($name, rest) = field(rest, types.get($index).copied().unwrap_or_default())?;)+
                 Some((($($name,)+), rest))
+            }
+
+            #[inline(always)]
+            fn tuple_length(bytes: &[u8], columns: usize) -> Option<usize> {
+                let (count, rest) = bytes.split_first_chunk()?;
+                let fields = [$($index),+];
+                if usize::from(u16::from_be_bytes(*count)) != fields.len() || columns != fields.len() {
+                    return None;
+                }
+                let mut rest = rest;
+                for _ in fields {
+                    rest = after_field(rest)?;
+                }
+                Some(bytes.len() - rest.len())
             }
         })*
     };

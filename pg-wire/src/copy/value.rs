@@ -8,6 +8,7 @@ use core::fmt::Write;
 
 use super::field::TextField;
 use crate::param::bindable::Bindable;
+use crate::param::bound::Bound;
 
 /// A value of a row that is sent with COPY.
 ///
@@ -52,6 +53,63 @@ use crate::param::bindable::Bindable;
 pub trait CopyValue: Bindable {
     /// Writes the text form of the value. For NULL, calls [`TextField::put_null`].
     fn write_text(&self, field: &mut TextField<'_>);
+
+    /// Whether the value stands for the default value of the column. If so, the writer writes the DEFAULT string of the options, and does
+    /// not call `write_text`. See [`OrDefault`].
+    #[inline(always)]
+    fn is_default(&self) -> bool {
+        false
+    }
+}
+
+/// A value, or the default value of the column, for a COPY with [`CopyOptions::default_string`](super::CopyOptions::default_string).
+///
+/// ```
+/// use pg_wire::copy::{CopyOptions, CopyWriter, OrDefault};
+///
+/// let options = CopyOptions::text().default_string("\\D");
+/// let mut writer = CopyWriter::new(&options)?;
+/// writer.row(&(1i32, OrDefault::Value("a")))?;
+/// writer.row(&(2i32, OrDefault::<&str>::Default))?;
+/// assert_eq!(writer.data(), b"1\ta\n2\t\\D\n");
+/// # Ok::<_, pg_wire::copy::CopyError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OrDefault<T> {
+    /// A value.
+    Value(T),
+    /// The default value of the column.
+    Default,
+}
+
+impl<T: Bindable> Bindable for OrDefault<T> {
+    /// Returns NULL for `Default`. A [`CopyWriter`](super::CopyWriter) does not send this NULL, because the writer calls
+    /// [`CopyValue::is_default`] before.
+    #[inline]
+    fn bound(&self) -> Bound<'_> {
+        match self {
+            Self::Value(value) => value.bound(),
+            Self::Default => Bound::NULL,
+        }
+    }
+}
+
+impl<T: CopyValue> CopyValue for OrDefault<T> {
+    #[inline]
+    fn write_text(&self, field: &mut TextField<'_>) {
+        match self {
+            Self::Value(value) => value.write_text(field),
+            Self::Default => field.put_null(),
+        }
+    }
+
+    #[inline]
+    fn is_default(&self) -> bool {
+        match self {
+            Self::Value(value) => value.is_default(),
+            Self::Default => true,
+        }
+    }
 }
 
 impl CopyValue for bool {
@@ -240,6 +298,11 @@ macro_rules! through {
             fn write_text(&self, field: &mut TextField<'_>) {
                 (**self).write_text(field);
             }
+
+            #[inline(always)]
+            fn is_default(&self) -> bool {
+                (**self).is_default()
+            }
         })*
     };
 }
@@ -253,6 +316,11 @@ impl<T: CopyValue> CopyValue for Option<T> {
             Some(value) => value.write_text(field),
             None => field.put_null(),
         }
+    }
+
+    #[inline(always)]
+    fn is_default(&self) -> bool {
+        self.as_ref().is_some_and(T::is_default)
     }
 }
 

@@ -1,12 +1,12 @@
 //! Writer of the rows of a COPY.
 
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::error::{CopyError, CopyErrorKind};
 use super::field::{Dialect, TextField};
-use super::options::{CopyOptions, ForceQuote, Header, RowFormat};
+use super::markers::Forced;
+use super::options::{CopyOptions, ForceColumns, Header, RowFormat};
 use super::value::{CopyValue, CopyValues, VisitCopyValue};
 use crate::basic::short;
 
@@ -65,34 +65,13 @@ enum State {
     Finished,
 }
 
-/// The columns that are always quoted.
-#[derive(Clone, Debug)]
-enum Forced {
-    None,
-    All,
-    /// For each column: whether its values are always quoted.
-    Some(Box<[bool]>),
-}
-
-impl Forced {
-    #[inline(always)]
-    fn at(&self, column: usize) -> bool {
-        match self {
-            Self::None => false,
-            Self::All => true,
-            Self::Some(columns) => columns.get(column).copied().unwrap_or_default(),
-        }
-    }
-}
-
 impl CopyWriter {
     /// Creates a writer.
     ///
     /// # Errors
-    /// [`CopyErrorKind::Option`] for options that the server would reject, and [`CopyErrorKind::NoNames`] when the options need the names
-    /// of the columns.
+    /// The errors of [`with_names`](Self::with_names), and [`CopyErrorKind::NoNames`] when the options need the names of the columns.
     pub fn new(options: &CopyOptions) -> Result<Self, CopyError> {
-        if options.header != Header::Absent || matches!(options.force_quote, ForceQuote::Columns(_)) {
+        if options.header != Header::Absent || matches!(options.force_quote, ForceColumns::Columns(_)) {
             options.check()?;
             return Err(CopyErrorKind::NoNames.into());
         }
@@ -102,21 +81,15 @@ impl CopyWriter {
     /// Creates a writer for columns with these names. The writer rejects a row whose number of values differs from the number of names.
     ///
     /// # Errors
-    /// [`CopyErrorKind::Option`] for options that the server would reject, and [`CopyErrorKind::NoColumnNamed`] when FORCE_QUOTE names a
-    /// column that is not in `names`.
+    /// [`CopyErrorKind::Option`] for options that the server would reject, [`CopyErrorKind::NoColumnNamed`] when FORCE_QUOTE names a column
+    /// that is not in `names`, and [`CopyErrorKind::WriterEncoding`] when the encoding of a text or CSV format is not UTF-8.
     pub fn with_names(options: &CopyOptions, names: &[impl AsRef<str>]) -> Result<Self, CopyError> {
         options.check()?;
         let names: Vec<String> = names.iter().map(|name| name.as_ref().into()).collect();
-        let force_quote = match &options.force_quote {
-            ForceQuote::None => Forced::None,
-            ForceQuote::All => Forced::All,
-            ForceQuote::Columns(forced) => {
-                if let Some(unknown) = forced.iter().find(|name| !names.contains(name)) {
-                    return Err(CopyErrorKind::NoColumnNamed(unknown.as_str().into()).into());
-                }
-                Forced::Some(names.iter().map(|name| forced.contains(name)).collect())
-            }
-        };
+        let force_quote = Forced::new("FORCE_QUOTE", &options.force_quote, &names)?;
+        if let Some(name) = options.foreign_encoding() {
+            return Err(CopyErrorKind::WriterEncoding(name.into()).into());
+        }
         Ok(Self {
             dialect: (options.format != RowFormat::Binary).then(|| Dialect::new(options)),
             header: options.header,
@@ -235,10 +208,10 @@ impl CopyWriter {
         if i16::try_from(count).is_err() {
             return Some((CopyErrorKind::TooManyFields, None));
         }
-        let mut size = TupleSize { length: 2, index: 0, too_long: None };
+        let mut size = TupleSize { length: 2, index: 0, failure: None };
         row.each(&mut size);
-        if let Some(column) = size.too_long {
-            return Some((CopyErrorKind::ValueTooLong, Some(column)));
+        if size.failure.is_some() {
+            return size.failure;
         }
         self.reserve(size.length);
         match self.row_fast(row) {
@@ -367,8 +340,13 @@ impl VisitCopyValue for Line<'_> {
             self.out.push(self.dialect.delimiter);
         }
         let mut field = TextField::new(self.dialect, self.out);
-        value.write_text(&mut field);
-        if let Err(kind) = field.end(self.forced.at(self.index), self.count == 1)
+        let ended = if value.is_default() {
+            field.end_default()
+        } else {
+            value.write_text(&mut field);
+            field.end(self.forced.at(self.index), self.count == 1)
+        };
+        if let Err(kind) = ended
             && self.failure.is_none()
         {
             self.failure = Some((kind, Some(self.index)));
@@ -383,16 +361,21 @@ struct TupleSize {
     length: usize,
     /// Index of the next field.
     index: usize,
-    /// Index of the first field that cannot be sent because of its length.
-    too_long: Option<usize>,
+    /// Reason why the first invalid field cannot be sent.
+    failure: Option<Failure>,
 }
 
 impl VisitCopyValue for TupleSize {
     #[inline]
     fn visit<V: CopyValue + ?Sized>(&mut self, value: &V) {
         let length = value.bound().as_bytes().map_or(0, <[u8]>::len);
-        if i32::try_from(length).is_err() {
-            self.too_long = self.too_long.or(Some(self.index));
+        let kind = if value.is_default() {
+            Some(CopyErrorKind::NoDefault)
+        } else {
+            i32::try_from(length).is_err().then_some(CopyErrorKind::ValueTooLong)
+        };
+        if let (None, Some(kind)) = (&self.failure, kind) {
+            self.failure = Some((kind, Some(self.index)));
         }
         self.length = self.length.saturating_add(4 + length);
         self.index += 1;
@@ -403,13 +386,17 @@ impl VisitCopyValue for TupleSize {
 struct Tuple<'w> {
     /// The part of the buffer after the fields that have been written.
     rest: &'w mut [u8],
-    /// Whether a field did not fit.
+    /// Whether a field did not fit or is not valid.
     is_refused: bool,
 }
 
 impl VisitCopyValue for Tuple<'_> {
     #[inline(always)]
     fn visit<V: CopyValue + ?Sized>(&mut self, value: &V) {
+        if value.is_default() {
+            self.is_refused = true;
+            return;
+        }
         let bound = value.bound();
         let (length, bytes) = match bound.as_bytes() {
             None => (Ok(-1), &[][..]),

@@ -33,11 +33,11 @@ pub struct Columns {
     over: bool,
     /// Whether a ParameterDescription was received, so that the next RowDescription or NoData describes a statement.
     of_statement: bool,
-    /// The result of [`prepare`](Self::prepare).
+    /// The columns that [`prepare`](Self::prepare) has found for the members of a row type.
     pub(super) prepared: Prepared,
 }
 
-/// The columns of the members of a row type that is read by name.
+/// The columns that belong to the members of a row type, if the row type is read by name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Prepared {
     /// Fingerprint of the names of the members; 0 if `prepare` was not called or has failed.
@@ -51,7 +51,7 @@ pub(super) struct Prepared {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Named {
     pub(super) column: Column,
-    /// Index in `Columns::names` after the last byte of the column's name.
+    /// Index in `Columns::names` at which the column's name ends, exclusive.
     end: usize,
 }
 
@@ -78,7 +78,7 @@ impl Columns {
     /// all columns, or one format for each column.
     ///
     /// # Errors
-    /// [`RowError::FormatCount`] when the number of formats is wrong.
+    /// [`RowError::FormatCount`] when the number of formats is not 0, 1 or the number of columns.
     pub fn of_statement(description: &RowDescription<'_>, formats: &[FormatCode]) -> Result<Self, RowError> {
         let mut columns = Self::of_any_format(description);
         columns.set_formats(formats)?;
@@ -157,7 +157,8 @@ impl Columns {
     fn describe(&mut self, description: &RowDescription<'_>, formats: Formats) {
         self.columns.clear();
         self.names.clear();
-        // Reserving memory for the length of the list is safe, because decoding has read the list to its end.
+        // Reserves memory only for fields that were received: decoding has read the list to its end, so the length is not just a claim of
+        // the server.
         self.columns.reserve(description.fields.len());
         for field in description.fields {
             self.names.push_str(&field.name.to_string_lossy());
@@ -174,7 +175,7 @@ impl Columns {
     /// for each column. This call is required after the description of a statement.
     ///
     /// # Errors
-    /// [`RowError::FormatCount`] when the number of formats is wrong.
+    /// [`RowError::FormatCount`] when the number of formats is not 0, 1 or the number of columns.
     pub fn set_formats(&mut self, formats: &[FormatCode]) -> Result<(), RowError> {
         let count = self.columns.len();
         let columns = self.columns.iter_mut().map(|named| &mut named.column.format);
@@ -279,7 +280,7 @@ impl Columns {
         self.formats == Formats::Unknown
     }
 
-    /// Checks that a row can be read: does the check of [`check`](Self::check), and requires that the formats are known.
+    /// Checks that a row can be read: the row passes [`check`](Self::check), and the formats are known.
     pub(super) fn check_formats(&self, row: &DataRow<'_>) -> Result<(), RowError> {
         self.check(row)?;
         if self.formats == Formats::Unknown { Err(RowError::Formats) } else { Ok(()) }

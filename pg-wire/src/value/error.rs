@@ -29,12 +29,12 @@ pub enum Mismatch {
     Malformed,
     /// The value is in text format, but is not UTF-8.
     Utf8,
-    /// The value, or a member of the value, is in a text form that cannot be converted to the binary form, which
-    /// `postgres_types::FromSql` reads. Request binary format.
+    /// The text form of the value, or of a member of the value, cannot be converted to the binary form. `postgres_types::FromSql` reads
+    /// only the binary form. Request binary format.
     Text {
-        /// Name of the PostgreSQL type of the value or the member.
+        /// Name of the PostgreSQL type that cannot be converted.
         type_name: Box<str>,
-        /// The reason, as the end of a sentence that begins with the text form.
+        /// The reason, as the rest of a sentence that begins with "the text form".
         reason: &'static str,
     },
     /// In logical replication: an UPDATE did not change the value, and the server did not send the value because it is stored
@@ -177,7 +177,7 @@ pub enum RowError {
         /// The requested name.
         name: &'static str,
     },
-    /// An implementation of [`FromRow`](super::FromRow) reads more columns than its `COUNT` or its `NAMES` announce.
+    /// An implementation of [`FromRow`](super::FromRow) reads more columns than its `COUNT` or its `NAMES` declare.
     Members,
     /// The row is malformed.
     Damaged(DecodeError),

@@ -21,8 +21,8 @@
 //! ```
 //!
 //! A struct with `#[derive(FromRow)]` (feature `derive`) is read by the names of the columns. [`Columns::prepare`] checks names and types
-//! before the first row. For a prepared statement, store a [`StatementDescription`], which checks parameters before a Bind, and returns the
-//! columns with the formats that a Bind requests.
+//! before the first row. For a prepared statement, store a [`StatementDescription`]. It checks parameters before a Bind, and returns the
+//! columns with the formats that the Bind requests.
 
 mod column;
 mod columns;
@@ -35,6 +35,8 @@ mod scalar;
 mod sound;
 #[cfg(feature = "postgres-types")]
 mod sql;
+#[cfg(feature = "postgres-types")]
+mod sql_param;
 mod statement;
 mod text;
 
@@ -80,7 +82,9 @@ pub use row::{CheckTypes, Fields, FromRow, RowReader};
 #[cfg(feature = "derive")]
 pub use pg_wire_derive::FromRow;
 #[cfg(feature = "postgres-types")]
-pub use sql::{Sql, SqlParam, SqlRef};
+pub use sql::{Sql, SqlRef};
+#[cfg(feature = "postgres-types")]
+pub use sql_param::{SqlParam, SqlParams};
 pub use statement::{ParamsError, StatementDescription};
 pub use text::AsText;
 

@@ -72,7 +72,7 @@ pub trait Fields<'a> {
 
 /// The types of the columns of a result, for [`FromRow::check`].
 pub trait CheckTypes<'a> {
-    /// Reason why a type could not be read.
+    /// Reason why the type of a column cannot be read.
     type Error;
 
     /// Checks the type of the next column.
@@ -157,7 +157,7 @@ const fn is_equal(mut a: &[u8], mut b: &[u8]) -> bool {
 ///
 /// The errors of this path contain no reason, so that every result stays in registers.
 pub(super) struct InOrder<'c, 'a> {
-    /// The columns of the members.
+    /// The columns of the members that have not been read.
     columns: core::slice::Iter<'c, Named>,
     /// Number of columns after the columns of the members.
     further: usize,
@@ -190,7 +190,8 @@ impl<'c, 'a> InOrder<'c, 'a> {
         }
     }
 
-    /// Whether the row is well-formed after the values that were read: the remaining columns have values, and no bytes are left over.
+    /// Whether the row is well-formed after the values that were read: each remaining column has a value, and no bytes follow the last
+    /// value.
     #[inline(always)]
     pub(super) fn ends_well(mut self) -> bool {
         for _ in 0..self.columns.len() + self.further {
@@ -231,7 +232,7 @@ impl<'a> Fields<'a> for Searched<'_, 'a> {
     }
 }
 
-/// Checks types without a row.
+/// Checks the types of the columns before a row is received.
 pub(super) struct Checked<'c> {
     pub(super) columns: &'c Columns,
     pub(super) members: Members<'c>,
@@ -251,7 +252,7 @@ impl<'a> CheckTypes<'a> for Checked<'_> {
 /// The columns of the members of a [`FromRow`], in the order of the members.
 pub(super) struct Members<'c> {
     names: &'static [&'static str],
-    /// Indexes of the columns, if they are known; otherwise the names are searched.
+    /// Indexes of the columns, if [`Columns::prepare`] has stored them. Otherwise each column is searched by its name.
     order: Option<&'c [usize]>,
     next: usize,
 }
@@ -290,7 +291,8 @@ impl Columns {
         }
     }
 
-    /// Fast path of [`decode`](Self::decode): the members of `R` are the first columns of a received row.
+    /// Fast path of [`decode`](Self::decode), for an `R` whose members are the first columns of a received row. Returns `None` if the slow
+    /// path must read the row.
     #[inline(always)]
     fn decode_in_order<'a, R: FromRow<'a>>(&self, row: &DataRow<'a>) -> Option<R> {
         let columns = self.of_rows()?;
@@ -368,8 +370,8 @@ impl Columns {
     /// ```
     ///
     /// # Errors
-    /// [`RowError::Width`], [`RowError::NoColumnNamed`] and [`RowError::Value`]; [`RowError::Formats`] for the description of a statement whose
-    /// formats have not been set.
+    /// - [`RowError::Width`], [`RowError::NoColumnNamed`] or [`RowError::Value`] when the columns do not fit `R`.
+    /// - [`RowError::Formats`] when the columns describe a statement, and no formats have been set.
     pub fn prepare<'a, R: FromRow<'a>>(&mut self) -> Result<(), RowError> {
         self.prepared = Prepared::default();
         if self.needs_formats() {
@@ -447,7 +449,7 @@ impl<'a> RowReader<'_, 'a> {
         self.value(index)
     }
 
-    /// Reads all remaining values, and checks that no bytes are left over.
+    /// Reads all remaining values, and checks that no bytes follow the last value.
     pub(super) fn finish(mut self) -> Result<(), RowError> {
         self.rest.try_for_each(|value| value.map(drop)).map_err(RowError::Damaged)
     }
@@ -535,7 +537,7 @@ mod tests {
         assert_eq!(reader.value::<i64>(0).expect("the reader is still usable"), 1);
     }
 
-    /// A type whose `COUNT` and `NAMES` are given, and which reads two values.
+    /// Defines a row type with the given `COUNT` and `NAMES`. The type always reads two values.
     macro_rules! two_values {
         ($name:ident, $count:literal, $names:expr) => {
             #[derive(Debug)]

@@ -43,8 +43,7 @@ fn utf8(bytes: &[u8]) -> Result<&str, Mismatch> {
 const NUMBERS: &[Oid] =
     &[oid::INT4, oid::INT8, oid::INT2, oid::OID, oid::XID, oid::CID, oid::XID8, oid::PG_LSN];
 
-/// Returns a list of PostgreSQL types that are read as integers. If columns of the type `type_oid` are read as integers, the list contains
-/// `type_oid`.
+/// Returns the list in which an integer column's type must be: `OBJECTS` for the `reg` types, `NUMBERS` for all other types.
 fn integers_like(type_oid: Oid) -> &'static [Oid] {
     if oid::OBJECTS.contains(&type_oid) { oid::OBJECTS } else { NUMBERS }
 }
@@ -244,7 +243,7 @@ impl<'a> FromValue<'a> for &'a str {
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         let bytes = value.ok_or(Mismatch::Null)?;
         match (column.format, column.type_oid) {
-            // The type is not checked, because every type has a text form.
+            // The type is not checked, because the text form of every type is a string.
             (FormatCode::Text, _) => utf8(bytes),
             (FormatCode::Binary, oid::JSONB | oid::JSONPATH) => match bytes {
                 [VERSION, text @ ..] => utf8(text),

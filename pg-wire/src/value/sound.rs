@@ -18,7 +18,7 @@ pub(super) const MOST_DIMENSIONS: u8 = 6;
 /// Microseconds in a day. PostgreSQL's `time` includes 24:00:00, which no Rust type for a time of day can represent.
 pub(super) const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// Requested Rust type. The name of the type decides which special values the type can represent.
+/// Requested Rust type. Its name decides which special values, such as infinity, the type can represent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Target {
     /// Name of the Rust type, with its path.
@@ -216,13 +216,13 @@ fn numeric(rest: &mut Bytes<'_>, target: Target) -> Result<(), Mismatch> {
     Ok(())
 }
 
-/// Checks an Int32 count and as many points, each of two Float8.
+/// Checks an Int32 count and that number of points. A point is two Float8.
 fn points(rest: &mut Bytes<'_>) -> Result<(), Mismatch> {
     let count = usize::try_from(rest.u32()?).map_err(|_| Mismatch::Malformed)?;
     rest.skip(count.checked_mul(16).ok_or(Mismatch::Malformed)?)
 }
 
-/// Checks an Int32 count and as many pairs of a key, which must not be NULL, and a value, which may be NULL.
+/// Checks an `hstore`: an Int32 count and that number of pairs. A pair is a key, which must not be NULL, and a value, which may be NULL.
 fn hstore(rest: &mut Bytes<'_>) -> Result<(), Mismatch> {
     for _ in 0..rest.u32()? {
         rest.value()?.ok_or(Mismatch::Malformed)?;

@@ -1,14 +1,10 @@
-//! Values and parameters that `postgres-types` converts.
+//! Values that `postgres-types` reads.
 
-use bytes::BytesMut;
-use postgres_types::{FromSql, FromSqlOwned, IsNull, ToSql, Type};
+use postgres_types::{FromSql, FromSqlOwned, Type};
 
 use super::sound::{self, Target};
 use super::{Column, FromValue, Mismatch, convert};
 use crate::basic::enums::FormatCode;
-use crate::basic::oid::{self, Oid};
-use crate::param::bindable::{Bindable, WrongType, check};
-use crate::param::bound::Bound;
 
 /// A value read by [`postgres_types::FromSql`], from both formats.
 ///
@@ -36,8 +32,8 @@ use crate::param::bound::Bound;
 /// For a type of your own, implement [`FromValue`] instead of `FromSql` in two cases:
 ///
 /// - The type can represent infinity or `24:00:00`.
-/// - The `FromSql` of the type reserves memory for a count that is in the bytes, and reads a PostgreSQL type that no type in the table
-///   reads. The bytes of such a PostgreSQL type are not checked.
+/// - The `FromSql` of the type reserves memory for a count that the bytes contain, and no type in the table reads the same PostgreSQL
+///   type. The bytes of such a PostgreSQL type are not checked before `FromSql` reads them.
 ///
 /// # Text format
 ///
@@ -124,8 +120,9 @@ impl<T: FromSqlOwned> FromValue<'_> for Sql<T> {
 
 /// A value that borrows from the row, read by [`postgres_types::FromSql`]: `SqlRef<Vec<&str>>`, `SqlRef<Cow<str>>`.
 ///
-/// Like [`Sql`], but in text format only the types can be read whose binary form is the text form: the text types, `json`, enums, and
-/// domains over these types. A value of any other type is converted into new memory, from which the row type cannot borrow.
+/// In binary format, the same types are read as by [`Sql`]. In text format, only types are read whose binary form is the text form: the
+/// text types, `json`, enums, and domains over these types. A value of any other type would be converted into new memory, but must borrow
+/// from the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SqlRef<T>(pub T);
 
@@ -185,54 +182,11 @@ fn read_binary<'a, T: FromSql<'a>>(value: Option<&'a [u8]>, type_: &Type) -> Res
         .map_err(|error| if value.is_none() { Mismatch::Null } else { Mismatch::Other(error) })
 }
 
-/// A parameter that [`postgres_types::ToSql`] has encoded, in the format that `ToSql` chooses.
-///
-/// `new` encodes the parameter once, into its own buffer. The parameter can then be bound any number of times.
-#[derive(Clone, Debug)]
-pub struct SqlParam {
-    bytes: Option<BytesMut>,
-    format: postgres_types::Format,
-    type_oid: Oid,
-}
-
-impl SqlParam {
-    /// Encodes `value` as a parameter of the PostgreSQL type `type_`.
-    ///
-    /// # Errors
-    /// When the value cannot be converted to this type, or is outside the range of the type.
-    pub fn new(value: &dyn ToSql, type_: &Type) -> Result<Self, Mismatch> {
-        let mut bytes = BytesMut::new();
-        let bytes = match value.to_sql_checked(type_, &mut bytes).map_err(Mismatch::Other)? {
-            IsNull::Yes => None,
-            IsNull::No => Some(bytes),
-        };
-        Ok(Self { bytes, format: value.encode_format(type_), type_oid: type_.oid() })
-    }
-}
-
-impl Bindable for SqlParam {
-    fn bound(&self) -> Bound<'_> {
-        match (&self.bytes, self.format) {
-            (None, _) => Bound::NULL,
-            (Some(bytes), postgres_types::Format::Text) => Bound::text(bytes),
-            (Some(bytes), postgres_types::Format::Binary) => Bound::binary(bytes),
-        }
-    }
-
-    fn check_type(&self, type_oid: Oid) -> Result<(), WrongType> {
-        // Types whose binary forms are the text.
-        const TEXTS: &[Oid] = &[oid::TEXT, oid::VARCHAR, oid::BPCHAR, oid::NAME];
-        match self.bound().format() {
-            Some(FormatCode::Binary) if TEXTS.contains(&self.type_oid) => check::<Self>(type_oid, TEXTS),
-            Some(FormatCode::Binary) => check::<Self>(type_oid, &[self.type_oid]),
-            _ => Ok(()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::param::bindable::Bindable;
+    use crate::value::SqlParam;
     use std::boxed::Box;
     use std::error::Error;
     use std::string::{String, ToString};
@@ -246,15 +200,6 @@ mod tests {
         let column = Column { type_oid: Type::TIMESTAMPTZ.oid(), format: FormatCode::Binary };
         let Sql(back) = Sql::<SystemTime>::from_value(param.bound().as_bytes(), column).expect("a timestamp");
         assert_eq!(time, back);
-    }
-
-    #[test]
-    fn a_parameter_fits_its_type_and_types_with_the_same_form() {
-        let text = SqlParam::new(&"a", &Type::TEXT).expect("a text");
-        assert_eq!(text.check_type(oid::VARCHAR), Ok(()));
-        let number = SqlParam::new(&5i32, &Type::INT4).expect("a number");
-        assert_eq!((number.check_type(oid::INT4), number.check_type(16_384)), (Ok(()), Ok(())));
-        assert!(number.check_type(oid::INT8).is_err());
     }
 
     #[test]

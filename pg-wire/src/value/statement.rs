@@ -54,8 +54,8 @@ impl StatementDescription {
         description
     }
 
-    /// Updates the description from a message of the server. ParameterDescription begins a new description, RowDescription or NoData
-    /// completes it. All other messages are ignored.
+    /// Updates the description from a message of the server. ParameterDescription begins a new description. RowDescription or NoData
+    /// completes the description. All other messages are ignored.
     pub fn follow(&mut self, message: &Backend<'_>) {
         match message {
             Backend::ParameterDescription(parameters) => {
@@ -77,7 +77,7 @@ impl StatementDescription {
     /// columns, or one format for each column.
     ///
     /// # Errors
-    /// [`RowError::FormatCount`] when the number of formats is wrong.
+    /// [`RowError::FormatCount`] when the number of formats is not 0, 1 or the number of columns.
     pub fn columns(&self, formats: &[FormatCode]) -> Result<Columns, RowError> {
         let mut columns = self.columns.clone();
         columns.set_formats(formats)?;
@@ -117,7 +117,7 @@ impl StatementDescription {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParamsError {
-    /// The number of parameters is wrong.
+    /// The number of parameters differs from the number of parameters of the statement.
     Count {
         /// Number of parameters given.
         given: usize,

@@ -6,16 +6,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 static COUNTING: AtomicBool = AtomicBool::new(false);
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// The global allocator: the system's allocator with a counter of allocations. While times are measured, the counter is off and costs one
-/// branch.
+/// The global allocator: the system's allocator with a counter of allocations. The counter is off while times are measured; an allocation
+/// then only needs one more branch.
 ///
-/// Blocks with the size of an output buffer begin at a cache line, and blocks with the size of an input buffer at a page. Without this
-/// alignment, the time of a short message varies by a factor of two with the address of the buffer. This address changes with every build.
+/// Blocks with the size of an output buffer begin at a cache line. Blocks with the size of an input buffer begin at a page. Without this
+/// alignment, the address of a buffer, which changes with every build, changes the time of a short message by a factor of two.
 pub(crate) struct Counting;
 
-/// The layout that is passed to the system's allocator. The result depends on the argument alone, so `dealloc` computes the same layout as
-/// `alloc`. The layouts of smaller blocks, which some libraries allocate for each row, are not changed. The layouts of larger blocks, which
-/// grow by moving pages, are not changed.
+/// Returns the layout that is passed to the system's allocator: blocks between 2 KB and 256 KB get a stricter alignment.
+///
+/// Smaller blocks, which some libraries allocate for each row, are not changed. Larger blocks are not changed, because `realloc` can then
+/// grow them by moving pages. The result depends on the argument alone, so `dealloc` computes the same layout as `alloc`.
 fn aligned(layout: Layout) -> Layout {
     let to = match layout.size() {
         2049..=32_768 => 64,

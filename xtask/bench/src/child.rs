@@ -1,7 +1,7 @@
 //! Measures a whole process: its peak memory and its system calls.
 //!
-//! The benchmark starts itself as a child process for one implementation of the work of one measurement. Environment variables contain the
-//! addresses of the replay server, which runs in the parent process.
+//! The benchmark starts itself as a child process, which runs one implementation of one measurement. The parent process runs the replay
+//! server. Environment variables contain the addresses of this server.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use crate::line::{Line, Who};
 use crate::sockets::Ends;
 
-/// A child process that runs one implementation of the work of a measurement.
+/// A child process that runs one implementation of one measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Child<'a> {
     /// The addresses of the servers that the implementation connects to.
@@ -47,8 +47,8 @@ impl Child<'_> {
         Ok(kilobytes * 1024)
     }
 
-    /// Counts the system calls per operation. Runs a process with one round and a process with three rounds, each of `operations`
-    /// operations. Divides the difference by the operations of two rounds, so the system calls of connecting are not counted.
+    /// Counts the system calls per operation. Starts two processes, one with one round of `operations` operations and one with three
+    /// rounds. The difference is the number of calls of two rounds, without the calls of connecting.
     pub(crate) fn calls(&self, operations: u64) -> Result<Calls> {
         let (one, three) = (self.counted(1)?, self.counted(3)?);
         let each = |before: f64, after: f64| (after - before) / (2 * operations) as f64;
@@ -97,7 +97,7 @@ impl Child<'_> {
     }
 }
 
-/// The main function of the child process: runs `rounds` rounds of one implementation, then prints the process's peak memory.
+/// The main function of the child process: runs `rounds` rounds of one implementation, then prints the process's peak memory in kilobytes.
 pub(crate) fn run(line: Line, who: &str, rounds: u64) -> Result<()> {
     let mut contenders = line.contenders.into_iter();
     let contender = contenders
@@ -111,7 +111,7 @@ pub(crate) fn run(line: Line, who: &str, rounds: u64) -> Result<()> {
     Ok(())
 }
 
-/// The number in the line of `/proc/self/status` that begins with `name`, in kilobytes.
+/// Returns a number of kilobytes from `/proc/self/status`: the number in the line that begins with `name`.
 pub(crate) fn status(name: &str) -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix(name));

@@ -13,11 +13,11 @@ use crate::sockets::clients::Pipeline;
 /// The two clients that the tables of times compare: the hand-written client and this project's client.
 const SHOWN: [Who; 2] = [Who::Limit, Who::Ours];
 
-/// The number of rows of a large result. A row has about 100 bytes, so the result has about 250 kB.
+/// The number of rows of a large result: about 250 kB, because a row has about 100 bytes.
 const LARGE: u64 = 2500;
 
-/// Prints three tables: the time by the number of rows, the time by the depth of a pipeline, and the memory by the number of idle
-/// connections.
+/// Prints three tables: the time per row for results of different lengths, the time per statement for pipelines of different depths, and
+/// the memory per connection for different numbers of idle connections.
 pub(crate) fn print(ends: &Ends, quick: bool) -> Result<()> {
     let (most, samples) = if quick { (1_000_000, 5) } else { (10_000_000, 9) };
     let title = "Time per row, by the number of rows of a result (replay, Unix socket)";
@@ -64,11 +64,13 @@ fn powers(most: u64) -> Vec<u64> {
     (0..).map(|power| 10_u64.pow(power)).take_while(|size| *size <= most).collect()
 }
 
-/// Prints a table with three ratios for each size: (1) our time to the hand-written client's time, (2) our time to our time at the previous
-/// size, (3) the hand-written client's time to its time at the previous size.
+/// Prints a table with one row for each size. A row contains three ratios of times:
+/// - pg-wire to the hand-written client, at this size;
+/// - pg-wire at this size to pg-wire at the previous size;
+/// - the hand-written client at this size to the hand-written client at the previous size.
 ///
-/// Each turn measures all sizes, and both times of a ratio are from the same turn. Each measurement opens new connections, so that the
-/// scheduler chooses the CPUs of client and server again: this choice changes the time more than the work does.
+/// Each turn measures all sizes with new connections. Both times of a ratio are from the same turn, because the speed of the machine
+/// varies.
 fn table(
     title: &str,
     size: &str,

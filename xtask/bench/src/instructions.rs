@@ -2,7 +2,7 @@
 //!
 //! The benchmark runs itself once under valgrind. Every implementation of the measured work does one round to warm up, and then one round
 //! between the calls of two mark functions. At the first mark callgrind sets its counters to zero. At the second mark callgrind writes the
-//! counters to a file. So there is one file for each implementation, in the order of the implementations.
+//! counters to a new file. The files are numbered in the order of the implementations.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -11,6 +11,9 @@ use anyhow::{Context, Result, ensure};
 
 use crate::line::Line;
 use crate::measure::Measured;
+
+/// The largest number of operations in a round of which the instructions are counted: valgrind needs minutes for more operations.
+const MOST_OPERATIONS: u64 = 500_000;
 
 /// Marks the start of counting: callgrind sets its counters to zero when this function is called, and finds the function by its name. The
 /// two mark functions pass different numbers to `black_box`, because the compiler may merge functions with equal code.
@@ -30,7 +33,8 @@ extern "C" fn pg_bench_round_ends() {
 /// The main function of the process under valgrind: each implementation of the work does one round to warm up, then one round between the
 /// two marks.
 pub(crate) fn run_marked(lines: Vec<Line>) -> Result<()> {
-    for contender in lines.into_iter().flat_map(|line| line.contenders) {
+    let counted = lines.into_iter().filter(|line| line.operations <= MOST_OPERATIONS);
+    for contender in counted.flat_map(|line| line.contenders) {
         let (mut round, _) = (contender.prepare)()?;
         round()?;
         pg_bench_round_begins();
@@ -44,9 +48,11 @@ pub(crate) fn run_marked(lines: Vec<Line>) -> Result<()> {
 /// Counts the instructions of every implementation of the work. `only` are the filters that selected the measurements; the process under
 /// valgrind gets the same filters.
 pub(crate) fn count(results: &mut [Measured], only: &[String]) -> Result<()> {
-    // Only measurements without sockets are counted: valgrind slows the client down, so the client would wait for its server in other
-    // places than usual.
-    let mut results: Vec<_> = results.iter_mut().filter(|result| result.name.starts_with("micro")).collect();
+    // Measurements over sockets are left out. Under valgrind the client is slower, so it would wait for its server at other points, and the
+    // counts would differ from those of a normal run.
+    let is_counted =
+        |result: &Measured| result.name.starts_with("micro") && result.operations <= MOST_OPERATIONS;
+    let mut results: Vec<_> = results.iter_mut().filter(|result| is_counted(result)).collect();
     if results.is_empty() {
         return Ok(());
     }

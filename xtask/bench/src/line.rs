@@ -33,14 +33,15 @@ pub(crate) type Meter = Box<dyn Fn() -> f64>;
 
 /// A contender: one implementation of the work of a measurement.
 pub(crate) struct Contender {
-    /// The kind of the implementation; for a peer, its name.
+    /// The kind and the name of the implementation.
     pub(crate) who: Who,
-    /// A closure that prepares the work: connects, and allocates buffers. Returns the closure that does a round. If another process's CPU
-    /// time is measured, also returns a meter.
+    /// A closure that prepares the work, for example connects and allocates buffers. Returns the closure that does a round. Also returns a
+    /// [`Meter`] if another process does the work, because the CPU time of that process is measured.
     pub(crate) prepare: Box<dyn FnOnce() -> Result<(Round, Option<Meter>)>>,
 }
 
-/// The required ratios of CPU times of a measurement.
+/// The ratios that a measurement must meet: ratios of CPU times and of instructions. `limit`, `peer` and `instructions` require nothing if
+/// they are `None`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Target {
     /// The highest allowed ratio of our time to the time of the limit (the hand-written loop).
@@ -93,11 +94,11 @@ pub(crate) struct Line {
     pub(crate) unit: &'static str,
     /// The number of operations in a round.
     pub(crate) operations: u64,
-    /// The required ratios of CPU times of this measurement.
+    /// The ratios that this measurement must meet.
     pub(crate) target: Target,
     /// Selects which CPU time is measured: the thread's or the process's.
     pub(crate) clock: Clock,
-    /// Whether a round takes about a second. If so, a sample is one turn, and one round is enough to warm up.
+    /// Whether a round takes about a second. If so, each implementation does only one round per sample and one round to warm up.
     pub(crate) long: bool,
     /// The compared implementations of this measurement.
     pub(crate) contenders: Vec<Contender>,

@@ -2,8 +2,8 @@
 //!
 //! A measurement is one kind of work, and one [`Line`](line::Line) of the report. Several [`Contender`](line::Contender)s do the same work:
 //! the limit, which is a hand-written loop; ours, the crates of this project; and peers, which are other libraries. Each peer is used in
-//! the fastest way that its public interface offers. Every reported number is a ratio of two times that were measured in turns in this run.
-//! `NOTES.md` lists optimisations that were tried, with their figures.
+//! the fastest way that its public interface offers. CPU times are compared as ratios, because both times of a ratio are from the same run,
+//! in which the contenders take turns. `NOTES.md` lists optimisations that were tried, with their figures.
 
 mod alloc;
 mod chart;
@@ -82,9 +82,14 @@ impl Arguments {
         if self.quick { Effort::QUICK } else { Effort::FULL }
     }
 
+    /// The divisor of the number of operations in a round.
+    fn part_of_round(&self) -> u64 {
+        if self.quick { QUICK } else { 1 }
+    }
+
     /// The measurements that use no network and that `--only` selects.
     fn micro(&self) -> Result<Vec<Line>> {
-        let mut lines = micro::lines()?;
+        let mut lines = micro::lines(self.part_of_round())?;
         lines.retain(|line| self.wants(&line.name));
         Ok(lines)
     }
@@ -146,7 +151,7 @@ fn has(program: &str) -> bool {
 }
 
 fn compare(arguments: &Arguments) -> Result<()> {
-    let part = if arguments.quick { QUICK } else { 1 };
+    let part = arguments.part_of_round();
     let effort = arguments.effort();
     let only_micro =
         !arguments.only.is_empty() && arguments.only.iter().all(|part| part.starts_with("micro"));

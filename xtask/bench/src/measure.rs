@@ -1,4 +1,4 @@
-//! Runs the implementations of the work of a measurement in turns, and computes medians and ratios.
+//! Runs the implementations of a measurement in turns, and computes medians and ratios.
 
 use anyhow::{Context, Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
@@ -6,17 +6,18 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::alloc;
 use crate::line::{Clock, Contender, Line, Target, Who};
 
-/// The numbers of samples and turns in a run of the benchmark.
+/// The numbers of samples, turns and processes in a run of the benchmark.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
-    /// The number of samples of a measurement. Each sample gives one ratio; the report shows the median, the minimum and the maximum of the
-    /// ratios.
+    /// The number of samples of a measurement. Each sample gives one ratio for each pair of implementations. The report shows the median,
+    /// the minimum and the maximum of the ratios.
     samples: usize,
-    /// The number of times that each implementation of the work runs in a sample. The median of these CPU times is the time of the sample.
+    /// The number of rounds that each implementation of the work does in a sample. The time of the sample is the median CPU time of these
+    /// rounds.
     turns: usize,
     /// The number of samples of a measurement with long rounds. In each of these samples, each implementation of the work runs once.
     long_samples: usize,
-    /// The number of processes among which the samples of a measurement are divided, if the measurement uses no network.
+    /// The number of processes that share the samples of a measurement. Used only for measurements without a network.
     pub(crate) processes: usize,
 }
 
@@ -28,7 +29,8 @@ impl Effort {
 
     /// The numbers of samples and turns for one process, when several processes share the samples of a measurement.
     pub(crate) fn of_one_process(self) -> Self {
-        Self { samples: self.samples / self.processes, ..self }
+        let share = |samples: usize| (samples / self.processes).max(1);
+        Self { samples: share(self.samples), long_samples: share(self.long_samples), ..self }
     }
 }
 
@@ -48,13 +50,13 @@ impl Spread {
     }
 }
 
-/// The results of one implementation of the work of a measurement.
+/// The results of one implementation in a measurement.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) who: Who,
     /// CPU time per operation in nanoseconds, one number for each sample.
     pub(crate) times: Vec<f64>,
-    /// Allocations per operation, after the round that warms up.
+    /// Allocations per operation, counted in the last round before times are measured.
     pub(crate) allocations: f64,
     /// Instructions per operation, if they were counted.
     pub(crate) instructions: Option<f64>,
@@ -107,7 +109,7 @@ impl Outcome {
     }
 }
 
-/// Runs the implementations of the work of a measurement in turns.
+/// Runs the implementations of a measurement in turns.
 ///
 /// Times are CPU times, because other programs may use the machine at the same time.
 pub(crate) fn measure(line: Line, effort: Effort) -> Result<Measured> {
@@ -122,7 +124,7 @@ pub(crate) fn measure(line: Line, effort: Effort) -> Result<Measured> {
         if !long {
             round().with_context(failed)?;
         }
-        // The allocations of this round are counted. If rounds are short, another round has run before to warm up.
+        // The allocations of this round are counted. If rounds are short, a round before this one has warmed up caches and buffers.
         let (sum, allocations) = alloc::count(&mut round);
         let sum = sum.with_context(failed)?;
         let expected = *answer.get_or_insert(sum);

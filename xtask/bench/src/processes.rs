@@ -42,7 +42,8 @@ pub(crate) fn measure(
     Ok(results)
 }
 
-/// The main function of a child process: runs the measurements, and prints one line of numbers for each implementation of the work.
+/// The main function of a child process: runs the measurements. For each implementation of the work, prints one line with the number of
+/// allocations and the times.
 pub(crate) fn run(lines: Vec<Line>, effort: Effort) -> Result<()> {
     for line in lines {
         for outcome in measure::measure(line, effort.of_one_process())?.outcomes {

@@ -179,9 +179,13 @@ impl Lease {
         Ok(())
     }
 
-    /// Returns an idle connection to the pool, or gives it to the next waiting client.
+    /// Returns an idle connection to the pool, or gives it to the next waiting client. If the server has reported an internal error, closes
+    /// the connection instead.
     pub(crate) fn release(mut self) {
-        let Some(route) = self.server.as_ref().map(|server| Arc::clone(server.route())) else { return };
+        let Some(server) = self.server.as_ref().filter(|server| !server.session.has_internal_error) else {
+            return;
+        };
+        let route = Arc::clone(server.route());
         let mut routed = route.state();
         if routed.cancelling > 0 {
             routed.parked = Some(self);

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use pg_wire::backend::ParameterStatus;
+use pg_wire::backend::{ErrorResponse, ParameterStatus};
 use pg_wire::codec::List;
 use pg_wire::frontend::{Close, Frontend, Parse, Query, Target};
 use pg_wire::rewrite::Rewrite;
@@ -38,6 +38,9 @@ pub(crate) struct Session {
     barrier: bool,
     /// Settings that the session of the server has now. `None` if the pooler does not know them.
     applied: Option<Arc<Settings>>,
+    /// Whether the server has reported an internal error (SQLSTATE XX000). The state of its process may then be damaged: PostgreSQL 18.4
+    /// replies to a later request with an error of an earlier request. So no other client gets the connection.
+    pub(crate) has_internal_error: bool,
 }
 
 /// Identifies an unnamed statement by the process id of the client, and by the number of the statement among the client's unnamed
@@ -102,10 +105,13 @@ fn unsupported(reason: &str) -> Kind {
     Kind::Reject(SqlState::FEATURE_NOT_SUPPORTED, reason.into())
 }
 
-/// Whether a message with this code may change the settings or the prepared statements, which the pooler records itself.
+/// Whether the pooler must look at every message with this code. Such a message may change the settings or the prepared statements, or may
+/// report an internal error of the server. The pooler records these changes and errors itself.
 #[inline]
 pub(crate) fn is_special(code: MessageCode) -> bool {
-    code == MessageCode::PARAMETER_STATUS || code == MessageCode::COMMAND_COMPLETE
+    const SPECIAL: [MessageCode; 3] =
+        [MessageCode::PARAMETER_STATUS, MessageCode::COMMAND_COMPLETE, MessageCode::ERROR_RESPONSE];
+    SPECIAL.contains(&code)
 }
 
 impl Session {
@@ -119,6 +125,7 @@ impl Session {
             batch: 0,
             barrier: false,
             applied: None,
+            has_internal_error: false,
         }
     }
 
@@ -356,6 +363,10 @@ impl Session {
         reply: Option<Reply>,
         mut client: Option<&mut Client>,
     ) -> Result<Forward, Failure> {
+        if frame.code == MessageCode::ERROR_RESPONSE {
+            let error = frame.decode::<ErrorResponse<'_>>()?;
+            self.has_internal_error |= error.fields.sqlstate() == Some(SqlState::INTERNAL_ERROR);
+        }
         let Some(reply) = reply else { return self.unasked(frame, client) };
         // The session is over, so this is the last message of the server.
         if self.state.over().is_some() {

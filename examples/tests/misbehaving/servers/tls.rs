@@ -216,19 +216,19 @@ fn invalid_certificates_versions_and_alpn_protocols_are_rejected() {
         verified(
             "a certificate of a foreign authority",
             &made.stranger,
-            "no authority in sslrootcert has signed the certificate",
+            "no trusted authority (sslrootcert) has signed the certificate",
         )
         .native("no trusted authority (sslrootcert) has signed the certificate"),
         verified(
             "a certificate that is its own authority",
             &made.self_signed,
-            "no authority in sslrootcert has signed the certificate",
+            "no trusted authority (sslrootcert) has signed the certificate",
         )
         .native("no trusted authority (sslrootcert) has signed the certificate"),
         row(
             "a foreign authority, for a client that demands TLS and has a root",
             secure(&made.stranger),
-            "no authority in sslrootcert",
+            "no trusted authority (sslrootcert)",
         )
         .verifying()
         .sslmode(SslMode::Require)
@@ -236,7 +236,7 @@ fn invalid_certificates_versions_and_alpn_protocols_are_rejected() {
         row(
             "a foreign authority, for a client that checks no name",
             secure(&made.stranger),
-            "no authority in sslrootcert",
+            "no trusted authority (sslrootcert)",
         )
         .verifying()
         .sslmode(SslMode::VerifyCa)
@@ -276,7 +276,7 @@ fn invalid_certificates_versions_and_alpn_protocols_are_rejected() {
         direct(
             "a foreign authority in direct TLS",
             vec![Act::Tls(made.presenting(&made.stranger))],
-            "no authority in sslrootcert",
+            "no trusted authority (sslrootcert)",
         ),
         row(
             "no request for a certificate where one is to be sent",

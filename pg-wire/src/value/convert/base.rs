@@ -1,4 +1,4 @@
-//! The types that have no members.
+//! Conversion of the types that have no members, such as `int4` and `uuid`.
 
 use alloc::vec::Vec;
 
@@ -12,10 +12,10 @@ use crate::basic::oid::{self, Oid};
 use crate::value::scalar::{TEXTS, VERSION};
 use crate::value::{Column, FromValue, Mismatch, text};
 
-/// Reads a value in text form, and appends its binary form.
+/// A function that reads a value in text form, and appends its binary form.
 pub(super) type Converter = fn(&mut Cursor<'_>, &mut Vec<u8>) -> Result<(), Mismatch>;
 
-/// Appends the binary form of a value.
+/// Converts a value of a type that has no members: reads its text form, and appends its binary form.
 pub(super) fn value(type_: &Type, mut text: Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     let convert = converter(type_)?;
     convert(&mut text, out).and_then(|()| text.end()).map_err(|error| match ambiguity(type_) {
@@ -28,7 +28,8 @@ fn unreadable(type_: &Type, reason: &'static str) -> Mismatch {
     Mismatch::Text { type_name: type_.name().into(), reason }
 }
 
-/// Returns the reason why a text that was not converted can be a valid value of the type; `None` if the text is malformed.
+/// Returns the reason why even a valid value of the type may not be converted, such as a session setting that changes the text form.
+/// Returns `None` for a type whose valid values are all converted.
 fn ambiguity(type_: &Type) -> Option<&'static str> {
     match *type_ {
         Type::DATE | Type::TIMESTAMP | Type::TIMESTAMPTZ => Some("is not in the DateStyle ISO"),
@@ -38,7 +39,7 @@ fn ambiguity(type_: &Type) -> Option<&'static str> {
     }
 }
 
-/// Whether the binary form of the type is the text form.
+/// Whether the bytes of the binary form and of the text form are the same.
 pub(super) fn is_text(type_: &Type) -> bool {
     TEXTS.contains(&type_.oid())
         || *type_ == Type::UNKNOWN
@@ -46,7 +47,7 @@ pub(super) fn is_text(type_: &Type) -> bool {
         || is_extension(type_, &["citext"])
 }
 
-/// Whether the type has one of these names, and no oid that is the same in every database.
+/// Whether the type belongs to an extension and has one of these names. A type of an extension has no fixed oid, so its name identifies it.
 fn is_extension(type_: &Type, names: &[&str]) -> bool {
     *type_.kind() == Kind::Simple && names.contains(&type_.name()) && Type::from_oid(type_.oid()).is_none()
 }
@@ -101,13 +102,13 @@ pub(super) fn converter(type_: &Type) -> Result<Converter, Mismatch> {
     })
 }
 
-/// Reads all text that is left as `FromValue` does.
+/// Reads the rest of the text with the `FromValue` of `T`.
 fn read<'t, T: FromValue<'t>>(text: &mut Cursor<'t>, type_oid: Oid) -> Result<T, Mismatch> {
     let column = Column { type_oid, format: FormatCode::Text };
     T::from_value(Some(text.rest()), column).map_err(|_| Mismatch::Malformed)
 }
 
-/// Converts a type whose binary form is a version and the text.
+/// Converts a type whose binary form is a version byte and then the text.
 fn versioned(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     out.push(VERSION);
     append(out, text.rest())
@@ -123,7 +124,8 @@ fn char(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     }
 }
 
-/// Converts a `uuid`: `a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11`. The feature `uuid`, which has another parser, may be disabled.
+/// Converts a `uuid`: `a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11`. The parser of the `uuid` crate is not used, because the feature `uuid` may be
+/// disabled.
 fn uuid(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     for index in 0..16 {
         if matches!(index, 4 | 6 | 8 | 10) {
@@ -134,7 +136,7 @@ fn uuid(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     Ok(())
 }
 
-/// Converts a `tid`, a block and an item: `(0,1)`.
+/// Converts a `tid`, which is the number of a block and the number of an item in the block: `(0,1)`.
 fn tid(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     text.expect(b"(")?;
     out.extend(text.integer::<u32>()?.to_be_bytes());

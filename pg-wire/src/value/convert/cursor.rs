@@ -1,4 +1,4 @@
-//! Text that is not yet read.
+//! A cursor over the text form of a value.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -6,7 +6,8 @@ use core::str::FromStr;
 
 use crate::value::Mismatch;
 
-/// Text that is not yet read. Each method that reads returns [`Mismatch::Malformed`] if the text does not continue as expected.
+/// The part of a text that has not been read. Each method that reads returns [`Mismatch::Malformed`] if the text does not continue as
+/// expected.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'t>(pub(super) &'t [u8]);
 
@@ -15,7 +16,7 @@ impl<'t> Cursor<'t> {
         self.0.first().copied()
     }
 
-    /// Reads `word` if the text continues with it.
+    /// Reads `word` if the text continues with `word`. Returns whether it did.
     pub(super) fn skip(&mut self, word: &[u8]) -> bool {
         match self.0.strip_prefix(word) {
             Some(rest) => {
@@ -78,7 +79,7 @@ impl<'t> Cursor<'t> {
         u8::try_from(byte).map_err(|_| Mismatch::Malformed)
     }
 
-    /// Reads a string in quotes. A backslash quotes the next byte. If `is_doubled`, a quote in the string can also be written as two.
+    /// Reads a string in quotes. A backslash escapes the next byte. If `is_doubled`, two quotes in the string stand for one quote.
     pub(super) fn quoted(&mut self, quote: u8, is_doubled: bool) -> Result<Cow<'t, [u8]>, Mismatch> {
         let is_plain = |byte| byte != quote && byte != b'\\';
         self.expect(&[quote])?;

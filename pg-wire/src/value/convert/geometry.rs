@@ -1,4 +1,4 @@
-//! The geometric types.
+//! Conversion of the geometric types.
 
 use alloc::vec::Vec;
 
@@ -61,7 +61,7 @@ pub(super) fn polygon(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mi
     text.expect(b")")
 }
 
-/// Converts one or more points, after their count.
+/// Converts one or more points. In the binary form, the number of points precedes the points.
 fn points(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     let mut points = Vec::new();
     let mut length = 0;

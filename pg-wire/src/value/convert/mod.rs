@@ -1,10 +1,10 @@
 //! Converts values from the text form to the binary form, for `postgres_types::FromSql`, which reads only the binary form.
 //!
-//! The text forms are those that a server sends: other forms that a server accepts as input, such as spaces between the elements of an
-//! array, are errors. The binary forms are byte for byte those of the server.
+//! The text forms are those that a server sends. A server also accepts other forms as input, such as spaces between the elements of an
+//! array; these forms are errors. The binary forms are byte for byte those of the server.
 //!
-//! The type of a value determines the depth of the recursion, and not the text: each level of recursion follows a reference from a type to
-//! the type of its members. Only the dimensions of an array are nested in the text alone, and their number is limited.
+//! The text cannot make the recursion deep. Each level follows a reference from a type to the type of its members, so the type determines
+//! the depth. Only the number of dimensions of an array depends on the text, and this number is limited.
 
 mod base;
 mod cursor;
@@ -124,7 +124,7 @@ fn bounds(text: &mut Cursor<'_>) -> Result<Vec<(i32, i32)>, Mismatch> {
     Ok(bounds)
 }
 
-/// Returns the byte between two elements of an array: `typdelim` in `pg_type`. Only `box` has another delimiter than the comma.
+/// Returns the byte between two elements of an array: `typdelim` in `pg_type`. The byte is a comma, except for `box`.
 fn delimiter(member: &Type) -> u8 {
     match member.kind() {
         Kind::Domain(base) => delimiter(base),
@@ -181,7 +181,7 @@ impl Elements<'_> {
     }
 }
 
-/// Whether a server encloses a text in quotes if the text contains this byte: white space, quotes, backslashes, and the bytes in `syntax`.
+/// Whether this byte makes a server enclose a text in quotes: white space, quotes, backslashes, and the bytes in `syntax`.
 fn is_special(byte: u8, syntax: &[u8]) -> bool {
     matches!(byte, b'"' | b'\\' | b' ' | b'\t'..=b'\r') || syntax.contains(&byte)
 }
@@ -221,8 +221,8 @@ fn composite(text: &mut Cursor<'_>, fields: &[Field], out: &mut Vec<u8>) -> Resu
     text.expect(b")")
 }
 
-/// Reads a field of a composite or a bound of a range, which ends before a byte in `syntax`. Returns `None` for a field that is NULL and a
-/// bound that is infinite: no bytes, not even quotes.
+/// Reads a field of a composite, or a bound of a range, up to a byte in `syntax`. Returns `None` if there is no text, not even quotes. Such
+/// a field is NULL, and such a bound is infinite.
 fn part<'t>(text: &mut Cursor<'t>, syntax: &[u8]) -> Result<Option<Cow<'t, [u8]>>, Mismatch> {
     if text.peek() == Some(b'"') {
         return text.quoted(b'"', true).map(Some);

@@ -1,4 +1,4 @@
-//! Addresses of networks and of network interfaces.
+//! Conversion of the addresses of networks and of network interfaces.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -18,7 +18,8 @@ pub(super) fn cidr(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Misma
 }
 
 fn address(text: &mut Cursor<'_>, is_cidr: bool, out: &mut Vec<u8>) -> Result<(), Mismatch> {
-    // `AF_INET` in PostgreSQL's protocol, and the number after `AF_INET` for IPv6, independently of the server's platform.
+    // Address families in the binary form. For IPv6 PostgreSQL sends `AF_INET + 1`, because the number of `AF_INET6` depends on the
+    // platform.
     const IPV4: u8 = 2;
     const IPV6: u8 = 3;
     let (ipv4, ipv6);

@@ -1,4 +1,4 @@
-//! `numeric` and the bit strings.
+//! Conversion of `numeric` and of the bit strings.
 
 use alloc::vec::Vec;
 use core::iter::repeat_n;
@@ -8,13 +8,15 @@ use super::out::{append, count};
 use crate::value::Mismatch;
 use crate::value::sound::numeric_sign::{INFINITY, NAN, NEGATIVE, NEGATIVE_INFINITY};
 
-/// The scale that a server sends with infinity. The scale has no meaning: it is a bit of the sign, in the server's internal form.
+/// The scale that a server sends with infinity. The number has no meaning as a scale: in the server's internal form, it is a bit of the
+/// sign.
 const SCALE_OF_INFINITY: u16 = 32;
 
 /// Converts a `numeric`: `-123.4500`, `NaN`, `-Infinity`.
 ///
-/// The binary form has digits of base 10,000. The decimal point is between two of these digits, so the decimal digits before the point
-/// are padded on the left, and the decimal digits after the point on the right. Zeros at both ends are not sent.
+/// A digit of the binary form stands for four decimal digits. The decimal point is between two of these digits, so the decimal digits
+/// before the point are padded on the left, and the decimal digits after the point are padded on the right. Digits that are 0 at both ends
+/// are not sent.
 pub(super) fn numeric(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     for (word, sign, scale) in [
         (&b"NaN"[..], NAN, 0),

@@ -1,4 +1,4 @@
-//! Writing of binary forms.
+//! Functions that append to a binary form.
 
 use alloc::vec::Vec;
 
@@ -7,13 +7,13 @@ use crate::value::Mismatch;
 /// Length of a NULL in an array or a composite.
 pub(super) const NULL: [u8; 4] = (-1i32).to_be_bytes();
 
-/// Appends bytes. Cannot fail; returns a `Result` as the functions that convert.
+/// Appends bytes. Cannot fail, but returns a `Result`, so that a function that converts can end with this call.
 pub(super) fn append(out: &mut Vec<u8>, bytes: impl AsRef<[u8]>) -> Result<(), Mismatch> {
     out.extend(bytes.as_ref());
     Ok(())
 }
 
-/// Appends the Int32 length of the bytes that `write` appends, and these bytes.
+/// Appends what `write` appends, preceded by the number of these bytes as an Int32.
 pub(super) fn sized(
     out: &mut Vec<u8>,
     write: impl FnOnce(&mut Vec<u8>) -> Result<(), Mismatch>,
@@ -27,7 +27,7 @@ pub(super) fn sized(
     Ok(())
 }
 
-/// Returns a length or a count as an Int32. A value that is too long for an Int32 has no binary form.
+/// Returns a length or a count as an Int32. If the number does not fit in an Int32, the value has no binary form.
 pub(super) fn count(number: usize) -> Result<[u8; 4], Mismatch> {
     i32::try_from(number).map(i32::to_be_bytes).map_err(|_| Mismatch::Malformed)
 }

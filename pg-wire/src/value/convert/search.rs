@@ -1,4 +1,5 @@
-//! `tsvector`. A `tsquery` cannot be converted: its text does not contain all parentheses of the tree that its binary form describes.
+//! Conversion of `tsvector`. A `tsquery` cannot be converted: its binary form is a tree, and its text does not contain all parentheses of
+//! this tree.
 
 use alloc::vec::Vec;
 
@@ -30,7 +31,7 @@ pub(super) fn tsvector(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), M
     append(out, lexemes)
 }
 
-/// Converts the positions of a lexeme, which may be missing: `:2,3B`.
+/// Converts the positions of a lexeme: `:2,3B`. A lexeme can be without positions.
 fn positions(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     let mut positions = Vec::new();
     let mut separator: &[u8] = b":";
@@ -39,7 +40,7 @@ fn positions(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
         if !(1..=MOST_POSITION).contains(&position) {
             return Err(Mismatch::Malformed);
         }
-        // The weight D, whose number is 0, is not written.
+        // A position with the weight D, whose number is 0, has no letter in the text.
         let weights = [(b"A", 3), (b"B", 2), (b"C", 1)];
         let weight = weights.into_iter().find(|(name, _)| text.skip(*name)).map_or(0, |(_, weight)| weight);
         positions.push((weight << 14 | position).to_be_bytes());

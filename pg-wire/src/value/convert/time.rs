@@ -1,8 +1,8 @@
 //! Dates, times and intervals, as a server writes them with the DateStyle ISO and the IntervalStyle postgres.
 //!
-//! The other settings have other forms, and some of them are ambiguous: `02/03/2024` can be in February or in March, and the abbreviation
-//! of a time zone has no known offset. A text in another form is an error, unless the text has the same meaning with all settings, as the
-//! interval `10:05:06`.
+//! With other settings, a server writes other forms. Some of these forms are ambiguous: `02/03/2024` can be in February or in March, and
+//! the abbreviation of a time zone has no known offset. A text in another form is an error, unless the text has the same meaning with all
+//! settings, such as the interval `10:05:06`.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -38,7 +38,7 @@ fn infinity<T>(text: &mut Cursor<'_>, positive: T, negative: T) -> Option<T> {
     }
 }
 
-/// A date, without the era.
+/// A year, a month and a day, before the era (` BC`) is read.
 struct Date {
     year: i64,
     month: usize,
@@ -58,13 +58,13 @@ impl Date {
         Ok(Self { year: parse(year)?, month, day: text.two_digits()?.into() })
     }
 
-    /// Reads the era at the end of the text, ` BC` or nothing. Returns the number of days after the epoch.
+    /// Reads the era at the end of the text, which is ` BC` or nothing. Returns the date as a number of days after the epoch, 2000-01-01.
     fn days(self, text: &mut Cursor<'_>) -> Result<i64, Mismatch> {
         let Self { year, month, day } = self;
         if year == 0 {
             return Err(Mismatch::Malformed);
         }
-        // The year before the year 1 is 1 BC.
+        // 1 BC is the year before the year 1, so it counts as the year 0.
         let year = if text.skip(b" BC") { 1 - year } else { year };
         let is_leap = year.rem_euclid(4) == 0 && (year.rem_euclid(100) != 0 || year.rem_euclid(400) == 0);
         let leap_days = |index: usize| i64::from(is_leap && index >= 2);
@@ -104,7 +104,7 @@ pub(super) fn timestamptz(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<()
     moment(text, offset, out)
 }
 
-/// Converts a timestamp after whose time `zone` reads the seconds east of UTC.
+/// Converts a timestamp. `zone` reads the text after the time, and returns the offset in seconds east of UTC.
 fn moment(
     text: &mut Cursor<'_>,
     zone: fn(&mut Cursor<'_>) -> Result<i32, Mismatch>,
@@ -134,14 +134,14 @@ pub(super) fn timetz(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mis
     append(out, (-offset(text)?).to_be_bytes())
 }
 
-/// Reads the microseconds after midnight.
+/// Reads a time of day, and returns the number of microseconds after midnight.
 fn time_of_day(text: &mut Cursor<'_>) -> Result<i64, Mismatch> {
     let hours = text.two_digits()?;
     let time = i64::from(hours) * 3600 * SECOND + within_hour(text)?;
     if time <= DAY { Ok(time) } else { Err(Mismatch::Malformed) }
 }
 
-/// Reads the part of a time after the hours, in microseconds: `:20:30.5`.
+/// Reads the minutes and seconds of a time: `:20:30.5`. Returns the number of microseconds.
 fn within_hour(text: &mut Cursor<'_>) -> Result<i64, Mismatch> {
     let minutes = sixtieths(text)?;
     let seconds = sixtieths(text)?;
@@ -156,7 +156,7 @@ fn within_hour(text: &mut Cursor<'_>) -> Result<i64, Mismatch> {
     Ok((i64::from(minutes) * 60 + i64::from(seconds)) * SECOND + microseconds)
 }
 
-/// Reads a colon and minutes or seconds.
+/// Reads a colon and two digits, which are minutes or seconds.
 fn sixtieths(text: &mut Cursor<'_>) -> Result<u8, Mismatch> {
     text.expect(b":")?;
     let number = text.two_digits()?;
@@ -201,8 +201,8 @@ pub(super) fn interval(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), M
     append(out, [days, months].map(i32::to_be_bytes).as_flattened())
 }
 
-/// Reads a number with its unit, in the singular or the plural, and the space before the next part: `-2 mons `. Returns 0 if the text
-/// continues with another part.
+/// Reads a number with its unit, in the singular or the plural, and the space before the next part: `-2 mons `. Returns 0 if the text does
+/// not continue with this unit.
 fn units(text: &mut Cursor<'_>, unit: &[u8]) -> Result<i64, Mismatch> {
     let mut ahead = *text;
     let sign = sign(&mut ahead);

@@ -1,9 +1,9 @@
-//! Measurements of decoding changes of logical replication: each implementation reads every value of every inserted row, from pieces of 64
-//! KB.
+//! Measurements of decoding changes of logical replication. The bytes arrive in pieces of 64 KB, and each implementation reads every value
+//! of every inserted row.
 //!
-//! No other library has public functions both for reading messages and for decoding pgoutput. For `pg_walstream`, this module cuts the
-//! messages out of a buffer in the same way as the library's connection does. For `pgwire-replication`, the hand-written loop reads the
-//! values.
+//! No other library has public functions both for reading messages and for decoding pgoutput. The public functions of `pg_walstream` only
+//! decode pgoutput, so this module cuts the messages out of a buffer, as the library's connection does. The public functions of
+//! `pgwire-replication` only read messages, so the hand-written loop reads the values.
 
 use anyhow::{Result, ensure};
 use bytes::BytesMut;

@@ -1,4 +1,4 @@
-//! Measurements of decoding CopyData messages, from pieces of 64 KB.
+//! Measurements of decoding CopyData messages. The bytes arrive in pieces of 64 KB.
 
 use anyhow::Result;
 use bytes::BytesMut;

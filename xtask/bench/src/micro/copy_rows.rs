@@ -1,6 +1,7 @@
-//! Measurements of writing and reading the rows of a COPY: an `int4`, a `text` and a `float8`.
+//! Measurements of writing and reading the rows of a COPY. A row is an `int4`, a `text` and a `float8`.
 //!
-//! The measurements of a whole connection use a server in memory, so that tokio-postgres can take part.
+//! tokio-postgres writes and reads rows only on a connection. For a comparison with tokio-postgres, some measurements use a whole
+//! connection to a server in memory.
 
 use std::hint::black_box;
 use std::io::Write;
@@ -12,9 +13,10 @@ use futures_util::TryStreamExt;
 use pg_stream_tokio::TokioIo;
 use pg_wire::backend::{Backend, CopyData};
 use pg_wire::codec::Payload;
-use pg_wire::copy::{CopyOptions, CopyReader, CopyWriter};
+use pg_wire::copy::{CopyOptions, CopyReader, CopyWriter, RowFormat};
 use pg_wire::{Connection, Encode, Inbox, Limits, oid};
 use postgres_types::Type;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
 use tokio_postgres::binary_copy::{BinaryCopyInWriter, BinaryCopyOutStream};
 use tokio_postgres::{Client, Config, NoTls, Statement, config::SslMode};
@@ -46,8 +48,42 @@ fn rows() -> Rc<[Row]> {
     (0..BATCH).map(row).collect()
 }
 
-/// Returns all measurements of the rows of a COPY.
-pub(crate) fn lines() -> Result<Vec<Line>> {
+/// The number of batches in a round of the measurements with many rows: 5,000,000 rows.
+const MANY_BATCHES: usize = 5_000;
+
+/// Returns all measurements of the rows of a COPY. The number of rows of the measurements with many rows is divided by `part`.
+pub(crate) fn lines(part: u64) -> Result<Vec<Line>> {
+    let mut lines = few_rows()?;
+    lines.extend(many_rows(MANY_BATCHES / part as usize)?);
+    Ok(lines)
+}
+
+/// Returns the measurements of many rows over a connection to a server in memory. tokio-postgres writes and reads rows in binary format
+/// only.
+fn many_rows(batches: usize) -> Result<Vec<Line>> {
+    let (binary, text) = (CopyOptions::binary, CopyOptions::text);
+    let line = |name: &str, target| {
+        Line::new(format!("micro: many copy rows, {name}"), "row", (BATCH * batches) as u64, target).long()
+    };
+    Ok(vec![
+        line("send binary", Target::new(1.2, 1.0))
+            .with(Who::Limit, sent_by_hand(batches, false)?)
+            .with(Who::Ours, sent_by_ours(binary(), batches)?)
+            .with(Who::Peer("tokio-postgres"), sent_by_tokio_postgres(batches)?),
+        line("send text", Target::limit(1.2))
+            .with(Who::Limit, sent_by_hand(batches, true)?)
+            .with(Who::Ours, sent_by_ours(text(), batches)?),
+        line("receive binary", Target::new(1.2, 1.0))
+            .with(Who::Limit, received_by_hand(binary(), batches)?)
+            .with(Who::Ours, received_by_ours(binary(), batches)?)
+            .with(Who::Peer("tokio-postgres"), received_by_tokio_postgres(batches)?),
+        line("receive text", Target::limit(1.2))
+            .with(Who::Limit, received_by_hand(text(), batches)?)
+            .with(Who::Ours, received_by_ours(text(), batches)?),
+    ])
+}
+
+fn few_rows() -> Result<Vec<Line>> {
     let (binary, text) = (frames(&CopyOptions::binary())?, frames(&CopyOptions::text())?);
     let unit = "row";
     Ok(vec![
@@ -69,16 +105,16 @@ pub(crate) fn lines() -> Result<Vec<Line>> {
             OPERATIONS,
             Target { peer: Some(2.0), ..Target::default() },
         )
-        .with(Who::Ours, sent_by_ours()?)
-        .with(Who::Peer("tokio-postgres"), sent_by_tokio_postgres()?),
+        .with(Who::Ours, sent_by_ours(CopyOptions::binary(), BATCHES)?)
+        .with(Who::Peer("tokio-postgres"), sent_by_tokio_postgres(BATCHES)?),
         Line::new(
             "micro: copy rows, receive binary",
             unit,
             OPERATIONS,
             Target { peer: Some(2.0), ..Target::default() },
         )
-        .with(Who::Ours, received_by_ours()?)
-        .with(Who::Peer("tokio-postgres"), received_by_tokio_postgres()?),
+        .with(Who::Ours, received_by_ours(CopyOptions::binary(), BATCHES)?)
+        .with(Who::Peer("tokio-postgres"), received_by_tokio_postgres(BATCHES)?),
     ])
 }
 
@@ -179,7 +215,7 @@ fn frames(options: &CopyOptions) -> Result<Frames> {
     let frames = Frames::fill(|number, out| {
         writer.clear();
         failure = failure.take().or(writer.row(&row(number)).err());
-        // An error is ignored here: the frame would then be missing, and the sums would differ.
+        // An error is ignored, because encoding cannot fail here: the only possible error is data that is longer than a message can be.
         let _ = CopyData { data: Payload(writer.data()) }.encode(out);
     });
     failure.map_or(Ok(frames), |error| Err(error.into()))
@@ -301,15 +337,21 @@ fn read_in(inbox: &mut Inbox, reader: &mut CopyReader, touch: &mut Touch) -> Res
 
 // ---- A whole connection ---------------------------------------------------------------------------------------------
 
-fn sent_by_ours() -> Result<impl FnMut() -> Result<u64>> {
-    let (runtime, rows, server) = (runtime()?, rows(), CopyServer::new(&[]));
+/// Creates a server that accepts rows.
+fn receiving_server(is_text: bool) -> CopyServer {
+    let server = CopyServer::new(&[]);
+    if is_text { server.text() } else { server }
+}
+
+fn sent_by_ours(options: CopyOptions, batches: usize) -> Result<impl FnMut() -> Result<u64>> {
+    let is_text = options.format() == RowFormat::Text;
+    let (runtime, rows, server) = (runtime()?, rows(), receiving_server(is_text));
     let copied = server.copied();
     let mut conn = Connection::new(TokioIo(server.after_login()), Limits::BACKEND);
     Ok(move || {
         runtime.block_on(async {
-            let writer = CopyWriter::new(&CopyOptions::binary())?;
-            let mut copy = conn.copy_in("copy t from stdin (format binary)", writer).await?;
-            for _ in 0..BATCHES {
+            let mut copy = conn.copy_in("copy t from stdin", CopyWriter::new(&options)?).await?;
+            for _ in 0..batches {
                 for (id, name, size) in &*rows {
                     copy.row(&(*id, &name[..], *size)).await?;
                 }
@@ -318,6 +360,63 @@ fn sent_by_ours() -> Result<impl FnMut() -> Result<u64>> {
             Ok(copied.take())
         })
     })
+}
+
+fn sent_by_hand(batches: usize, is_text: bool) -> Result<impl FnMut() -> Result<u64>> {
+    let (runtime, rows, server) = (runtime()?, rows(), receiving_server(is_text));
+    let (copied, mut server) = (server.copied(), server.after_login());
+    let (mut walk, mut out) = (Walk::new(), Vec::with_capacity(2 * PIECE));
+    Ok(move || {
+        runtime.block_on(async {
+            server.write_all(STATEMENT).await?;
+            wait_for(&mut server, &mut walk, b'G').await?;
+            if !is_text {
+                out.extend_from_slice(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
+            }
+            for _ in 0..batches {
+                for row in &*rows {
+                    if is_text {
+                        hand_line(row, &mut out)
+                    } else {
+                        hand_tuple(row, &mut out)
+                    }
+                    if out.len() >= PIECE {
+                        send_data(&mut server, &mut out).await?;
+                    }
+                }
+            }
+            if !is_text {
+                out.extend_from_slice(b"\xff\xff");
+            }
+            send_data(&mut server, &mut out).await?;
+            server.write_all(b"c\0\0\0\x04").await?;
+            wait_for(&mut server, &mut walk, b'Z').await?;
+            Ok(copied.take())
+        })
+    })
+}
+
+/// A Query; the server in memory ignores the text.
+const STATEMENT: &[u8] = b"Q\0\0\0\x09copy\0";
+
+/// Sends the rows in `out` as one CopyData.
+async fn send_data(server: &mut CopyServer, out: &mut Vec<u8>) -> Result<()> {
+    let length = (out.len() as u32 + 4).to_be_bytes();
+    server.write_all(&[b'd', length[0], length[1], length[2], length[3]]).await?;
+    server.write_all(out).await?;
+    out.clear();
+    Ok(())
+}
+
+/// Reads messages up to a message with this code.
+async fn wait_for(server: &mut CopyServer, walk: &mut Walk, wanted: u8) -> Result<()> {
+    let mut is_found = false;
+    while !is_found {
+        let count = server.read(walk.space()).await?;
+        walk.filled(count);
+        walk.frames(|code, _| is_found |= code == wanted);
+    }
+    Ok(())
 }
 
 /// A session of tokio-postgres with the server in memory.
@@ -334,7 +433,7 @@ fn tokio_postgres(server: CopyServer) -> Result<(Runtime, Client, Statement)> {
     Ok((runtime, client, statement))
 }
 
-fn sent_by_tokio_postgres() -> Result<impl FnMut() -> Result<u64>> {
+fn sent_by_tokio_postgres(batches: usize) -> Result<impl FnMut() -> Result<u64>> {
     let (rows, server) = (rows(), CopyServer::new(&[]));
     let copied = server.copied();
     let (runtime, client, statement) = tokio_postgres(server)?;
@@ -342,7 +441,7 @@ fn sent_by_tokio_postgres() -> Result<impl FnMut() -> Result<u64>> {
         runtime.block_on(async {
             let sink = client.copy_in::<_, Bytes>(&statement).await?;
             let mut writer = std::pin::pin!(BinaryCopyInWriter::new(sink, &TYPES));
-            for _ in 0..BATCHES {
+            for _ in 0..batches {
                 for (id, name, size) in &*rows {
                     writer.as_mut().write(&[id, name, size]).await?;
                 }
@@ -353,41 +452,84 @@ fn sent_by_tokio_postgres() -> Result<impl FnMut() -> Result<u64>> {
     })
 }
 
-/// The data that a server sends for all rows of a round.
-fn sent_rows() -> Result<Vec<u8>> {
-    let mut writer = CopyWriter::new(&CopyOptions::binary())?;
-    let mut out = Vec::with_capacity(8 * PIECE);
-    for number in 0..BATCH * BATCHES {
-        writer.row(&row(number))?;
-        CopyData { data: Payload(writer.data()) }.encode(&mut out)?;
-        writer.clear();
-    }
+/// Creates a server that sends all rows of a round, one CopyData for each row.
+fn sending_server(options: &CopyOptions, batches: usize) -> Result<CopyServer> {
+    let mut writer = CopyWriter::new(options)?;
+    let mut batch = |first: usize, count: usize| {
+        let mut out = Vec::with_capacity(2 * PIECE);
+        for number in first..first + count {
+            writer.row(&row(number))?;
+            CopyData { data: Payload(writer.data()) }.encode(&mut out)?;
+            writer.clear();
+        }
+        Ok::<_, anyhow::Error>(out)
+    };
+    // In binary format, the header and the first row are one message.
+    let mut first = batch(0, 1)?;
+    first.extend(batch(1, BATCH - 1)?);
+    let again = batch(0, BATCH)?;
     writer.finish()?;
-    CopyData { data: Payload(writer.data()) }.encode(&mut out)?;
-    Ok(out)
+    let mut last = Vec::new();
+    CopyData { data: Payload(writer.data()) }.encode(&mut last)?;
+    let server = CopyServer::repeating(&first, &again, batches - 1, &last);
+    Ok(if options.format() == RowFormat::Text { server.text() } else { server })
 }
 
-fn received_by_ours() -> Result<impl FnMut() -> Result<u64>> {
-    let (runtime, server) = (runtime()?, CopyServer::new(&sent_rows()?));
-    let mut conn = Connection::new(TokioIo(server.after_login()), Limits::BACKEND);
+fn received_by_hand(options: CopyOptions, batches: usize) -> Result<impl FnMut() -> Result<u64>> {
+    let is_text = options.format() == RowFormat::Text;
+    let (runtime, mut server) = (runtime()?, sending_server(&options, batches)?.after_login());
+    let mut walk = Walk::new();
     Ok(move || {
         runtime.block_on(async {
-            let reader = CopyReader::new(&CopyOptions::binary())?.types(&OIDS);
-            let copy = conn.copy_out("copy t to stdout (format binary)", reader).await?;
-            let mut touch = Touch::default();
-            let end = copy.for_each(|row| {
-                let (id, name, size) = row.decode::<(i32, &str, f64)>()?;
-                touch_row(&mut touch, id, name, size);
-                Ok::<_, pg_wire::Error>(())
-            });
-            end.await?;
+            server.write_all(STATEMENT).await?;
+            let (mut touch, mut is_ready, mut is_first) = (Touch::default(), false, !is_text);
+            while !is_ready {
+                let count = server.read(walk.space()).await?;
+                walk.filled(count);
+                is_ready = hand_read(&mut walk, &mut touch, is_text, &mut is_first);
+            }
             Ok(touch.sum())
         })
     })
 }
 
-fn received_by_tokio_postgres() -> Result<impl FnMut() -> Result<u64>> {
-    let (runtime, client, statement) = tokio_postgres(CopyServer::new(&sent_rows()?))?;
+/// Reads the buffered rows. Returns whether ReadyForQuery has arrived. Before the first row in binary format, skips the header.
+#[inline(never)]
+fn hand_read(walk: &mut Walk, touch: &mut Touch, is_text: bool, is_first: &mut bool) -> bool {
+    let (mut is_ready, mut seen) = (false, *touch);
+    walk.frames(|code, body| match code {
+        b'd' if is_text => {
+            black_box(hand_read_line(body, &mut seen));
+        }
+        b'd' => {
+            let header = if std::mem::take(is_first) { 19 } else { 0 };
+            black_box(hand_read_tuple(&body[header..], &mut seen));
+        }
+        b'Z' => is_ready = true,
+        _ => {}
+    });
+    *touch = seen;
+    is_ready
+}
+
+fn received_by_ours(options: CopyOptions, batches: usize) -> Result<impl FnMut() -> Result<u64>> {
+    let (runtime, server) = (runtime()?, sending_server(&options, batches)?);
+    let mut conn = Connection::new(TokioIo(server.after_login()), Limits::BACKEND);
+    Ok(move || {
+        runtime.block_on(async {
+            let reader = CopyReader::new(&options)?.types(&OIDS);
+            let mut copy = conn.copy_out("copy t to stdout", reader).await?;
+            let mut touch = Touch::default();
+            while let Some((id, name, size)) = copy.decode::<(i32, &str, f64)>().await? {
+                touch_row(&mut touch, id, name, size);
+            }
+            Ok(touch.sum())
+        })
+    })
+}
+
+fn received_by_tokio_postgres(batches: usize) -> Result<impl FnMut() -> Result<u64>> {
+    let (runtime, client, statement) = tokio_postgres(sending_server(&CopyOptions::binary(), batches)?)?;
     Ok(move || {
         runtime.block_on(async {
             let stream = client.copy_out(&statement).await?;

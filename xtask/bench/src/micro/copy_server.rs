@@ -13,17 +13,18 @@ use super::source::{PIECE, away};
 
 const READY: &[u8] = b"Z\0\0\0\x05I";
 
-/// A stream to a server that answers every statement with a COPY in binary format: `COPY … TO` if the server has data, otherwise
-/// `COPY … FROM`. The server only counts the bytes that it receives.
+/// A stream to a server that answers every statement with a COPY of three columns: `COPY … TO` if the server has data, otherwise
+/// `COPY … FROM`. The server only counts the bytes that it receives. The format is binary, except after [`text`](CopyServer::text).
 pub(crate) struct CopyServer {
-    /// The CopyData messages that answer a statement.
-    data: &'static [u8],
+    /// The CopyData messages that answer a statement, in pieces.
+    data: Vec<&'static [u8]>,
+    is_text: bool,
     /// The bytes that the client has not read.
     replies: VecDeque<&'static [u8]>,
     reader: Option<Waker>,
-    /// The received bytes of the header of the client's next message.
+    /// The header of the client's next message, as far as the header has been received.
     head: Vec<u8>,
-    /// The number of bytes of the current message that are not received.
+    /// The number of bytes of the current message that the server has not yet received.
     body: usize,
     is_starting: bool,
     is_simple: bool,
@@ -46,7 +47,8 @@ impl CopyServer {
     /// Creates a server that sends `data`, which must be whole CopyData messages.
     pub(crate) fn new(data: &[u8]) -> Self {
         Self {
-            data: if data.is_empty() { &[] } else { away(data) },
+            data: if data.is_empty() { Vec::new() } else { vec![away(data)] },
+            is_text: false,
             replies: VecDeque::new(),
             reader: None,
             head: Vec::new(),
@@ -58,7 +60,19 @@ impl CopyServer {
         }
     }
 
-    /// Changes the server to the state after the login.
+    /// Creates a server that sends `first`, then `times` repetitions of `again`, then `last`: each of them whole CopyData messages.
+    pub(crate) fn repeating(first: &[u8], again: &[u8], times: usize, last: &[u8]) -> Self {
+        let again = away(again);
+        let pieces = std::iter::once(away(first)).chain(std::iter::repeat_n(again, times));
+        Self { data: pieces.chain([away(last)]).collect(), ..Self::new(&[]) }
+    }
+
+    /// Changes the format to text.
+    pub(crate) fn text(self) -> Self {
+        Self { is_text: true, ..self }
+    }
+
+    /// Skips the login, for a client that begins with a statement.
     pub(crate) fn after_login(self) -> Self {
         Self { is_starting: false, ..self }
     }
@@ -81,10 +95,20 @@ impl CopyServer {
                 self.is_simple = code == b'Q';
                 if self.data.is_empty() {
                     self.is_copying = true;
-                    self.reply(b"G\0\0\0\x0d\x01\0\x03\0\x01\0\x01\0\x01");
+                    self.reply(if self.is_text {
+                        b"G\0\0\0\x0d\0\0\x03\0\0\0\0\0\0"
+                    } else {
+                        b"G\0\0\0\x0d\x01\0\x03\0\x01\0\x01\0\x01"
+                    });
                 } else {
-                    self.reply(b"H\0\0\0\x0d\x01\0\x03\0\x01\0\x01\0\x01");
-                    self.reply(self.data);
+                    self.reply(if self.is_text {
+                        b"H\0\0\0\x0d\0\0\x03\0\0\0\0\0\0"
+                    } else {
+                        b"H\0\0\0\x0d\x01\0\x03\0\x01\0\x01\0\x01"
+                    });
+                    for piece in self.data.clone() {
+                        self.reply(piece);
+                    }
                     self.reply(b"c\0\0\0\x04C\0\0\0\x0bCOPY 1\0");
                     if self.is_simple {
                         self.reply(READY);
@@ -95,7 +119,7 @@ impl CopyServer {
             b'D' => self.reply(b"t\0\0\0\x06\0\0n\0\0\0\x04"),
             b'B' => self.reply(b"2\0\0\0\x04"),
             b'C' => self.reply(b"3\0\0\0\x04"),
-            // During a COPY the server ignores Sync.
+            // As in PostgreSQL, a Sync is ignored while the client sends the data of a COPY.
             b'S' if !self.is_copying => self.reply(READY),
             b'd' => {
                 self.copied.0.fetch_add(length as u64, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Measurements of decoding rows: each implementation reads every value, from pieces of 64 KB.
+//! Measurements of decoding rows. The bytes arrive in pieces of 64 KB, and each implementation reads every value.
 
 use anyhow::{Result, bail};
 use bytes::BytesMut;
@@ -37,7 +37,7 @@ pub(crate) fn blocking(columns: usize) -> Result<Line> {
         .with(Who::Peer("pg_stream"), pg_stream(frames)))
 }
 
-/// Measures decoding with a connection on Tokio, and one call for each message.
+/// Measures decoding with a connection on Tokio, and one call of `recv` for each message.
 pub(crate) fn on_tokio(columns: usize) -> Result<Line> {
     let frames = source::rows(columns)?;
     let name = format!("micro: decode a row of {columns}, async");
@@ -108,7 +108,7 @@ fn ours(frames: Frames) -> impl FnMut() -> Result<u64> {
     }
 }
 
-/// Reads the buffered rows. Not inlined, for the same reason as the hand-written `hand_rows`.
+/// Reads the buffered rows. Not inlined, so that the compiler keeps the counters in registers even if the caller is a future.
 #[inline(never)]
 fn ours_in(inbox: &mut Inbox, touch: &mut Touch) -> Result<u64> {
     let (mut rows, mut seen) = (0, *touch);

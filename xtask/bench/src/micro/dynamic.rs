@@ -11,9 +11,8 @@ use postgres_types::{ToSql, Type};
 use super::encode::{FORMATS, OPERATIONS, VALUES, into, limit_bind, outbox};
 use crate::line::{Line, Target, Who};
 
-/// Returns three measurements of encoding Bind, Execute and Sync. In two of these measurements the parameters are listed in the call, as
-/// with `params!`, so the compiler has the types of the parameters. In the third measurement (`from elsewhere`) the compiler does not have
-/// these types.
+/// Returns three measurements of encoding Bind, Execute and Sync. In two of them the call lists the parameters, as with `params!`, so the
+/// compiler knows the types of the parameters. In the third measurement (`from elsewhere`) the compiler does not know these types.
 pub(crate) fn lines() -> Vec<Line> {
     let mut lines: Vec<Line> = [2, 8].map(|count| line(count, "", ours(count))).into();
     lines.push(line(8, ", from elsewhere", Box::new(into(outbox(), ours_from_elsewhere))));
@@ -58,8 +57,8 @@ fn ours_from_elsewhere(out: &mut Outbox) -> Result<()> {
     Ok(())
 }
 
-/// postgres-protocol as tokio-postgres uses it: the values implement `ToSql`, and the type of each value is checked against the type that
-/// the server has reported.
+/// Binds with postgres-protocol as tokio-postgres does: the values implement `ToSql`, and the type of each value is checked against the
+/// type that the server has reported.
 fn postgres_protocol(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
     let types =
         [Type::INT4, Type::TEXT, Type::INT8, Type::FLOAT8, Type::BOOL, Type::INT8, Type::TEXT, Type::INT2];
@@ -104,7 +103,7 @@ pub(crate) mod pg_stream {
 
     use crate::micro::encode::{VALUES, into};
 
-    /// pg_stream accepts only `&[&dyn Bindable]`. A `Vec` is the fastest of the buffers that pg_stream can write to.
+    /// Binds with pg_stream, which accepts only `&[&dyn Bindable]`. A `Vec` is the fastest of the buffers that pg_stream can write to.
     pub(crate) fn bind(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
         #[inline(always)]
         fn bind(out: &mut Vec<u8>, params: &[&dyn Bindable]) -> Result<()> {

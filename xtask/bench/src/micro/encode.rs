@@ -138,7 +138,8 @@ pub(crate) fn lines() -> Vec<Line> {
             count,
         ));
     }
-    // Measurements of Bind, Execute and Sync with three calls instead of one, and with other types of buffers. No target ratio is set.
+    // Measures Bind, Execute and Sync with three calls instead of one, and with other types of buffers. These measurements have no required
+    // ratio.
     let (unit, none) = ("bind+execute+sync", Target::default());
     lines.push(
         Line::new("micro: bind 8, tuple, by three calls", unit, OPERATIONS, none)
@@ -290,7 +291,8 @@ fn peers_bind(line: Line, count: usize) -> Line {
         .with(Who::Peer("pg_stream"), super::dynamic::pg_stream::bind(count))
 }
 
-/// The closure `write` selects each value by its index, so postgres-protocol encodes values of several types without `dyn`.
+/// Binds with postgres-protocol. The closure `write` selects each value by its index, so that values of several types are encoded without
+/// `dyn`.
 fn postgres_protocol_bind(count: usize) -> impl FnMut() -> Result<u64> {
     // postgres-protocol writes only to a `BytesMut`.
     into(BytesMut::new(), move |out| {
@@ -321,7 +323,8 @@ fn postgres_protocol_bind(count: usize) -> impl FnMut() -> Result<u64> {
     })
 }
 
-/// Creates the messages once, and replaces only their parameters. pgwire needs owned bytes, which are split off one buffer here.
+/// Binds with pgwire. The messages are created once, and only their parameters are replaced. pgwire needs owned bytes for each parameter,
+/// so the parameters are split off one buffer.
 fn pgwire_bind(count: usize) -> impl FnMut() -> Result<u64> {
     let mut bind = extendedquery::Bind::new(
         None,
@@ -360,8 +363,8 @@ fn pgwire_bind(count: usize) -> impl FnMut() -> Result<u64> {
     })
 }
 
-/// Returns an error if a string contains a NUL, which would end the string in the message. pg-wire and postgres-protocol also check for
-/// NUL; pgwire and pg_stream do not.
+/// Returns an error if a string contains a NUL, which would end the string in the message. The hand-written loop needs this check for a
+/// fair comparison: pg-wire and postgres-protocol check for NUL, pgwire and pg_stream do not.
 #[inline(always)]
 fn check_string(text: &[u8]) -> Result<()> {
     anyhow::ensure!(memchr::memchr(0, text).is_none(), "a string contains a NUL");

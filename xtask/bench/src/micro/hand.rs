@@ -60,9 +60,9 @@ impl Walk {
     }
 }
 
-/// Returns a closure that reads all `frames` once, in pieces of 64 KB, with a loop that is written by hand for these bytes. Its time is the
-/// limit that other implementations are compared with. `frames_of` reads the values of all whole frames in the buffer, and returns the
-/// number of these frames.
+/// Returns a closure that reads all `frames` once, in pieces of 64 KB, with a loop that is written by hand for these bytes. The times of
+/// other implementations are compared with the time of this closure. `frames_of` reads the values of all whole frames in the buffer, and
+/// returns the number of these frames.
 pub(crate) fn limit(
     frames: Frames,
     frames_of: impl Fn(&mut Walk, &mut Touch) -> u64,

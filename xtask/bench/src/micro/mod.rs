@@ -18,8 +18,8 @@ use anyhow::Result;
 
 use crate::line::Line;
 
-/// Returns all measurements that use no network.
-pub(crate) fn lines() -> Result<Vec<Line>> {
+/// Returns all measurements that use no network. The number of operations of the measurements with long rounds is divided by `part`.
+pub(crate) fn lines(part: u64) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     for columns in [1, 8, 50] {
         lines.push(decode::blocking(columns)?);
@@ -30,7 +30,7 @@ pub(crate) fn lines() -> Result<Vec<Line>> {
     lines.extend(typed::lines()?);
     lines.extend(typed_bind::lines());
     lines.extend(copy::lines()?);
-    lines.extend(copy_rows::lines()?);
+    lines.extend(copy_rows::lines(part)?);
     lines.extend(encode::lines());
     lines.extend(dynamic::lines());
     lines.extend(forward::lines()?);

@@ -11,8 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Maximum number of bytes that one read returns.
 pub(crate) const PIECE: usize = 64 * 1024;
 
-/// Copies `bytes` to an address in the middle of a page, because input buffers begin at the start of a page: a copy between two addresses
-/// with the same offset in their pages takes several times as long.
+/// Copies `bytes` to an address in the middle of a page. Input buffers begin at the start of a page, and a copy between equal offsets in
+/// two pages takes several times as long as a copy between different offsets.
 pub(crate) fn away(bytes: &[u8]) -> &'static [u8] {
     const HALF: usize = 2048;
     let mut at_half = vec![0; HALF];
@@ -97,8 +97,8 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    /// Appends frames until there are about eight pieces of 64 KB: more than the first-level cache holds, but less than the last-level
-    /// cache holds.
+    /// Calls `put` to append frames until the frames have 512 KB: more than the first-level cache holds, but less than the last-level cache
+    /// holds.
     pub(crate) fn fill(mut put: impl FnMut(usize, &mut Vec<u8>)) -> Self {
         let mut bytes = Vec::new();
         let mut count = 0;

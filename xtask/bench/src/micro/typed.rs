@@ -393,7 +393,8 @@ fn postgres_types_rows(buffer: &mut BytesMut, format: FormatCode, touch: &mut To
             let value = |index: usize| ranges[4 * group + index].clone().map(|range| &row.buffer()[range]);
             let text = |index| read::<Option<&str>>(&Type::TEXT, value(index));
             let (id, price) = match format {
-                // tokio-postgres reads only the binary format. So this implementation reads a string, and calls `str::parse`.
+                // tokio-postgres reads only the binary format. So this implementation reads each number as a string, and calls
+                // `str::parse`.
                 FormatCode::Text => match (text(0)?, text(2)?) {
                     (Some(id), Some(price)) => (id.parse()?, price.parse()?),
                     _ => bail!("NULL"),

@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use anyhow::Result;
 use bytes::BytesMut;
-use pg_wire::value::SqlParam;
+use pg_wire::value::SqlParams;
 use pg_wire::{FormatCode, PgProtocol, Portal, Statement};
 use postgres_protocol::IsNull;
 use postgres_protocol::message::frontend;
@@ -45,10 +45,10 @@ fn values() -> Four {
     (v.id, v.name, v.ratio, None)
 }
 
-/// The formats of the values, with their count: binary for the numbers, text for the strings and NULL.
+/// The number of formats and the format of each value: binary (1) for the numbers, text (0) for the strings and NULL.
 const EACH: [u8; 10] = [0, 4, 0, 1, 0, 0, 0, 1, 0, 0];
 
-/// One format for all values, with the count 1: binary.
+/// The number of formats and one format for all values: binary (1).
 const ALL: [u8; 4] = [0, 1, 0, 1];
 
 fn limit<const N: usize>(formats: [u8; N]) -> impl FnMut() -> Result<u64> {
@@ -82,19 +82,16 @@ fn ours() -> impl FnMut() -> Result<u64> {
     })
 }
 
-/// Encodes each value by `ToSql` into its own buffer, then binds the encoded values.
+/// Encodes the values by `ToSql` into a list that is reused, then binds the list.
 fn ours_by_postgres_types() -> impl FnMut() -> Result<u64> {
-    into(outbox(), |out| {
+    let mut params = SqlParams::new();
+    into(outbox(), move |out| {
         let (id, name, ratio, note) = values();
         let [int4, text, float8, last] = &TYPES;
-        let params = (
-            SqlParam::new(&id, int4)?,
-            SqlParam::new(&name, text)?,
-            SqlParam::new(&ratio, float8)?,
-            SqlParam::new(&note, last)?,
-        );
+        params.clear();
+        params.push(&id, int4)?.push(&name, text)?.push(&ratio, float8)?.push(&note, last)?;
         let bind = out.bind(Statement("s1"), Portal::UNNAMED).result_formats(&[FormatCode::Binary]);
-        bind.execute_and_sync(params);
+        bind.execute_and_sync(&params);
         Ok(())
     })
 }

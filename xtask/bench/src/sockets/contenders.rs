@@ -85,7 +85,7 @@ pub(super) fn unix_streams() -> Vec<(Who, Connect)> {
     ]
 }
 
-/// Adds every client that is not in `without` to a measurement. Each client does the work on its own connection.
+/// Adds all clients to a measurement, except the clients whose names are in `without`. Each client does the work on its own connection.
 pub(super) fn line(
     line: Line,
     place: &Place,
@@ -114,7 +114,7 @@ pub(super) fn line_of(
     })
 }
 
-/// Adds the clients that `who` selects to a measurement of connecting. Each round makes `count` connections.
+/// Adds clients to a measurement of connecting; `who` selects the clients. Each round makes `count` connections.
 pub(super) fn connect_to(line: Line, place: &Place, count: u64, who: impl Fn(Who) -> bool) -> Line {
     let able = everybody(place).into_iter().filter(|(one, _)| who(*one));
     able.fold(line.long(), |line, (who, client)| {

@@ -1,6 +1,6 @@
 //! The connection phase on the TLS port of the replay server: TLS sessions that can be resumed, and SCRAM-SHA-256-PLUS.
 //!
-//! PostgreSQL cannot be used for this measurement: it sends no session tickets and stores no sessions, so no TLS session is resumed.
+//! Only the replay server can be used to measure resumed TLS sessions: PostgreSQL sends no session tickets and stores no sessions.
 
 use std::num::NonZeroU32;
 use std::path::Path;

@@ -35,8 +35,8 @@ struct Server {
 }
 
 impl Ends {
-    /// Finds the servers by environment variables. In a child process, these variables also have the addresses of the replay server that
-    /// the parent has started. In the parent, this function starts a replay server and fills the tables of the PostgreSQL servers.
+    /// Finds the PostgreSQL servers by environment variables. In the parent process, also fills the tables of these servers and starts the
+    /// replay server. In a child process, environment variables also contain the addresses of the replay server.
     pub(crate) fn find() -> Result<Self> {
         let mut servers = Vec::new();
         for major in [18, 15] {

@@ -29,8 +29,8 @@ pub(crate) struct Place {
     pub(crate) database: &'static str,
     /// The cache of derived SCRAM keys, if keys are kept for the next connection.
     pub(crate) kept: Option<Kept>,
-    /// The TLS settings. With these settings the client requires TLS. For a role with a password, the client then also requires channel
-    /// binding.
+    /// The TLS settings. With these settings the client requires TLS. A client with a password then also requires channel binding, if its
+    /// library supports channel binding.
     pub(crate) tls: Option<Tls>,
 }
 

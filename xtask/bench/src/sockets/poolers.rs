@@ -106,7 +106,8 @@ fn pgbouncer(server: SocketAddr) -> Result<Proxy> {
     )
 }
 
-/// Returns the stored form of the password of the role `scram`. Before that, lets every role read the tables of pgbench.
+/// Returns the stored form of the password of the role `scram`. Also lets every role read the tables of pgbench, which the measurements
+/// need.
 fn verifier(server: SocketAddr) -> Result<String> {
     psql(server, "trust", "grant select on pgbench_accounts, pgbench_branches, pgbench_tellers to public")?;
     psql(server, "admin", "select rolpassword from pg_authid where rolname = 'scram'")

@@ -232,8 +232,8 @@ fn open_to_all(dir: &TempDir) -> Result<()> {
     Ok(fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?)
 }
 
-/// The limit: a proxy that copies bytes in both directions, 64 KB at a time, without reading messages. This proxy has the same runtime as
-/// pg-proxy.
+/// Runs a proxy that copies bytes in both directions, 64 KB at a time, without reading messages. This proxy is the limit for the other
+/// proxies. It has the same runtime as pg-proxy.
 pub(crate) fn splice(upstream: SocketAddr) -> Result<()> {
     const SIZE: usize = 64 * 1024;
     let runtime = runtime()?;

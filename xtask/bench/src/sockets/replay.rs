@@ -122,7 +122,7 @@ impl Canned {
     }
 }
 
-/// The binary form of a value. A timestamp is replaced by another number of the same size.
+/// The binary form of a value. For a timestamp, the result is an arbitrary number of the same size.
 fn binary(text: &str, oid: Oid) -> Vec<u8> {
     match oid {
         oid::INT4 => text.parse::<i32>().unwrap_or_default().to_be_bytes().into(),

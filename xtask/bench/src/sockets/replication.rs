@@ -133,8 +133,8 @@ impl Changes {
         self.admin(&format!("{slots} '{NAME}%' and not active")).map(drop)
     }
 
-    /// Runs a program that writes the changes to a file, with a new slot. Returns the resources that the program has used, and the number
-    /// of rows in the file.
+    /// Copies the slot, and runs a program that writes the changes in the new slot to a file. Returns the resources that the program has
+    /// used, and the number of rows in the file.
     fn follow(&self, command: impl FnOnce(&Self, &str, &Path) -> Result<Command>) -> Result<(Usage, u64)> {
         const SLOT: &str = "bench_changes_copy";
         let dir = TempDir::new()?;
@@ -160,7 +160,8 @@ fn pg_cdc(changes: &Changes, slot: &str, out: &Path) -> Result<Command> {
     pg_cdc_with(changes, slot, out, "")
 }
 
-/// Runs pg-cdc with `--streaming`, and with a small `logical_decoding_work_mem`, so that the server also streams small transactions.
+/// Returns a command that runs pg-cdc with `--streaming`. A small `logical_decoding_work_mem` makes the server stream small transactions,
+/// too.
 fn pg_cdc_streaming(changes: &Changes, slot: &str, out: &Path) -> Result<Command> {
     let mut command = pg_cdc_with(changes, slot, out, "&options=-c%20logical_decoding_work_mem%3D1MB")?;
     command.arg("--streaming");
@@ -176,7 +177,7 @@ fn pg_cdc_with(changes: &Changes, slot: &str, out: &Path, more: &str) -> Result<
     Ok(command)
 }
 
-/// Runs pg_recvlogical with the options of pgoutput that pg-cdc sends.
+/// Returns a command that runs pg_recvlogical with the options of pgoutput that pg-cdc sends.
 fn pg_recvlogical(changes: &Changes, slot: &str, out: &Path) -> Result<Command> {
     let (host, port) = (changes.server.ip(), changes.server.port());
     let mut command = Command::new(PathBuf::from(program("PG_CLIENT_BIN")?).join(PG_RECVLOGICAL));
@@ -202,7 +203,8 @@ fn run(command: &mut Command) -> Result<Usage> {
     let pid = Pid::from_child(&child);
     let of_process = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", child.id()));
     let mut peak = 0;
-    // With NOWAIT, the ended process stays a zombie, whose CPU time can still be read. The memory of a zombie reads as 0.
+    // With NOWAIT, the ended process stays a zombie, whose CPU time can still be read. The memory is read while the process runs, because
+    // the memory of a zombie reads as 0.
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     while waitid(WaitId::Pid(pid), options)?.is_none() {
         let status = of_process("status")?;

@@ -56,8 +56,8 @@ fn rows(lines: &mut Vec<Line>, name: &str, place: &Place, count: u64, sql: &str)
 
 /// Measurement of connecting, where the client resumes a TLS session and reuses a derived SCRAM key.
 ///
-/// The CPU time of the client's thread is measured: with a kept key all work of the client is on this thread, and the replay server is
-/// another thread of this process. Peers are left out: they derive a key for each connection.
+/// Only the CPU time of the client's thread is measured, because the replay server is another thread of this process. With a kept key, the
+/// client does no work on other threads. Peers are left out: they derive a key for each connection.
 fn resumed(place: &Place) -> Line {
     let line = Line::new(
         "tls: replay, connect, SCRAM-PLUS, session resumed, keys kept",

@@ -1,5 +1,5 @@
-//! Measurements of typed rows over a socket: each client runs a statement, and reads the values of each row as Rust types. asyncpg reads the
-//! values as Python objects.
+//! Measurements of typed rows over a socket. Each client runs a statement, and reads the values of each row as Rust types. asyncpg reads
+//! the values as Python objects.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -19,7 +19,7 @@ use super::proxies::cpu_time_of;
 use crate::line::{Line, Meter, Round, Target, Who};
 use crate::micro::decode::runtime;
 
-/// Reads the result of a statement. Returns the sum over all values.
+/// A client that reads the result of a statement as typed values. Both methods return the sum over all values.
 pub(crate) trait ReadTyped {
     /// Reads rows of four columns.
     fn read_four(&mut self, sql: &str) -> Result<u64>;
@@ -86,8 +86,8 @@ fn everybody(
 /// The environment variable with the path of a Python that has asyncpg.
 const PYTHON: &str = "PSYCOPG_PYTHON";
 
-/// A Python program that reads the rows of a statement once for each line on its standard input. The program then prints the sum over all
-/// values, which is computed only in the first round: the first round is not measured.
+/// A Python program that runs a statement once for each line on its standard input. After each run, the program prints the sum over all
+/// values of the rows. The sum is computed only in the first run, which is not measured.
 const PROGRAM: &str = "
 import asyncio, struct, sys
 import asyncpg

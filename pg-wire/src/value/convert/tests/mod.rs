@@ -45,7 +45,7 @@ fn converts(type_: &Type, text: &str, binary: &[&[u8]]) {
     assert_eq!(converted, binary.concat(), "{type_} {text}");
 }
 
-/// Checks that a text has this binary form, and that each shorter or longer text is an error.
+/// Checks that a text has this binary form, which is given in pieces. Checks that every prefix of the text and two longer texts are errors.
 #[track_caller]
 fn whole(type_: &Type, text: &str, binary: &[&[u8]]) {
     converts(type_, text, binary);
@@ -65,7 +65,7 @@ fn fails(type_: &Type, text: &str) {
     );
 }
 
-/// Joins numbers of two bytes.
+/// Joins Int16 numbers to the bytes of a binary form.
 fn words_of<const N: usize>(words: [i16; N]) -> Vec<u8> {
     words.map(i16::to_be_bytes).concat()
 }
@@ -111,7 +111,7 @@ fn numerics_have_digits_of_base_10000_without_zeros_at_both_ends() {
     for wrong in ["", "-", ".5", "1e5", "1,5", "+1", "1.2.3", "--1", "0x1", "NaNs", "nan"] {
         fails(&Type::NUMERIC, wrong);
     }
-    // The weight of the first digit is an Int16.
+    // The weight of the first digit is an Int16, so a number can have at most 4 * 32,768 decimal digits before the point.
     fails(&Type::NUMERIC, &"9".repeat(4 * 32_768 + 1));
     let largest = to_binary(&Type::NUMERIC, "9".repeat(4 * 32_768).as_bytes()).expect("weight 32,767");
     assert_eq!(largest[..4], words_of([i16::MIN, i16::MAX]));
@@ -364,7 +364,8 @@ fn addresses_and_geometric_values_are_converted() {
     fails(&Type::POLYGON, "()");
 }
 
-/// The header of an array with one dimension: dimensions, whether an element is NULL, type of the elements, length, lower bound.
+/// The header of an array with one dimension: the number of dimensions, whether an element is NULL, the type of the elements, and the
+/// length and the lower bound of the dimension.
 fn header(has_null: bool, member: u32, length: u32, lower: i32) -> Vec<u8> {
     [1, u32::from(has_null), member, length, lower.cast_unsigned()].map(u32::to_be_bytes).concat()
 }

@@ -61,7 +61,7 @@ fn samples() -> Vec<(Type, &'static str)> {
 /// Bytes that have a meaning in a text form.
 const SYNTAX: &[u8] = b"{}()[]<>,;:\"\\ =-+./0179NU\0\x80";
 
-/// Changes of a text: at each place, relative to the length, the number of bytes to remove and the bytes to insert.
+/// Changes of a text. Each change has a place in the text, a number of bytes to remove there, and the bytes to insert there.
 fn changes() -> impl Strategy<Value = Vec<(prop::sample::Index, usize, Vec<u8>)>> {
     let inserted = prop::collection::vec(prop::sample::select(SYNTAX), 0..3);
     prop::collection::vec((any::<prop::sample::Index>(), 0..4usize, inserted), 1..4)
@@ -80,7 +80,7 @@ proptest! {
         }
         if let Ok(binary) = to_binary(&type_, &text) {
             let outcome = sound::check(&type_, &binary, Target::of::<Wide>());
-            // 24:00:00 is sound, but no Rust type can represent the value.
+            // `Range` is not a failure: 24:00:00 is a valid `time`, although no Rust type can represent it.
             prop_assert!(matches!(outcome, Ok(()) | Err(Mismatch::Range { .. })), "{outcome:?} {binary:?}");
         }
     }
@@ -110,7 +110,7 @@ struct Pair(Option<String>);
 
 impl<'a> FromSql<'a> for Pair {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
-        // Int32 count, Int32 type, Int32 length, Int32 value, Int32 type, Int32 length.
+        // 24 bytes precede the second field: Int32 count, Int32 type, Int32 length, Int32 value, Int32 type, Int32 length.
         Ok(Self(
             raw.get(24..)
                 .filter(|_| raw[20..24] != NULL)

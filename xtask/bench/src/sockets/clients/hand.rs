@@ -134,7 +134,7 @@ impl<S: Dial> Session<S> {
         Ok(())
     }
 
-    /// Reads until `syncs` ReadyForQuery messages have arrived. Returns the sum over all rows and the data of a COPY.
+    /// Reads until `syncs` ReadyForQuery messages have arrived. Returns the sum over the values of all rows and over all COPY data.
     async fn until_ready(&mut self, syncs: u64) -> Result<u64> {
         self.until_ready_by(syncs, look).await
     }

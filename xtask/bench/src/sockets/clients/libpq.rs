@@ -1,6 +1,6 @@
 //! A client that uses libpq by its C interface.
 
-// Calls of C functions need `unsafe`. All other clients are written in Rust.
+// This is the only client that calls C functions, and such calls need `unsafe`.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -126,6 +126,8 @@ impl Outcome {
         }
     }
 
+    /// Returns the bytes of a value; `None` is NULL.
+    ///
     /// # Safety
     /// The result must have this row and this column.
     unsafe fn value(&self, row: c_int, column: c_int) -> Option<&[u8]> {
@@ -141,7 +143,7 @@ impl Outcome {
 }
 
 impl Client for Libpq {
-    /// Reads all rows as one result. Single-row mode, with one result for each row, would take more time but less memory.
+    /// Reads all rows as one result. Single-row mode, which makes a separate result for each row, would take more time and less memory.
     fn read_text(&mut self, sql: &str) -> Result<u64> {
         let (sql, mut touch) = (CString::new(sql)?, Touch::default());
         // SAFETY: the arguments are a C string and an open connection.

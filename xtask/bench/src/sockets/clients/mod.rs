@@ -13,7 +13,7 @@ pub(crate) mod xitca;
 
 use anyhow::{Result, bail};
 
-/// The data of a COPY: equal pieces, each sent by its own call.
+/// The data of a COPY: equal pieces. The client sends each piece by a separate call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pieces {
     /// The bytes of a piece.
@@ -62,7 +62,7 @@ pub(crate) trait Client {
     fn round_trips(&mut self, _: u64) -> Result<u64> {
         bail!("this client does not support this operation")
     }
-    /// Begins to wait for a message of the server that is not a reply, such as a notification, and returns at once. Does nothing for a client
-    /// that can only wait for replies.
+    /// Begins to wait for a message that the server sends without a request, such as a notification, and returns at once. Does nothing for
+    /// a client that can only wait for replies.
     fn wait(&mut self) {}
 }

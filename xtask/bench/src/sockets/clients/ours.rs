@@ -92,7 +92,7 @@ fn config(place: &Place) -> Config {
     config
 }
 
-/// Receives until `syncs` ReadyForQuery messages have arrived. Returns the sum over all rows and the data of a COPY.
+/// Receives until `syncs` ReadyForQuery messages have arrived. Returns the sum over the values of all rows and over all COPY data.
 async fn until_ready<T: Transport>(conn: &mut Connection<T>, syncs: u64) -> Result<u64> {
     let (mut left, mut touch) = (syncs, Touch::default());
     loop {

@@ -41,7 +41,7 @@ impl Scram {
         if self.end_point.is_some() { b"SCRAM-SHA-256-PLUS\0" } else { b"SCRAM-SHA-256\0" }
     }
 
-    /// The GS2 header, which contains whether the client uses channel binding.
+    /// The GS2 header, which states whether the client uses channel binding.
     fn header(&self) -> &'static str {
         if self.end_point.is_some() { "p=tls-server-end-point,," } else { "n,," }
     }

@@ -51,7 +51,7 @@ fn look(row: &PgRow, touch: &mut Touch) -> Result<()> {
     Ok(())
 }
 
-/// Four typed values, as `query_as` reads them. `query_as` cannot lend a `&str`.
+/// Four typed values, as `query_as` reads them. The strings are owned, because `query_as` cannot return a `&str` that borrows from the row.
 type Four = (i32, String, f64, Option<String>);
 
 /// Twelve typed values: three times [`Four`].

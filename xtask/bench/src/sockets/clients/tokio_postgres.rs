@@ -181,7 +181,7 @@ impl Client for TokioPostgres {
         })
     }
 
-    /// tokio-postgres always sends a Sync after every statement.
+    /// Returns an error without `sync_each`, because tokio-postgres sends a Sync after every statement.
     fn pipeline(&mut self, pipeline: Pipeline) -> Result<u64> {
         anyhow::ensure!(pipeline.sync_each, "tokio-postgres cannot send one Sync for several statements");
         let one = self.prepare()?;

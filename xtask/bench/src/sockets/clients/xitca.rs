@@ -97,8 +97,8 @@ impl Client for Xitca {
             let mut copy = session.copy_in(&statement).await?;
             for piece in 0..pieces.times {
                 copy.copy(pieces.piece)?;
-                // `copy` never waits, so all data would stay in memory. After each 64 KB, this task yields, so that the driver task can
-                // send the data.
+                // `copy` only adds the piece to a queue. After each 64 KB, this task yields, so that the driver task can send the data;
+                // otherwise all data would stay in memory.
                 if (piece + 1) * pieces.piece.len() as u64 % 65_536 < pieces.piece.len() as u64 {
                     tokio::task::yield_now().await;
                 }
@@ -108,7 +108,7 @@ impl Client for Xitca {
         })
     }
 
-    /// xitca-postgres always sends a Sync after every statement.
+    /// Returns an error without `sync_each`, because xitca-postgres sends a Sync after every statement.
     fn pipeline(&mut self, pipeline: Pipeline) -> Result<u64> {
         anyhow::ensure!(pipeline.sync_each, "xitca-postgres cannot send one Sync for several statements");
         self.prepare()?;
