@@ -82,15 +82,15 @@ pub async fn until_ready<T: Transport>(
 
 /// Checks that the messages before a ReadyForQuery are a complete answer.
 ///
-/// A ReadyForQuery without messages before it is no answer: some servers send a superfluous ReadyForQuery. Rows without a CommandComplete
-/// may be only the first part of a result.
+/// A ReadyForQuery without messages before it is no answer, because some servers send a superfluous ReadyForQuery. Rows without a
+/// CommandComplete are no answer either, because they may be only the first part of a result.
 #[derive(Debug, Default)]
 pub struct Answer {
     /// Whether at least one message of an answer has been received.
     has_begun: bool,
     /// Whether a result has begun and has not ended.
     is_open: bool,
-    /// Whether the next RowDescription belongs to the Describe of a statement. If so, no rows follow it.
+    /// Whether the next RowDescription answers the Describe of a statement. If so, no rows follow the RowDescription.
     of_statement: bool,
 }
 
@@ -152,7 +152,7 @@ mod tests {
     const READY: &[u8] = b"Z\0\0\0\x05I";
     const NOTICE: &[u8] = b"N\0\0\0\x08Mx\0\0";
 
-    /// Returns the error of `until_ready` as text, if the server sends the messages in `script`.
+    /// Returns the error text of `until_ready` for a server that sends the messages in `script`. Returns `None` if there is no error.
     fn error(script: &[&[u8]]) -> Option<String> {
         let mut conn = Connection::new(Script::says(&script.concat()), Limits::BACKEND);
         block_on(until_ready(&mut conn, |_| Ok(()))).err().map(|error| error.to_string())
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn each_kind_of_answer_is_accepted() {
         assert_eq!(error(&[ROW, COMPLETE, NOTICE, READY]), None);
-        // Checks complete answers without rows: EmptyQueryResponse, ParseComplete, PortalSuspended, FunctionCallResponse.
+        // Complete answers without rows: EmptyQueryResponse, ParseComplete, PortalSuspended, FunctionCallResponse.
         for answer in [&b"I\0\0\0\x04"[..], b"1\0\0\0\x04", b"s\0\0\0\x04", b"V\0\0\0\x08\xff\xff\xff\xff"] {
             assert_eq!(error(&[answer, READY]), None, "{answer:?}");
         }

@@ -1,9 +1,9 @@
-//! A client without an executor: sockets of the standard library, `poll`, TLS by rustls, a query with parameters, and a pipeline of
-//! 300,000 statements.
+//! A client without an executor: sockets of the standard library, `poll`, TLS by rustls, a query with parameters, and a pipeline of 300,000
+//! statements.
 //!
-//! The sockets are non-blocking. A socket on which a read or write would block is added to `WAITING`, and `block_on` waits for all sockets
-//! in that list at once. Waiting for one direction only could deadlock: `flush` waits to write while the server waits until its answers are
-//! read.
+//! The sockets are non-blocking. If a read or write would block, the socket is added to the list `WAITING`, and `block_on` waits for all
+//! sockets in this list at once. A wait for writing alone could deadlock: the server stops reading the pipeline while nobody reads its
+//! answers.
 //!
 //! `cargo run -p examples --bin blocking_client -- 'postgres://user:secret@localhost/mydb?sslmode=require'`
 
@@ -37,7 +37,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 /// writes.
 const STATEMENTS: u32 = 300_000;
 
-// The sockets and the deadline that the polled future waits for.
+// The sockets for which `block_on` waits, and the deadline of the wait.
 thread_local! {
     static WAITING: RefCell<Waiting> = RefCell::default();
 }
@@ -88,8 +88,8 @@ fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
 struct Socket<S>(Rc<S>);
 
 impl<S: AsFd + 'static> Socket<S> {
-    /// Converts the outcome of a read or write. If the outcome is `WouldBlock`, adds the socket to `WAITING`, so that `block_on` waits for
-    /// the socket.
+    /// Converts the result of a read or write to a `Poll`. If the read or write would block, adds the socket to `WAITING`, so that
+    /// `block_on` waits for the socket.
     fn or_wait<T>(&self, outcome: io::Result<T>, flags: PollFlags) -> Poll<io::Result<T>> {
         match outcome {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -127,7 +127,7 @@ where
     }
 }
 
-/// Half-closes a socket. Each socket type of the standard library has a method for this, but the types have no common trait.
+/// Half-closes a socket. A trait of this example, because the standard library has no common trait for its socket types.
 trait End {
     fn end(&self) -> io::Result<()>;
 }
@@ -200,7 +200,8 @@ impl Runtime for Blocking {
 #[derive(Clone, Debug, Default)]
 struct Tls(Rustls);
 
-/// A TLS stream. A read does not wait for pending writes: if it did, a pipeline could deadlock.
+/// A TLS stream. A read does not wait for pending writes: a server may stop reading until the client has read its answers, so both sides
+/// would wait forever.
 #[derive(Debug)]
 struct TlsStream {
     tls: ClientConnection,
@@ -224,7 +225,7 @@ impl TlsStream {
         let received = self.tls.read_tls(&mut &*self.socket.0);
         let count = ready!(self.socket.or_wait(received, PollFlags::IN))?;
         if let Err(error) = self.tls.process_new_packets() {
-            // Sends the TLS alert with the reason to the server, if the socket accepts the alert without waiting.
+            // Sends the TLS alert that contains the reason to the server, unless the socket would block.
             let _ = self.poll_send();
             return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidData, error)));
         }

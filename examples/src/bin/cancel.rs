@@ -15,8 +15,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (mut conn, session) = pg_stream_tokio::connect(&config).await?;
     let target = session.cancel_target().ok_or("the server sent no cancel key")?;
 
-    // A cancel request that arrives before the statement runs has no effect. So the statement sends a notice as soon as it runs, and the
-    // cancel request is sent after the notice has arrived.
+    // A cancel request has no effect before the statement runs. So the statement sends a notice when it begins, and the client waits for
+    // the notice before it sends the cancel request.
     conn.query("DO $$ BEGIN RAISE INFO 'asleep'; PERFORM pg_sleep(3600); END $$").flush().await?;
     loop {
         match conn.recv().await?.backend()? {
@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     }
 
-    // The cancel request is sent over a second connection. Any task that has the configuration and the target can send the request.
+    // The cancel request is sent over a second connection. It needs only `config` and `target`, so another task could send it as well.
     cancel(&config, &target).await?;
     match until_ready(&mut conn, |_| Ok(())).await {
         Ok(()) => return Err("the statement was not cancelled".into()),

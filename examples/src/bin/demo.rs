@@ -32,7 +32,7 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    // Prints the output so far before the error. A failure to write is ignored, because it cannot be reported anywhere.
+    // Prints the buffered output before the error text. A failed write is ignored, because it cannot be reported anywhere.
     let _ = out.flush();
     let _ = writeln!(io::stderr(), "demo: {error}{cause}");
     ExitCode::FAILURE
@@ -139,8 +139,8 @@ async fn a_million_rows(out: &mut impl Write, conn: &mut Connection<Socket>) -> 
     Ok(())
 }
 
-/// Executes a statement twice in one batch, with a Sync after each execution. The first execution divides by zero. After this error, the
-/// server skips the messages up to the next Sync, and executes the messages after the Sync.
+/// Executes a statement twice in one batch, with a Sync after each execution. The first execution fails with a division by zero. The server
+/// then skips the messages up to the next Sync, and executes the messages after that Sync.
 async fn an_error_on_the_wire(out: &mut impl Write, conn: &mut Connection<Socket>) -> Result<()> {
     heading(out, "On the wire: an error, and how the session goes on")?;
     conn.parse(Statement::UNNAMED)
@@ -151,7 +151,7 @@ async fn an_error_on_the_wire(out: &mut impl Write, conn: &mut Connection<Socket
         conn.bind(Statement::UNNAMED, Portal::UNNAMED).execute_and_sync((zero_at,));
     }
 
-    // The batch is not sent yet, so it can be decoded here in the same way as the server will decode it.
+    // The batch is not sent yet. It is decoded here in the same way as the server will decode it.
     let mut sent = Inbox::new(Limits::FRONTEND);
     sent.extend(conn.outbox().batch());
     while let Some(frame) = sent.next()? {

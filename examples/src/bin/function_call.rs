@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     })
     .await?;
 
-    // The server's answer does not contain the type of the result. The caller has to know this type, and the types of the arguments.
+    // The caller must know the types of the arguments and of the result, because the server's answer contains only the bytes of the result.
     let float8 = Column { type_oid: oid::FLOAT8, format: FormatCode::Binary };
     conn.fn_call(sqrt).result_format(FormatCode::Binary).finish((9f64,)).flush().await?;
     until_ready(&mut conn, |message| {

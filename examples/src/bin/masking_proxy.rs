@@ -3,9 +3,9 @@
 //!
 //! `cargo run -p examples --bin masking_proxy -- 127.0.0.1:6432 127.0.0.1:5432 email`
 //!
-//! `pg_wire::rewrite` replaces the names and values, and `pg_wire::session` finds the request that a row belongs to. The column is
-//! recognised by its name in the result. So its values are not hidden if a query uses the column in an expression or under an alias. Names
-//! of prepared statements in SQL text are not changed.
+//! `pg_wire::rewrite` replaces the names and values. `pg_wire::session` finds the request to which a row is a reply. The proxy recognises
+//! the column by its name in the RowDescription. So the values stay visible if a query uses the column in an expression or under an alias.
+//! Names of prepared statements in SQL text are not changed.
 
 use std::collections::{HashMap, VecDeque};
 use std::error::Error;
@@ -85,7 +85,8 @@ fn forward_startup(mut client: &TcpStream, mut server: &TcpStream, inbox: &mut I
     }
 }
 
-/// Forwards the messages of one direction. Passes each message to `rewrite`. Writes the rewritten messages of one read with one call.
+/// Forwards the messages of one direction. `rewrite` appends the changed form of each message to the outbox. The messages of one read are
+/// written with one call.
 fn pump(
     mut from: &TcpStream,
     mut to: &TcpStream,
@@ -111,7 +112,7 @@ fn pump(
     result
 }
 
-/// A request whose reply is not complete yet: its number, its message code, and the names of the statement and portal in the request.
+/// A request whose reply is not complete yet.
 struct Request {
     number: u64,
     code: MessageCode,
@@ -119,7 +120,7 @@ struct Request {
     portal: Option<Vec<u8>>,
 }
 
-/// State of a session that both threads share.
+/// State of a session, shared by the threads of its two directions.
 struct Session {
     state: SessionState,
     /// Requests that have no complete reply yet, in the order of their numbers.
@@ -155,8 +156,8 @@ impl Session {
             out.put(&frame);
             return Ok(());
         };
-        // After an error the server discards requests and does not reply to them. So when the reply to a later request arrives, the earlier
-        // requests are removed.
+        // After an error, the server discards requests without a reply. So the reply to a later request shows that the earlier requests are
+        // over.
         self.finish(|number| number < reply.number);
         match frame.code {
             MessageCode::DATA_ROW => {
@@ -194,7 +195,7 @@ impl Session {
         Ok(())
     }
 
-    /// Removes requests from the front of the queue while their numbers satisfy the condition.
+    /// Removes the requests at the front of the queue for whose numbers `is_over` returns true.
     fn finish(&mut self, is_over: impl Fn(u64) -> bool) {
         while self.requests.front().is_some_and(|request| is_over(request.number)) {
             self.requests.pop_front();
@@ -202,7 +203,8 @@ impl Session {
         }
     }
 
-    /// Stores the columns to hide for the statement or portal that a Describe names. After a Query, stores them for the rows that follow.
+    /// Stores the columns to hide for the statement or portal that a Describe names. For a Query, stores the columns to hide in the rows
+    /// that follow.
     fn describe(&mut self, mask: Mask) {
         match self.requests.front() {
             Some(Request { code: MessageCode::DESCRIBE, statement: Some(statement), .. }) => {

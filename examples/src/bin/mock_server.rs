@@ -1,8 +1,8 @@
-//! A server without a database, as a test double. After the login, every SELECT returns the same rows.
+//! A server without a database, for tests of clients. After the login, every SELECT returns the same rows.
 //!
 //! `cargo run -p examples --bin mock_server`, then `psql "host=127.0.0.1 port=5433 user=mock password=secret"`
 //!
-//! With `--replay FILE` the server plays a recording of `pg-proxy --record` instead.
+//! With `--replay FILE`, the server plays a recording of `pg-proxy --record` after the login.
 
 use std::error::Error;
 use std::fmt;
@@ -86,8 +86,8 @@ struct Mock {
     user: String,
     password: Password,
     verifier: Verifier,
-    /// Secret for the salts of unknown users. A salt is derived from the secret and the name of the user, so that the same name gets the
-    /// same salt at each login.
+    /// Secret from which the salts for unknown users are derived. So an unknown user gets the same salt at each login, like the known user,
+    /// and a client cannot find out which user exists.
     secret: Nonce,
     next_pid: AtomicI32,
     /// The recording that every session plays, or `None`.
@@ -95,7 +95,7 @@ struct Mock {
     sessions: Mutex<Vec<Running>>,
 }
 
-/// The server's side of a recorded conversation.
+/// The messages of the server in a recorded session, and the parameters that the server reported.
 struct Replay {
     parameters: Vec<(String, String)>,
     session: Transcript,
@@ -111,23 +111,24 @@ impl Replay {
         Ok(Self { parameters: login.parameters(), session })
     }
 
-    /// Plays the session. If the client's messages differ from the recording, the client receives an error that describes the difference.
+    /// Plays the recorded session. If the client's messages differ from the recording, sends the client an error that describes the
+    /// difference.
     async fn play(&self, conn: &mut Connection<impl Transport>) -> Result<(), TranscriptError> {
         let played = self.session.play(Direction::Backend, conn).await;
         if let Err(error) = &played {
             fatal(SqlState::PROTOCOL_VIOLATION, &error.to_string(), conn.outbox_mut());
-            // A failure of `close` is ignored, because the client may have disconnected already. The caller receives the error of `play`.
+            // A failure of `close` is ignored, because the client may have disconnected already. The caller receives only the error of
+            // `play`.
             let _ = conn.close().await;
         }
         played
     }
 }
 
-/// A running session, whose statement a client can cancel with a cancel request.
+/// A running session. A cancel request with its key cancels its statement.
 struct Running {
     key: CancelKey,
-    /// Wakes the statement that the session is running, so that the statement ends as cancelled. Has no effect on a statement that begins
-    /// later.
+    /// Ends the statement that the session is running as cancelled. Has no effect on statements that begin later.
     cancelled: Arc<Notify>,
 }
 
@@ -232,8 +233,8 @@ impl Mock {
         converse(&mut conn, &cancelled).await.map_err(Into::into)
     }
 
-    /// Returns the credentials with which the user of this startup packet is authenticated. For an unknown user the server exchanges the
-    /// same messages as for the known user, but accepts no password.
+    /// Returns the credentials for the user of a startup packet. For an unknown user, the server exchanges the same messages as for the
+    /// known user, and then rejects every password. So a client cannot find out which user exists.
     fn credentials(&self, startup: &Startup) -> Credentials {
         let name = startup.user().as_bytes();
         let exists = name == self.user.as_bytes();
@@ -255,7 +256,7 @@ impl Mock {
         CancelKey::random(self.next_pid.fetch_add(1, Ordering::Relaxed), version)
     }
 
-    /// Cancels the statement of the session with this key. Returns whether there is such a session.
+    /// Cancels the statement of the session that has this key. Returns false if no session has the key.
     fn cancel(&self, key: &CancelKey) -> bool {
         let sessions = self.sessions();
         let session = sessions.iter().find(|session| session.key == *key);
@@ -267,8 +268,7 @@ impl Mock {
     }
 }
 
-/// Entry of a session in the list of sessions. Dropping this value removes the entry, so the entry is removed even after an error or a
-/// panic.
+/// Entry of a session in the list of sessions. The entry is removed when this value is dropped, so an error or a panic removes it too.
 struct Registered<'m> {
     mock: &'m Mock,
     key: CancelKey,
@@ -316,8 +316,8 @@ async fn converse(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> 
                 }
                 skipping = true;
             }
-            // The server rejects a COPY with an error. Before the client receives the error, it may have sent Flush, CopyData, CopyDone or
-            // CopyFail. The server ignores these messages, as PostgreSQL does.
+            // The server rejects every COPY with an error. The client may send Flush, CopyData, CopyDone or CopyFail before it receives
+            // this error. The server ignores these messages, as PostgreSQL does.
             Ok(
                 Frontend::Flush(_) | Frontend::CopyData(_) | Frontend::CopyDone(_) | Frontend::CopyFail(_),
             ) => {}
@@ -330,7 +330,7 @@ async fn converse(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> 
     }
 }
 
-/// Answers the statements of a query. Every semicolon ends a statement, even in a string or a comment.
+/// Answers the statements of a query. The server does not parse SQL: every semicolon ends a statement, even in a string or a comment.
 async fn answer(
     conn: &mut Connection<impl Transport>,
     sql: &str,
@@ -378,7 +378,7 @@ fn select(conn: &mut Connection<impl Transport>) {
 
 /// Sends a notice, then waits until the statement is cancelled.
 async fn sleep(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> Result<(), pg_wire::Error> {
-    // From the next line on, a cancel request wakes this statement. The notice is sent later, so a client that waits for the notice can
+    // From this line on, a cancel request wakes this statement. The notice is sent later, so a client that has received the notice can
     // cancel the statement.
     let mut cancelled = pin!(cancelled.notified());
     let fields = ErrorField::four(
@@ -390,7 +390,8 @@ async fn sleep(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> Res
     conn.flush().await?;
     tokio::select! {
         () = &mut cancelled => return Ok(()),
-        // An error means that the client has disconnected. `Ok` means that another message has arrived, so the client is still connected.
+        // An error means that the client has disconnected. `Ok` means that another message has arrived: the wait for the cancel request
+        // goes on below.
         ready = poll_fn(|cx| conn.poll_ready(cx)) => ready?,
     }
     cancelled.await;

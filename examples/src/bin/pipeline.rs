@@ -1,4 +1,5 @@
-//! A pipeline: ten thousand statements in one batch with one Sync, sent by one flush. The batch has ten megabytes, and so have its answers.
+//! A pipeline: ten thousand statements in one batch with one Sync, sent by one flush. The batch has ten megabytes, and its answers have ten
+//! megabytes too.
 //!
 //! `cargo run -p examples --bin pipeline -- postgres://user:secret@localhost/mydb`
 
@@ -19,9 +20,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     conn.sync();
     println!("{} bytes to send", conn.outbox().batch().len());
-    // The batch is far larger than the socket buffers, and the server stops reading while its answers are not read. So `flush` reads
-    // answers while it sends, up to `Limits::read_ahead` bytes. If the answers were longer than this limit, `flush` would return
-    // `InboxFull`, and `recv` would send the rest of the batch.
+    // The batch is far larger than the socket buffers, and the server stops reading while its answers are not read. So `flush` also reads
+    // answers while it sends, up to `Limits::read_ahead` bytes. If the answers were longer, `flush` would return `InboxFull`, and `recv`
+    // would then send the rest of the batch.
     conn.flush().await?;
 
     let (mut rows, mut bytes) = (0, 0);

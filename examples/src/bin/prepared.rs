@@ -22,8 +22,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     conn.describe_portal(Portal::UNNAMED).execute(Portal::UNNAMED, 0).sync().flush().await?;
     print_numbers(&mut conn, &mut columns).await?;
 
-    // A portal ends with its transaction. Outside of BEGIN and COMMIT, the transaction ends at the next Sync. So BEGIN keeps the portal
-    // open for the next page.
+    // A portal ends with its transaction. Without BEGIN, the transaction would end at the next Sync. BEGIN keeps the portal open, so that
+    // the next page can be read.
     conn.query("BEGIN").flush().await?;
     print_numbers(&mut conn, &mut columns).await?;
     conn.parse(Statement("count"))
@@ -53,8 +53,8 @@ async fn print_numbers(conn: &mut Connection<Socket>, columns: &mut Columns) -> 
                 println!("{number}");
             }
             Backend::PortalSuspended(_) => more = true,
-            // Ignores ParseComplete, BindComplete and CommandComplete. Ignores notices and changed parameters, which may arrive at any
-            // time.
+            // The other messages need no action: ParseComplete, BindComplete, CommandComplete, and notices and changed parameters, which
+            // may arrive at any time.
             _ => {}
         }
         Ok(())

@@ -42,7 +42,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     })
     .await?;
 
-    // An `i64` does not fit the type of `$1`. Without the check, the server would reject the bytes or read the bytes as another value.
+    // An `i64` does not fit the type of `$1`. Without this check, the server would reject the value, or would read its bytes as another
+    // value.
     if let Err(error) = statement.check(&(1i64,)) {
         println!("{error}");
     }
@@ -51,7 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let formats = [FormatCode::Binary];
     let mut columns = statement.columns(&formats)?;
-    // A column that is missing or has another type is an error here, before the first row.
+    // If the result lacks a column, or a column has another type, this call returns an error before the first row is read.
     columns.prepare::<Planet<'_>>()?;
     conn.bind(Statement("planets"), Portal::UNNAMED).result_formats(&formats).finish(params);
     conn.execute(Portal::UNNAMED, 0).sync().flush().await?;

@@ -1,7 +1,6 @@
 //! A client on smol: implements pg-auth's `Runtime` for smol, with TLS by rustls, and runs a query with parameters.
 //!
-//! The crate `pg-stream-async-std` contains an implementation for smol. This example shows how to write an implementation for a runtime
-//! that no crate of this project supports.
+//! The crate `pg-stream-async-std` already supports smol. This example shows how to support a runtime for which this project has no crate.
 //!
 //! `cargo run -p examples --bin smol_client -- 'postgres://user:secret@localhost/mydb?sslmode=require'`
 

@@ -1,4 +1,4 @@
-//! A span of `tracing` for each request: its message, its SQL, its rows, its SQLSTATE and its duration.
+//! A span of `tracing` for each request. The fields of a span are the message, the SQL, the number of rows, the SQLSTATE and the duration.
 //!
 //! `cargo run -p examples --bin spans -- postgres://postgres@localhost/postgres`
 //!
@@ -27,7 +27,7 @@ struct Request {
 
 impl Observer for Spans {
     fn sent(&mut self, frame: Frame<'_>, request: Option<u64>) {
-        // CopyDone and CopyFail have the number of a request, but no reply of their own, so they open no span.
+        // CopyDone and CopyFail belong to the request that started the COPY, and have no reply of their own. So they open no span.
         let (Some(number), Ok(message)) = (request, frame.frontend()) else { return };
         let sql = match message {
             Frontend::CopyDone(_) | Frontend::CopyFail(_) => return,
@@ -51,7 +51,8 @@ impl Observer for Spans {
             info!(code = ?frame.code, "a message without a request");
             return;
         };
-        // After an error the server discards requests up to the next Sync, so their spans end here.
+        // After an error, the server discards requests up to the next Sync. No reply to these requests will arrive, so their spans end
+        // here.
         while self.0.front().is_some_and(|request| request.number < reply.number)
             && let Some(request) = self.0.pop_front()
         {

@@ -1,4 +1,4 @@
-//! A session over TLS. The client verifies the certificate. It does not send the password, but a proof that is bound to the channel.
+//! A session over TLS. The client verifies the certificate. Instead of the password, the client sends a proof that is bound to the channel.
 //!
 //! `cargo run -p examples --bin tls -- 'postgres://user:secret@db.example/mydb?sslmode=verify-full'`
 

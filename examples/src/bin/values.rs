@@ -16,8 +16,8 @@ use rust_decimal::Decimal;
 async fn main() -> Result<(), Box<dyn Error>> {
     let (mut conn, _) = pg_stream_tokio::connect(&examples::config()?).await?;
 
-    // The Rust type of each parameter decides its format. The columns arrive in the requested format. A tuple can be decoded from text
-    // format and from binary format.
+    // The Rust type of each parameter decides its format. The columns arrive in the formats that Bind requests. A tuple can be decoded from
+    // text format and from binary format.
     conn.parse(Statement("all"))
         .query("SELECT $1::bool, $2::int2, $3::int8, $4::float8, $5::text, $6::bytea, $7::int4")
         .finish();
@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Runs the unnamed portal, and passes each row to `each` with the columns that decode it.
+/// Runs the unnamed portal. Passes each row to `each`, together with the columns that decode it.
 async fn each_row(
     conn: &mut Connection<Socket>,
     mut each: impl FnMut(&Columns, &DataRow<'_>) -> Result<(), Box<dyn Error>>,

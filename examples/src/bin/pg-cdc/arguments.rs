@@ -163,7 +163,7 @@ pub(crate) struct Task {
 /// Reads and checks the command line. If help is requested or the usage is wrong, prints the help or the error and ends the program.
 pub(crate) fn task() -> Task {
     let given = Arguments::try_parse().unwrap_or_else(|error| {
-        // Prints only the kind of the error: its full text quotes the unexpected argument, which may contain a password.
+        // Prints only the kind of the error. The full text would quote the unexpected argument, which may contain a password.
         if error.use_stderr() { refuse(error.kind()) } else { error.exit() }
     });
     let url = given.url.into_string().unwrap_or_else(|_| refuse("the connection string is not UTF-8"));
@@ -199,8 +199,8 @@ pub(crate) fn task() -> Task {
     }
 }
 
-/// Adds the session settings on which the text form of values depends. If there are several hosts, requires the host that accepts writes,
-/// unless the connection string requires another kind of host.
+/// Adds the session settings that determine the text form of values. If there are several hosts, requires a connection to the host that
+/// accepts writes, unless the connection string requires another kind of host.
 fn with_settings(mut config: Config) -> Config {
     if config.parameter("application_name").is_none() {
         config = config.application_name("pg-cdc");
@@ -215,8 +215,8 @@ fn with_settings(mut config: Config) -> Config {
         ("TimeZone", "UTC"),
         ("extra_float_digits", "3"),
         ("bytea_output", "hex"),
-        // A snapshot may take hours, so a statement has no time limit. If `row_security` is off, the server reports an error instead of
-        // leaving rows out.
+        // A snapshot may take hours, so its statements have no time limit. With `row_security` off, the server reports an error if a policy
+        // would hide rows from the snapshot.
         ("statement_timeout", "0"),
         ("row_security", "off"),
     ] {

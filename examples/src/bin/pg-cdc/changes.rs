@@ -11,18 +11,18 @@ use crate::line::{Format, Line};
 use crate::print::{Head, Printed, put_end, put_message, put_relation, put_start};
 use crate::value::Types;
 
-/// Number of bytes at which the collected lines are handed over to the output thread.
+/// Number of bytes of collected lines that is enough to hand the lines over to the output thread at once.
 pub(crate) const BLOCK: usize = 256 * 1024;
 
-/// Converts changes to lines. Collects the lines until they are handed over to the output thread.
+/// Converts changes to lines, and collects the lines for the output thread.
 #[derive(Debug)]
 pub(crate) struct Changes {
     pub(crate) format: Format,
     pub(crate) types: Types,
     /// Lines that have not been handed over to the output thread.
     pub(crate) lines: Vec<u8>,
-    /// The end of the last complete transaction in `lines`; `None` if no transaction is complete. The fields are the number of bytes up to
-    /// this end, and the position from which the program continues after a restart.
+    /// The end of the last complete transaction in `lines`; `None` if no transaction is complete. The fields are the number of bytes in
+    /// `lines` before this end, and the position from which the program continues after a restart.
     pub(crate) boundary: Option<(usize, Lsn)>,
     /// Number of row changes that were converted so far.
     pub(crate) count: u64,
@@ -30,18 +30,18 @@ pub(crate) struct Changes {
     pub(crate) until: Option<Lsn>,
     /// The transaction that has begun and has not ended; `None` between transactions.
     open: Option<Head>,
-    /// For each table: the description in the last written line of kind `relation`. The key is the OID of the table.
+    /// The description of each table in its last line of kind `relation`. The key is the OID of the table.
     tables: HashMap<Oid, Table>,
 }
 
-/// Next step of the caller, after a change was converted.
+/// Next step of the caller after a call of [`Changes::take`].
 #[derive(Debug, PartialEq)]
 pub(crate) enum Taken {
     /// Take the next change.
     Next,
     /// Call [`Changes::describe`] with this table, then take the next change.
     Described(Table),
-    /// Stop: the change is at or after the position at which the program stops. No line was made of the change.
+    /// Stop: the change is at or after the position at which the program stops. The change was not converted to a line.
     Reached,
 }
 
@@ -101,8 +101,8 @@ impl Changes {
                 self.boundary = Some((self.lines.len(), commit.end));
             }
             Change::RollbackPrepared(rollback) => {
-                // The message does not contain the position of its WAL record, but only the position after the record. If the record begins
-                // at `until` or later, the position after the record is greater than `until`.
+                // A RollbackPrepared message contains no position of its WAL record, but only the position after the record. A record that
+                // begins at `until` or later ends after `until`.
                 if self.until.is_some_and(|until| rollback.end > until) {
                     return Ok(Taken::Reached);
                 }
@@ -145,9 +145,10 @@ impl Changes {
         Ok(())
     }
 
-    /// Makes the line of a message between transactions, and records `message.lsn` as the position from which to continue. This position is
-    /// after the WAL record of the message, so a stream that starts there does not contain the message again. A later position must not be
-    /// recorded: the next WAL record may begin at `message.lsn`, and may be the commit of a transaction.
+    /// Makes the line of a message between transactions, and records `message.lsn` as the position from which to continue.
+    ///
+    /// `message.lsn` is after the WAL record of the message, so a stream that starts there does not contain the message again. A later
+    /// position must not be recorded: the next WAL record may begin at `message.lsn`, and may be the commit of a transaction.
     fn message_outside(&mut self, message: &LogicalMessage<'_>) -> Result<Taken, Failure> {
         if self.until.is_some_and(|until| message.lsn > until) {
             return Ok(Taken::Reached);
@@ -160,8 +161,8 @@ impl Changes {
         Ok(Taken::Next)
     }
 
-    /// Makes the line that describes a table. Makes no line if the description has not changed since the last such line: the server may
-    /// send a description repeatedly.
+    /// Makes the line that describes a table. Makes no line if the description is equal to the last description of the table: the server
+    /// may send it repeatedly.
     pub(crate) fn describe(&mut self, table: Table) -> Result<(), Failure> {
         let head = self.open.as_ref().ok_or(Failure::Misplaced("Relation"))?;
         if self.tables.get(&table.relation) != Some(&table) {

@@ -8,7 +8,7 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// Takes the next piece of the data. Calls `each` with every row that is complete now, without its line feed.
+    /// Takes the next piece of the data. Calls `each` with every row that is complete now. The line feed at the end of a row is left out.
     pub(crate) fn take<E>(
         &mut self,
         piece: &[u8],

@@ -36,12 +36,11 @@ pub(crate) enum Failure {
     File { name: String, error: io::Error },
     /// The program cannot continue with these files, this slot or this server. The string is the reason.
     Refused(String),
-    /// The output contains changes up to the position `recorded`. But this server has the WAL of these changes only up to the position
-    /// `server`.
+    /// The output contains changes up to the position `recorded`, but this server has these changes only up to the position `server`.
     Behind { recorded: Lsn, server: Lsn },
     /// The output thread has ended early. `Output::finish` returns its error.
     OutputEnded,
-    /// An error of the replication stream for which there is no other variant.
+    /// An error of the replication stream that no other variant describes.
     Stream(StreamError),
     /// A signal interrupted a transaction or the snapshot. The string follows `interrupted` in the text of the error.
     Interrupted(&'static str),
@@ -67,8 +66,8 @@ impl Failure {
         }
     }
 
-    /// Whether the server is still starting, or the slot is still in use by an earlier connection. After such an error the program tries
-    /// again, even if the failed attempt was the first attempt to connect.
+    /// Whether the server is still starting, or the slot is still in use by an earlier connection. Until the program has connected once, it
+    /// tries again only after such a failure.
     pub(crate) fn is_not_yet(&self) -> bool {
         let is_not_yet = |error: &ServerError| {
             matches!(error.sqlstate(), Some(SqlState::CANNOT_CONNECT_NOW | SqlState::OBJECT_IN_USE))
@@ -85,7 +84,7 @@ impl Failure {
         matches!(self, Self::Server(error) if error.sqlstate() == Some(state))
     }
 
-    /// Returns the exit status of the program, as the help text explains it.
+    /// Returns the exit status of the program, which the help text describes.
     pub(crate) fn code(&self) -> i32 {
         match self {
             Self::Connect(_) | Self::Connection(Error::Io(_) | Error::Closed { .. }) | Self::Ended => 2,

@@ -21,14 +21,14 @@ use crate::table::lacks;
 /// Interval at which the program compares the durable position with the confirmed position, and updates the progress report.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Shortest time between two handovers of lines to the output thread, if the lines do not fill a block. Each handover wakes the output
-/// thread, which makes the lines durable. After each handover, the program also sends a status update. Without the pause, a server that
-/// sends many small transactions would cause thousands of handovers per second.
+/// Shortest time between two handovers of lines to the output thread, if the lines do not fill a block. A handover wakes the output thread,
+/// which makes the lines durable. Then the program sends a status update. Without this pause, many small transactions would cause thousands
+/// of handovers per second.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Longest wait for the server to end the stream. A server that is sending a large transaction may need more time, but the program need not
-/// wait longer. Even if the server has not received the confirmation, the next start continues from the position that the output or the
-/// state file records.
+/// Longest wait for the server to end the stream. A server that is sending a large transaction may need more time. After this wait the
+/// program ends without the server, and loses nothing: the next start continues from the position that the output or the state file
+/// records.
 const FAREWELL: Duration = Duration::from_secs(10);
 
 /// The replication stream of one connection, and the parts of the program that process its changes.
@@ -40,15 +40,15 @@ pub(crate) struct Follow<'a> {
     pub(crate) output: &'a Output,
     pub(crate) signals: &'a mut Signals,
     pub(crate) meter: &'a mut Meter,
-    /// Lines of the current transaction, held back until the end of the transaction. `None` if the output is a file: lines of an unfinished
-    /// transaction can be cut from a file.
+    /// Lines of the current transaction, held back until the end of the transaction. `None` if the output is a file, because the lines of
+    /// an unfinished transaction can be cut from a file.
     pub(crate) held: Option<Held>,
     /// The end position of the last transaction that was handed over to the output thread.
     pub(crate) given: Option<Lsn>,
 }
 
 impl Follow<'_> {
-    /// Follows the changes up to the position to stop at, or until a signal. Then confirms the changes and ends the stream.
+    /// Follows the changes until the stop position or a signal. Then confirms the durable position and ends the stream.
     pub(crate) async fn run(mut self) -> Result<(), Failure> {
         let mut durable = self.output.durable.clone();
         let mut tick = ticker();
@@ -70,9 +70,8 @@ impl Follow<'_> {
                         self.hand_over().await?;
                     }
                 }
-                // The branches are polled in their order (`biased`), so this branch is reached only if no further change has arrived. The
-                // branch hands the lines over, even if they do not fill a block. If the last handover was less than `PAUSE` ago, the lines
-                // wait until `pause` is over.
+                // The branches are polled in their order (`biased`). So this branch is taken only if no further change has arrived. It
+                // hands over lines that do not fill a block, at most once per `PAUSE`.
                 () = &mut pause, if !self.changes.lines.is_empty() => {
                     self.hand_over().await?;
                     pause.as_mut().reset(Instant::now() + PAUSE);
@@ -88,13 +87,13 @@ impl Follow<'_> {
         self.finish().await
     }
 
-    /// Whether the program has received all changes before the position to stop at.
+    /// Whether the program has received all changes before the stop position.
     fn is_at_end(&self) -> bool {
         self.changes.until.is_some_and(|until| self.stream.status().received() >= until)
     }
 
-    /// Makes the line that describes a table. First reads unknown types from the catalog: they may have been created after the program had
-    /// connected.
+    /// Makes the line that describes a table. First reads from the catalog the types that the program does not know: they may have been
+    /// created after the program connected.
     async fn describe(&mut self, table: Table) -> Result<(), Failure> {
         if lacks(&table, &self.changes.types) {
             let looked_up = look_up(&self.task.config, &mut self.changes.types, &table);
@@ -103,8 +102,8 @@ impl Follow<'_> {
         self.changes.describe(table)
     }
 
-    /// Passes the collected lines to the output, and confirms the durable position. If the output is standard output, holds back the lines of
-    /// an unfinished transaction. The timer of `run` also confirms the durable position, but may not fire under constant load.
+    /// Passes the collected lines to the output, and confirms the durable position. The timer of `run` also confirms the durable position,
+    /// but may not fire while many changes arrive. If the output is standard output, holds back the lines of an unfinished transaction.
     async fn hand_over(&mut self) -> Result<(), Failure> {
         let mut lines = std::mem::take(&mut self.changes.lines);
         let boundary = self.changes.boundary.take();
@@ -128,8 +127,8 @@ impl Follow<'_> {
         self.confirm().await
     }
 
-    /// Puts lines into the queue of the output. While the queue is full, the program receives no changes, but sends status updates so that
-    /// the server does not disconnect.
+    /// Puts lines into the queue of the output thread. While the queue is full, the program receives no changes. It still sends status
+    /// updates, so that the server does not disconnect.
     async fn give(&mut self, lines: Vec<u8>, boundary: Option<(usize, Lsn)>) -> Result<(), Failure> {
         let (output, signals) = (self.output, &mut *self.signals);
         let given = async {
@@ -138,7 +137,8 @@ impl Follow<'_> {
                 tokio::select! {
                     biased;
                     sent = &mut send => return sent.map_err(|_| Failure::OutputEnded),
-                    // The first signal does not interrupt a transaction. A second signal ends this call with an error.
+                    // The first signal lets the current transaction end, so it does not end this wait. A second signal ends this call with
+                    // an error.
                     stopped = signals.next() => stopped?,
                 }
             }
@@ -150,7 +150,7 @@ impl Follow<'_> {
     async fn confirm(&mut self) -> Result<(), Failure> {
         let durable = self.output.durable.borrow().clone();
         let received = self.stream.status().received();
-        // Between transactions, if all lines are durable, everything up to the received position can be confirmed.
+        // Between transactions, when all lines are durable, the whole received position can be confirmed.
         let is_idle = !self.changes.is_inside() && self.changes.lines.is_empty() && durable.lsn == self.given;
         let confirmed = if is_idle { received } else { durable.lsn.unwrap_or(Lsn::INVALID).min(received) };
         if confirmed > self.stream.status().flushed() {
@@ -163,7 +163,7 @@ impl Follow<'_> {
         Ok(())
     }
 
-    /// Waits until all lines are durable, confirms them, and ends the stream.
+    /// Waits until all lines are durable, confirms their position to the server, and ends the stream.
     async fn finish(mut self) -> Result<(), Failure> {
         if !self.changes.lines.is_empty() {
             self.hand_over().await?;
@@ -181,8 +181,8 @@ impl Follow<'_> {
         };
         self.stream.keep_alive_while(settled).await?;
         self.confirm().await?;
-        // An error is ignored: even if the server has not received the confirmation, the next start asks for the changes after the position
-        // that the output or the state file records.
+        // An error is ignored: the next start continues from the position that the output or the state file records, even if the server has
+        // not received the confirmation.
         let _ = timeout(FAREWELL, self.stream.finish()).await;
         Ok(())
     }

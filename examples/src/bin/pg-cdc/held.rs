@@ -12,7 +12,7 @@ use crate::spill::Spill;
 pub(crate) struct Held {
     dir: PathBuf,
     lines: Spill,
-    /// Number of bytes that [`next`](Self::next) has returned.
+    /// Number of bytes of the held lines that [`next`](Self::next) has returned.
     returned: u64,
 }
 
@@ -21,14 +21,14 @@ impl Held {
         Self { dir, lines: Spill::default(), returned: 0 }
     }
 
-    /// Appends `lines` to the held lines, then empties `lines`.
+    /// Moves the lines to the end of the held lines.
     pub(crate) fn add(&mut self, lines: &mut Vec<u8>) -> Result<(), Failure> {
         self.lines.append(lines, &self.dir).map_err(failed)?;
         lines.clear();
         Ok(())
     }
 
-    /// Returns the next part of the held lines. After the last part, returns `None` and forgets the lines.
+    /// Returns the next part of the held lines. After the last part, returns `None` and drops all held lines.
     pub(crate) fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let left = self.lines.length() - self.returned;
         if left == 0 {

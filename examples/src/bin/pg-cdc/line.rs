@@ -14,7 +14,7 @@ pub(crate) enum Format {
     Text,
 }
 
-/// A line of the output, which is being written to a buffer.
+/// A line of the output while its fields are being appended to a buffer.
 #[derive(Debug)]
 pub(crate) struct Line<'o> {
     out: &'o mut Vec<u8>,
@@ -22,8 +22,8 @@ pub(crate) struct Line<'o> {
 }
 
 impl<'o> Line<'o> {
-    /// Begins a line with its kind and its position. They come first, so that a reader of the output recognises the kind from the first
-    /// bytes of the line.
+    /// Begins a line with its kind and its position. Both are at the beginning, so that a scan of the output recognises the kind from the
+    /// first bytes of a line.
     pub(crate) fn start(out: &'o mut Vec<u8>, format: Format, kind: &str, lsn: Lsn) -> Self {
         match format {
             Format::Json => put(out, format_args!("{{\"kind\":\"{kind}\",\"lsn\":\"{lsn}\"")),
@@ -41,7 +41,7 @@ impl<'o> Line<'o> {
         self.out
     }
 
-    /// Appends a field. Precondition: `value` is printed as a JSON number or a JSON literal.
+    /// Appends a field. Precondition: `value` prints as a JSON number, `true`, `false` or `null`.
     pub(crate) fn plain(mut self, name: &str, value: impl Display) -> Self {
         put(self.field(name), format_args!("{value}"));
         self

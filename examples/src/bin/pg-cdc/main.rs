@@ -57,7 +57,7 @@ async fn main() {
             failure.code()
         }
     };
-    // `exit` ends the program even if the output thread is still blocked in a write to standard output.
+    // `exit` ends the program even while a write of the output thread to standard output is blocked.
     exit(code)
 }
 
@@ -72,7 +72,7 @@ async fn run(task: &Task, meter: &mut Meter) -> Result<(), Failure> {
     let mut program = Program::new(task, &output, found, signals, meter);
     match program.run().await {
         Ok(()) => output.finish(),
-        // The output thread has ended early: `finish` returns its error.
+        // The output thread has ended early. Its error is the result of `finish`.
         Err(Failure::OutputEnded) => Err(output.finish().err().unwrap_or(Failure::OutputEnded)),
         Err(failure) => Err(failure),
     }
@@ -136,7 +136,7 @@ impl<'a> Program<'a> {
             tokio::select! {
                 biased;
                 settled = settled => settled?,
-                // No complete transaction is lost: the output makes all of them durable before the program ends.
+                // No complete transaction is lost: the output thread makes all complete transactions durable before the program ends.
                 stopped = self.signals.next() => return stopped,
             }
             self.wait = LONGEST_WAIT.min(self.wait * 2);
@@ -203,7 +203,7 @@ impl<'a> Program<'a> {
             output: self.output,
             signals: &mut self.signals,
             meter: self.meter,
-            // Lines cannot be removed from standard output, so they are held back until the end of their transaction.
+            // Lines cannot be removed from standard output. So each transaction is held back until its end has arrived.
             held: task.out.is_none().then(|| Held::new(dir)),
             given: self.output.durable.borrow().lsn,
         };
@@ -256,8 +256,10 @@ impl<'a> Program<'a> {
     }
 }
 
-/// Returns the directory for temporary files with unfinished transactions. For an output file, this is the directory of the file, because
-/// its disk needs space for the transactions in any case. For standard output, it is the system's directory for temporary files.
+/// Returns the directory for temporary files with unfinished transactions.
+///
+/// For an output file, this is the directory of the file, because its disk must have space for the transactions in any case. For standard
+/// output, it is the system's directory for temporary files.
 fn spill_dir(task: &Task) -> PathBuf {
     match task.out.as_deref().map(Path::parent) {
         Some(Some(dir)) if !dir.as_os_str().is_empty() => dir.into(),

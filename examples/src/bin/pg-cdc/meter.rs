@@ -1,4 +1,4 @@
-//! Reports the progress on standard error: in a bar on a terminal, else as a line every five seconds.
+//! Reports the progress on standard error. On a terminal, shows a progress bar. Otherwise prints a line every five seconds.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -42,8 +42,8 @@ impl Meter {
         Self { bar, quiet, last: (Instant::now(), Lsn::INVALID, 0), end: Arc::default() }
     }
 
-    /// Starts a task that reads the end of the WAL on a separate connection. The replication stream alone does not show how much further
-    /// WAL exists, because the server sends no changes for WAL that is not decoded yet, or that has no published changes.
+    /// Starts a task that reads the end of the WAL on a separate connection. The replication stream does not show this position: the server
+    /// sends nothing for WAL that it has not decoded yet, or that contains no published changes.
     pub(crate) fn watch(&self, config: &Config) {
         if self.quiet {
             return;
@@ -66,7 +66,7 @@ impl Meter {
         });
     }
 
-    /// Shows the progress if enough time has passed since the last report. `end` is the end of the WAL as the stream reports it.
+    /// Shows the progress if enough time has passed since the last report. `end` is the end of the WAL according to the replication stream.
     pub(crate) fn show(&mut self, confirmed: Lsn, end: Lsn, changes: u64, bytes: u64) {
         let (at, before, counted) = self.last;
         let pause = if self.bar.is_some() { BAR } else { LINE };
@@ -78,7 +78,7 @@ impl Meter {
         }
         let end = Lsn(self.end.load(Ordering::Relaxed)).max(end);
         let lag = end.bytes_since(confirmed).unwrap_or_default();
-        // The conversion to a float may lose digits, but the rate does not need them.
+        // The conversion to a float may lose digits of a large number. The shown rate stays exact enough.
         let rate = (changes - counted) as f64 / at.elapsed().as_secs_f64();
         let text = format!(
             "{confirmed}, {lag} bytes behind, {} changes/s, {} changes, {}",

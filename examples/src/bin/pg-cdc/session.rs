@@ -1,4 +1,4 @@
-//! A connection before the stream starts: runs SQL and replication commands, creates and drops the slot, starts the stream.
+//! A connection before the stream starts: runs SQL and replication commands, creates and drops the slot, and starts the stream.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::spill::Spills;
 use crate::value::Types;
 
-/// The stream of changes. [`Spills`] stores the transactions that the server sends before their commit.
+/// The stream of changes. [`Spills`] stores transactions that the server sends while they are still in progress.
 pub(crate) type Stream = ReplicationStream<Socket, Transactions<Spills>>;
 
 /// A connection to the server on which no stream has started.
@@ -105,8 +105,8 @@ impl Session {
         system.ok_or(Failure::Misplaced("CommandComplete"))
     }
 
-    /// Returns the position at which the timeline `former` ended. After a failover, the new primary has the WAL of the former primary only
-    /// up to this position. Returns `None` if `former` is no ancestor of the timeline `present`.
+    /// Returns the position at which the timeline `former` ended. A new primary shares the WAL of the former primary only up to this
+    /// position. Returns `None` if `former` is no ancestor of the timeline `present`.
     pub(crate) async fn end_of_timeline(
         &mut self,
         former: u32,
@@ -168,7 +168,7 @@ impl Session {
         }
     }
 
-    /// Creates the slot. Returns the position from which the slot delivers all changes.
+    /// Creates the slot. Returns the position from which on the slot delivers all changes.
     pub(crate) async fn create_slot(&mut self, task: &Task, snapshot: Snapshot) -> Result<Lsn, Failure> {
         let mut create = CreateReplicationSlot::logical(&task.slot, "pgoutput").snapshot(snapshot);
         if task.temporary {
@@ -246,7 +246,7 @@ impl Session {
 
 /// Reads unknown types of a table from the catalog, on a separate connection.
 pub(crate) async fn look_up(config: &Config, types: &mut Types, table: &Table) {
-    // An error is ignored: types that could not be read are recorded as unknown below.
+    // An error is ignored: the code below records the types that could not be read as unknown.
     if let Ok(mut session) = Session::open(config).await {
         let _ = session.load_types(types).await;
         let _ = session.conn.terminate().close().await;
@@ -264,8 +264,8 @@ fn switch_point(history: &str, timeline: u32) -> Option<Lsn> {
     })
 }
 
-/// Converts the position at which the server inserts the next WAL record to the end of the last record. The two positions differ if the
-/// last record ends at the end of a page: the insert position is then after the header of the next page.
+/// Converts the insert position of the server, at which the next WAL record will begin, to the end of the last record. The two positions
+/// differ if the last record ends at the end of a page: the insert position is then after the header of the next page.
 fn before_page_header(lsn: Lsn, block: u64) -> Lsn {
     const SHORT_HEADER: u64 = 24;
     const LONG_HEADER: u64 = 40;

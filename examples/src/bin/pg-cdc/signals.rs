@@ -1,4 +1,5 @@
-//! Receives SIGTERM and Ctrl-C. The first signal ends the program after the current transaction. A second signal ends the program at once.
+//! Receives SIGTERM and Ctrl-C. After the first signal, the program ends when the current transaction is complete. A second signal ends the
+//! program at once.
 
 use std::future::pending;
 
@@ -32,7 +33,7 @@ impl Signals {
         self.stopping
     }
 
-    /// Waits for the next signal. If the future is dropped, no signal is lost.
+    /// Waits for the next signal. Dropping the future loses no signal.
     ///
     /// # Errors
     /// Returns an error if this is the second signal.

@@ -28,8 +28,9 @@ struct Source {
 
 /// Creates the slot and writes the snapshot. Returns the position from which the stream contains the changes after the snapshot.
 ///
-/// Before the slot is created, the output records that a snapshot begins. If the program is killed later, the snapshot of the slot is lost.
-/// The next start sees the record: it drops the slot, cuts the output, and takes a new snapshot with a new slot.
+/// Before the slot is created, the output records that a snapshot begins. If the program is killed during the snapshot, the server drops
+/// the data of the snapshot with the connection. The next start reads the record: it drops the slot, cuts the output, and takes a new
+/// snapshot with a new slot.
 pub(crate) async fn take(
     session: &mut Session,
     task: &Task,
@@ -45,12 +46,13 @@ pub(crate) async fn take(
         stopped = signals.next() => Err(stopped.err().unwrap_or(Failure::Interrupted("during the snapshot"))),
     };
     let failure = match &outcome {
-        // The snapshot is complete: a signal does not interrupt this wait.
+        // The snapshot is complete, so a signal does not interrupt the wait for the output thread.
         Ok(_) => return answered(output, Piece::Settle).await.and(outcome),
         Err(failure) => failure,
     };
     if !failure.is_temporary() && !matches!(failure, Failure::Interrupted(_)) {
-        // The snapshot has failed, so the slot is dropped. But a slot that another program has created in the meantime is not dropped.
+        // Drops the slot of the failed snapshot. If the slot already existed (`DUPLICATE_OBJECT`), another program has created it, so the
+        // slot stays.
         session.ask("ROLLBACK", |_, _| Ok(())).await?;
         if !failure.has_state(SqlState::DUPLICATE_OBJECT) {
             session.drop_slot(&task.slot).await?;
@@ -89,8 +91,8 @@ pub(crate) async fn answered(
     answer.await.map_err(|_| Failure::OutputEnded)
 }
 
-/// Reads the published tables from the catalog. Leaves out a partition if its parent is published as well, because the rows of the
-/// partition are copied with the parent.
+/// Reads the published tables from the catalog. If a partition and its parent are both published, leaves out the partition: the copy of the
+/// parent contains its rows.
 async fn sources(session: &mut Session, task: &Task) -> Result<Vec<Source>, Failure> {
     let names: Vec<String> = task.publications.iter().map(|name| literal(name)).collect();
     let names = names.join(", ");
@@ -140,8 +142,8 @@ async fn sources(session: &mut Session, task: &Task) -> Result<Vec<Source>, Fail
         if !goes_on {
             let columns = std::mem::take(&mut columns);
             let list: Vec<_> = columns.iter().map(|column| identifier(&column.name)).collect();
-            // `ONLY` leaves out the rows of tables that inherit from this table: these tables are published and copied separately. A
-            // partitioned table (`p`) is copied with its partitions.
+            // `ONLY` leaves out the rows of child tables that inherit from this table, because a published child table is copied
+            // separately. A partitioned table (`p`) is copied with its partitions.
             let only = if kind == "p" { "" } else { "ONLY " };
             let condition = filter.map(|filter| format!(" WHERE {filter}")).unwrap_or_default();
             let sql = format!(
@@ -158,8 +160,8 @@ async fn sources(session: &mut Session, task: &Task) -> Result<Vec<Source>, Fail
     Ok(sources)
 }
 
-/// SQL expression for the row filter of a table. It is NULL if one of the publications has no filter for the table, else the filters of all
-/// publications joined with OR.
+/// SQL expression for the row filter of a table. The filters of all publications are joined with OR. The result is NULL (no filter) if one
+/// of the publications has no filter for the table.
 const FILTER: &str = "(SELECT CASE WHEN bool_or(f.rowfilter IS NULL) THEN NULL \
     ELSE string_agg('(' || f.rowfilter || ')', ' OR ') END FROM t f \
     WHERE f.schemaname = t.schemaname AND f.tablename = t.tablename)";

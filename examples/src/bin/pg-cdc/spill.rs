@@ -10,7 +10,7 @@ use pg_wire::replication::pgoutput::Store;
 /// Limit, in bytes, for the data in memory. When the data reaches the limit, it is moved to the temporary file.
 const BLOCK: usize = 256 * 1024;
 
-/// A store for bytes, which keeps the order in which they are appended.
+/// A store for bytes: they are appended at the end, and read at any offset.
 ///
 /// Long data is in a temporary file. The file has no name, so the system removes it even if the program is killed.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub(crate) struct Spill {
 }
 
 impl Spill {
-    /// Appends bytes. If a file becomes necessary, it is created in `dir`.
+    /// Appends bytes. `dir` is the directory for the temporary file.
     pub(crate) fn append(&mut self, bytes: &[u8], dir: &Path) -> io::Result<()> {
         self.tail.extend_from_slice(bytes);
         if self.tail.len() < BLOCK {
@@ -37,7 +37,7 @@ impl Spill {
         file.write_all(&self.tail)?;
         self.written += self.tail.len() as u64;
         self.tail.clear();
-        // Frees most of the buffer if long `bytes` have made it large.
+        // Long `bytes` may have made the buffer large. Most of this memory is freed.
         self.tail.shrink_to(2 * BLOCK);
         Ok(())
     }
@@ -117,7 +117,8 @@ impl Store for Spills {
 mod tests {
     use super::*;
 
-    /// Appends, cuts and reads a `Spill` at random. Does each step on a vector as well, and checks that both give the same bytes.
+    /// Appends, cuts and reads a `Spill` in random steps. Repeats each step on a vector, and checks that the `Spill` and the vector have
+    /// the same bytes.
     #[test]
     fn a_spill_has_the_bytes_that_were_appended_and_not_cut_off() {
         let dir = std::env::temp_dir();

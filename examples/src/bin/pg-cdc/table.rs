@@ -6,8 +6,8 @@ use crate::failure::Failure;
 use crate::line::{Line, put, string};
 use crate::value::{Types, put_value};
 
-/// Whether the column is part of the key that identifies a row. A table with the replica identity Full or Nothing has no key in the output.
-/// For Full, this is so although the server marks all columns as key columns.
+/// Whether the column is part of the key that identifies a row. A table with the replica identity Full or Nothing has no key in the output,
+/// although with Full the server marks all columns as key columns.
 fn is_key(table: &Table, column: &TableColumn) -> bool {
     column.is_key && !matches!(table.replica_identity, ReplicaIdentity::Full | ReplicaIdentity::Nothing)
 }

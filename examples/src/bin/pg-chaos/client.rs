@@ -1,4 +1,4 @@
-//! A client, which repeats each transaction until its outcome is known.
+//! A client that repeats each transaction until the outcome of the transaction is known.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,24 +16,24 @@ use crate::tally::Tally;
 use crate::work::{Transaction, look_up};
 use crate::{Result, direct};
 
-/// Time limit of an operation behind a proxy that injects stalls. Without a fault, an operation takes milliseconds, and an injected delay
-/// takes at most 200 ms. So an operation that reaches the limit has met a stall.
+/// Time limit of an operation behind a proxy that injects stalls. Without a stall, an operation ends earlier: it takes milliseconds, and an
+/// injected delay adds at most 200 ms.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Time limit of an operation behind a proxy that injects no stalls. Every operation ends long before this limit. So a client that reaches
-/// the limit hangs, which is a failure.
+/// Time limit of an operation behind a proxy that injects no stalls. Every operation should end long before this limit, so a client that
+/// reaches the limit is reported as a failure.
 const HANG: Duration = Duration::from_secs(60);
 
 /// Pause after a failed attempt to connect.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Classes of SQLSTATE, and SQLSTATEs, of the errors that the chaos causes. Any other error of a server is a failure.
+/// Classes of SQLSTATE, and SQLSTATEs, of the errors that faults, kills and restarts cause. Any other error of a server is a failure.
 ///
 /// - `08`, connection exception: the proxy cannot reach the server.
 /// - `57P`, operator intervention: a shutdown, a crash or a terminated session; the server is starting.
 /// - `53300`, too many connections: sessions of lost clients have not ended yet.
 /// - `22012`, division by zero: the first statement of a transaction whose epoch is old (see [`fence`](crate::fence)).
-/// - `25P02`, failed transaction: the statements after that first statement.
+/// - `25P02`, failed transaction: the statements after a statement that failed with `22012`.
 const EXPECTED: [&str; 5] = ["08", "57P", "53300", "22012", "25P02"];
 
 /// A client of one server.
@@ -48,8 +48,8 @@ pub(crate) struct Client {
     now: Arc<Mutex<&'static str>>,
 }
 
-/// List of the committed transactions of a client: the key and the number of rows of each. The verdict compares this list with the
-/// database.
+/// List of the committed transactions of a client: the key and the number of rows of each transaction. The program compares this list with
+/// the database at the end.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) client: i32,
@@ -63,7 +63,7 @@ impl Ledger {
     }
 }
 
-/// The name of a client and its current operation, for the report of a hang.
+/// The name of a client and its current operation. If the client hangs, both are printed.
 #[derive(Debug)]
 pub(crate) struct Place {
     name: String,
@@ -72,14 +72,14 @@ pub(crate) struct Place {
 
 /// Reason for which an operation of a client failed.
 enum Trouble {
-    /// The connection is lost; the outcome of the operation is unclear.
+    /// The connection is lost, or the server reported an error that a fault can cause. The outcome of the operation is unclear.
     Lost,
-    /// None of the injected faults, kills and restarts can cause this failure. The string describes the failure.
+    /// A failure that no injected fault, kill or restart can cause. The string describes the failure.
     Failed(String),
 }
 
 impl Place {
-    /// Returns a description of the client, if the client has not ended.
+    /// Returns the name of the client and its current operation, or `None` if the client has ended.
     pub(crate) fn hanging(&self) -> Option<String> {
         let now = *self.now.lock().unwrap_or_else(PoisonError::into_inner);
         (now != ENDED).then(|| format!("{} in the step \"{now}\"", self.name))
@@ -96,8 +96,8 @@ impl Client {
         end: Instant,
         tally: &Arc<Tally>,
     ) -> Self {
-        // Unless `asynchronous_commit` is set, a commit waits for the disk, so that an acknowledged transaction survives a crash of the
-        // server.
+        // Unless `asynchronous_commit` is set, the server acknowledges a commit only when the commit is on disk. So an acknowledged
+        // transaction survives a crash of the server.
         let commit = if arguments.asynchronous_commit { "off" } else { "on" };
         let config = direct::config(proxy.address(), &arguments.user)
             .with_parameter("application_name", "pg-chaos")
@@ -112,7 +112,7 @@ impl Client {
         Place { name, now: Arc::clone(&self.now) }
     }
 
-    /// Executes transactions until the end of the chaos. The last transaction is repeated until its outcome is known.
+    /// Executes transactions until the time `end`. Repeats the last transaction until its outcome is known.
     pub(crate) async fn run<R: Runtime>(self, runtime: R) -> Result<Ledger> {
         let mut keys = Vec::new();
         let ran = self.transactions(&runtime, &mut keys).await;
@@ -157,7 +157,7 @@ impl Client {
                     }
                     executed => explained(executed)?,
                 }
-                // The outcome is unclear. The client repeats the look-up of the key until the server answers.
+                // The outcome is unclear. The client counts the rows of the key, and tries again until the server answers.
                 let count = loop {
                     let looked = async {
                         let conn = match &mut connection {
@@ -219,7 +219,7 @@ impl Client {
     }
 }
 
-/// Returns an error if the operation has failed for a reason that the chaos does not explain. A lost connection is no error.
+/// Returns an error if no injected fault, kill or restart can have caused the failure of an operation. A lost connection is no error.
 fn explained(done: Result<(), Trouble>) -> Result<()> {
     match done {
         Ok(()) | Err(Trouble::Lost) => Ok(()),
@@ -234,7 +234,8 @@ fn is_expected(error: &ServerError) -> bool {
 }
 
 impl From<Error> for Trouble {
-    /// The injected faults change no byte. So an invalid message is a failure of the client or the proxy.
+    /// Converts an error of the connection. An invalid message is a failure of the client or the proxy, because the injected faults change
+    /// no byte.
     fn from(error: Error) -> Self {
         match error {
             Error::Io(_) | Error::Closed { .. } | Error::Poisoned(_) => Self::Lost,

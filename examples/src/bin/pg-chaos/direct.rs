@@ -1,4 +1,4 @@
-//! Connections to a server without a proxy, for the preparation, for kills and for the verdict.
+//! Connections to a server without a proxy: they prepare the database, end sessions, and read the final rows.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use pg_wire::backend::Backend;
 
 use crate::Result;
 
-/// Longest time for which a server may be unreachable. A restart takes less than a second on an idle machine, and longer on a busy machine.
+/// Longest time for which a server may be unreachable. A restart takes less than a second on an idle machine, but more on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Pause between two attempts to connect.
@@ -25,7 +25,7 @@ impl Database {
         Self { config: config(address, user) }
     }
 
-    /// Runs SQL, and returns the rows as text. Waits while the server is being restarted.
+    /// Runs SQL, and returns the rows as text. After a failure, tries again for at most `PATIENCE`, because the server may be restarting.
     pub(crate) async fn sql(&self, sql: &str) -> Result<Vec<Vec<String>>> {
         let deadline = Instant::now() + PATIENCE;
         loop {

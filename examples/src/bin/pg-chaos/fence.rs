@@ -1,15 +1,16 @@
-//! The look-up of a transaction whose outcome is unclear.
+//! The look-up that decides whether a transaction with an unclear outcome was committed.
 //!
-//! When a connection is lost, the server may still execute the last messages of the client later: the messages may be in a buffer of a
-//! proxy or of the server. So a look-up alone proves nothing. Each client has a row in the table `chaos_fence` with an epoch. Each
-//! transaction first locks this row, and fails if the epoch is not the client's current epoch. A look-up first increments the epoch. The
-//! increment waits until no transaction holds the lock. So after the look-up, no earlier transaction of the client can commit.
+//! After a connection is lost, its last messages may still be in a buffer of a proxy or of the server, and the server may execute them
+//! later. So a client that finds no rows cannot conclude that the transaction will never commit. For this reason, each client has a row
+//! with an epoch in the table `chaos_fence`. Each transaction first locks this row, and fails if the epoch is not the client's current
+//! epoch. A look-up first increments the epoch. The increment waits until no transaction holds the lock. So after the look-up, no earlier
+//! transaction of the client can commit.
 
 use crate::Result;
 use crate::direct::Database;
 
-/// Creates the tables, with a row in `chaos_fence` for each client. The table `chaos_rows` has no unique constraint: with a constraint, the
-/// server would reject the duplicates that this test must find.
+/// Creates the tables, with a row in `chaos_fence` for each client. The table `chaos_rows` has no unique constraint: the server would
+/// reject the duplicate rows that this program must detect.
 pub(crate) async fn prepare(database: &Database, clients: i32) -> Result<()> {
     let sql = format!(
         "DROP TABLE IF EXISTS chaos_rows, chaos_fence;
@@ -21,8 +22,8 @@ pub(crate) async fn prepare(database: &Database, clients: i32) -> Result<()> {
     database.sql(&sql).await.map(drop)
 }
 
-/// Returns the statement with which each transaction begins. The statement fails (division by zero) if `epoch` is no longer the epoch of
-/// the client.
+/// Returns the first statement of each transaction. The statement fails with a division by zero if `epoch` is not the current epoch of the
+/// client.
 pub(crate) fn hold(client: i32, epoch: i64) -> String {
     format!(
         "SELECT 1 / count(*) FROM (SELECT 1 FROM chaos_fence WHERE client = {client} AND epoch = {epoch} FOR UPDATE) AS held"

@@ -1,5 +1,5 @@
-//! Chaos: clients of both adapters work on real servers through `pg-proxy`, while connections, proxies, sessions and servers fail. At the
-//! end, every acknowledged transaction must be in the database exactly once.
+//! Checks the adapters under failures: clients of `pg-stream-tokio` and `pg-stream-async-std` work on real servers through `pg-proxy`,
+//! while connections, proxies, sessions and servers fail. At the end, every acknowledged transaction must be in the database exactly once.
 //!
 //! `cargo xtask chaos` starts the servers and this program. The modules:
 //!
@@ -40,11 +40,11 @@ use proxies::Proxies;
 use tally::Tally;
 use usage::Usage;
 
-/// Result of this program; the error is a text for a person.
+/// Result of this program. The error is a text for the user.
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
-/// Longest time between the end of the chaos and the end of the last client. It is longer than the time limit of a client's operation. So a
-/// client that has not ended after this time hangs.
+/// Longest time between the end of the injected failures and the end of the last client. It is twice the time limit of an operation (60 s),
+/// so a client that has not ended after this time hangs.
 const LAST: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {
@@ -89,7 +89,7 @@ fn run(arguments: &Arguments) -> Result<()> {
                             Adapter::Tokio => handle.block_on(client.run(Tokio)),
                             Adapter::AsyncStd => smol::block_on(client.run(Smol)),
                         };
-                        // An error is ignored: the receiver is dropped early only after a failure, and the program ends with this failure.
+                        // An error is ignored: the receiver is dropped early only after another failure, which the program reports.
                         let _ = send.send((server, ledger));
                     })?;
                 }
@@ -111,7 +111,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     usage::check(&before, &after, lists)
 }
 
-/// Receives the lists of all clients. Returns an error if a client has not ended at `limit`: such a client hangs.
+/// Receives the lists of all clients. Returns an error if a client has failed, or has not ended at the time `limit`, which means that the
+/// client hangs.
 fn collect(
     ended: &mpsc::Receiver<(usize, Result<Ledger>)>,
     names: &[client::Place],
@@ -130,7 +131,7 @@ fn collect(
     Ok(ledgers)
 }
 
-/// The adapter of a client.
+/// The adapter that a client uses: `pg-stream-tokio` or `pg-stream-async-std`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Adapter {
     Tokio = 0,

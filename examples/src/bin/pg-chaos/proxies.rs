@@ -11,11 +11,11 @@ use crate::arguments::Arguments;
 use crate::tally::Tally;
 use crate::{Result, random::Random};
 
-/// Number of proxies in front of each server. The first injects all kinds of faults of a network; the second injects no stalls, so clients
-/// behind the second proxy always receive an answer or an error.
+/// Number of proxies in front of each server. The first proxy injects all kinds of network faults. The second proxy injects no stalls, so
+/// that its clients must always receive an answer or an error.
 pub(crate) const PER_SERVER: usize = 2;
 
-/// All kinds of faults except stalls. After a fault of these kinds, a client without a time limit always receives an answer or an error.
+/// All kinds of faults except stalls. Even without a time limit, a client receives an answer or an error after each of these faults.
 const WITHOUT_STALL: &str = "cut,reset,half-close,delay,split";
 
 /// All proxies.
@@ -58,13 +58,13 @@ impl Proxies {
         self.0.get(server * PER_SERVER..(server + 1) * PER_SERVER).unwrap_or_default()
     }
 
-    /// Kills a proxy, and starts it again.
+    /// Kills a random proxy, and starts it again.
     pub(crate) fn restart(&self, random: &mut Random) -> Result<()> {
         let index = random.below(self.0.len() as u64) as usize;
         self.0.get(index).map_or(Ok(()), Proxy::restart)
     }
 
-    /// Ends all proxies.
+    /// Kills all proxies.
     pub(crate) fn stop(&self) {
         for proxy in &self.0 {
             end(&mut proxy.lock().child);
@@ -156,7 +156,7 @@ fn spawn(
     Ok((child, address))
 }
 
-/// Counts the faults that a proxy reports. The thread ends with the proxy.
+/// Counts the faults that a proxy prints. The thread ends when the proxy ends.
 fn count(lines: BufReader<ChildStderr>, tally: &Tally) {
     for line in lines.lines().map_while(std::io::Result::ok) {
         if let Some((_, fault)) = line.split_once(": fault ") {

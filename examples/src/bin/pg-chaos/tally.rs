@@ -12,13 +12,14 @@ use crate::Result;
 pub(crate) struct Tally {
     /// Transactions whose commit was acknowledged.
     pub(crate) acknowledged: Count,
-    /// Transactions without an acknowledged commit that a later look-up found in the database.
+    /// Transactions whose commit was not acknowledged, and that a later look-up found in the database.
     pub(crate) found: Count,
-    /// Transactions without an acknowledged commit that a later look-up did not find in the database. The client repeats them.
+    /// Transactions whose commit was not acknowledged, and that a later look-up did not find in the database. The client repeats these
+    /// transactions.
     pub(crate) missing: Count,
     pub(crate) connections: Count,
-    /// Operations that reached the client's time limit because of an injected stall. Behind a proxy without stalls, a client that reaches
-    /// its time limit is a failure.
+    /// Operations that reached the client's time limit because of an injected stall. Only operations behind a proxy with stalls are
+    /// counted: elsewhere, the time limit is a failure.
     pub(crate) timeouts: Count,
     pub(crate) terminated: Count,
     pub(crate) killed_proxies: Count,
@@ -43,8 +44,8 @@ impl Count {
 }
 
 impl Tally {
-    /// Counts an injected fault by its kind. `text` is the fault as the proxy prints it: `server:message#3:delay 5ms` is a fault of the
-    /// kind `delay`.
+    /// Counts an injected fault by its kind. `text` is the fault as the proxy prints it: for `server:message#3:delay 5ms`, the kind is
+    /// `delay`.
     pub(crate) fn fault(&self, text: &str) {
         let action = text.rsplit(':').next().unwrap_or_default();
         let kind = action.split([' ', '@']).next().unwrap_or_default().to_owned();

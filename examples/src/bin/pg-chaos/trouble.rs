@@ -13,7 +13,7 @@ use crate::tally::Tally;
 /// Longest pause, in milliseconds, between two kills or restarts. Each pause is a random time up to this limit.
 const PAUSE: u64 = 600;
 
-/// Shortest time between two restarts of the same server. A restart takes less than a second, and clients need time to work.
+/// Shortest time between two restarts of the same server. A restart takes less than a second, so clients can work for most of this time.
 const BETWEEN_RESTARTS: Duration = Duration::from_secs(3);
 
 /// At random moments until `end`: restarts a proxy, requests the restart of a server, or ends a session of a client.
@@ -64,7 +64,7 @@ pub(crate) async fn make(
     }
 }
 
-/// Asks the program that has started this program to restart a server.
+/// Prints the line that asks the parent process (`cargo xtask chaos`) to restart a server.
 fn ask_for_restart(server: usize, fast: bool) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "restart {server} {}", if fast { "fast" } else { "immediate" })?;

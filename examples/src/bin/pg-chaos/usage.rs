@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::Result;
 
-/// Largest accepted growth of the memory, in bytes. The runtimes and the allocator keep some memory after all connections are closed. This
-/// memory does not depend on the number of connections; with 24 clients, 6 to 10 MB were measured.
+/// Largest accepted growth of the memory, in bytes. The runtimes and the allocator keep some memory after all connections are closed,
+/// independent of the number of connections. With 24 clients, 6 to 10 MB were measured.
 const GROWTH: u64 = 16 << 20;
 
 /// Memory and file descriptors of this process at one moment.
@@ -27,8 +27,8 @@ impl Usage {
     }
 }
 
-/// Waits, for at most two seconds, until the process has no more file descriptors than in `before`. The wait is necessary because a runtime
-/// closes sockets in its own threads, perhaps after the last client has ended.
+/// Waits, for at most two seconds, until the process has no more file descriptors than in `before`. Without the wait the number may be too
+/// high: the threads of a runtime may close sockets after the last client has ended.
 pub(crate) async fn settled(before: &Usage) -> Usage {
     let mut now = *before;
     for _ in 0..100 {
@@ -41,10 +41,10 @@ pub(crate) async fn settled(before: &Usage) -> Usage {
     now
 }
 
-/// Checks that the process has closed its file descriptors and that its memory has not grown too much. The clients' lists of transactions
-/// may remain: their size in bytes is `lists`.
+/// Checks that the process has closed its file descriptors and that its memory has not grown too much. `lists` is the memory in bytes of
+/// the clients' lists of transactions, by which the memory may grow in addition.
 pub(crate) fn check(before: &Usage, after: &Usage, lists: u64) -> Result<()> {
-    // The reactor of the runtime `Smol` is started with the first connection, and has a few descriptors.
+    // Largest number of file descriptors of the reactor of the runtime `Smol`. The first connection starts the reactor, which then stays.
     const REACTOR: usize = 4;
     if after.descriptors > before.descriptors + REACTOR {
         return Err(

@@ -9,14 +9,14 @@ use crate::direct::Database;
 /// Number of differences that the error text shows.
 const SHOWN: usize = 10;
 
-/// SQL query that returns three numbers for each key: all rows, distinct values of the column `row`, and rows with a wrong text. The
-/// expression `repeat(…)` computes the right text, as `Transaction::body` does.
+/// SQL query that returns three numbers for each key: the number of rows, the number of distinct values in the column `row`, and the number
+/// of rows with a wrong text. The expression `repeat(…)` computes the right text, as `Transaction::body` does.
 const KEYS: &str = "SELECT client, key, count(*), count(DISTINCT row), count(*) FILTER (WHERE body <> \
                     repeat((client::bigint * 1000003 + key * 1009 + row)::text || ',', 1 + (key % 40)::int)) \
                     FROM chaos_rows GROUP BY client, key";
 
-/// Checks that each transaction in the lists is in its database exactly once, with all of its rows. Checks that the databases contain no
-/// other transaction.
+/// Checks that each transaction in the lists is exactly once in the database of its client's server, with all of its rows, and that the
+/// databases contain no other transaction.
 pub(crate) async fn check(databases: &[Database], ledgers: &[(usize, Ledger)]) -> Result<()> {
     let mut differences = Vec::new();
     for (server, database) in databases.iter().enumerate() {

@@ -6,7 +6,7 @@ use pg_wire::{Connection, Error, PgProtocol, Portal, Statement, Transport};
 
 use crate::fence;
 
-/// A transaction. It inserts the rows of the key `key` for the client `client`.
+/// A transaction that inserts the rows of the key `key` for the client `client`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Transaction {
     pub(crate) client: i32,
@@ -115,7 +115,7 @@ fn statement<T: Transport>(conn: &mut Connection<T>, sql: &str) {
 async fn finish<T: Transport>(conn: &mut Connection<T>, acknowledged: &mut bool) -> Result<(), Error> {
     conn.until_ready(|frame| {
         if let Backend::CommandComplete(done) = frame.backend()? {
-            // The answer to COMMIT in a failed transaction is ROLLBACK.
+            // In a failed transaction, the answer to COMMIT has the tag ROLLBACK.
             *acknowledged |= done.tag == "COMMIT";
         }
         Ok::<_, Error>(())
@@ -130,7 +130,8 @@ pub(crate) async fn look_up<T: Transport>(
     client: i32,
     key: i64,
 ) -> Result<(i64, i64), Error> {
-    // Two statements, and so two transactions: the second statement sees every transaction that committed before the epoch was incremented.
+    // Two statements, and so two transactions. The second statement sees every transaction that committed before the first statement
+    // incremented the epoch.
     let epoch = number(conn, &fence::advance(client)).await?;
     Ok((epoch, number(conn, &fence::look_up(client, key)).await?))
 }

@@ -6,14 +6,14 @@ use clap::ValueEnum;
 
 use crate::target::Target;
 
-/// One row of the table of checks.
+/// A check: a row of the table of checks.
 #[derive(Debug)]
 pub(crate) struct Check {
-    /// The statement that the check verifies. The names of all checks differ.
+    /// The rule that the check verifies, as a sentence. No two checks have the same name.
     pub(crate) name: &'static str,
-    /// The page and the anchor in PostgreSQL's manual.
+    /// The page of PostgreSQL's manual that states the rule, with an anchor.
     link: &'static str,
-    /// Features of the server without which the check is not run.
+    /// Features that the server must have. Without them, the check is not run.
     pub(crate) needs: &'static [Need],
     pub(crate) run: fn(&Target) -> Checked,
 }
@@ -28,7 +28,7 @@ impl Check {
         Self { name, link, needs, run }
     }
 
-    /// The address of the paragraph in PostgreSQL's manual.
+    /// The address of the page in PostgreSQL's manual that states the rule.
     pub(crate) fn url(&self) -> String {
         format!("https://www.postgresql.org/docs/current/{}", self.link)
     }
@@ -56,16 +56,16 @@ pub(crate) enum Need {
     Method(Method),
 }
 
-/// The SQL of PostgreSQL.
+/// The server must understand PostgreSQL's SQL.
 pub(crate) const SQL: Need = Need::Has(Feature::Sql);
-/// SQL, and a session of the server that belongs to the client until the client disconnects.
+/// The server must understand SQL, and its session must belong to one client until this client disconnects.
 pub(crate) const SESSION: Need = Need::Has(Feature::Session);
-/// Prepared statements that last longer than a transaction.
+/// A prepared statement must remain after the end of a transaction.
 pub(crate) const PREPARED: Need = Need::Has(Feature::Prepared);
-/// The client's connection ends when the session of the server ends.
+/// The client's connection must end when the session of the server ends.
 pub(crate) const DIRECT: Need = Need::Has(Feature::Direct);
 
-/// Several connections at the same time.
+/// The server must accept several connections at the same time.
 pub(crate) const CONCURRENT: Need = Need::Has(Feature::Concurrent);
 
 /// A feature that a server may lack according to its own documentation.
@@ -98,21 +98,21 @@ pub(crate) enum Method {
 pub(crate) enum Problem {
     /// The server's behaviour differs from the manual.
     Failed(String),
-    /// The server reports, or its documentation says, that it lacks the feature.
+    /// The server lacks a feature that the check needs. The server reports the lack, or its documentation mentions it.
     NotSupported(String),
-    /// A precondition of the check is not fulfilled.
+    /// A precondition of the check is not met, for example the user of the connection string has no password.
     NotChecked(String),
 }
 
 /// Result of a check, or of a step of a check.
 pub(crate) type Checked<T = ()> = Result<T, Problem>;
 
-/// Returns a failure with this description.
+/// Returns [`Problem::Failed`] with this description.
 pub(crate) fn failed<T>(description: impl fmt::Display) -> Checked<T> {
     Err(Problem::Failed(description.to_string()))
 }
 
-/// Fails with the description unless the condition is true.
+/// Returns [`Problem::Failed`] with this description if the condition is false.
 pub(crate) fn ensure(condition: bool, description: impl FnOnce() -> String) -> Checked {
     if condition { Ok(()) } else { Err(Problem::Failed(description())) }
 }

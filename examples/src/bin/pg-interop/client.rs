@@ -1,4 +1,4 @@
-//! A connection of a check: sends any bytes, and compares the received messages with expected lines.
+//! A connection of a check: sends any bytes, also invalid messages, and compares the received messages with expected lines.
 
 use pg_auth::{AuthError, Config, Handshake, Link, Session, Step};
 use pg_stream_tokio::{Connection, Socket};
@@ -15,10 +15,10 @@ pub(crate) struct Client<'t> {
     target: &'t Target,
     conn: Connection<Socket>,
     session: Option<Session>,
-    /// The messages of the login, if the connection has no TLS.
+    /// The server's messages during the login. Empty if the connection uses TLS.
     pub(crate) opening: Vec<Heard>,
-    /// Notices, parameter reports and notifications that have arrived since the last [`expect`](Self::expect) began, and that no expected
-    /// line names.
+    /// Notices, parameter reports and notifications that [`expect`](Self::expect) or [`reply`](Self::reply) has put aside. Each call of
+    /// `expect` empties the list first.
     asides: Vec<Heard>,
 }
 
@@ -40,7 +40,7 @@ impl<'t> Client<'t> {
         }
     }
 
-    /// Sends bytes. If the server has closed the connection, the next receive reports the end.
+    /// Sends bytes. If the server has already closed the connection, this is no error: the next receive reports the end.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Checked {
         self.conn.outbox_mut().put_raw(bytes);
         match self.target.within(self.conn.flush()) {
@@ -68,8 +68,8 @@ impl<'t> Client<'t> {
 
     /// Receives messages, and compares them with the expected lines.
     ///
-    /// Notices, parameter reports and notifications may arrive between any two messages: a message of these kinds that the next expected
-    /// line does not name is put aside.
+    /// Notices, parameter reports and notifications may arrive between any two messages. Such a message is put aside if the next expected
+    /// line does not name it.
     pub(crate) fn expect(&mut self, expected: &[&str]) -> Checked {
         self.asides.clear();
         for line in expected {
@@ -95,7 +95,7 @@ impl<'t> Client<'t> {
         }
     }
 
-    /// Compares the messages that the last [`expect`](Self::expect) has put aside, in their order. `kind` is the name of the messages.
+    /// Compares the messages with the name `kind` that the last [`expect`](Self::expect) has put aside, in the order of their arrival.
     pub(crate) fn put_aside(&mut self, kind: &str, expected: &[&str]) -> Checked {
         let lines: Vec<&str> =
             self.asides.iter().map(Heard::line).filter(|line| line.starts_with(kind)).collect();
@@ -109,7 +109,7 @@ impl<'t> Client<'t> {
         ensure(same, || format!("expected {expected:?} between the other messages, received {lines:?}"))
     }
 
-    /// The line of the last message of this kind that the last [`expect`](Self::expect) has put aside.
+    /// Returns the line of the last message with the name `kind` that the last [`expect`](Self::expect) has put aside.
     pub(crate) fn last_aside(&self, kind: &str) -> Option<String> {
         let lines = self.asides.iter().map(Heard::line);
         lines.filter(|line| line.starts_with(kind)).last().map(str::to_owned)
@@ -137,7 +137,7 @@ impl<'t> Client<'t> {
         }
     }
 
-    /// Waits until the server closes the connection, with or without a FATAL error before.
+    /// Waits until the server closes the connection. The server may send a FATAL error before.
     pub(crate) fn expect_rejection(&mut self) -> Checked {
         match self.next()? {
             None => Ok(()),
@@ -146,11 +146,12 @@ impl<'t> Client<'t> {
         }
     }
 
-    /// Checks that the session is idle and works, ends the session, and checks that no superfluous message has arrived.
+    /// Checks that the session is idle and still works. Then ends the session, and checks that no further message has arrived.
     pub(crate) fn finish(mut self) -> Checked {
         self.exchange(&query(""), &["EmptyQueryResponse", "ReadyForQuery I"])?;
         self.send(&terminate())?;
-        // The client closes its side at once, as the manual says. So a server that ignores Terminate fails only the checks of Terminate.
+        // The client closes its side at once, as the manual says. So a server that ignores Terminate still ends the connection here, and
+        // fails only the checks of Terminate.
         self.half_close()?;
         self.expect_end()
     }
@@ -163,7 +164,7 @@ impl<'t> Client<'t> {
         }
     }
 
-    /// Receives one byte that is no message, and checks that no further byte has arrived with it.
+    /// Receives a single byte, such as the answer to an SSLRequest, and checks that no further byte has arrived with it.
     pub(crate) fn one_byte(mut self) -> Checked<(u8, Self)> {
         if self.conn.inbox().buffered() == 0 {
             match self.target.within(self.conn.fill()) {
@@ -231,7 +232,7 @@ impl<'t> Client<'t> {
         self.opening.iter().map(Heard::shown).collect::<Vec<_>>().join(", ")
     }
 
-    /// Checks that the server has rejected the login with this error, and has closed the connection.
+    /// Checks that the server has rejected the login with the error `expected`, and has closed the connection.
     pub(crate) fn was_rejected(mut self, expected: &str) -> Checked {
         match self.opening.last() {
             Some(heard) if heard.is(expected) => self.expect_end(),
@@ -245,7 +246,8 @@ impl<'t> Client<'t> {
     }
 }
 
-/// The problem that a message differs from an expected line. An error that reports a missing feature is no failure.
+/// Returns the problem of a message that differs from its expected line. If the message is an error with the SQLSTATE
+/// `feature_not_supported`, the problem is `NotSupported` instead of `Failed`.
 fn mismatch(expected: &str, heard: Option<&Heard>) -> Problem {
     match heard {
         Some(heard) if heard.names_a_missing_feature() => {

@@ -1,6 +1,6 @@
 //! Known differences between the servers and PostgreSQL's manual, each with its reason.
 
-/// Checks that some servers do not pass, all for the same reason.
+/// Checks that certain servers do not pass, all for the same reason.
 #[derive(Debug)]
 pub(crate) struct Deviation {
     /// The names of the servers in `servers.rs`.
@@ -11,24 +11,24 @@ pub(crate) struct Deviation {
     pub(crate) checks: &'static [&'static str],
 }
 
-/// Whether a known deviation is observed in every run.
+/// How often a known deviation is observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// In every run.
+    /// The check fails in every run.
     Always,
-    /// Not in every run: the outcome depends on timing, for example on the number of packets in which bytes arrive.
+    /// The check fails in some runs. The outcome depends on timing, for example on the number of packets in which bytes arrive.
     ByTiming,
     /// The checks are not run, because they would take a part of the server out of service.
     NotRun,
 }
 
-/// The known deviation of a server from a check.
+/// Returns the known deviation of a server for a check.
 pub(crate) fn find(server: &str, check: &str) -> Option<&'static Deviation> {
     DEVIATIONS.iter().find(|known| known.servers.contains(&server) && known.checks.contains(&check))
 }
 
-/// The reason why a check may fail while other checks run, although the server passes the check if no other check runs. `None` for most
-/// servers: sessions must not affect each other.
+/// Returns the reason why a check may fail only because other checks run at the same time. Returns `None` for most servers, because a
+/// session must not affect another session.
 pub(crate) fn disturbance(server: &str) -> Option<&'static str> {
     PGBOUNCER.contains(&server).then_some(
         "passes alone; observed: errors of one PgBouncer client arrive at another client of the same pool",

@@ -8,7 +8,7 @@ use pg_wire::{Direction, Encode, FrameBuf, Message, MessageCode, SqlState};
 use crate::check::Problem;
 
 /// Length in bytes of the longest body that is written into a line. For a longer body, the line has only the name and the length of the
-/// message, and a check compares the values itself.
+/// message, and the function of the check has to compare the values.
 const LONGEST: usize = 64 << 10;
 
 /// A received message.
@@ -23,7 +23,7 @@ pub(crate) struct Heard {
 }
 
 impl Heard {
-    /// Decodes a message, and checks that the encoded message has the received bytes.
+    /// Decodes a message. Checks that encoding the message again gives the received bytes.
     pub(crate) fn new(frame: FrameBuf) -> Result<Self, Problem> {
         let malformed = |error| Problem::Failed(format!("a malformed message was received: {error}"));
         let message = frame.frame().backend().map_err(malformed)?;
@@ -81,7 +81,7 @@ impl Heard {
         }
     }
 
-    /// Whether the server may send this message between any two messages.
+    /// Whether the server may send this kind of message between any two other messages.
     pub(crate) fn is_aside(&self) -> bool {
         [MessageCode::NOTICE_RESPONSE, MessageCode::PARAMETER_STATUS, MessageCode::NOTIFICATION_RESPONSE]
             .contains(&self.code())
@@ -106,7 +106,7 @@ fn fault(name: &str, fields: &ErrorFields<'_>) -> String {
     format!("{name} {} {}", text(fields.severity()), text(fields.get(b'C')))
 }
 
-/// The trace of a message without direction and length.
+/// Returns the trace of a message, without its direction and length.
 fn traced(message: &impl Message) -> String {
     let trace = message.trace(Direction::Backend).to_string();
     trace.splitn(4, '\t').skip(2).collect()

@@ -3,12 +3,13 @@
 //! `cargo run -p examples --bin pg-interop -- postgres://user:secret@localhost/mydb`
 //!
 //! Each row of the tables in [`checks`] is a [`check`]: a statement about the protocol, the paragraph of PostgreSQL's manual, the
-//! preconditions, and a function that sends bytes through a [`client`] and compares the received messages with expected lines
+//! preconditions, and a function. The function sends bytes through a [`client`], and compares the received messages with expected lines
 //! ([`heard`]). Every check opens its own connections to the [`target`].
 //!
-//! Without a URL the program runs the checks against all known [`servers`]: those in the environment variables of `cargo xtask serve`,
-//! and the programs of this folder, which it starts. [`deviations`] has the known differences of these servers, each with its reason.
-//! A difference that is not in this list is a failure, and an entry of the list without a difference is a failure too.
+//! Without a URL, the program runs the checks against all known [`servers`]. The environment variables that `cargo xtask serve` prints
+//! contain the addresses of some servers; the program starts the other servers. [`deviations`] lists the known differences of these
+//! servers, each with its reason. A difference that is not in the list is a failure, and an entry of the list without a difference is a
+//! failure too.
 
 mod arguments;
 mod check;
@@ -75,11 +76,12 @@ fn against(arguments: &Arguments, url: &str) -> Fallible<bool> {
     Ok(report.is_success())
 }
 
-/// Runs the checks against all known servers, at the same time. Returns whether every difference is in the list of known deviations.
+/// Runs the checks against all known servers at the same time. Returns false if the result of a check differs from the list of known
+/// deviations.
 fn against_all(arguments: &Arguments) -> Fallible<bool> {
     let servers = Server::all()?;
     let reports: Vec<Fallible<Report>> = std::thread::scope(|scope| {
-        // All threads are started before the first thread is joined, so they run at the same time.
+        // All threads are started before the first thread is joined. Without this order, the servers would be checked one after the other.
         let threads: Vec<_> =
             servers.iter().map(|server| scope.spawn(move || report(arguments, server))).collect();
         let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
@@ -93,7 +95,7 @@ fn against_all(arguments: &Arguments) -> Fallible<bool> {
                 success &= report.is_success();
                 out.write_all(report.to_text(arguments.format).as_bytes())?;
             }
-            // The reports of the other servers are printed too.
+            // After an error, the loop goes on, so that the reports of the remaining servers are printed.
             Err(error) => {
                 success = false;
                 writeln!(out, "{}: {error}\n", server.name)?;

@@ -1,4 +1,4 @@
-//! Bytes of messages that checks send, legal and illegal.
+//! Bytes of the messages that checks send. Some of the messages are invalid.
 
 use pg_wire::codec::{EncodedParams, List, Payload, Terminated, Values};
 use pg_wire::frontend::{
@@ -15,14 +15,14 @@ pub(crate) const GSSENC_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x30";
 /// A value of a parameter; `None` is NULL.
 pub(crate) type Value<'a> = Option<&'a [u8]>;
 
-/// Encodes a legal message.
+/// Encodes a valid message.
 fn legal(message: &impl Message) -> Vec<u8> {
     let mut bytes = Vec::new();
     message.encode(&mut bytes).expect("the checks use only texts without NUL and legal counts here");
     bytes
 }
 
-/// A message with any code and any body. The length is right.
+/// A message with any code and any body. The length field is correct.
 pub(crate) fn raw(code: u8, body: &[u8]) -> Vec<u8> {
     with_length(code, i32::try_from(body.len() + 4).expect("the checks send no bodies over 2 GiB"), body)
 }
@@ -32,7 +32,7 @@ pub(crate) fn with_length(code: u8, length: i32, body: &[u8]) -> Vec<u8> {
     [&[code], &length.to_be_bytes()[..], body].concat()
 }
 
-/// A packet without a code, as at the start of a connection. The length is right.
+/// A packet without a code, as at the start of a connection. The length field is correct.
 pub(crate) fn packet(body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).expect("the checks send no bodies over 4 GiB");
     [&length.to_be_bytes()[..], body].concat()
@@ -103,12 +103,12 @@ pub(crate) fn close_portal(name: &str) -> Vec<u8> {
     raw(b'C', &named(b'P', name))
 }
 
-/// The body of a Describe or Close.
+/// The body of a Describe or Close. `target` is `S` for a statement or `P` for a portal.
 pub(crate) fn named(target: u8, name: &str) -> Vec<u8> {
     [&[target], name.as_bytes(), &[0]].concat()
 }
 
-/// Execute of a portal. With `rows` 0 there is no limit.
+/// Execute of a portal. If `rows` is 0, the number of rows has no limit.
 pub(crate) fn execute(portal: &str, rows: i32) -> Vec<u8> {
     legal(&Execute { portal: portal.into(), max_rows: rows })
 }

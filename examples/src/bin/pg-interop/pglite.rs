@@ -1,4 +1,4 @@
-//! PGlite, which is PostgreSQL compiled to WebAssembly, behind its socket server.
+//! Runs PGlite (PostgreSQL compiled to WebAssembly) with its socket server.
 
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Starts the servers and proxies of this folder.
+//! Starts the servers and proxies that are example programs of this package.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -31,8 +31,8 @@ impl Process {
             Some(address) => address.into(),
             None => return Err(format!("{program} does not listen: {line}").into()),
         };
-        // The program writes a line for each client with an error. This thread reads and discards the lines: if the pipe became full, the
-        // program would block.
+        // The program writes a line for each error of a client. This thread reads and discards the lines: a full pipe would block the
+        // program.
         std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
         Ok(process)
     }
@@ -45,7 +45,7 @@ impl Drop for Process {
     }
 }
 
-/// The path of another program of this package.
+/// Returns the path of another program of this package.
 fn sibling(program: &str) -> Fallible<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name(program))
 }

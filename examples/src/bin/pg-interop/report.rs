@@ -13,13 +13,13 @@ use crate::checks::AREAS;
 use crate::deviations::{self, Deviation, Kind};
 use crate::target::Target;
 
-/// Number of checks that run at the same time against one server. Some checks wait most of their time.
+/// Number of checks that run at the same time against one server. With several threads, other checks run while a check waits.
 const THREADS: usize = 6;
 
-/// Time limit of a check that the server is known not to pass, perhaps because the server does not answer.
+/// Time limit of a check with a known deviation. It is short, because the deviation may be that the server does not answer.
 const IMPATIENCE: Duration = Duration::from_secs(3);
 
-/// The outcome of one check, compared with the known deviations of the server.
+/// The outcome of one check, after a comparison with the known deviations of the server.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     Passed,
@@ -186,7 +186,7 @@ impl Report {
     }
 }
 
-/// The error that a server with one session does not answer, so that no further check can be run.
+/// Returns the error for a server that allows one connection and no longer answers, so that no further check can be run.
 fn stopped(next: &Check, problem: &Problem) -> io::Error {
     let (Problem::Failed(reason) | Problem::NotSupported(reason) | Problem::NotChecked(reason)) = problem;
     io::Error::other(format!("an earlier check has stopped the server before \"{}\": {reason}", next.name))

@@ -1,4 +1,4 @@
-//! The servers that the program knows: their addresses, and the features that they lack according to their own documentation.
+//! The servers that the program knows: their addresses, and the features that a server lacks according to its own documentation.
 
 use std::env;
 use std::path::Path;
@@ -27,7 +27,7 @@ pub(crate) struct Server {
     _pglite: Option<Pglite>,
 }
 
-/// The feature that every pooler lacks.
+/// The feature that every pooler lacks, with the reason.
 const POOLED: Lack = (
     Feature::Direct,
     "a pooler: the connection of a client and the session of the server do not end together",
@@ -60,7 +60,7 @@ impl Server {
         Self { name, url, lacks, _process: None, _file: None, _pglite: None }
     }
 
-    /// Finds all servers in the environment, and starts the programs of this folder.
+    /// Returns the servers in the environment variables, and starts the servers that are programs of this package.
     pub(crate) fn all() -> Fallible<Vec<Self>> {
         let (old, new) = (variable("PG15_ADDR")?, variable("PG18_ADDR")?);
         let (bouncer, pgpool) = (variable("PGBOUNCER_ADDR")?, variable("PGPOOL_ADDR")?);

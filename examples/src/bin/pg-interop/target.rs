@@ -16,11 +16,11 @@ use crate::check::{Check, Checked, Feature, Method, Need, Problem, failed};
 use crate::client::Client;
 use crate::message::{query, sync};
 
-/// Time after which a server that allows one connection has accepted a connection. The server closes a second connection at once, so on the
-/// same machine the end arrives in less than a millisecond; the other milliseconds are for a busy machine.
+/// Longest wait for a server that allows one connection to reject a second connection. The server closes the second connection at once: on
+/// the same machine, the end arrives in less than a millisecond, or later if the machine is busy.
 const REJECTION: Duration = Duration::from_millis(20);
 
-/// A feature that a server lacks, and the statement of its documentation.
+/// A feature that a server lacks, and the sentence of its documentation that says so.
 pub(crate) type Lack = (Feature, &'static str);
 
 /// A server under test.
@@ -37,11 +37,11 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Logs in once, to learn the server's version and its requirements.
+    /// Logs in once, to read the server's version, and to find out whether the server needs TLS and which authentication it uses.
     pub(crate) fn new(config: Config, lacks: Vec<Lack>, patience: Duration) -> Result<Self, ConnectError> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(io_error)?;
         let sslmode = match config.sslmode {
-            // Without TLS, checks can compare the messages of the login. So TLS is used only if the server rejects the user without TLS.
+            // Checks can compare the messages of a login only without TLS. So TLS is used only if the server rejects the user without TLS.
             SslMode::Prefer => SslMode::Allow,
             other => other,
         };
@@ -59,7 +59,7 @@ impl Target {
         })
     }
 
-    /// The same server, for another thread, with another time limit.
+    /// Returns the same target with another time limit, for use in another thread.
     pub(crate) fn with_patience(&self, patience: Duration) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let Self { config, lacks, server_version, .. } = self;
@@ -80,7 +80,7 @@ impl Target {
         digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
     }
 
-    /// Runs a check whose preconditions are fulfilled.
+    /// Runs a check. If a precondition of the check is not met, returns the reason instead.
     pub(crate) fn run(&self, check: &Check) -> Checked {
         check.needs.iter().try_for_each(|need| self.meets(*need))?;
         (check.run)(self)
@@ -109,7 +109,7 @@ impl Target {
         Err(Problem::NotChecked(unmet))
     }
 
-    /// Runs a future; `None` if the time limit is over first.
+    /// Runs a future. Returns `None` if the future does not end within the time limit.
     pub(crate) fn within<F: Future>(&self, future: F) -> Option<F::Output> {
         self.runtime.block_on(async { timeout(self.patience, future).await.ok() })
     }
@@ -122,12 +122,13 @@ impl Target {
         }
     }
 
-    /// Dials. A server that allows one connection also rejects the next connection until the server has noticed the end of the previous
-    /// connection, so this function dials again after a rejection.
+    /// Opens a connection that the server has accepted. A server that allows one connection rejects the next connection until it has
+    /// noticed the end of the previous connection. So this function tries again after a rejection.
     async fn accepted(&self) -> io::Result<Connection<Socket>> {
         loop {
             let mut conn = Connection::new(self.dial().await?, Limits::BACKEND);
-            // A server sends nothing before the first message of the client. So bytes or an end are a rejection.
+            // A server sends nothing before the client's first message. So bytes, or the end of the stream, mean that the server has
+            // rejected the connection.
             if self.is_concurrent() || timeout(REJECTION, conn.fill()).await.is_err() {
                 return Ok(conn);
             }
@@ -140,8 +141,10 @@ impl Target {
     }
 
     /// Resets the session of a server that has one session for all clients, because a check may have left a transaction, settings or
-    /// prepared statements. Waits until the server accepts a connection: a server that still runs a statement notices the end of the
-    /// connection late.
+    /// prepared statements.
+    ///
+    /// Tries again until the server accepts a connection: while the server runs a statement, it does not notice that the previous client
+    /// has disconnected.
     pub(crate) fn reset(&self) -> Checked {
         let deadline = Instant::now() + self.patience;
         loop {
@@ -158,7 +161,7 @@ impl Target {
             client.send(&message)?;
             while !client.reply()?.is("ReadyForQuery *") {}
         }
-        // The end of the stream shows that the server has noticed the end of the connection.
+        // Waits for the end of the stream: the server has then noticed that this client has disconnected.
         client.half_close()?;
         client.rest().map(drop)
     }
@@ -208,7 +211,7 @@ impl Target {
         self.connection()?.log_in(config)
     }
 
-    /// Opens a session, exchanges messages, and ends the session. Each step is the bytes that are sent and the expected lines.
+    /// Opens a session, exchanges messages, and ends the session. Each step consists of the bytes to send and the expected lines.
     pub(crate) fn talk<const N: usize>(&self, steps: [(Vec<u8>, &[&str]); N]) -> Checked {
         let mut client = self.session()?;
         for (bytes, expected) in steps {
@@ -217,14 +220,15 @@ impl Target {
         client.finish()
     }
 
-    /// Opens a session, sends bytes after which the server has to close the connection, and compares the last messages of the server.
+    /// Opens a session, and sends bytes after which the server has to close the connection. Compares the messages that the server sends
+    /// before the end.
     pub(crate) fn last_words(&self, bytes: &[u8], expected: &[&str]) -> Checked {
         let mut client = self.session()?;
         client.exchange(bytes, expected)?;
         client.expect_end()
     }
 
-    /// Runs a query that returns one row with one column in the session of `client`. Returns the value.
+    /// Runs a query in the session of `client`. The query returns one row with one column. Returns the value.
     pub(crate) fn value(&self, client: &mut Client<'_>, sql: &str) -> Checked<String> {
         client.exchange(&query(sql), &["RowDescription 1 *"])?;
         let row = client.reply()?;

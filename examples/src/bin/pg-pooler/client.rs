@@ -23,28 +23,28 @@ use crate::session::Unnamed;
 use crate::settings::Settings;
 use crate::statements::Statement;
 
-/// Number of bytes in the queue to the server at which the pooler stops reading from the client.
+/// Limit, in bytes, for the queue to the server. At this limit, the pooler stops reading from the client.
 const BACKLOG: usize = 64 * 1024;
 
 /// Maximum time for a client to read the error that ends its session, and to close the connection.
 const PARTING: Duration = Duration::from_secs(2);
 
 thread_local! {
-    /// Read buffer for the next client that sends a request. An idle client holds no read buffer.
+    /// A spare read buffer, which the next client that sends a request takes. An idle client holds no read buffer.
     static SPARE: RefCell<Option<Inbox>> = const { RefCell::new(None) };
 }
 
 /// A client that is logged in.
 pub(crate) struct Client {
     pub(crate) stream: TokioIo<TcpStream>,
-    /// Requests that are not forwarded yet, for example the first part of an incomplete message.
+    /// Buffer with received bytes that are not forwarded yet, for example the first part of a message.
     pub(crate) inbox: Option<Inbox>,
     /// Replies that are still to be sent to the client.
     pub(crate) outbox: Outbox,
     pub(crate) seat: Arc<Seat>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) settings: Arc<Settings>,
-    /// Prepared statements by the names that the client gave them.
+    /// The client's prepared statements. The key is the name that the client has given to the statement.
     pub(crate) statements: HashMap<Box<[u8]>, Arc<Statement>>,
     /// The unnamed statement that the client prepared last: the body of its Parse message, without the statement name.
     pub(crate) unnamed: Option<Vec<u8>>,
@@ -67,7 +67,8 @@ impl Client {
             poll_fn(|cx| self.poll_idle(cx)).await?;
             let mut lease = self.pool.acquire(&self.seat).await?;
             if lease.server().is_none() {
-                // First waits for the request. If the client disconnects instead, no server connection is made.
+                // Waits for the request before the server connection is made. If the client disconnects during this wait, no server
+                // connection is needed.
                 self.expect_request().await?;
                 Box::pin(lease.connect(pooler)).await?;
             }
@@ -91,7 +92,7 @@ impl Client {
         }
     }
 
-    /// Sends the replies that the client has not read yet, and waits for the next request.
+    /// Sends the waiting replies to the client, and waits for its next request.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         let flushed = self.poll_flush(cx)?;
         if self.inbox.as_mut().is_some_and(|inbox| !matches!(inbox.head(), Ok(None))) {
@@ -102,7 +103,7 @@ impl Client {
         readable.map_err(|_| Failure::Gone)
     }
 
-    /// Waits for a request of the client. Fails if the client disconnects or sends Terminate instead.
+    /// Waits for a request of the client. Fails if the client disconnects or sends Terminate.
     async fn expect_request(&mut self) -> Result<(), Failure> {
         let mut first = [0];
         let is_request = self.inbox.is_some()
@@ -110,7 +111,7 @@ impl Client {
         if is_request { Ok(()) } else { Err(Failure::Gone) }
     }
 
-    /// Forwards messages between the client and the server in both directions, until the server is idle.
+    /// Forwards messages in both directions between the client and the server, until the session of the server is idle.
     fn poll_transaction(&mut self, cx: &mut Context<'_>, server: &mut Server) -> Poll<Result<(), Failure>> {
         loop {
             let mut progress = false;
@@ -126,8 +127,8 @@ impl Client {
             if server.is_idle() {
                 return Poll::Ready(Ok(()));
             }
-            // The client has sent Terminate. The server has replied to all earlier requests, or waits for COPY data that will not arrive.
-            // After the failure `Gone`, `settle` ends a COPY and rolls back an open transaction.
+            // The client has sent Terminate. Either the server has replied to all earlier requests, or it waits for COPY data that will not
+            // arrive. After the failure `Gone`, `settle` ends a COPY and rolls back an open transaction.
             let state = &server.session.state;
             let waits_for_data = matches!(state.next_step(), Ok(Some(Step::CopyFail)));
             if self.has_left && (state.oldest().is_none() || waits_for_data) {
@@ -150,8 +151,8 @@ impl Client {
             Poll::Pending => {}
         }
         let forwarded = self.requests(&mut inbox, server);
-        // After an error no other client may get the inbox: the inbox may skip the rest of a message of this client, and would then drop
-        // messages of the other client.
+        // After an error, no other client may get this inbox. It may still skip the rest of a long message, and would then drop bytes of
+        // the other client.
         if forwarded.is_ok() && inbox.buffered() == 0 {
             SPARE.set(Some(inbox));
         } else {
@@ -174,7 +175,7 @@ impl Client {
         Ok(())
     }
 
-    /// Sends replies to the client. Keeps in `outbox` the bytes that the socket does not accept without waiting.
+    /// Sends replies to the client. Bytes that the socket does not accept at once are added to `outbox`.
     pub(crate) fn forward(&mut self, replies: &[u8]) {
         let mut rest = replies;
         if self.outbox.is_empty() {
@@ -199,8 +200,8 @@ impl Client {
         Poll::Ready(Ok(()))
     }
 
-    /// Records a parameter value that the server has reported. The pooler sets the same value on each server connection that the client
-    /// uses later.
+    /// Records a parameter value that the server has reported. The pooler sets this value on every server connection that the client uses
+    /// later.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         let mut settings = Settings::clone(&self.settings);
         if settings.set(name, value) {
@@ -208,7 +209,7 @@ impl Client {
         }
     }
 
-    /// Stores the unnamed statement that the client has prepared, because the next transaction may use the statement on another server
+    /// Stores the unnamed statement that the client has prepared. The client's next transaction may use this statement on another server
     /// connection.
     pub(crate) fn set_unnamed(&mut self, body: &[u8]) -> Unnamed {
         self.versions += 1;
@@ -218,20 +219,21 @@ impl Client {
         (self.seat.key.pid(), self.versions)
     }
 
-    /// Removes an unnamed statement that the server has rejected, unless the client has prepared another unnamed statement since.
+    /// Forgets an unnamed statement that the server has rejected. Does nothing if the client has prepared another unnamed statement in the
+    /// meantime.
     pub(crate) fn forget_unnamed(&mut self, unnamed: Unnamed) {
         if unnamed == (self.seat.key.pid(), self.versions) {
             self.unnamed = None;
         }
     }
 
-    /// Identity and Parse body of the client's unnamed statement, if the client has one.
+    /// Returns the identity and the Parse body of the client's unnamed statement, or `None` if the client has no unnamed statement.
     pub(crate) fn unnamed(&self) -> Option<(Unnamed, &[u8])> {
         let body = self.unnamed.as_deref()?;
         Some(((self.seat.key.pid(), self.versions), body))
     }
 
-    /// Sends the client the reason for the end of its session, and closes the connection.
+    /// Sends the client the reason why its session ends, and closes the connection.
     async fn part(mut self, failure: &Failure) {
         if let Some(state) = failure.sqlstate() {
             fatal(state, &failure.to_string(), &mut self.outbox);
@@ -239,8 +241,8 @@ impl Client {
         let parting = async {
             poll_fn(|cx| self.poll_flush(cx)).await?;
             poll_fn(|cx| self.stream.poll_close(cx)).await.map_err(|_| Failure::Gone)?;
-            // Reads until the client closes the connection. If the pooler closed the socket with unread bytes, the connection would be
-            // reset, and the client might lose the last message.
+            // Reads until the client closes the connection. If a socket is closed with unread bytes, the system resets the connection, and
+            // the client may lose the last message.
             let mut unread = [0; 512];
             while self.stream.0.read(&mut unread).await.is_ok_and(|count| count > 0) {}
             Ok::<_, Failure>(())

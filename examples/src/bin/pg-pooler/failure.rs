@@ -43,15 +43,15 @@ impl Failure {
         }
     }
 
-    /// Creates the failure of the query that sets the client's settings.
+    /// Creates the failure for an error of the query that sets the client's settings.
     pub(crate) fn settings(error: &ErrorResponse<'_>) -> Self {
         let state = error.fields.sqlstate().unwrap_or(SqlState::CONNECTION_FAILURE);
         let message = error.fields.message().unwrap_or_default().to_string_lossy().into_owned();
         Self::Settings(state, message)
     }
 
-    /// Returns the SQLSTATE of the error that the pooler sends to the client. Returns `None` if no error is to be sent: the client has
-    /// disconnected, or has already received the error of the server.
+    /// Returns the SQLSTATE of the error that the pooler sends to the client. Returns `None` if the client has disconnected, or has already
+    /// received the error of the server.
     pub(crate) fn sqlstate(&self) -> Option<SqlState> {
         Some(match self {
             Self::Gone | Self::ServerEnded => return None,
@@ -64,7 +64,7 @@ impl Failure {
         })
     }
 
-    /// Whether the server connection can be used for another client after this failure of the current client.
+    /// Whether another client can use the server connection after this failure.
     pub(crate) fn spares_server(&self) -> bool {
         matches!(self, Self::Gone | Self::Protocol(_))
     }

@@ -15,12 +15,12 @@ use crate::pool::Seat;
 use crate::pooler::Pooler;
 use crate::settings::Settings;
 
-/// Limits for the login. The buffers are small, because the pooler allocates them before the client has proved its identity.
+/// Limits for the login. The buffers are small, because the client is not authenticated when the pooler allocates them.
 const LIMITS: Limits = Limits::FRONTEND.read_size(1024).write_retain(0);
 
 /// Serves a connection: routes a cancel request, or logs a client in and serves the client until its session ends.
 pub(crate) async fn serve(pooler: Arc<Pooler>, stream: TcpStream) {
-    // The future of the login is boxed: its memory is freed before the client is served.
+    // The future of the login is boxed, so that its memory is freed before the client is served.
     if let Some(client) = Box::pin(login(&pooler, stream)).await {
         client.run(pooler).await;
     }
@@ -29,7 +29,7 @@ pub(crate) async fn serve(pooler: Arc<Pooler>, stream: TcpStream) {
 async fn login(pooler: &Arc<Pooler>, stream: TcpStream) -> Option<Client> {
     stream.set_nodelay(true).ok()?;
     let lookup = |startup| std::future::ready(pooler.credentials(&startup));
-    // A failed login needs no further step: `accept` has already sent the reason to the client.
+    // A failed login needs no further step, because `accept` has already sent the reason to the client.
     let (conn, accepted) = Acceptor::new().limits(LIMITS).accept(stream, lookup).await.ok()?;
     match accepted {
         Accepted::Cancel(key) => {
@@ -89,7 +89,7 @@ async fn begin(
     })
 }
 
-/// Returns the client's settings, and the parameters that the pooler reports to the client.
+/// Returns the settings of a client, and the parameters that the pooler reports to this client.
 async fn parameters(
     pooler: &Arc<Pooler>,
     seat: &Arc<Seat>,
@@ -127,8 +127,8 @@ async fn parameters(
     for (name, value) in wanted.iter() {
         settings.set(name, value);
     }
-    // The server must check the client's values, and report them in its own form. If only application_name differs from the defaults, no
-    // check is necessary, because every value of application_name is valid.
+    // The server must check the values of the client's settings, and report them in the server's own form. No check is needed if only
+    // application_name differs from the defaults, because every value of application_name is valid.
     let mut checked = unchanged;
     checked.set("application_name", settings.get("application_name").unwrap_or_default());
     if checked != settings {

@@ -35,7 +35,7 @@ use arguments::Arguments;
 use pooler::Pooler;
 
 fn main() -> ExitCode {
-    // The runtime has one thread. With several threads, most of the time is spent on waking them.
+    // The runtime has one thread. With several threads, most of the CPU time would be spent on waking threads.
     let runtime = Builder::new_current_thread().enable_all().build();
     match runtime.and_then(|runtime| runtime.block_on(run(&Arguments::parse()))) {
         Ok(()) => ExitCode::SUCCESS,
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> io::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // If the system rejects the new limit, the old limit stays.
+    // An error is ignored: the old limit then stays.
     let _ = setrlimit(Resource::Nofile, limit);
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let pooler = Arc::new(Pooler::new(arguments)?);
@@ -69,7 +69,8 @@ async fn accept(listener: &TcpListener, pooler: &Arc<Pooler>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => drop(tokio::spawn(login::serve(Arc::clone(pooler), stream))),
-            // `accept` fails if no file descriptor is free or if the client has already disconnected. The pause prevents a busy loop.
+            // `accept` fails if no file descriptor is free, or if the client has already disconnected. The pause limits the CPU time while
+            // no descriptor is free.
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }

@@ -19,8 +19,8 @@ use crate::server::{self, Server};
 use crate::settings::Interned;
 use crate::statements::Statements;
 
-/// Maximum time for a cancel request to reach the server. After this time, the pooler gives up the request, and the connection may serve
-/// other clients.
+/// Longest time for a cancel request to reach the server. Until the request has ended, no other client can use the connection. After this
+/// time, the pooler gives up the request.
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Server connections of one user in one database.
@@ -35,7 +35,7 @@ pub(crate) struct Pool {
 
 #[derive(Default)]
 struct State {
-    /// Idle server connections. The connection that was returned last is taken first.
+    /// Idle server connections. The connection that was returned last is at the end, and is used first.
     #[expect(clippy::vec_box, reason = "a connection moves in and out with each transaction")]
     idle: Vec<Box<Server>>,
     /// Number of server connections: the sum of idle connections, connections in use, and connections that are being made.
@@ -47,10 +47,10 @@ struct State {
     defaults: Option<Arc<Vec<(String, String)>>>,
 }
 
-/// State that the pool keeps for a client: the key and the destination of its cancel requests, and the connection that was given to the
-/// waiting client.
+/// State that the pool keeps for a client: the key and the destination of its cancel requests, and the connection that the client receives
+/// after a wait.
 pub(crate) struct Seat {
-    /// Key that the client sends in a cancel request.
+    /// Key that this client sends in a cancel request.
     pub(crate) key: CancelKey,
     state: Mutex<Seated>,
 }
@@ -71,14 +71,14 @@ pub(crate) struct Route {
 
 #[derive(Default)]
 struct Routed {
-    /// Number of cancel requests that are on their way to the server. While the number is not 0, no other client gets the connection,
-    /// because a late request would cancel the query of that client.
+    /// Number of cancel requests that are on their way to the server. Until it is 0, no other client gets the connection, because a late
+    /// request would cancel the query of this other client.
     cancelling: usize,
     parked: Option<Lease>,
 }
 
-/// The right of a client to use a server connection. The connection may not exist yet. Dropping a lease closes the connection, and passes
-/// the right to the next client that waits.
+/// The right of a client to use one of the pool's server connections, which may not be connected yet. Dropping a lease closes the
+/// connection, and gives the right to the next waiting client.
 pub(crate) struct Lease {
     pool: Arc<Pool>,
     server: Option<Box<Server>>,
@@ -120,8 +120,8 @@ impl Pool {
         self.state().defaults.clone()
     }
 
-    /// Gives a client an idle server connection, or the right to make a connection. If the pool is full, waits for the next connection that
-    /// becomes free.
+    /// Gives a client an idle server connection, or the right to make a connection. If all connections of the pool are in use, waits until
+    /// a connection becomes free.
     ///
     /// # Errors
     /// No connection becomes free in time.
@@ -130,14 +130,15 @@ impl Pool {
             Some(lease) => lease,
             None => poll_fn(|cx| seat.poll_granted(cx.waker())).await?,
         };
-        // The server may have closed an idle connection, after a restart or by a time limit. Then the caller makes a new connection.
+        // The server may have closed the idle connection after a restart or a timeout. In this case the caller makes a new connection.
         if lease.server.as_mut().is_some_and(|server| !server.is_alive()) {
             lease.server = None;
         }
         Ok(lease)
     }
 
-    /// Returns an idle connection, or the right to make a connection. Returns `None` if the pool is full; the client is then in the queue.
+    /// Returns an idle connection, or the right to make a connection. If all connections are in use, puts the client into the queue and
+    /// returns `None`.
     fn take(self: &Arc<Self>, seat: &Arc<Seat>) -> Option<Lease> {
         let mut state = self.state();
         let server = state.idle.pop();
@@ -151,7 +152,7 @@ impl Pool {
         Some(Lease { pool: Arc::clone(self), server, returned: false })
     }
 
-    /// Ends the wait of each client that has waited for a connection for at least `limit`: its call of `acquire` fails.
+    /// Ends the wait of each client that has waited for a connection for at least `limit`. The client's call of `acquire` returns an error.
     pub(crate) fn expire(&self, limit: Duration) {
         loop {
             let mut state = self.state();
@@ -178,8 +179,8 @@ impl Lease {
         Ok(())
     }
 
-    /// Returns an idle connection to the pool, or passes it on to the next client. Closes the connection instead if the server has reported
-    /// an internal error.
+    /// Returns an idle connection to the pool, or gives it to the next waiting client. If the server has reported an internal error, closes
+    /// the connection instead.
     pub(crate) fn release(mut self) {
         let Some(server) = self.server.as_ref().filter(|server| !server.session.has_internal_error) else {
             return;
@@ -231,7 +232,7 @@ impl Seat {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the server connection to which the client's cancel requests go. `None`: the client uses no connection.
+    /// Sets the server connection to which the client's cancel requests are sent. `None`: the client uses no connection.
     pub(crate) fn set_route(&self, route: Option<Arc<Route>>) {
         self.state().route = route;
     }
@@ -258,12 +259,12 @@ impl Seat {
         }
     }
 
-    /// Cancels the query that the client runs, if there is one.
+    /// Cancels the running query of the client, if there is one.
     pub(crate) async fn cancel(&self, pooler: &Pooler) {
         let route = {
             let state = self.state();
-            // While this state is locked, the client cannot release its connection. Later, `cancelling` keeps the released connection from
-            // other clients. So the cancel request cannot reach the query of another client.
+            // While this state is locked, the client cannot release its connection. After a later release, `cancelling` keeps other clients
+            // from this connection. So the cancel request cannot reach the query of another client.
             let Some(route) = &state.route else { return };
             route.state().cancelling += 1;
             Arc::clone(route)
@@ -289,14 +290,14 @@ impl Route {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a cancel request. Returns after the server has closed the connection of the request.
+    /// Sends a cancel request to the server. Returns after the server has closed the connection of the cancel request.
     pub(crate) async fn cancel(&self, pooler: &Pooler) {
         let Some(key) = &self.key else { return };
         let request = async {
             let stream = TcpStream::connect(&pooler.upstream).await?;
             cancel_over(stream, key).await.map_err(io::Error::other)
         };
-        // Cancel requests have no reply, so a failure cannot be reported.
+        // An error is ignored: a cancel request has no reply, so the client cannot be informed.
         let _ = timeout(CANCEL_LIMIT, request).await;
     }
 }

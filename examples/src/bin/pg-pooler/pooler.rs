@@ -21,8 +21,8 @@ pub(crate) struct Pooler {
     pool_size: usize,
     reserve_timeout: Duration,
     verifiers: HashMap<String, Verifier>,
-    /// Secret from which the salts for unknown users are derived. So an unknown user gets the same salt at each login, as a known user
-    /// does.
+    /// Secret from which the salts for unknown users are derived. Like a known user, an unknown user gets the same salt at each login, so
+    /// that a client cannot find out which users exist.
     secret: Nonce,
     state: Mutex<State>,
 }
@@ -31,8 +31,8 @@ pub(crate) struct Pooler {
 struct State {
     /// The pools of server connections, by user and database.
     pools: HashMap<(String, String), Arc<Pool>>,
-    /// Connected clients, by the process id that the pooler has sent to the client in BackendKeyData. A cancel request contains the
-    /// process id of the client.
+    /// Connected clients. The key is the process id in the BackendKeyData that the pooler has sent to the client; a cancel request contains
+    /// this process id.
     seats: HashMap<i32, Arc<Seat>>,
     last_pid: i32,
 }
@@ -53,8 +53,8 @@ impl Pooler {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the credentials with which a client is authenticated. For an unknown user, the messages are the same as for an incorrect
-    /// password.
+    /// Returns the credentials with which a client is authenticated. An unknown user receives the same messages as a known user with an
+    /// incorrect password, so that a client cannot find out which users exist.
     pub(crate) fn credentials(&self, startup: &Startup) -> Credentials {
         let user = startup.user();
         let verifier = user.to_str().ok().and_then(|user| self.verifiers.get(user));
@@ -89,7 +89,7 @@ impl Pooler {
         self.state().seats.remove(&seat.key.pid());
     }
 
-    /// Sends a cancel request to the server for the current connection of the client with this key.
+    /// Finds the client with this key, and sends a cancel request to the server for the connection that the client uses.
     pub(crate) async fn cancel(&self, key: &CancelKey) {
         let seat = self.state().seats.get(&key.pid()).filter(|seat| seat.key == *key).cloned();
         if let Some(seat) = seat {
@@ -97,7 +97,7 @@ impl Pooler {
         }
     }
 
-    /// Returns an error to the clients that have waited for too long for a server connection. Call this once a second.
+    /// Returns an error to the clients that have waited too long for a server connection. The caller calls this function every second.
     pub(crate) fn expire(&self) {
         let pools: Vec<_> = self.state().pools.values().cloned().collect();
         for pool in pools {

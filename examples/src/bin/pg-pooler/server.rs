@@ -24,11 +24,11 @@ use crate::socket::{READ_SIZE, Socket};
 /// Maximum time to connect to the server.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
-/// Longest time to make the session of a disconnected client idle. After this time, the pooler closes the connection to the server.
+/// Longest time to make the session of a disconnected client idle. If this takes longer, the pooler closes the connection to the server.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Largest number of messages that the pooler sends or receives to make the session of a disconnected client idle. After this number, the
-/// pooler closes the connection to the server.
+/// Largest number of steps to make the session of a disconnected client idle. If more steps are needed, the pooler closes the connection to
+/// the server.
 const MOST_STEPS: usize = 100_000;
 
 /// A connection to the server, and its session.
@@ -65,8 +65,8 @@ pub(crate) async fn dial(pool: &Pool, pooler: &Pooler) -> Result<Server, Failure
     Ok(Server { socket: Socket::new(stream), inbox, session, route })
 }
 
-/// Returns the connection of a disconnected client to the pool. First cancels a running query and rolls back an open transaction. Closes
-/// the connection if these steps take too long.
+/// Cancels the running query of a disconnected client, rolls back its open transaction, and returns the connection to the pool. Closes the
+/// connection if these steps take too long.
 pub(crate) async fn settle(mut lease: Lease, pooler: Arc<Pooler>) {
     let Some(server) = lease.server() else { return };
     if let Ok(Ok(())) = timeout(SETTLE_LIMIT, server.settle(&pooler)).await {
@@ -84,7 +84,7 @@ impl Server {
         self.session.outbox.is_empty() && self.session.state.check_idle().is_ok()
     }
 
-    /// Whether an idle connection can be used. Makes a system call only if bytes have arrived.
+    /// Whether an idle connection can still be used. Makes a system call only if bytes have arrived.
     pub(crate) fn is_alive(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         while let Poll::Ready(read) = self.socket.poll_read(&mut cx, self.inbox.space()) {
@@ -92,7 +92,7 @@ impl Server {
                 Ok(count @ 1..) => self.inbox.filled(count),
                 _ => return false,
             }
-            // An idle server may send a changed parameter, or the reason why it ends the session.
+            // An idle server may send changed parameters, or an error before it ends the session.
             while let Ok(Some(frame)) = self.inbox.next() {
                 if self.session.received_idle(frame).is_err() {
                     return false;
@@ -108,14 +108,15 @@ impl Server {
         while !outbox.is_empty() {
             match ready!(self.socket.poll_write(cx, outbox.pending())) {
                 Ok(count) => outbox.sent(count),
-                // The write error is not returned: the server's last message may explain the error, and must be read first.
+                // The write error is not returned. The server's last message may explain the error, so the caller has to read this message
+                // first.
                 Err(_) => return Poll::Pending,
             }
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Reads from the server once, and forwards the replies to the client. Without a client the replies are dropped.
+    /// Reads from the server once, and forwards the replies to the client. If there is no client, drops the replies.
     pub(crate) fn poll_replies(
         &mut self,
         cx: &mut Context<'_>,
@@ -132,7 +133,7 @@ impl Server {
         self.inbox.filled(count);
         let run = self.inbox.frames().map_err(|_| Failure::ServerLost)?;
         let Some(run) = run else {
-            // Only the beginning of a long message has arrived.
+            // A message is longer than the buffered bytes: only its beginning has arrived.
             let code = self.inbox.peek().first().map(|code| MessageCode(*code));
             return Poll::Ready(self.note_read(count, code.unwrap_or_default()));
         };
@@ -173,7 +174,7 @@ impl Server {
         Poll::Ready(if ended { Err(Failure::ServerEnded) } else { Ok(()) })
     }
 
-    /// Reports the result of a read to the socket: the number of bytes, and whether the last message is a row.
+    /// Passes the result of a read to the socket: the number of bytes, and whether the last message is a row.
     fn note_read(&mut self, count: usize, last: MessageCode) -> Result<(), Failure> {
         let is_row = [MessageCode::DATA_ROW, MessageCode::COPY_DATA].contains(&last);
         self.socket.note_read(count, is_row).map_err(|_| Failure::ServerLost)
@@ -195,7 +196,7 @@ impl Server {
                 Some(Step::Sync) => session.send(&Sync {})?,
                 Some(Step::Query(sql)) => session.send(&Query { sql: sql.into() })?,
                 Some(_) => {
-                    // Writes and reads at the same time, because the server may stop reading until its own output is read.
+                    // Writes and reads at the same time: the server may stop reading until the pooler has read the server's replies.
                     poll_fn(|cx| {
                         if let Poll::Ready(Err(failure)) = self.poll_flush(cx) {
                             return Poll::Ready(Err(failure));

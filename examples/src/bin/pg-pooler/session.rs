@@ -1,5 +1,5 @@
-//! The session of a server connection. Some requests of a client depend on state of the session that another client may have changed. This
-//! module changes such requests before they are sent.
+//! The session of a server connection, which different clients use one after the other. A request may depend on settings or statements that
+//! another client has changed. This module changes such requests before they are sent.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::settings::Settings;
 use crate::sql;
 use crate::statements::{MISSING, Statement, statement_name};
 
-/// Maximum number of prepared statements on one connection. If there are more, the oldest statement is closed.
+/// Maximum number of prepared statements on one server connection. If it is exceeded, the oldest statement is closed.
 const MOST_STATEMENTS: usize = 500;
 
 /// The session of a server connection.
@@ -31,22 +31,23 @@ pub(crate) struct Session {
     /// statement.
     prepared: BTreeMap<u64, Sent>,
     unnamed: Option<(Unnamed, Sent)>,
-    /// Number of Sync messages that were sent. It serves as the number of the current batch.
+    /// Number of Sync messages that were sent. It is also the number of the batch that ends with the next Sync.
     batch: u64,
-    /// Whether a batch was sent that may change the client's statement names, and its replies have not arrived. See
+    /// Whether a batch was sent that may change the client's names of statements, and whose replies have not all arrived. See
     /// [`has_barrier`](Self::has_barrier).
     barrier: bool,
-    /// Settings that this session of the server has now. `None` if they are not known.
+    /// Settings that the session of the server has now. `None` if the pooler does not know them.
     applied: Option<Arc<Settings>>,
     /// Whether the server has reported an internal error (SQLSTATE XX000). The state of its process may then be damaged: PostgreSQL 18.4
     /// replies to a later request with an error of an earlier request. So no other client gets the connection.
     pub(crate) has_internal_error: bool,
 }
 
-/// Identifies an unnamed statement: process id of the client, and number of the statement among the client's unnamed statements.
+/// Identifies an unnamed statement by the process id of the client, and by the number of the statement among the client's unnamed
+/// statements.
 pub(crate) type Unnamed = (i32, u64);
 
-/// Whether a Parse message that was sent has been executed.
+/// Whether the server has executed a Parse message that was sent to it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sent {
     /// The server has executed the Parse message.
@@ -58,7 +59,7 @@ enum Sent {
     Unknown,
 }
 
-/// A request whose replies need work of the pooler: it drops or changes the replies, or records their effect on prepared statements.
+/// A request whose replies the pooler must drop or change, or whose effect on prepared statements it must record.
 struct Fix {
     number: u64,
     batch: u64,
@@ -66,37 +67,37 @@ struct Fix {
 }
 
 enum Kind {
-    /// The pooler's query that sets the client's settings on this connection.
+    /// The query with which the pooler sets the client's settings on this connection.
     Settings,
-    /// A Parse message for the statement with this id. The second field is the client's name for the statement, or `None` if the pooler has
-    /// added the message.
+    /// A Parse message for the statement with this id. The second field is the client's name for the statement. It is `None` if the pooler
+    /// has added the message.
     Prepare(u64, Option<Box<[u8]>>),
-    /// A Close message that was sent instead of the client's Parse message, because the server already has the statement. The field is the
-    /// client's name for the statement.
+    /// A Close message instead of the client's Parse message, because the server already has the statement. The field is the client's name
+    /// for the statement.
     HasStatement(Box<[u8]>),
     /// A Close message that the pooler has added, for the statement with this id. `None` stands for the unnamed statement.
     Close(Option<u64>),
     /// A Close message from the client: the client's name for the statement, and the statement.
     CloseByClient(Box<[u8]>, Arc<Statement>),
-    /// A Parse message for the unnamed statement, and whether it came from the client.
+    /// A Parse message for the unnamed statement. The second field is true if the message came from the client.
     Unnamed(Unnamed, bool),
-    /// A request with a syntax error, which was sent instead of a client's request that the pooler rejects. The fields are the SQLSTATE and
-    /// the text of the error for the client.
+    /// A request with a syntax error instead of a client's request that the pooler rejects. The fields are the SQLSTATE and the text of the
+    /// error that the client receives.
     Reject(SqlState, String),
 }
 
-/// Value of `Session::unnamed` if the unnamed statement of the server is not known.
+/// Value of `Session::unnamed` if the pooler does not know the unnamed statement of the server.
 const UNKNOWN: Option<(Unnamed, Sent)> = Some(((0, 0), Sent::Unknown));
 
-/// What the client receives in place of a message of the server.
+/// The form in which a message of the server is forwarded to the client.
 pub(crate) enum Forward {
-    /// The message itself.
+    /// The message is forwarded as received.
     Unchanged,
-    /// Nothing.
+    /// The message is dropped.
     Not,
-    /// A message with this code and without body.
+    /// A message with this code and an empty body is sent instead.
     Empty(MessageCode),
-    /// An error with this SQLSTATE and text.
+    /// An error with this SQLSTATE and text is sent instead.
     Error(SqlState, String),
 }
 
@@ -105,7 +106,7 @@ fn unsupported(reason: &str) -> Kind {
 }
 
 /// Whether the pooler must look at every message with this code. Such a message may change the settings or the prepared statements, or may
-/// report an internal error of the server. The pooler tracks all three in addition to the state in `SessionState`.
+/// report an internal error of the server. The pooler records these changes and errors itself.
 #[inline]
 pub(crate) fn is_special(code: MessageCode) -> bool {
     const SPECIAL: [MessageCode; 3] =
@@ -128,14 +129,15 @@ impl Session {
         }
     }
 
-    /// Whether the pooler has to drop, change or record replies. If so, [`reply`](Self::reply) must be called for each reply.
+    /// Whether replies are expected that the pooler has to drop, change or record. If so, [`reply`](Self::reply) must be called for each
+    /// reply.
     #[inline]
     pub(crate) fn has_fixes(&self) -> bool {
         !self.fixes.is_empty()
     }
 
-    /// Whether the next batch must wait for the replies to the previous batch. The server may discard a Parse or Close message of the
-    /// previous batch after an error. The name in the discarded message then belongs to another statement than the next batch expects.
+    /// Whether the next batch must wait for the replies to the previous batch. After an error, the server may discard a Parse or Close
+    /// message of the previous batch. The name in that message then means another statement than the pooler assumes for the next batch.
     pub(crate) fn has_barrier(&mut self) -> bool {
         self.barrier = self.barrier && self.changes_names();
         self.barrier
@@ -155,7 +157,7 @@ impl Session {
         texts.collect()
     }
 
-    /// Processes a message that arrived while the connection was idle.
+    /// Processes a message that the server has sent while the connection was idle.
     ///
     /// # Errors
     /// The session is over.
@@ -165,7 +167,8 @@ impl Session {
         if self.state.over().is_some() { Err(Failure::ServerLost) } else { Ok(()) }
     }
 
-    /// Prepares the session for a client. If the session's settings differ from the client's settings, first sends a query that sets them.
+    /// Prepares the session for a client. If the session has other settings than the client, first sends a query that sets the client's
+    /// settings.
     pub(crate) fn begin(&mut self, settings: &Arc<Settings>) -> Result<(), Failure> {
         if self.applied.as_ref().is_some_and(|applied| Arc::ptr_eq(applied, settings)) {
             return Ok(());
@@ -177,14 +180,14 @@ impl Session {
         Ok(())
     }
 
-    /// Queues a request of the pooler itself. No client waits for its reply.
+    /// Queues a request of the pooler. No client waits for the reply.
     pub(crate) fn send<M: Message>(&mut self, message: &M) -> Result<(), Failure> {
         self.send_as(message, None)
     }
 
     fn send_as<M: Message>(&mut self, message: &M, kind: Option<Kind>) -> Result<(), Failure> {
         self.outbox.put(message);
-        // An empty body is sufficient, because `note` needs the body of a Describe message only.
+        // An empty body is sufficient: `note` reads only the body of a Describe message, and the pooler itself sends no Describe message.
         self.note(Frame { code: message.code().unwrap_or_default(), body: b"" }, kind)
     }
 
@@ -202,11 +205,11 @@ impl Session {
         self.note(frame, kind)
     }
 
-    /// Sends a client's request. First sends the requests that prepare the session, for example a Parse message.
+    /// Sends a request of a client. First sends the requests that this request needs, for example the Parse message of its statement.
     pub(crate) fn forward(&mut self, frame: Frame<'_>, client: &mut Client) -> Result<(), Failure> {
         match frame.code {
             MessageCode::QUERY => {
-                // After a Query message, the server has no unnamed statement.
+                // A Query message destroys the unnamed statement of the session.
                 (client.unnamed, self.unnamed) = (None, UNKNOWN);
                 let query: Query<'_> = frame.decode()?;
                 match sql::rejection(query.sql.as_bytes(), &client.settings) {
@@ -225,8 +228,8 @@ impl Session {
                 self.barrier = self.changes_names();
                 self.forward_unchanged(frame, None)
             }
-            // The client has logged in already, so the server would end its session after a response to an authentication request. The
-            // pooler does not forward the response, because other clients need the session of the server.
+            // After the login, the server ends its session when it receives a response to an authentication request. The pooler does not
+            // forward the response, because other clients need the session of the server.
             MessageCode::AUTHENTICATION_RESPONSE => {
                 Err(Failure::Protocol("a response to an authentication request was not expected".into()))
             }
@@ -267,7 +270,8 @@ impl Session {
         let Some(name) = rewrite.statement() else { return self.forward_unchanged(frame, None) };
         if frame.code == MessageCode::CLOSE && !name.is_empty() {
             let closed = client.statements.remove_entry(name.as_bytes());
-            // The server must keep the statement for other clients. So the Close message gets the name of a statement that does not exist.
+            // Other clients may use the statement, so it must stay on the server. The Close message is sent with the name of a statement
+            // that does not exist.
             self.outbox.put(&rewrite.with_statement(MISSING.into()));
             return self.note(frame, closed.map(|(name, statement)| Kind::CloseByClient(name, statement)));
         }
@@ -297,7 +301,7 @@ impl Session {
         self.note(frame, None)
     }
 
-    /// Whether the server will have a statement when it executes the next request. If not, the caller must send a Parse message.
+    /// Whether the server will have the statement when it executes the next request. If not, the caller must send a Parse message.
     fn has(&mut self, statement: &Statement) -> Result<bool, Failure> {
         match self.prepared.insert(statement.id, Sent::In(self.batch)) {
             Some(Sent::Done) => {
@@ -305,7 +309,7 @@ impl Session {
                 return Ok(true);
             }
             Some(Sent::In(batch)) if batch == self.batch => return Ok(true),
-            // Closes the statement before the caller prepares it again, because the server may already have the statement.
+            // The server may already have the statement. It is closed first, because a Parse message for an existing name fails.
             Some(Sent::In(_) | Sent::Unknown) => self.close(Some(statement.id), &statement.name)?,
             None if self.prepared.len() > MOST_STATEMENTS => {
                 let oldest = self.prepared.keys().copied().find(|id| *id != statement.id);
@@ -323,8 +327,8 @@ impl Session {
         self.send_as(&Close { target: Target::Statement, name: name.into() }, Some(Kind::Close(id)))
     }
 
-    /// Gives the server connection the unnamed statement of the client. If the client has no unnamed statement, closes the unnamed
-    /// statement of the server connection.
+    /// Makes the client's unnamed statement the unnamed statement of the server. If the client has no unnamed statement, closes the unnamed
+    /// statement of the server.
     fn prepare_unnamed(&mut self, client: &Client) -> Result<(), Failure> {
         let Some((owner, body)) = client.unnamed() else {
             return match self.unnamed.take() {
@@ -343,7 +347,7 @@ impl Session {
         self.note(Frame { code: MessageCode::PARSE, body: b"" }, Some(Kind::Unnamed(owner, false)))
     }
 
-    /// Sends a Parse message with a syntax error instead of a rejected request of the extended query protocol.
+    /// Rejects a request of the extended protocol: sends a Parse message with a syntax error instead of the request.
     fn reject(&mut self, reason: Kind, client: &mut Client) -> Result<(), Failure> {
         (client.unnamed, self.unnamed) = (None, UNKNOWN);
         self.send_as(
@@ -364,12 +368,12 @@ impl Session {
             self.has_internal_error |= error.fields.sqlstate() == Some(SqlState::INTERNAL_ERROR);
         }
         let Some(reply) = reply else { return self.unasked(frame, client) };
-        // The session is over: this is the server's last message.
+        // The session is over, so this is the last message of the server.
         if self.state.over().is_some() {
             return Ok(Forward::Unchanged);
         }
-        // After an error the server discards requests and does not reply to them. The effects of the discarded requests are undone in
-        // reverse order, because a name may have been closed and prepared again.
+        // After an error, the server discards requests without a reply. The effects of these requests are undone in reverse order, because
+        // one name may have been closed and then prepared again.
         let mut discarded = Vec::new();
         while let Some(fix) = self.next_fix(|number| number < reply.number) {
             discarded.push(fix);
@@ -450,13 +454,13 @@ impl Session {
         }
     }
 
-    /// Decides in which form to forward a message that no request has caused: a notice, a notification or a changed parameter.
+    /// Decides how to forward a message that is not a reply to a request: a notice, a notification or a changed parameter.
     fn unasked(&mut self, frame: Frame<'_>, client: Option<&mut Client>) -> Result<Forward, Failure> {
         if frame.code != MessageCode::PARAMETER_STATUS {
             return Ok(Forward::Unchanged);
         }
-        // Parameter values that arrive while the pooler sets the client's settings are not forwarded: the client has received these values
-        // earlier.
+        // While the pooler sets the client's settings, the server reports their values. The client already knows these values, so the
+        // reports are not forwarded.
         if matches!(self.fixes.front(), Some(Fix { kind: Kind::Settings, .. })) {
             return Ok(Forward::Not);
         }

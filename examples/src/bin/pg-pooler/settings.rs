@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pg_wire::Text;
 use pg_wire::session::Parameters;
 
-/// Parameters that a client may set, if the server reports their values. Without a report, the pooler does not know the value to set on the
-/// client's next server connection.
+/// Parameters that a client may set, provided that the server reports their values. Without a report, the pooler would not know which value
+/// to set on the client's next server connection.
 const RESTORED: [&str; 9] = [
     "client_encoding",
     "DateStyle",
@@ -25,7 +25,7 @@ const RESTORED: [&str; 9] = [
 pub(crate) struct Settings(Vec<(&'static str, Box<str>)>);
 
 impl<'a> FromIterator<(&'a str, &'a str)> for Settings {
-    /// Takes the parameters in [`RESTORED`], and ignores all others.
+    /// Keeps the parameters that are in [`RESTORED`], and ignores other parameters.
     fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(all: I) -> Self {
         let mut settings = Self::default();
         for (name, value) in all {
@@ -57,8 +57,8 @@ impl Settings {
         true
     }
 
-    /// Returns a query that sets each value that differs from the value that the server has reported. Returns `None` if all values are
-    /// equal.
+    /// Returns a query that sets the parameters whose values differ from the values that the server has reported. Returns `None` if no
+    /// value differs.
     pub(crate) fn query(&self, reported: &Parameters) -> Option<String> {
         let differ = |(name, value): &(&str, &str)| reported.get(name) != Some(Text::from(*value));
         let calls = self.iter().filter(differ).map(|(name, value)| {

@@ -16,11 +16,10 @@ pub(crate) const READ_SIZE: usize = 256 * 1024;
 /// Number of consecutive reads that must end with a row before a result counts as long.
 const LONG: u32 = 16;
 
-/// First and longest pause between two reads of a long result.
+/// First and longest pause between two reads of a long result. The pause doubles until a read fills half of the buffer.
 ///
-/// A server sends rows in pieces of 8 kB, and without pauses each piece would cost one read and one write. During a pause several pieces
-/// arrive, and one read returns all of them. For a million rows, the CPU time with pauses is a quarter of the time without pauses. The
-/// pause grows until a read fills half of the buffer.
+/// A server sends rows in pieces of 8 kB. Without pauses, each piece costs one read and one write. During a pause several pieces arrive,
+/// and one read returns all of them. For a million rows, the CPU time with pauses is a quarter of the time without pauses.
 const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(8)];
 
 /// The socket of a server connection.
@@ -33,7 +32,7 @@ pub(crate) struct Socket {
 
 enum State {
     Open(TokioIo<TcpStream>),
-    /// During a pause, the socket is not registered with the runtime: otherwise each piece that arrives would wake the task.
+    /// The socket during a pause. It is not registered with the runtime: otherwise each piece that arrives would wake the task.
     Paused(std::net::TcpStream, Pin<Box<Sleep>>),
     /// The connection is lost, because the stream could not be registered with the runtime again.
     Lost,
@@ -44,7 +43,7 @@ impl Socket {
         Self { state: State::Open(stream), rows: 0, pause: PAUSES[0] }
     }
 
-    /// Reads into `space`. During a pause, waits for its end first.
+    /// Reads into `space`. If reading is paused, first waits for the end of the pause.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         if let State::Paused(stream, end) = &mut self.state {
             ready!(end.as_mut().poll(cx));
@@ -62,7 +61,7 @@ impl Socket {
         self.open()?.poll_write(cx, bytes)
     }
 
-    /// Counts a read of `count` bytes. Begins a pause if a long result arrives in small pieces.
+    /// Records that a read returned `count` bytes. Begins a pause if a long result arrives in small pieces.
     pub(crate) fn note_read(&mut self, count: usize, ends_with_row: bool) -> io::Result<()> {
         if !ends_with_row {
             (self.rows, self.pause) = (0, PAUSES[0]);
@@ -77,8 +76,8 @@ impl Socket {
                 self.state = State::Paused(stream.into_std()?, Box::pin(sleep(self.pause)));
             }
             State::Paused(stream, mut end) => {
-                // After a full read, more data is probably waiting. So no new pause begins: `end` has passed, and the next read follows at
-                // once.
+                // After a full read, more data is probably waiting, so the next read follows at once: `end` is not moved, and has already
+                // passed.
                 if count < READ_SIZE {
                     let grown = if count < READ_SIZE / 2 { 2 * self.pause } else { self.pause };
                     self.pause = grown.min(PAUSES[1]);
@@ -91,7 +90,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Returns the stream. If the socket is paused, first ends the pause: registers the stream with the runtime again.
+    /// Returns the stream. If the socket is paused, registers the stream with the runtime again, which ends the pause.
     fn open(&mut self) -> io::Result<&mut TokioIo<TcpStream>> {
         if matches!(self.state, State::Paused(..))
             && let State::Paused(stream, _) = std::mem::replace(&mut self.state, State::Lost)

@@ -1,14 +1,15 @@
-//! Finds SQL that changes the state of a session, which a transaction pooler must reject.
+//! Finds SQL that a transaction pooler must reject, because the SQL changes the state of a session.
 
 use crate::settings::Settings;
 
-/// SQL that is sent to the server instead of a rejected query. It is a syntax error, so an open transaction fails. The pooler replaces the
-/// server's error by an error with the reason for the rejection.
+/// SQL that is sent to the server instead of a rejected query. Its syntax error makes an open transaction fail. The client receives an
+/// error with the reason for the rejection instead of the server's error.
 pub(crate) const REJECTED: &str = "rejected by pg-pooler";
 
 /// Returns the reason why the pooler rejects this SQL. Returns `None` if the pooler accepts the SQL.
 ///
-/// Recognizes keywords only, and does not parse the grammar. Functions such as `pg_advisory_lock` and `set_config` are not found.
+/// Recognizes keywords only, and does not parse the grammar. Calls of functions such as `pg_advisory_lock` and `set_config`, which also
+/// change the session, are not recognized.
 pub(crate) fn rejection(sql: &[u8], settings: &Settings) -> Option<&'static str> {
     let mut lexer = Lexer { rest: sql };
     loop {
@@ -31,7 +32,7 @@ struct Statement<'a> {
 }
 
 impl<'a> Statement<'a> {
-    /// Reads tokens up to the end of the next statement, and keeps its first words and its flags.
+    /// Reads the tokens of the next statement, and stores its first words and its flags.
     fn read(lexer: &mut Lexer<'a>) -> Self {
         let mut statement = Self::default();
         let (mut count, mut last) = (0, [&b""[..]; 2]);
@@ -52,7 +53,8 @@ impl<'a> Statement<'a> {
                         .any(|plain| is(word, plain));
             }
             count += 1;
-            // Fast path: the rest of a statement such as SELECT or INSERT is irrelevant. Without a semicolon, no other statement follows.
+            // Fast path: the rest of a statement such as SELECT or INSERT does not matter, and without a semicolon no other statement
+            // follows.
             if is_plain && !lexer.rest.contains(&b';') {
                 lexer.rest = b"";
                 break;
@@ -172,7 +174,8 @@ impl<'a> Lexer<'a> {
         skipped
     }
 
-    /// Skips a string or quoted name. A doubled quote ends a string and begins the next string.
+    /// Skips a string or a quoted name. A doubled quote, which stands for a quote, is read as the end of one string and the start of the
+    /// next.
     fn skip_quoted(&mut self, quote: u8, backslashes: bool) {
         self.skip(1);
         while let Some((&byte, after)) = self.rest.split_first() {

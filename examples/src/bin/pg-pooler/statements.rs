@@ -1,4 +1,4 @@
-//! Prepared statements of the clients, with names that are the same on every server connection.
+//! Prepared statements of the clients. Each statement has the same name on every server connection.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ pub(crate) fn statement_name(id: u64) -> String {
     format!("pooler_{id}")
 }
 
-/// A prepared statement. Clients that prepare the same SQL with the same parameter types share it.
+/// A prepared statement. All clients that prepare the same SQL with the same parameter types share one `Statement`.
 #[derive(Debug)]
 pub(crate) struct Statement {
     pub(crate) id: u64,
@@ -28,7 +28,7 @@ pub(crate) struct Statements(Mutex<Known>);
 #[derive(Debug, Default)]
 struct Known {
     all: HashMap<Arc<[u8]>, Arc<Statement>>,
-    /// Id of the statement that was made last. Ids are never used again, because a server connection may still have a statement that no
+    /// Id of the statement that was made last. An id is never used again, because a server connection may still have a statement that no
     /// client uses any more.
     last: u64,
 }

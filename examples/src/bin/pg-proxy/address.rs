@@ -30,7 +30,7 @@ pub(crate) enum Address {
 
 impl Address {
     /// Largest number of file descriptors that a connection over this address needs. A Unix-domain socket needs a second descriptor while a
-    /// write has to wait: this descriptor reports when the socket is writable.
+    /// write waits: this descriptor reports when the socket is writable again.
     pub(crate) fn descriptors(&self) -> u64 {
         match self {
             Self::Tcp(_) => 1,
@@ -46,7 +46,7 @@ impl Address {
                 prepare(&stream, idle)?;
                 match tls {
                     None => Ok(Socket::Tcp(TokioIo(stream))),
-                    // The future of the TLS handshake is boxed, because it takes kilobytes and most connections need no TLS.
+                    // The future of the TLS handshake is boxed: it takes kilobytes, and most connections do not need it.
                     Some(tls) => Box::pin(tls.begin(TokioIo(stream))).await,
                 }
             }
@@ -60,8 +60,8 @@ impl Address {
 
 /// Sets the options of a TCP connection to a client or to the server.
 ///
-/// - No delay: batches are written whole, so Nagle's algorithm gains nothing.
-/// - Keepalive: only probes show that a peer has vanished (because of a firewall or a failover).
+/// - No delay: the proxy writes whole batches, so Nagle's algorithm would only delay them.
+/// - Keepalive: without probes, the proxy never notices that a peer has vanished, for example behind a firewall or after a failover.
 ///
 /// `idle` is the time without traffic before the first probe; `None` keeps the system's setting.
 pub(crate) fn prepare(stream: &TcpStream, idle: Option<Duration>) -> io::Result<()> {

@@ -12,8 +12,8 @@ use crate::trace::Trace;
 
 /// A reason for which the proxy ends a connection.
 ///
-/// The content of a complete message is never a reason: the proxy passes the message on, and its receiver may reject it. An invalid header
-/// is a reason, because the next message cannot be found after it.
+/// The content of a complete message is never such a reason: the proxy passes the message on, and its receiver may reject it. An invalid
+/// header is a reason, because the proxy cannot find the beginning of the next message.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// This party has closed or reset its connection.
@@ -22,8 +22,8 @@ pub(crate) enum Failure {
     Header(Party, FrameError),
     /// The client sent a first packet with an impossible length. A first packet has no code.
     PacketLength(FrameError),
-    /// The client repeated a request for encryption after the request was declined. PostgreSQL treats the code of the repeated request as a
-    /// protocol version that it does not support.
+    /// The client repeated a request for encryption that was declined. PostgreSQL treats the code of the repeated request as a protocol
+    /// version that it does not support.
     Unsupported(ProtocolVersion),
     /// The client requested encryption, and then sent bytes in clear without waiting for the answer. The string is the name of the
     /// encryption.
@@ -36,8 +36,7 @@ pub(crate) enum Failure {
     NoTls(io::Error),
     /// The opening phase, from the first packet to the end of authentication, took too long.
     Timeout,
-    /// The client was silent in the opening phase. The proxy has reached its limit of connections in this phase, and needs room for another
-    /// client.
+    /// The client was silent in the opening phase. The number of connections in this phase has reached its limit, and another client waits.
     Displaced,
     /// The proxy is stopping.
     Stopping,
@@ -69,12 +68,13 @@ impl Party {
 }
 
 impl Failure {
-    /// Returns the ErrorResponse for the client, with the text that PostgreSQL would send. Returns `None` for failures of the server, and
-    /// for failures after which PostgreSQL closes the connection without a message. `asked` is true if the client has sent its start-up
-    /// message: before that, a client expects no messages.
+    /// Returns the ErrorResponse for the client, with the text that PostgreSQL would send. `asked` is true if the client has sent its
+    /// start-up message: before that, a client expects no messages.
+    ///
+    /// Returns `None` for failures of the server, and for failures after which PostgreSQL closes the connection without a message.
     pub(crate) fn answer(&self, asked: bool, trace: &Trace) -> Option<Vec<u8>> {
         let (state, message) = match self {
-            // PostgreSQL checks the code before the length. So an unknown code is reported even if the length is invalid too.
+            // Like PostgreSQL, the proxy reports an unknown code even if the length is invalid too.
             Self::Header(Party::Client, FrameError { code, .. }) if !Frontend::CODES.contains(code) => {
                 (SqlState::PROTOCOL_VIOLATION, format!("invalid frontend message type {}", code.0))
             }

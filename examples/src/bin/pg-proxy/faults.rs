@@ -7,8 +7,9 @@
 //! client ⇄ relay ⇄ session ⇄ relay ⇄ server
 //! ```
 //!
-//! The relay of the client adds the faults of the server's bytes, and the relay of the server adds the faults of the client's bytes. So
-//! the session, the trace and the comparison see the bytes before the faults, and the peers see the bytes after the faults.
+//! Faults are added when bytes leave the session: the relay of the client adds the faults for the bytes from the server, and the relay of
+//! the server adds the faults for the bytes from the client. So the session and its trace see the bytes without faults, and the client and
+//! the server see the bytes with faults.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,14 +32,14 @@ use crate::tls::ClientStream;
 /// Size of one read, in bytes.
 const READ: usize = 64 * 1024;
 
-/// Number of messages of each side, from the start of the connection, among which a random fault is placed.
+/// A random fault is placed at one of this number of messages of a side, counted from the start of the connection.
 const RANDOM_MESSAGES: u64 = 200;
 
 /// Longest time that a peer may take to read its last bytes and to close its connection.
 const PARTING: Duration = Duration::from_secs(2);
 
-/// Number of file descriptors that the relays of one connection need: two pairs of Unix-domain sockets, and a second descriptor for each of
-/// the two TCP sockets (of the client and of the server).
+/// Number of file descriptors that the relays of one connection need: four for two pairs of Unix-domain sockets, and a second descriptor
+/// for each of the two TCP sockets (of the client and of the server).
 pub(crate) const DESCRIPTORS: u64 = 6;
 
 /// The faults of all connections.
@@ -62,23 +63,23 @@ pub(crate) struct Relays {
     running: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// State of a connection, in the order of precedence: a later state is never replaced by an earlier state.
+/// State of a connection. The variants are in the order of precedence: a variant is never replaced by a variant above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum End {
     /// The session is running.
     Running,
-    /// The session has ended. Bytes that it has sent are still passed on.
+    /// The session has ended. The relays still pass on the bytes that the session has sent.
     Session,
-    /// Both connections have to be closed.
+    /// A fault requires that both connections are closed.
     Cut,
-    /// Both connections have to be reset.
+    /// A fault requires that both connections are reset.
     Reset,
 }
 
 impl Plan {
     /// Returns the faults of the connection with this number.
     fn table(&self, number: u64) -> FaultTable {
-        // The numbers of random faults of two connections differ by at most one. The mean of the numbers is the rate.
+        // The number of random faults is the rate, rounded up or down in such a way that the mean over all connections is the rate.
         let before = |number: u64| (number as f64 * self.rate) as usize;
         let count = before(number) - before(number - 1);
         let seed = self.seed.wrapping_mul(1 << 32).wrapping_add(number);
@@ -122,8 +123,8 @@ impl Relays {
         inner?.try_into().map(TokioIo).map(Socket::Unix)
     }
 
-    /// Starts the relay that adds the faults of `sender` to the bytes that are sent to `socket`. `handle` is a second descriptor of
-    /// `socket` if `socket` uses TCP: it is closed last, and can reset the connection.
+    /// Starts the relay that adds the faults of `sender` to the bytes for `socket`. If `socket` uses TCP, `handle` is a second descriptor
+    /// of the socket. It is closed last, and can reset the connection.
     fn start(
         &self,
         sender: Direction,
@@ -138,7 +139,7 @@ impl Relays {
             if last == End::Reset
                 && let Some(handle) = handle
             {
-                // With a linger time of 0, the close of the last descriptor, which is `handle`, sends RST instead of FIN.
+                // With a linger time of 0, closing the last descriptor of the socket (`handle`) sends RST instead of FIN.
                 let _ = handle.set_linger(Some(Duration::ZERO));
             }
         };
@@ -156,7 +157,7 @@ impl Relays {
     }
 }
 
-/// Sets the state of a connection, unless the connection has a later state.
+/// Sets the state of a connection. Does nothing if the current state has precedence.
 fn advance(end: &watch::Sender<End>, to: End) {
     end.send_if_modified(|end| {
         let later = to > *end;
@@ -165,8 +166,8 @@ fn advance(end: &watch::Sender<End>, to: End) {
     });
 }
 
-/// Copies bytes between a socket and the session, until both directions or the connection have ended. Returns the state at the end. All
-/// descriptors of the socket except `handle` are closed when this function returns.
+/// Copies bytes between a socket and the session, until both directions have ended or a fault ends the connection. Returns the state at the
+/// end. Before it returns, closes all descriptors of the socket except `handle`.
 async fn relay(socket: impl AsyncRead + AsyncWrite, inner: UnixStream, outward: Outward<'_>) -> End {
     let mut states = outward.end.subscribe();
     let (mut from, mut to) = tokio::io::split(socket);
@@ -174,7 +175,7 @@ async fn relay(socket: impl AsyncRead + AsyncWrite, inner: UnixStream, outward: 
     let copied = async {
         tokio::join!(
             async {
-                // An error is ignored: it means that the connection has ended. The session then reads the end of the stream.
+                // An error is ignored: it means that the connection has ended. The next line then ends the stream to the session.
                 let _ = tokio::io::copy(&mut from, &mut to_session).await;
                 let _ = to_session.shutdown().await;
             },
@@ -186,7 +187,7 @@ async fn relay(socket: impl AsyncRead + AsyncWrite, inner: UnixStream, outward: 
     let over = async {
         let is_over = states.wait_for(|end| *end != End::Running).await.map_or(End::Cut, |end| *end);
         if is_over == End::Session {
-            // The relay goes on until its last bytes are sent, or until a fault ends the connection.
+            // The session has ended. The relay continues for at most `PARTING`, so that the last bytes of the session are sent.
             let _ = timeout(PARTING, states.wait_for(|end| *end > End::Session)).await;
         }
     };
@@ -199,7 +200,7 @@ async fn relay(socket: impl AsyncRead + AsyncWrite, inner: UnixStream, outward: 
     if last == End::Cut {
         let parting = async {
             let _ = to.shutdown().await;
-            // A socket that is closed with unread bytes is reset. So all bytes are read.
+            // The system resets a connection whose socket is closed with unread bytes. So all bytes are read.
             let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
         };
         let _ = timeout(PARTING, parting).await;
@@ -207,7 +208,7 @@ async fn relay(socket: impl AsyncRead + AsyncWrite, inner: UnixStream, outward: 
     last
 }
 
-/// The direction from the session to a peer, with faults.
+/// The direction from the session to a peer, into which faults are injected.
 struct Outward<'e> {
     injector: FaultInjector,
     number: u64,
@@ -237,7 +238,7 @@ impl Outward<'_> {
                     FaultStep::Send(bytes) => {
                         peer.write_all(&bytes).await?;
                         peer.flush().await?;
-                        // Lets other tasks run, so that the bytes may be read before the next piece is sent.
+                        // Lets other tasks run, so that the peer may read these bytes before the next piece is sent.
                         tokio::task::yield_now().await;
                     }
                     FaultStep::Pause(time) => sleep(time).await,
@@ -245,15 +246,15 @@ impl Outward<'_> {
                     FaultStep::Stall => stalled = true,
                     FaultStep::Close => advance(self.end, End::Cut),
                     FaultStep::Reset => advance(self.end, End::Reset),
-                    // A later version of the library may have steps that this program does not know. At such a step the connection is
-                    // closed.
+                    // A later version of the library may add steps that this program does not know. An unknown step closes both
+                    // connections.
                     _ => advance(self.end, End::Cut),
                 }
             }
             if count == 0 {
                 if stalled {
-                    // The sender has closed its connection. A direction with a stall does not pass on the end of the stream, so both
-                    // connections are closed here.
+                    // The sender has closed its connection. After a stall, this end is not passed on to the receiver, so both connections
+                    // are closed here.
                     advance(self.end, End::Cut);
                 } else if !self.injector.has_ended() {
                     peer.shutdown().await?;

@@ -11,31 +11,31 @@ use pg_wire::{DecodeError, Direction, Frame, Message, MessageCode, Outbox, buffe
 use crate::failure::Party;
 use crate::session::Context;
 
-/// Number of bytes of messages that are encoded again before each comparison with the received bytes. The number is so small that both
-/// copies are still in the CPU cache.
+/// Number of bytes of messages after which the encoded bytes are compared with the received bytes. The number is small, so that the bytes
+/// to compare are still in the CPU cache.
 const AT_ONCE: usize = 8 * 1024;
 
-/// Capacity, in bytes, that the buffer for encoding keeps between two comparisons. The memory for a longer message is freed, so that an
-/// idle connection does not hold it.
+/// Capacity, in bytes, that the buffer for encoding keeps after a comparison. If a longer message has made the buffer larger, the
+/// additional memory is freed, because the connection may now be idle for hours.
 const RETAIN: usize = 64 * 1024;
 
 /// Inspects the messages of one direction: decodes each message, writes it to the trace, encodes it again and compares the bytes.
 ///
-/// The values of a row or a Bind are checked, and then copied as one block instead of being encoded one by one. So the comparison proves
-/// nothing about the encoding of values.
+/// The values of a row or a Bind are checked, but not encoded one by one: they are copied as one block. So the comparison does not test the
+/// encoding of values.
 pub(crate) struct Inspector<'c> {
     context: &'c Context,
     direction: Direction,
     /// Received messages, encoded again for the comparison.
     again: Outbox,
-    /// Whether a message that could not be decoded was already reported. Only the first such message is reported.
+    /// Whether a message that cannot be decoded has already been reported. Later messages of this kind are not reported.
     malformed: bool,
-    /// Whether a difference between the received bytes of a message and its new encoding was already reported. Only the first difference is
-    /// reported.
+    /// Whether a message that was encoded again with different bytes has already been reported. Later differences are not reported.
     mismatched: bool,
 }
 
-/// The kind of a client's message with the code `p`. The kind depends on the server's last authentication request.
+/// The kind of a client's message with the code `p`, which all responses to authentication requests share. The kind follows from the
+/// server's last authentication request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Response {
     Password,
@@ -47,7 +47,7 @@ pub(crate) enum Response {
 }
 
 impl Response {
-    /// Returns the kind of response that an authentication request expects, or `None` if it expects no response.
+    /// Returns the kind of response to an authentication request, or `None` if the client must not respond to the request.
     pub(crate) fn to(request: &Authentication<'_>) -> Option<Self> {
         match request {
             Authentication::Ok | Authentication::SaslFinal(_) => None,
@@ -73,7 +73,7 @@ impl<'c> Inspector<'c> {
         inspector
     }
 
-    /// Inspects all messages of a run: the complete messages that one read has returned.
+    /// Inspects all messages of a run. A run contains the complete messages that one read has returned.
     pub(crate) fn run(&mut self, run: Frames<'_>) {
         let (mut end, mut compared, mut decoded) = (0, 0, 0);
         for frame in run {
@@ -95,7 +95,7 @@ impl<'c> Inspector<'c> {
         self.context.trace.record().closed(self.direction);
     }
 
-    /// Decodes a message, writes it to the trace and encodes it again. Returns whether it could be decoded.
+    /// Decodes a message, writes it to the trace and encodes it again. Returns false if the message cannot be decoded.
     #[inline(always)]
     fn frame(&mut self, frame: Frame<'_>) -> bool {
         let Self { context, direction, again, .. } = self;
@@ -103,29 +103,29 @@ impl<'c> Inspector<'c> {
             Ok(_) => true,
             Err(error) => {
                 self.malformed(frame.body.len() + 4, &error);
-                // The message is appended unchanged to the encoded messages, so that the messages before and after it can still be compared
-                // with the received bytes.
+                // The received bytes of the message serve as its encoding, so that the messages before and after it can still be compared.
                 self.again.put(&frame);
                 false
             }
         }
     }
 
-    /// Reports a message that cannot be decoded; `length` is the value of its length field. The message is complete, so the next message
-    /// can be found. The proxy passes the message on, and its receiver may reject it.
+    /// Reports a message that cannot be decoded. `length` is the value of its length field.
+    ///
+    /// The message is complete, so the proxy finds the next message. The proxy passes the message on, and its receiver may reject it.
     #[cold]
     pub(crate) fn malformed(&mut self, length: usize, error: &DecodeError) {
         self.context.tally().malformed();
         self.context.trace.malformed(self.direction, length, error);
         self.context.trace.flush();
-        // Prints at most one line per connection and direction, because a sender of one malformed message usually sends more such messages.
+        // Prints at most one line per connection and direction: after one malformed message, a sender usually sends more of them.
         if !std::mem::replace(&mut self.malformed, true) {
             let sender = Party::sender(self.direction);
             self.context.say(format_args!("from {sender}, forwarded unchanged: {error}"));
         }
     }
 
-    /// Compares the messages that were encoded again with the received bytes `range` of `run`.
+    /// Compares the bytes `range` of `run` with the same messages after they were encoded again.
     fn compare(&mut self, run: Frames<'_>, range: Range<usize>) {
         let same =
             self.again.commit().is_ok() && run.as_bytes().get(range.clone()) == Some(self.again.pending());
@@ -159,8 +159,7 @@ impl<'c> Inspector<'c> {
 
     fn try_response(&mut self, frame: Frame<'_>, response: Response) -> Result<(), DecodeError> {
         if frame.code != MessageCode::AUTHENTICATION_RESPONSE {
-            // The message is no response to an authentication request. It is a request that the client has sent before the session has
-            // begun.
+            // The message is not a response to an authentication request. The client has sent a request before its session has begun.
             self.context.watch(self.direction, [frame]);
             self.again(&frame.frontend()?, frame.body);
             return Ok(());
@@ -175,7 +174,7 @@ impl<'c> Inspector<'c> {
         Ok(())
     }
 
-    /// Inspects a message that the caller has decoded: encodes it again and compares it with the received body.
+    /// Inspects a message that the caller has decoded: encodes the message again, and compares the result with the received body.
     pub(crate) fn message<M: Message + ?Sized>(&mut self, message: &M, body: &[u8]) {
         self.again(message, body);
         self.decoded();
@@ -203,7 +202,7 @@ impl<'c> Inspector<'c> {
     #[cold]
     fn mismatch(&mut self, name: &str) {
         self.context.tally().mismatch();
-        // Prints at most one line per connection and direction, because more mismatches usually follow the first mismatch.
+        // Prints at most one line per connection and direction: after one difference, more differences usually follow.
         if !std::mem::replace(&mut self.mismatched, true) {
             self.context.say(format_args!("the bytes of {name} changed when it was encoded again"));
         }
@@ -240,10 +239,10 @@ impl Look for Outbox {
 /// Decodes a message, passes it to a visitor and returns its name.
 #[inline(always)]
 fn decode(direction: Direction, frame: Frame<'_>, to: &mut impl Look) -> Result<&'static str, DecodeError> {
-    // Fast path for the most frequent message: without this branch, the enum of all messages is built for every row.
+    // Fast path for the most frequent message: without this branch, the compiler builds the enum of all messages for every row.
     if direction == Direction::Backend && frame.code == MessageCode::DATA_ROW {
         let row = frame.decode::<DataRow<'_>>()?;
-        // Decoding does not check the values of the row, so they are checked here.
+        // Decoding a row does not check its values, so they are checked here.
         row.values.validate()?;
         to.look(&row);
         return Ok(row.name());

@@ -13,8 +13,8 @@ use tokio::net::{TcpListener, UnixListener};
 use crate::address::{self, Address};
 use crate::tls::ClientStream;
 
-/// Largest number of clients that wait to be accepted: the default of the Linux setting `net.core.somaxconn`. If that setting is smaller,
-/// the system uses the setting instead.
+/// Largest number of clients that wait to be accepted. The value is the default of the Linux setting `net.core.somaxconn`. If this setting
+/// is smaller, the system uses the setting instead.
 const BACKLOG: i32 = 4096;
 
 /// A socket that clients connect to.
@@ -48,7 +48,8 @@ impl Listener {
         Ok(Self { socket, address, idle })
     }
 
-    /// Returns the address that clients can connect to. For port 0, it contains the port that the system picked.
+    /// Returns the address that clients can connect to. If the address on the command line has port 0, the returned address has the port
+    /// that the system picked.
     pub(crate) fn address(&self) -> &Address {
         &self.address
     }
@@ -94,7 +95,7 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<Listening> {
         None => {
             let file = SocketFile::claim(path)?;
             socket.bind(&SockAddr::unix(path)?)?;
-            // The mode is set before `listen`, because clients can connect after `listen`.
+            // Sets the mode before `listen`, because clients can connect from `listen` on.
             fs::set_permissions(path, Permissions::from_mode(mode))?;
             Some(file)
         }
@@ -103,10 +104,11 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<Listening> {
     Ok(Listening::Unix { listener: UnixListener::from_std(socket.into())?, _file: file })
 }
 
-/// Exclusive right to the path of a Unix-domain socket: a locked file next to the socket file. Dropping this value removes both files.
+/// Exclusive right to the path of a Unix-domain socket. The right is a lock on a file next to the socket file. Dropping this value removes
+/// both files.
 ///
-/// The system releases the lock when the process ends, even after a crash. So the holder of the lock may replace a socket file on which no
-/// process listens.
+/// The system releases the lock when the process ends, even after a crash. So the holder of the lock may replace a socket file that an
+/// earlier process has left.
 struct SocketFile {
     path: PathBuf,
     lock: PathBuf,
@@ -114,13 +116,13 @@ struct SocketFile {
 }
 
 impl SocketFile {
-    /// Claims a path for the socket file, and removes a socket file that an earlier process left there.
+    /// Claims a path for the socket file. If an earlier process has left a socket file there, removes this file.
     fn claim(path: &Path) -> io::Result<Self> {
         let mut lock = path.as_os_str().to_owned();
         lock.push(".pg-proxy.lock");
         let lock = PathBuf::from(lock);
         let locked = lock_file(&lock)?;
-        // If an error follows, `claim` is dropped, which removes both files.
+        // If a later step fails, `claim` is dropped, which removes the lock file and the socket file.
         let claim = Self { path: path.into(), lock, _locked: locked };
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(claim),
@@ -137,7 +139,7 @@ impl SocketFile {
         }
     }
 
-    /// Gives up the claim on the path without removing the file there, which may belong to another program. Returns `error`.
+    /// Gives up the claim on the path, but keeps the file at the path, which may belong to another program. Returns `error`.
     fn keep_socket(mut self, error: io::Error) -> io::Error {
         self.path = PathBuf::new();
         error
@@ -163,15 +165,15 @@ fn lock_file(path: &Path) -> io::Result<File> {
             Err(TryLockError::WouldBlock) => return Err(in_use()),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        // Between opening and locking the file here, the previous holder of the lock may have removed the file. Then another process could
-        // create and lock a new file of this name, so the loop tries again.
+        // The previous holder of the lock may have removed the file after this process opened it. Another process could then create and
+        // lock a new file with the same name, so the loop tries again.
         if fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|ours| ours.ino() == now.ino())) {
             return Ok(file);
         }
     }
 }
 
-/// Whether a process listens on the socket file. `WouldBlock` means that the queue of the socket is full, so a process listens.
+/// Whether a process listens on the socket file. `WouldBlock` means that the queue of the socket is full, so a process does listen.
 fn is_answered(path: &Path) -> io::Result<bool> {
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;

@@ -1,11 +1,11 @@
-//! A man in the middle: decodes every message between PostgreSQL clients and a server, encodes it again and passes it on.
+//! A proxy that decodes every message between PostgreSQL clients and a server, encodes the message again, and passes the received bytes on.
 //!
 //! `cargo run -p examples --bin pg-proxy -- --listen 127.0.0.1:6432 --upstream 127.0.0.1:5432 --trace -`
 //!
-//! A separate task serves each connection, in two phases ([`session`]). The first phase is the [`opening`], from the client's first
-//! packet to AuthenticationOk; [`openings`] limits the number of connections in this phase. In the second phase each direction is an
-//! independent [`pump`] with an [`inspector`]. A signal ends both phases, through [`stop`]. [`faults`] injects faults between the sockets
-//! and both phases.
+//! A separate task serves each connection, in two phases ([`session`]). The first phase is the [`opening`], from the client's first packet
+//! to AuthenticationOk; [`openings`] limits the number of connections in this phase. In the second phase each direction is an independent
+//! [`pump`] with an [`inspector`]. A signal ends both phases, through [`stop`]. [`faults`] injects faults between the sockets and both
+//! phases.
 
 mod address;
 mod arguments;
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Builds the runtime. The default is one thread: with several threads, most of the CPU time is spent on waking them.
+/// Builds the runtime. The default is one thread, because with several threads most of the CPU time is spent on waking threads.
 fn runtime(threads: u16) -> io::Result<Runtime> {
     match threads {
         1 => Builder::new_current_thread().enable_all().build(),
@@ -71,7 +71,8 @@ fn runtime(threads: u16) -> io::Result<Runtime> {
 /// Serves clients until a signal arrives.
 async fn run(arguments: Arguments) -> io::Result<Arc<Proxy>> {
     let descriptors = raise_descriptor_limit();
-    // Signals are handled before the line "listening on" is printed: a signal that arrives after this line must not kill the process.
+    // Signals are received from here on. The line "listening on" is printed later, so a signal after this line stops the proxy cleanly
+    // instead of killing the process.
     let mut signals = Signals::new()?;
     let (address, mode) = (arguments.listen.clone(), arguments.listen_mode);
     let openings = usize::try_from(arguments.opening_limit).unwrap_or(usize::MAX);
@@ -86,7 +87,7 @@ async fn run(arguments: Arguments) -> io::Result<Arc<Proxy>> {
         never = serve::serve(&listener, &proxy, &mut sessions, descriptors, openings) => match never {},
         () = signals.next() => {}
     }
-    // From here on the system rejects new clients.
+    // Closes the listening socket: the system now rejects new clients.
     drop(listener);
     proxy.stop.give();
     tokio::select! {
@@ -120,7 +121,7 @@ impl Signals {
 fn raise_descriptor_limit() -> Option<u64> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // If the system rejects the change, the old limit stays.
+    // An error is ignored: the old limit then stays.
     let _ = setrlimit(Resource::Nofile, limit);
     getrlimit(Resource::Nofile).current
 }

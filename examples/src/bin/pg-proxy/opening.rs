@@ -17,51 +17,53 @@ use crate::inspector::{Inspector, Response};
 use crate::openings::Place;
 use crate::session::Context;
 
-/// Size of one read and of an idle buffer, in bytes. It is small because the peers are not authenticated.
+/// Size of one read and of an idle buffer, in bytes. The size is small, because the peers are not authenticated.
 const READ_SIZE: usize = 1024;
 
-/// Largest number of bytes that the proxy buffers from a client that sends without waiting for answers. The limit is higher than the length
-/// of the longest first packet. While the limit is exceeded, the proxy does not read from the client.
+/// Largest number of bytes that the proxy buffers from a client that does not wait for answers. Above this limit, the proxy does not read
+/// from the client. The limit is higher than the length of the longest first packet.
 const EARLY: usize = 12 * 1024;
 
-/// Limits on the client's messages. The longest message is a GSSAPI token.
+/// Limits on the client's messages. The longest message of a client in this phase is a GSSAPI token.
 const CLIENT: Limits =
     Limits::FRONTEND.bulk(65_536).read_ahead(2 * EARLY).read_size(READ_SIZE).write_retain(0);
 
 /// Limits on the server's messages, the same as in libpq.
 const SERVER: Limits = Limits::BACKEND.before_authentication().read_size(READ_SIZE).write_retain(0);
 
-/// The first byte of a TLS handshake. No packet begins with this byte: a packet begins with its length, which would be at least 369 MB.
+/// The first byte of a TLS handshake. A packet of the protocol cannot begin with this byte: the packet would begin with a length of at
+/// least 369 MB.
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// A connection in its opening phase.
 ///
-/// Its buffers wipe consumed bytes, and all of their memory when they are dropped. So no password stays in memory, however the phase ends.
+/// Its buffers overwrite consumed bytes, and all of their memory when they are dropped. So no password stays in memory after this phase,
+/// even after a failure.
 pub(crate) struct Opening<'c> {
     context: &'c Context,
-    /// The entry of this connection in the list of connections in their opening phase. The entry records whether the connection waits for
-    /// the client or for the server.
+    /// The entry of this connection in the list of connections in their opening phase. The entry records whether the client or the server
+    /// has to send the next message.
     place: &'c Place,
     client: Connection,
     server: Option<Connection>,
-    /// The client's packet, which is passed on to the server. The bytes are wiped when dropped, because they may contain the key of a
-    /// CancelRequest.
+    /// The client's packet, which is passed on to the server. The bytes are overwritten when the packet is dropped, because a CancelRequest
+    /// contains a secret key.
     packet: Zeroizing<Vec<u8>>,
     front: Inspector<'c>,
     back: Inspector<'c>,
-    /// Whether the client can still send: false after it has half-closed its connection.
+    /// Whether the client can still send. False after the client has half-closed its connection.
     client_sends: bool,
-    /// Whether the client has sent its start-up message. After that, the client expects messages from the server.
+    /// Whether the client has sent its start-up message. From then on, the client expects messages from the server.
     asked: bool,
 }
 
-/// Outcome of an opening phase, which decides what the proxy does with the connection.
+/// Outcome of an opening phase. It decides how the connection continues.
 pub(crate) enum Opened {
     /// The server has authenticated the client.
     Session,
-    /// All further bytes of the connection cannot be decoded: they are encrypted, or of a protocol version before 3.
+    /// The rest of the connection cannot be decoded: it is encrypted, or uses a protocol version before 3.
     Opaque,
-    /// The client was rejected, sent a CancelRequest, or disconnected.
+    /// The connection has ended: the client was rejected, sent a CancelRequest, or disconnected.
     Over,
 }
 
@@ -87,7 +89,7 @@ enum Request {
 /// A kind of encryption that a client can request.
 struct Encryption {
     code: ProtocolVersion,
-    /// The name, in a trace, of the server's answer to the request for encryption.
+    /// The name that a trace shows for the server's answer to the request for encryption.
     answer: &'static str,
     /// The byte with which a server accepts the request for this encryption.
     yes: u8,
@@ -126,7 +128,7 @@ impl<'c> Opening<'c> {
     /// Runs the opening phase to its end.
     pub(crate) async fn run(&mut self) -> Result<Opened, Failure> {
         let refuses = self.context.proxy.tls != Tls::Passthrough;
-        // Codes of the requests for encryption that the proxy has declined without asking the server.
+        // Codes of the requests for encryption that the proxy has declined without passing them on to the server.
         let mut declined = Vec::new();
         let mut unreachable = None;
         loop {
@@ -145,15 +147,15 @@ impl<'c> Opening<'c> {
             if self.server.is_none() && unreachable.is_none() && !(refuses && request.is_encryption()) {
                 match self.dial().await? {
                     Ok(server) => self.server = Some(server),
-                    // libpq does not show an error that answers a request for encryption. So the proxy declines the request, and reports
-                    // this error after the start-up message.
+                    // libpq does not show an error that is sent instead of the answer to a request for encryption. So the proxy declines
+                    // the request, and sends this error after the start-up message.
                     Err(error) => unreachable = Some(Failure::Unreachable(error)),
                 }
             }
             if let Request::Encryption(encryption) = request
                 && self.server.is_none()
             {
-                // PostgreSQL treats a second request of the same kind as an unsupported protocol version.
+                // PostgreSQL treats a second request for the same kind of encryption as an unsupported protocol version.
                 if declined.contains(&encryption.code) {
                     return Err(Failure::Unsupported(encryption.code));
                 }
@@ -178,7 +180,7 @@ impl<'c> Opening<'c> {
                     self.reply(encryption, yes).await?;
                     return Ok(Opened::Opaque);
                 }
-                // The server has sent an ErrorResponse, because it is too old or too busy.
+                // The byte is the beginning of an ErrorResponse: the server is too old to know the request, or has too many connections.
                 b'E' => {
                     if let Some(server) = &mut self.server {
                         server.inbox_mut().extend(b"E");
@@ -190,14 +192,14 @@ impl<'c> Opening<'c> {
         }
     }
 
-    /// Whether an error may be sent to the client. The client must have sent its start-up message, and the last message to the client must
-    /// be written completely.
+    /// Whether the proxy may send an error to the client: the client has sent its start-up message, and no message to the client is
+    /// incomplete.
     pub(crate) fn expects_messages(&self) -> bool {
         self.asked && self.client.outbox().is_empty()
     }
 
-    /// Returns the connections to the client and to the server, with the bytes that have arrived and are not passed on yet. If `session` is
-    /// true, sets the limits of a session and wipes remains of passwords.
+    /// Returns the connections to the client and to the server, which may still contain received bytes. If `session` is true, overwrites
+    /// remains of passwords, and sets the limits of a session.
     pub(crate) fn into_connections(mut self, session: bool) -> (Connection, Option<Connection>) {
         if session {
             admit(&mut self.client, Limits::FRONTEND);
@@ -225,8 +227,10 @@ impl<'c> Opening<'c> {
         }
     }
 
-    /// Decodes the packet that [`first`](Self::first) has taken. The kind of the request depends only on the code, because PostgreSQL
-    /// accepts a request for encryption with any body. A malformed packet is reported and passed on, and the server may reject it.
+    /// Decodes the packet that [`first`](Self::first) has received. Only the code decides the kind of the request, because PostgreSQL
+    /// accepts a request for encryption with any body.
+    ///
+    /// A malformed packet is reported and passed on to the server, which may reject it.
     fn request(&mut self) -> Request {
         let version = self.packet.first_chunk().map(|code| ProtocolVersion(u32::from_be_bytes(*code)));
         let Some(version) = version else { return Request::Session };
@@ -274,15 +278,16 @@ impl<'c> Opening<'c> {
         send(server, Party::Server).await
     }
 
-    /// Reads the server's one-byte answer to a request for encryption. Reads no further byte, because the next bytes may be encrypted.
+    /// Reads the server's one-byte answer to a request for encryption. Does not read further, because the bytes after the answer may be
+    /// encrypted.
     async fn answer(&mut self) -> Result<u8, Failure> {
         let Self { client, server: Some(server), client_sends, .. } = self else {
             return Err(Failure::Gone(Party::Server));
         };
         let (mut answer, mut finished) = ([0], false);
         loop {
-            // The client has half-closed its connection and sends nothing more. A server that waits for more bytes would never answer. So
-            // the proxy half-closes the connection to the server.
+            // The client has half-closed its connection. The proxy half-closes the connection to the server too: a server that waits for
+            // more bytes would never answer.
             if !*client_sends && client.inbox().buffered() == 0 && !std::mem::replace(&mut finished, true) {
                 finish(server).await?;
             }
@@ -305,7 +310,7 @@ impl<'c> Opening<'c> {
 
     /// Declines a request for encryption.
     async fn decline(&mut self, encryption: &Encryption) -> Result<(), Failure> {
-        // Bytes that arrived before the answer may come from an attacker instead of the client. PostgreSQL rejects such bytes as well.
+        // Bytes that arrived before the answer may come from an attacker instead of the client. The proxy rejects them, as PostgreSQL does.
         let early = self.client.inbox().buffered() > 0;
         self.reply(encryption, b'N').await?;
         if early { Err(Failure::Unencrypted(encryption.name)) } else { Ok(()) }
@@ -356,8 +361,8 @@ impl<'c> Opening<'c> {
             }
             send(server, Party::Server).await?;
             if !*client_sends && !std::mem::replace(&mut finished, true) {
-                // The client has half-closed its connection: all of its bytes have arrived, and are passed on. Then the proxy half-closes
-                // the connection to the server, because a server that waits for more bytes may never answer.
+                // The client has half-closed its connection, and all of its bytes have arrived. They are passed on. Then the proxy
+                // half-closes the connection to the server: a server that waits for more bytes might never answer.
                 while let Ok(Some(frame)) = client.try_recv() {
                     front.response(frame, expected.take().unwrap_or(Response::Any));
                     server.put(&frame);
@@ -367,8 +372,8 @@ impl<'c> Opening<'c> {
                 client.inbox_mut().wipe();
                 finish(server).await?;
             }
-            // Largest number of bytes that are buffered from the client. After an authentication request of the server, the client's
-            // response may be long. Before a request, the client has no reason to send anything, so the limit is small.
+            // Largest number of bytes that are buffered from the client. A response to an authentication request may be long. Without an
+            // authentication request, the client has no reason to send anything, so the limit is small.
             let most = if expected.is_some() { CLIENT.authentication + 5 } else { EARLY };
             if expected.is_some() {
                 place.waits_for_client()
@@ -377,7 +382,8 @@ impl<'c> Opening<'c> {
             }
             tokio::select! {
                 filled = server.fill() => if filled.is_err() {
-                    // The server has closed its connection, perhaps in the middle of a message. The part that has arrived is passed on.
+                    // The server has closed its connection, perhaps in the middle of a message. Received bytes of an incomplete message are
+                    // passed on.
                     client.outbox_mut().put_raw(server.inbox().peek());
                     send(client, Party::Client).await?;
                     return Ok(Opened::Over);
@@ -388,8 +394,10 @@ impl<'c> Opening<'c> {
     }
 }
 
-/// Returns the server's list of SASL mechanisms without SCRAM-SHA-256-PLUS. A client in clear cannot use this mechanism, because there is
-/// no channel to bind to. Returns `None` for any other message, for a client with TLS, and for a server without TLS.
+/// Returns the server's list of SASL mechanisms without SCRAM-SHA-256-PLUS. This mechanism binds the login to the client's TLS connection,
+/// so a client without TLS cannot use it.
+///
+/// Returns `None` for any other message, for a client with TLS, and for a server without TLS.
 fn without_binding(frame: &Frame<'_>, client: Link, server: Link) -> Option<Vec<u8>> {
     if client == Link::Tls || server != Link::Tls || frame.code != MessageCode::AUTHENTICATION {
         return None;
@@ -415,8 +423,7 @@ fn unauthenticated(socket: Socket, limits: Limits) -> Connection {
     connection
 }
 
-/// Prepares a connection for the session after the opening phase: wipes old bytes, turns off the wiping of consumed bytes, and sets the
-/// limits of a session.
+/// Prepares a connection for the session: overwrites old bytes, stops overwriting consumed bytes, and sets the limits of a session.
 fn admit(connection: &mut Connection, limits: Limits) {
     connection.scrub();
     connection.inbox_mut().set_wiping(false);
@@ -424,7 +431,7 @@ fn admit(connection: &mut Connection, limits: Limits) {
     connection.set_limits(limits);
 }
 
-/// Reads from the client. At the end of the client's stream, sets `sends` to false; the client may still receive.
+/// Reads from the client. At the end of the client's stream, sets `sends` to false, and returns no error: the client may still receive.
 async fn hear(client: &mut Connection, sends: &mut bool) -> Result<(), Failure> {
     match client.fill().await {
         Ok(()) => Ok(()),
@@ -436,8 +443,8 @@ async fn hear(client: &mut Connection, sends: &mut bool) -> Result<(), Failure> 
     }
 }
 
-/// Overwrites the part of the stack that earlier calls have used, because unoptimised code leaves pieces of a password there. A struct that
-/// is built there later would contain such a piece in its padding, and carry it to the heap.
+/// Overwrites the part of the stack that earlier calls have used. Unoptimised code leaves pieces of a password on the stack. A struct that
+/// is later built at the same place has such a piece in its padding, and takes it to the heap.
 #[inline(never)]
 fn wipe_stack() {
     std::hint::black_box([0u8; 32 * 1024]);

@@ -1,9 +1,10 @@
 //! A limit on the number of openings. An opening is a connection in its opening phase, which ends when the client is authenticated.
 //!
-//! Everyone who can reach the port can begin an opening. Each opening takes file descriptors of the proxy. After its start-up message is
-//! passed on, it also takes a connection slot of the server. So the number of openings is limited. When the limit is reached, the opening
-//! that has waited for its client the longest has to end, to make room for the next client. An opening that waits for the server is never
-//! ended for this reason.
+//! Everyone who can reach the port can begin an opening. Each opening takes file descriptors of the proxy, and after its start-up message
+//! also a connection slot of the server. So the number of openings is limited.
+//!
+//! When the limit is reached, the opening that has waited for its client the longest has to end, to make room for the next client. An
+//! opening that waits for the server is never ended for this reason.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 /// Time for which a client may be silent in its opening phase before the proxy may end its connection. The time is longer than a round trip
-/// to a distant client. So if many honest clients connect at once, the later clients wait, and no earlier client is disconnected.
+/// to a distant client, so no client that answers at once is disconnected. If many such clients connect at once, the later clients wait.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The connections that are in their opening phase.
@@ -24,7 +25,7 @@ pub(crate) struct Openings {
     ended: Notify,
 }
 
-/// A place among the limited number of connections in their opening phase. Dropping this value makes the place free for another connection.
+/// One of the limited number of connections in their opening phase. Dropping this value lets another connection begin its opening phase.
 #[derive(Debug)]
 pub(crate) struct Place {
     openings: Arc<Openings>,
@@ -37,24 +38,25 @@ struct Opening {
     give_way: Notify,
 }
 
-/// The side (client or server) for which a connection in its opening phase waits.
+/// The side (client or server) that has to send the next message to a connection in its opening phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
     /// The connection has waited for the client since this time.
     Client(Instant),
     Server,
-    /// The connection waits for no side: it has been asked to end.
+    /// The connection was asked to end, to make room for another client.
     Over,
 }
 
 impl Openings {
-    /// Sets the limit to `most` connections in their opening phase, but at least to one.
+    /// Creates the list of connections in their opening phase. `most` is the limit for their number; 0 counts as 1.
     pub(crate) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most: most.max(1), running: Mutex::default(), ended: Notify::new() })
     }
 
-    /// Waits until fewer connections than the limit are in their opening phase, and reserves a place for one more connection. Only one task
-    /// may call this method at a time: when a place becomes free, only one waiting task is woken.
+    /// Waits until the number of connections in their opening phase is below the limit, and reserves a place for one more connection.
+    ///
+    /// Precondition: only one task calls this method at a time. When a place becomes free, only one waiting task is woken.
     pub(crate) async fn place(self: &Arc<Self>) -> Place {
         loop {
             let wait = {
@@ -67,13 +69,13 @@ impl Openings {
                 }
                 displace(&running)
             };
-            // No wake-up is lost: `Notify` stores a wake-up that is sent before this call.
+            // The timeout is no error. A wake-up before this call is not lost, because `Notify` stores it.
             let _ = timeout(wait, self.ended.notified()).await;
         }
     }
 }
 
-/// Chooses the connection that has waited for its client the longest, and asks it to end if this wait is at least `GRACE`. Returns the time
+/// Finds the connection that has waited for its client the longest. Asks it to end if it has waited for at least `GRACE`. Returns the time
 /// until the next check.
 fn displace(running: &[Arc<Opening>]) -> Duration {
     let silent = running.iter().filter_map(|opening| match *lock(&opening.turn) {
@@ -91,8 +93,8 @@ fn displace(running: &[Arc<Opening>]) -> Duration {
 }
 
 impl Place {
-    /// Records that the connection waits for the client. If it already waits for the client, the start of the wait does not change. So a
-    /// client that sends byte by byte gains no time.
+    /// Records that the connection waits for the client. If it waits for the client already, the start of the wait does not change, so that
+    /// a client gains no time by sending byte by byte.
     pub(crate) fn waits_for_client(&self) {
         let mut turn = lock(&self.opening.turn);
         if *turn == Turn::Server {

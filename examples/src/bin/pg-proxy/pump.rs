@@ -18,13 +18,14 @@ pub(crate) type Reader = <Socket as Split>::Source;
 /// The writing half of a connection to the client or to the server.
 pub(crate) type Writer = <Socket as Split>::Sink;
 
-/// One direction of a session: passes bytes from the sender to the receiver.
+/// One direction of a session: passes bytes on from the sender to the receiver.
 pub(crate) struct Pump {
     pub(crate) direction: Direction,
     pub(crate) inbox: Inbox,
     pub(crate) from: Reader,
     pub(crate) to: Writer,
-    /// Whether the last message to the receiver was written completely. Until then the proxy must not send an error to the receiver.
+    /// Whether the last message to the receiver is complete. Before that, the proxy must not send an error to the receiver: the error would
+    /// become a part of the incomplete message.
     pub(crate) between_messages: bool,
 }
 
@@ -94,8 +95,8 @@ impl Pump {
                 }
             }
         };
-        // The error does not show which side failed. With `Gone(Party::Server)` the session waits for the other direction, which ends by
-        // itself.
+        // The error does not show which side has failed. For `Gone(Party::Server)`, the session waits for the end of the other direction,
+        // which follows by itself.
         copied.await.map_err(|_| Failure::Gone(Party::Server))
     }
 }

@@ -21,7 +21,7 @@ pub(crate) enum Recordings {
 pub(crate) struct Record(Lines);
 
 impl Recordings {
-    /// Checks that files can be created in the directory of the file `name`. If `name` is `None`, nothing is recorded.
+    /// Checks that files can be created in the directory of `name`. If `name` is `None`, nothing is recorded.
     pub(crate) fn open(name: Option<String>) -> io::Result<Self> {
         let Some(name) = name else { return Ok(Self::None) };
         check_directory(&name)?;
@@ -42,8 +42,8 @@ impl Recordings {
     }
 }
 
-/// Returns the name of a connection's file: the number replaces `%d`. Without `%d`, the first connection has the name itself, and the
-/// number is appended to the name for every other connection.
+/// Returns the name of a connection's file. If the name contains `%d`, the number replaces it. Otherwise the first connection has the name
+/// unchanged, and for other connections the number is appended.
 fn file_name(name: &str, number: u64) -> String {
     match (name.contains("%d"), number) {
         (true, number) => name.replace("%d", &number.to_string()),
@@ -56,8 +56,8 @@ impl Record {
     /// A recording that writes nothing.
     pub(crate) const NONE: Self = Self(Lines::NONE);
 
-    /// Records a message as its line in a trace, with secrets masked. A string in a trace may be ambiguous. If a transcript would read
-    /// another message from the line, the bytes of the message are recorded instead.
+    /// Records a message as its line in a trace, with secrets masked. The notation of strings in a trace is ambiguous. So if a transcript
+    /// would read another message from the line, the bytes of the message are recorded instead.
     #[inline]
     pub(crate) fn message<M: Message + ?Sized>(&self, direction: Direction, message: &M) {
         self.0.write(|output| {
@@ -72,8 +72,8 @@ impl Record {
         });
     }
 
-    /// Records that a message could not be decoded, as a comment. Its bytes are not recorded, because they may be a password. The
-    /// transcript cannot be played beyond this message.
+    /// Records, as a comment, that a message could not be decoded. The bytes of the message are left out, because they may be a password.
+    /// The transcript cannot be played beyond this message.
     pub(crate) fn malformed(&self, direction: Direction, length: usize, error: &impl std::fmt::Display) {
         self.0.write(|output| writeln!(output, "# {} {length} {error}", letter(direction)));
     }
@@ -115,8 +115,8 @@ fn letter(direction: Direction) -> char {
     }
 }
 
-/// Whether a message of this kind may contain a secret. The line of the message masks the secret, but the bytes do not. So the bytes must
-/// not be recorded.
+/// Whether a message with this code may contain a secret. The line of such a message masks the secret, but its bytes do not. So the bytes
+/// must not be recorded.
 fn may_be_secret(direction: Direction, code: Option<MessageCode>) -> bool {
     match (direction, code) {
         (Direction::Frontend, code) => matches!(code, None | Some(MessageCode::AUTHENTICATION_RESPONSE)),
@@ -126,12 +126,12 @@ fn may_be_secret(direction: Direction, code: Option<MessageCode>) -> bool {
     }
 }
 
-/// Whether a transcript reads exactly this message from the line.
+/// Whether a transcript reads the message with these bytes from the line.
 fn is_read_as(line: &str, direction: Direction, bytes: &[u8]) -> bool {
     line.parse::<Transcript>().and_then(|line| line.bytes(direction)).is_ok_and(|read| read == bytes)
 }
 
-/// Returns every byte as `\xNN`: a quote or a backslash in the text would be ambiguous.
+/// Returns every byte as `\xNN`. A quote or a backslash in text form would be ambiguous.
 fn escaped(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect()
 }

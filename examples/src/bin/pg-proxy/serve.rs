@@ -12,15 +12,15 @@ use crate::openings::Openings;
 use crate::say;
 use crate::session::{self, Proxy};
 
-/// Pause after an attempt to accept a client has failed. If a connection ends earlier, it frees a file descriptor, and the pause ends.
+/// Longest pause after a failed attempt to accept a client. The pause also ends when a connection ends, because the connection then frees a
+/// file descriptor.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Number of file descriptors that connections may not use: the standard streams, the descriptors of the runtime, and a few for name
-/// lookups.
+/// Number of file descriptors that connections may not use: for the standard streams, for the runtime, and for name lookups.
 const RESERVED: u64 = 32;
 
-/// Accepts clients forever. `descriptors` is the limit on open files, `openings` the limit on connections whose client is not authenticated
-/// yet.
+/// Accepts clients forever. `descriptors` is the limit on open files. `openings` is the limit on the number of connections whose client is
+/// not authenticated yet.
 pub(crate) async fn serve(
     listener: &Listener,
     proxy: &Arc<Proxy>,
@@ -30,8 +30,8 @@ pub(crate) async fn serve(
 ) -> Infallible {
     let room_in = |descriptors: u64| descriptors.saturating_sub(RESERVED) / proxy.descriptors_each();
     let most = descriptors.map_or(u64::MAX, room_in).max(1);
-    // At most half of all connections may be in their opening phase (before the client is authenticated): silent clients must not use up
-    // all connections.
+    // At most half of all connections may be in their opening phase, before the client is authenticated. Otherwise silent clients could use
+    // up all connections.
     let openings = Openings::new(openings.min(usize::try_from(most / 2).unwrap_or(usize::MAX)));
     let (mut reported, mut failed) = (false, false);
     loop {

@@ -71,7 +71,7 @@ pub(crate) struct Context {
 struct Leaving {
     from: Reader,
     to: Writer,
-    /// Whether a last message may be sent: the client expects messages, and the previous message to it was written completely.
+    /// Whether the client may receive a last message: it expects messages, and the previous message to it is complete.
     expects_messages: bool,
 }
 
@@ -96,8 +96,8 @@ impl Proxy {
         })
     }
 
-    /// Maximum number of file descriptors of one connection: the client's socket, the server's socket, the connection's trace file, its
-    /// recording, and the descriptors of its relays.
+    /// Maximum number of file descriptors of one connection: the client's socket, the server's socket, its trace file, its recording, and
+    /// its relays.
     pub(crate) fn descriptors_each(&self) -> u64 {
         let trace = u64::from(matches!(self.trace, Destination::PerConnection(_)));
         let record = u64::from(self.recordings.is_on());
@@ -134,7 +134,7 @@ impl Context {
         say(format_args!("connection {}: {what}", self.number));
     }
 
-    /// Passes messages to the model of the session, a `SessionState`. Reports a message that the model does not expect.
+    /// Passes messages to the check of the session, a `SessionState`. Reports a message that the `SessionState` does not expect.
     pub(crate) fn watch<'f>(&self, direction: Direction, frames: impl IntoIterator<Item = Frame<'f>>) {
         if let Some(watch) = &self.watch
             && let Err(disagreement) = watch.feed(direction, frames)
@@ -149,10 +149,12 @@ impl Context {
     }
 }
 
-/// Serves one client until its connection ends. `place` is held during the opening phase, because the number of connections in this phase
-/// is limited. Then `place` is dropped, so that another client can begin.
+/// Serves one client until its connection ends.
 ///
-/// Each phase is boxed, so that a connection needs memory only for its current phase and not for the largest phase.
+/// `place` counts the connection in the limited number of connections in their opening phase. It is dropped after this phase, so that
+/// another client can begin.
+///
+/// Each phase is boxed, so that a connection needs memory only for its current phase.
 pub(crate) async fn run(proxy: Arc<Proxy>, client: ClientStream, place: Place) {
     let context = Arc::new(Context::new(proxy));
     let Some(relays) = &context.faults else { return serve(&context, client, place).await };
@@ -163,7 +165,7 @@ pub(crate) async fn run(proxy: Arc<Proxy>, client: ClientStream, place: Place) {
     relays.finish().await;
 }
 
-/// Serves one client as [`run`] does. If faults are injected, `client` is the stream to the relay that injects them.
+/// Serves one client as [`run`] does. If faults are injected, `client` is a stream to a relay.
 async fn serve(context: &Arc<Context>, client: ClientStream, place: Place) {
     let (result, client) = match Box::pin(open(context, client, place)).await {
         Open::Session(sides) => Box::pin(session(context, *sides)).await,
@@ -182,7 +184,7 @@ async fn serve(context: &Arc<Context>, client: ClientStream, place: Place) {
     Box::pin(part(client, answer, !matches!(result, Err(Failure::Stopping)))).await;
 }
 
-/// Outcome of the opening phase of a connection, with the streams that are still open.
+/// Outcome of the opening phase of a connection, with the streams that are open at its end.
 enum Open {
     Session(Box<Sides>),
     Over(Result<(), Failure>, Leaving),
@@ -226,8 +228,8 @@ async fn open(context: &Context, client: ClientStream, place: Place) -> Open {
     }
 }
 
-/// Runs a part of an opening phase. Fails when the timeout expires, when this connection has to end to make room for another client, or
-/// when the proxy stops.
+/// Runs a part of an opening phase. Returns an error when the timeout expires, when this connection has to end to make room for another
+/// client, or when the proxy stops.
 async fn until_something_ends_it<T>(
     context: &Context,
     place: &Place,
@@ -244,9 +246,9 @@ async fn until_something_ends_it<T>(
     proxy.stop.unless_given(opened).await.unwrap_or(Err(Failure::Stopping))
 }
 
-/// Passes bytes on in both directions, beginning with the buffered bytes.
+/// Passes bytes on in both directions. Begins with the bytes that are already buffered.
 ///
-/// Each direction runs in a separate task, so that an idle direction is not polled.
+/// Each direction runs in a separate task, so that an event of one direction does not poll the other direction.
 async fn session(context: &Arc<Context>, sides: Sides) -> (Result<(), Failure>, Option<Leaving>) {
     let Sides { client, server, opaque } = sides;
     if opaque || context.proxy.raw {
@@ -256,7 +258,7 @@ async fn session(context: &Arc<Context>, sides: Sides) -> (Result<(), Failure>, 
     let (mut up, mut down) = pumps(client, server);
     let forth = async {
         let end = up.run(passing(context, opaque, Direction::Frontend)).await;
-        // The connection to the server is half-closed even after a failure. The server then answers the messages that it has received, and
+        // Half-closes the connection to the server even after a failure. The server then answers the messages that it has received, and
         // closes its connection.
         up.close().await;
         end
@@ -273,7 +275,7 @@ async fn session(context: &Arc<Context>, sides: Sides) -> (Result<(), Failure>, 
     (result, leaving)
 }
 
-/// Returns how much of a session the proxy decodes.
+/// Decides how much of a session the proxy decodes.
 fn passing(context: &Context, opaque: bool, direction: Direction) -> Passing<'_> {
     match (opaque, context.proxy.raw) {
         (true, _) => Passing::Opaque,
@@ -292,7 +294,8 @@ impl<T> Future for Task<T> {
         match ready!(Pin::new(&mut self.0).poll(cx)).map_err(JoinError::try_into_panic) {
             Ok(result) => Poll::Ready(result),
             Err(Ok(panic)) => resume_unwind(panic),
-            // The task was cancelled because the runtime shuts down. The task that polls this future ends for the same reason.
+            // The task was cancelled because the runtime shuts down. The task that polls this future is cancelled too, so the future need
+            // not complete.
             Err(Err(_)) => Poll::Pending,
         }
     }
@@ -321,8 +324,8 @@ fn halves(connection: Connection) -> (Inbox, Reader, Writer) {
     (inbox, reader, writer)
 }
 
-/// Runs both directions until the server closes its connection, or a connection is lost. Returns the pump to the client if the client is
-/// still connected.
+/// Runs both directions until the server closes its connection, or a connection is lost. If the client is still connected, returns the pump
+/// to the client.
 async fn both(
     up: impl Future<Output = Result<(), Failure>>,
     down: &mut Task<(Result<(), Failure>, Pump)>,
@@ -330,8 +333,8 @@ async fn both(
     tokio::select! {
         end = up => match end {
             Err(failure @ Failure::Gone(Party::Client)) => (Err(failure), None),
-            // The client has closed its connection or sent an invalid header, or the server has stopped reading. The connection to the
-            // server is half-closed now, and the server's remaining answers are passed on.
+            // The client has closed its connection or sent an invalid header, or the server has stopped reading. Now the connection to the
+            // server is half-closed, so the server sends its remaining answers, and then closes the connection.
             end => {
                 let (answered, pump) = down.await;
                 (answered.and(end), Some(pump))
@@ -341,15 +344,16 @@ async fn both(
     }
 }
 
-/// Sends the client its last message, if any, and closes the connection. If `lingers` is true, waits until the client has closed its side.
+/// Sends the client its last message, if there is one, and closes the connection. If `lingers` is true, waits until the client has closed
+/// the connection too.
 async fn part(client: Leaving, answer: Option<Vec<u8>>, lingers: bool) {
     let Leaving { mut from, mut to, .. } = client;
     let parting = async {
         write_all(&mut to, &answer.unwrap_or_default()).await?;
         close(&mut to).await?;
         if lingers {
-            // If a connection is closed with unread bytes, the system resets it, and the client may lose its last message. So the bytes are
-            // read. They are wiped, because they may hold a password.
+            // The system resets a connection that is closed with unread bytes, and the client may then lose its last message. So the bytes
+            // are read. They are overwritten later, because they may contain a password.
             let mut unread = Zeroizing::new([0; 512]);
             while read(&mut from, unread.as_mut_slice()).await? > 0 {}
         }

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use tokio::sync::Notify;
 
-/// The command to all connections of the proxy to stop. [`give`](Self::give) gives the command.
+/// The command to stop for all connections of the proxy. [`give`](Self::give) gives the command.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     given: AtomicBool,
@@ -21,9 +21,10 @@ impl Stop {
         self.waiting.notify_waiters();
     }
 
-    /// Runs a future to its end and returns its output. If [`give`](Self::give) is called earlier, drops the future and returns `None`.
+    /// Runs a future to its end and returns its output. If [`give`](Self::give) is called before the end, drops the future and returns
+    /// `None`.
     ///
-    /// Precondition: the same task makes all polls of the returned future. Only the first poll registers the waker of the task; every later
+    /// Precondition: all polls of the returned future are made by the same task, because only the first poll registers a waker. Every later
     /// poll costs one load.
     pub(crate) async fn unless_given<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
@@ -36,7 +37,7 @@ impl Stop {
             if !std::mem::replace(&mut registered, true) && order.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);
             }
-            // The flag is read after the waker is registered. So a call of `give` between the two steps is not missed.
+            // The flag is read after the waker is registered. So a call of `give` is seen by this read, or wakes the task.
             if self.given.load(Ordering::SeqCst) { Poll::Ready(None) } else { Poll::Pending }
         })
         .await

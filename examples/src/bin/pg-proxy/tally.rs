@@ -25,7 +25,7 @@ impl Tally {
         self.decoded.fetch_add(messages, Ordering::Relaxed);
     }
 
-    /// Counts a message that could not be decoded and was passed on as it arrived.
+    /// Counts a message that could not be decoded. The proxy passes such a message on unchanged.
     pub(crate) fn malformed(&self) {
         self.malformed.fetch_add(1, Ordering::Relaxed);
     }
@@ -40,7 +40,7 @@ impl Tally {
         self.not_decoded.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a session in which a message was received that the model of a session (`SessionState`) does not expect.
+    /// Counts a session that contains a message which `SessionState`, the model of a session, does not expect.
     pub(crate) fn unexplained(&self) {
         self.unexplained.fetch_add(1, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! TLS on both sides of the proxy. Towards clients the proxy has the server role, towards the server it has the client role.
+//! TLS on both sides of the proxy. To a client, the proxy is the TLS server; to the server, the proxy is the TLS client.
 
 use std::io;
 use std::path::Path;
@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 use crate::address::{Address, Socket};
 use crate::arguments::Arguments;
 
-/// A TLS stream. With a client, TLS runs over TCP or a Unix-domain socket; with the server, over TCP. The stream is boxed, so that a
-/// connection without TLS needs no memory for it.
+/// A TLS stream. TLS with a client runs over TCP or a Unix-domain socket, and TLS with the server runs over TCP. The stream is boxed, so
+/// that connections without TLS need no memory for it.
 pub(crate) type TlsStream = Box<
     Stream<
         TokioIo<server::TlsStream<Rewind<TcpStream>>>,
@@ -35,8 +35,8 @@ pub(crate) fn acceptor(arguments: &Arguments) -> io::Result<Option<RustlsAccepto
     }
 }
 
-/// Performs the TLS handshake if the client requests TLS, by an SSLRequest or directly. Returns the client's stream and, if the client
-/// sends in clear, the bytes that have already been read.
+/// Performs the TLS handshake if the client requests TLS, by an SSLRequest or directly. Returns the client's stream. If the client does not
+/// request TLS, also returns the bytes that have been read from the client.
 pub(crate) async fn accept(
     acceptor: &RustlsAcceptor,
     mut stream: ClientStream,
@@ -87,7 +87,7 @@ impl Upstream {
         (mode != SslMode::Disable).then(|| Self { rustls: Rustls::new(), config, host })
     }
 
-    /// Starts TLS with the server. If the server has no TLS, and the mode allows a session in clear, returns the stream in clear.
+    /// Starts TLS with the server. If the server declines TLS, returns the stream without TLS, or an error if the mode requires TLS.
     pub(crate) async fn begin(&self, mut stream: TokioIo<TcpStream>) -> io::Result<Socket> {
         let required = !matches!(self.config.sslmode, SslMode::Allow | SslMode::Prefer);
         let start = TlsStart::new(self.config.sslnegotiation, required);

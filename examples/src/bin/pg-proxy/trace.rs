@@ -12,7 +12,7 @@ use rustix::fs::{Access, access};
 use crate::record::Record;
 use crate::say;
 
-/// Mode of a trace file: only the owner may read it, because it contains SQL and rows.
+/// Mode of a trace file. Only the owner may read the file, because it contains SQL and rows.
 const MODE: u32 = 0o600;
 
 /// Name of the trace in an error text.
@@ -64,7 +64,8 @@ impl Destination {
         })
     }
 
-    /// Returns the trace for the connection with this number, with its recording. If each connection has its own file, creates the file.
+    /// Returns the trace of the connection with this number. The trace includes `record`, the recording of the connection. If each
+    /// connection has its own trace file, creates this file.
     pub(crate) fn connection(&self, number: u64, record: Record) -> io::Result<Trace> {
         let lines = match self {
             Self::Nowhere => Lines::NONE,
@@ -97,7 +98,7 @@ pub(crate) fn create(name: &str, what: &'static str) -> io::Result<Lines> {
     Ok(Lines::to(file, what))
 }
 
-/// Opens a file that only its owner can read. An existing file is emptied; if it is a regular file, its mode is changed as well.
+/// Opens a file that only its owner can read. Empties an existing file, and changes its mode if it is a regular file.
 fn private_file(name: &str) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(name)?;
     if file.metadata()?.is_file() {
@@ -121,7 +122,7 @@ impl Trace {
         self.record.message(direction, message);
     }
 
-    /// Writes the line of a message that cannot be decoded: the value of its length field and the reason. The body is not written, because
+    /// Writes a line for a message that cannot be decoded, with the value of its length field and the reason. The body is left out, because
     /// it may be a password.
     pub(crate) fn malformed(&self, direction: Direction, length: usize, error: &DecodeError) {
         let letter = match direction {
@@ -159,7 +160,7 @@ impl Lines {
         Self { output: Some(Arc::new(Mutex::new(output))), name }
     }
 
-    /// Writes lines if there is a destination. Only the check is inlined, because most connections have no trace.
+    /// Writes lines if there is a destination. Only the check for a destination is inlined, because most connections have no trace.
     #[inline(always)]
     pub(crate) fn write(&self, line: impl FnOnce(&mut BufWriter<Box<dyn Write + Send>>) -> io::Result<()>) {
         if let Some(shared) = &self.output {
@@ -167,7 +168,7 @@ impl Lines {
         }
     }
 
-    /// Writes lines. The first failure is reported, and ends the trace or the recording.
+    /// Writes lines. The first failed write is reported, and nothing is written after it.
     #[inline(never)]
     fn write_to(
         &self,
@@ -177,7 +178,7 @@ impl Lines {
         let mut output: MutexGuard<'_, Output> = shared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Err(error)) = output.as_mut().map(line) {
             say(format_args!("pg-proxy: cannot write the {}, which ends here: {error}", self.name));
-            // The writer is dropped, because later writes would fail as well.
+            // Drops the writer after a failed write, because later writes would fail as well.
             *output = None;
         }
     }

@@ -6,13 +6,14 @@ use std::sync::{Mutex, PoisonError};
 use pg_wire::session::{QueueFull, SessionState, Unexpected};
 use pg_wire::{Direction, Frame};
 
-/// The model of one session, a `SessionState`. Both directions of the connection pass their messages to the model.
+/// The check of one session with a `SessionState`. Both directions of the connection pass their messages to it.
 ///
-/// A client's message is passed to the model before it is forwarded to the server. So the model sees each request before its reply.
+/// A client's message is passed to the `SessionState` before it is forwarded to the server. So the `SessionState` sees each request before
+/// its reply.
 pub(crate) struct Watch(Mutex<Option<SessionState>>);
 
-/// The reason why the check of a session ends: the model does not expect a message, or more requests wait for replies than the model can
-/// hold.
+/// The reason why the check of a session ends: the `SessionState` does not expect a message, or more requests wait for replies than it can
+/// store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disagreement {
     Unexpected(Unexpected),
@@ -34,8 +35,8 @@ impl Watch {
         Self(Mutex::new(Some(SessionState::starting())))
     }
 
-    /// Passes messages to the model. After the first message that the model does not expect, the model is dropped, and later messages are
-    /// not checked.
+    /// Passes messages to the `SessionState`. After the first message that it does not expect, it is dropped, and later messages are not
+    /// checked.
     pub(crate) fn feed<'f>(
         &self,
         direction: Direction,

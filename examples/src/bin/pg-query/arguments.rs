@@ -79,7 +79,7 @@ pub(crate) struct Task {
     pub(crate) config: Config,
     /// The statements, in the encoding in which they were given.
     pub(crate) sql: Vec<u8>,
-    /// Whether the statements were read from standard input. If so, standard input has no data for COPY FROM STDIN.
+    /// Whether the statements were read from standard input. If so, standard input contains no data for COPY FROM STDIN.
     pub(crate) from_stdin: bool,
     /// Whether command tags are printed.
     pub(crate) tags: bool,
@@ -88,7 +88,7 @@ pub(crate) struct Task {
 /// Reads the command line. If help is requested, or the usage is wrong, prints the help or the error and ends the program.
 pub(crate) fn task() -> Task {
     let Arguments { url, sql, file, verbose } = Arguments::try_parse().unwrap_or_else(|error| {
-        // Only the kind of the error is printed: clap's message would show an unexpected argument, which may contain a password.
+        // Prints only the kind of the error. The full text would quote the unexpected argument, which may contain a password.
         if error.use_stderr() { refuse(error.kind()) } else { error.exit() }
     });
     let url = url.into_string().unwrap_or_else(|_| refuse("the connection string is not UTF-8"));

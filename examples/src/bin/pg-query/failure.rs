@@ -26,7 +26,7 @@ pub(crate) enum Failure {
     Row(RowError),
     /// The server sent ReadyForQuery without a complete answer before it.
     Unanswered,
-    /// COPY FROM STDIN had no data, because standard input held the SQL.
+    /// A COPY FROM STDIN had no data, because the SQL was read from standard input. The error is the server's error for this COPY.
     NoInput(ServerError),
     /// The user ended the program with Ctrl-C.
     Interrupted,
@@ -57,7 +57,7 @@ impl Failure {
         }
     }
 
-    /// Returns the exit status of the program, as the help text explains it.
+    /// Returns the exit status of the program, which the help text describes.
     pub(crate) fn code(&self) -> i32 {
         match self {
             Self::Connect(_) | Self::Ended(_) | Self::Connection(Error::Io(_) | Error::Closed { .. }) => 2,

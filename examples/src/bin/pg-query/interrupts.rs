@@ -10,7 +10,7 @@ use crate::report;
 #[derive(Debug)]
 pub(crate) struct Interrupted;
 
-/// Receives Ctrl-C, and holds the target of the cancel request that the first Ctrl-C sends.
+/// Receives Ctrl-C, and stores the target of the cancel request that the first Ctrl-C sends.
 #[derive(Debug)]
 pub(crate) struct Interrupts {
     signals: Signals,
@@ -25,8 +25,8 @@ impl Interrupts {
         Self { signals: Signals::new(), target: None, given_up: false }
     }
 
-    /// Sets the target for a cancel request. A first Ctrl-C before this call ends the program; a first Ctrl-C after this call sends the
-    /// cancel request.
+    /// Sets the target of the cancel request. If the first Ctrl-C is pressed before this call, it ends the program. If it is pressed later,
+    /// it sends the cancel request.
     pub(crate) fn can_cancel(&mut self, config: Config, target: CancelTarget) {
         self.target = Some((config, target));
     }
@@ -36,10 +36,10 @@ impl Interrupts {
         self.given_up
     }
 
-    /// Waits for Ctrl-C. At the first Ctrl-C, returns the target for a cancel request.
+    /// Waits for Ctrl-C. At the first Ctrl-C, returns the target of the cancel request.
     ///
     /// # Errors
-    /// Ctrl-C was pressed a second time, or there is nothing to cancel.
+    /// Ctrl-C was pressed a second time, or no statement is running that could be cancelled.
     pub(crate) async fn heard(&mut self) -> Result<(Config, CancelTarget), Interrupted> {
         self.signals.next().await;
         self.given_up = true;
@@ -47,13 +47,13 @@ impl Interrupts {
     }
 }
 
-/// Reports on standard error that the program was interrupted, unless the write would block. Returns the exit status.
+/// Prints on standard error that the program was interrupted. If the write would block, prints nothing. Returns the exit status.
 pub(crate) fn give_up() -> i32 {
     report::say_if_possible("pg-query: interrupted\n");
     1
 }
 
-/// Receiver of the signal that Ctrl-C sends. `None` if the program cannot receive this signal; then `next` waits forever.
+/// Receiver of the signal that Ctrl-C sends. It is `None` if the program cannot receive this signal, and `next` then waits forever.
 #[derive(Debug)]
 #[cfg(unix)]
 struct Signals(Option<tokio::signal::unix::Signal>);

@@ -23,7 +23,8 @@ use query::Query;
 async fn main() {
     let task = arguments::task();
     let code = run(task).await;
-    // `exit` does not wait for a blocked read of standard input or a blocked write. Dropping the runtime would wait for both.
+    // `exit` ends the program even during a blocked read of standard input or a blocked write. Dropping the runtime would wait for the read
+    // and the write.
     exit(code)
 }
 
@@ -46,7 +47,8 @@ async fn run(task: Task) -> i32 {
             report::say(format_args!("pg-query: cannot write to standard output: {error}"));
             code.max(1)
         }
-        // The server completed the answer before the cancel request arrived, but not all rows were printed.
+        // The answer was complete before the cancel request arrived, but rows were dropped after Ctrl-C. So the program reports an
+        // interruption.
         Ok(None) if was_cut && code == 0 => interrupts::give_up(),
         Ok(None) => code,
     }
@@ -55,7 +57,7 @@ async fn run(task: Task) -> i32 {
 async fn query(task: &Task, output: &mut Output) -> Result<(), Failure> {
     let (conn, session) = tokio::select! {
         biased;
-        // No statement runs yet, so there is nothing to cancel.
+        // No statement is running yet, so Ctrl-C ends the program without a cancel request.
         _ = output.interrupts.heard() => return Err(Failure::Interrupted),
         made = connect(&task.config) => made?,
     };

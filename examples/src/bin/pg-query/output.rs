@@ -1,4 +1,5 @@
-//! Writes standard output and standard error on a separate thread: a slow reader delays neither Ctrl-C nor the cancel request.
+//! Writes standard output and standard error on a separate thread. So a slow reader of the output delays neither Ctrl-C nor the cancel
+//! request.
 
 use std::io::{self, Write};
 use std::mem;
@@ -15,11 +16,11 @@ use crate::report;
 /// Size of a block in bytes. A block is written to standard output with one call.
 pub(crate) const BLOCK: usize = 64 * 1024;
 
-/// Largest number of pieces of output in the queue of the output thread. While the queue is full, no message is received from the server,
-/// so a slow reader of the output cannot fill the memory.
+/// Largest number of pieces of output in the queue of the output thread. While the queue is full, the program receives no messages from the
+/// server. So a slow reader of the output cannot fill the memory.
 const WAITING: usize = 4;
 
-/// A piece of output. The output thread writes the pieces in the order of the queue.
+/// A piece of output. The output thread writes the pieces in the order in which they were queued.
 #[derive(Debug)]
 enum Piece {
     /// Bytes for standard output.
@@ -74,7 +75,7 @@ impl Output {
         }
     }
 
-    /// Sends the collected bytes for standard output to the output thread.
+    /// Queues the collected bytes for the output thread.
     pub(crate) async fn flush(&mut self) -> Result<(), Interrupted> {
         if self.block.is_empty() {
             return Ok(());
@@ -92,14 +93,14 @@ impl Output {
         self.send(Piece::Rows(block)).await
     }
 
-    /// Queues lines for standard error. The output thread prints them after all bytes for standard output that were added earlier.
+    /// Queues lines for standard error. The output thread prints them after the bytes for standard output that were added earlier.
     pub(crate) async fn say(&mut self, mut lines: String) -> Result<(), Interrupted> {
         self.flush().await?;
         lines.push('\n');
         self.send(Piece::Said(lines)).await
     }
 
-    /// Waits for Ctrl-C, and sends the cancel request.
+    /// Waits for Ctrl-C, then sends the cancel request.
     pub(crate) async fn heard(&mut self) -> Result<(), Interrupted> {
         let target = self.interrupts.heard().await?;
         self.cancel(target);
@@ -118,7 +119,7 @@ impl Output {
                     }
                 }
                 space = self.sender.reserve() => {
-                    // An error means that the output thread has panicked. Then the piece is dropped.
+                    // An error means that the output thread has panicked. The piece is then dropped.
                     if let Ok(space) = space {
                         space.send(piece);
                     }
@@ -129,7 +130,7 @@ impl Output {
     }
 
     fn cancel(&self, (config, target): (Config, CancelTarget)) {
-        // A weak sender does not keep the queue open, so `finish` does not wait for the cancel request.
+        // The cancel request holds a weak sender, which does not keep the queue open. So `finish` does not wait for the cancel request.
         let sender = self.sender.downgrade();
         tokio::spawn(async move {
             let Err(error) = cancel(&config, &target).await else { return };
@@ -145,29 +146,29 @@ impl Output {
         self.was_cut
     }
 
-    /// Waits until the output thread has written everything. Returns the error of a write to standard output, if there was an error. A
-    /// broken pipe is no error.
+    /// Waits until the output thread has written everything. Returns the error of a failed write to standard output, unless it is a broken
+    /// pipe.
     pub(crate) async fn finish(mut self) -> Result<Option<io::Error>, Interrupted> {
         self.flush().await?;
         let Self { sender, mut writer, mut interrupts, .. } = self;
         drop(sender);
         tokio::select! {
             biased;
-            // All statements are complete, so there is nothing to cancel.
+            // All statements are complete, so Ctrl-C ends the program without a cancel request.
             _ = interrupts.heard() => Err(Interrupted),
             written = &mut writer => Ok(written.unwrap_or_else(|error| Some(io::Error::other(error)))),
         }
     }
 }
 
-/// Runs on the output thread: writes the pieces of output in the queue, until all senders of the queue are dropped. Returns the error of a
-/// write to standard output, except for a broken pipe.
+/// Writes the queued pieces of output, until all senders of the queue are dropped. Runs on the output thread. Returns the error of a failed
+/// write to standard output, unless it is a broken pipe.
 fn write(mut queue: mpsc::Receiver<Piece>, is_closed: &AtomicBool) -> Option<io::Error> {
     let mut failure = None;
     while let Some(piece) = queue.blocking_recv() {
         match piece {
             Piece::Said(lines) => {
-                // The result is ignored: without standard error, a failure cannot be reported.
+                // An error is ignored: if standard error cannot be written, the program cannot report the error.
                 let _ = io::stderr().write_all(lines.as_bytes());
             }
             Piece::Rows(block) if failure.is_none() => {

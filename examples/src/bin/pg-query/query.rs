@@ -21,7 +21,7 @@ enum Answer {
     Nothing,
     /// The answer to a statement of the Query has begun, and is not complete.
     Begun,
-    /// The answer to the latest statement is complete. An error is a complete answer.
+    /// The answer to the last statement so far is complete. An error is a complete answer too.
     Complete,
 }
 
@@ -38,8 +38,8 @@ pub(crate) struct Query<'t> {
     copying: bool,
     /// Whether a COPY FROM STDIN had no data, because the SQL was read from standard input.
     no_input: bool,
-    /// Whether a Sync was sent, because ReadyForQuery arrived without an answer to the Query. If the answer is still missing at the next
-    /// ReadyForQuery, the Query fails.
+    /// Whether a Sync was sent because ReadyForQuery arrived without an answer to the Query. If the next ReadyForQuery also arrives without
+    /// an answer, the Query fails.
     probed: bool,
     /// The first error that the server reported.
     refusal: Option<ServerError>,
@@ -63,7 +63,7 @@ impl<'t> Query<'t> {
 
     /// Sends the Query, and prints the answer up to its ReadyForQuery.
     pub(crate) async fn run(&mut self) -> Result<(), Failure> {
-        // Handles the messages that arrived before the Query is sent: they are not part of its answer.
+        // Handles the messages that arrived before the Query was sent, because they are not part of the answer to it.
         self.receive().await?;
         self.conn.query(self.task.sql.as_slice());
         self.answer = Answer::Nothing;
@@ -85,23 +85,23 @@ impl<'t> Query<'t> {
                     self.copy(read.map(|count| &block[..count]));
                 }
             }
-            // A server that waits for COPY data does not react to a cancel request. So the client ends the COPY.
+            // A server that waits for COPY data does not react to a cancel request, so the client ends the COPY.
             if self.copying && self.output.interrupts.has_given_up() {
                 self.fail_copy("interrupted by the user");
             }
         }
     }
 
-    /// Ends the session. Combines the outcome of the Query and the error of the server into the outcome of the task.
+    /// Ends the session. Returns the outcome of the task, which depends on the outcome of the Query and on the error of the server.
     pub(crate) async fn end(mut self, outcome: Result<(), Failure>) -> Result<(), Failure> {
         if outcome.is_ok() {
-            // A failure to send Terminate does not change the outcome.
+            // A failure to send Terminate does not change the outcome of the task.
             let _ = self.conn.terminate().close().await;
         }
         match (outcome, self.refusal) {
             (Ok(()), Some(error)) if self.no_input => Err(Failure::NoInput(error)),
             (Ok(()), Some(error)) => Err(Failure::Server(error)),
-            // A server that ends the session reports the reason, and then closes the connection.
+            // The connection ended after an error of the server. This error is reported as the reason for the end.
             (Err(Failure::Connection(Error::Io(_) | Error::Closed { .. })), Some(error)) => {
                 Err(Failure::Ended(error))
             }
@@ -109,7 +109,7 @@ impl<'t> Query<'t> {
         }
     }
 
-    /// Handles the messages that are buffered. Returns true if the answer to the Query is complete.
+    /// Handles the buffered messages. Returns true if the answer to the Query is complete.
     async fn receive(&mut self) -> Result<bool, Failure> {
         let Self { conn, output, task, answer, columns, copying_out, copying, no_input, probed, refusal } =
             self;
@@ -177,8 +177,9 @@ impl<'t> Query<'t> {
                         output
                             .say("pg-query: a ReadyForQuery that answers no Query was skipped".into())
                             .await?;
-                        // The answer to the Query may arrive later, so a Sync is sent. The server answers the Query before the Sync. So if
-                        // the answer has not arrived before the ReadyForQuery of the Sync, the Query fails: see `probed`.
+                        // The answer to the Query may still arrive, because some servers send a superfluous ReadyForQuery. So a Sync is
+                        // sent: the server must answer the Query before the Sync. If the ReadyForQuery of the Sync arrives first, the Query
+                        // fails (see `probed`).
                         probe = *answer == Answer::Nothing;
                         *probed = probe;
                     }
@@ -195,7 +196,7 @@ impl<'t> Query<'t> {
         Ok(is_last)
     }
 
-    /// Queues a block of standard input for the COPY. An empty block marks the end of the data. If `read` is an error, queues CopyFail.
+    /// Queues a block of standard input for the COPY. An empty block ends the data. If `read` is an error, queues CopyFail.
     fn copy(&mut self, read: io::Result<&[u8]>) {
         self.copying = matches!(read, Ok([_, ..]));
         match read {
@@ -211,7 +212,7 @@ impl<'t> Query<'t> {
     }
 }
 
-/// Sends the queued bytes; when all are sent, waits for a message.
+/// Sends the queued bytes. When all of them are sent, waits for a message.
 async fn advance(conn: &mut Connection) -> Result<(), Failure> {
     if !conn.outbox().is_empty() {
         match conn.flush().await {

@@ -10,8 +10,7 @@ use pg_wire::backend::ErrorFields;
 /// Largest number of characters that are shown of a line of SQL.
 const LINE: usize = 60;
 
-/// Least number of characters that are shown before the position of the error. Applies to lines of SQL that are longer than `LINE`
-/// characters.
+/// Least number of characters that are shown before the position of the error, if the line of SQL is longer than `LINE` characters.
 const BEFORE: usize = 20;
 
 /// Formats an error of the server: `ERROR:  42601: syntax error`, the line of SQL with a caret, and the details.
@@ -26,7 +25,7 @@ pub(crate) fn error(fields: ErrorFields<'_>, sql: &[u8]) -> String {
     text
 }
 
-/// Formats a notice: `NOTICE:  01000: text`, and the details. The code is left out if it is 00000.
+/// Formats a notice: `NOTICE:  01000: text`, and the details. The code 00000 is left out.
 pub(crate) fn notice(fields: ErrorFields<'_>) -> String {
     let mut text = message(fields, "NOTICE");
     add(&mut text, fields, &[]);
@@ -40,7 +39,7 @@ pub(crate) fn notification(channel: &str, payload: &str, pid: i32) -> String {
     format!("NOTIFY:  channel \"{}\"{payload}, from server process {pid}", escaped(channel))
 }
 
-/// Formats the failed attempts to connect, one per line. DETAIL and HINT of the server are on the lines after the attempt.
+/// Formats the failed attempts to connect, one per line. If the server has sent DETAIL and HINT, they follow the line of the attempt.
 pub(crate) fn attempts(error: &ConnectError) -> String {
     let mut text = String::new();
     for error in error.earlier().iter().chain([error]) {
@@ -48,7 +47,7 @@ pub(crate) fn attempts(error: &ConnectError) -> String {
         if !text.is_empty() {
             text.push('\n');
         }
-        // The server is not authenticated yet. Its text is escaped so that it cannot imitate another line.
+        // The server is not authenticated yet, so its text is escaped: with a line break, the text could imitate a line of this program.
         text += &format!("pg-query: {}", escaped(&format!("{place}{}", error.kind())));
         if let Some(fields) = error.server_error().map(|error| error.fields()) {
             for (label, value) in [("DETAIL", fields.detail()), ("HINT", fields.hint())] {
@@ -61,7 +60,7 @@ pub(crate) fn attempts(error: &ConnectError) -> String {
     text
 }
 
-/// Prints a line on standard error. A failure is ignored, because it cannot be reported.
+/// Prints a line on standard error. An error is ignored, because it cannot be reported.
 pub(crate) fn say(line: impl Display) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
@@ -80,12 +79,12 @@ pub(crate) fn say_if_possible(line: &str) {
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
-/// Escapes control characters and characters that change the direction of writing, so that the text cannot control a terminal.
+/// Escapes control characters and characters that change the direction of writing. Unescaped, the text could control a terminal.
 pub(crate) fn escaped(text: &str) -> String {
     escaped_except(text, &[])
 }
 
-/// Escapes text from a server after the login in the same way as [`escaped`], but keeps line breaks and tabs.
+/// Escapes text that a server sends after the login. Like [`escaped`], but keeps line breaks and tabs.
 fn lines(text: Text<'_>) -> String {
     escaped_except(&text.to_string_lossy(), &['\n', '\t'])
 }
@@ -106,10 +105,11 @@ fn escaped_except(text: &str, kept: &[char]) -> String {
     shown
 }
 
-/// Formats the severity, the code and the message of an error or notice. Missing parts are left out.
+/// Formats the severity, the code and the message of an error or notice. `severity` replaces a missing severity; other missing parts are
+/// left out.
 fn message(fields: ErrorFields<'_>, severity: &str) -> String {
     let present = |part: Option<Text<'_>>| part.map(lines).filter(|part| !part.is_empty());
-    // The field `S` is the severity in the language of the session. psql shows this field.
+    // The field `S` is the severity in the language of the session. psql prints this field too.
     let severity = present(fields.get(b'S').or(fields.severity())).unwrap_or_else(|| severity.into());
     let code = present(fields.get(b'C')).filter(|code| code != "00000");
     let code = code.map(|code| format!("{code}: ")).unwrap_or_default();
@@ -134,7 +134,7 @@ fn excerpt(sql: &str, position: u32) -> String {
     let mut start = 0;
     for (number, line) in sql.split('\n').enumerate() {
         let line: Vec<char> = line.chars().collect();
-        // The position may be after the last character of a line, so `at` may be equal to the length of the line.
+        // `at` may be the length of the line: the error is then after the last character of the line.
         if at > start + line.len() {
             start += line.len() + 1;
             continue;

@@ -1,8 +1,8 @@
 //! Writes WAL into segment files.
 //!
-//! A segment is filled with zeros up to its whole size before WAL is written into it, so that a full disk is noticed early. A later sync
-//! then has to write only the WAL, because the file already has its space and its size. Work that may wait for the disk runs on separate
-//! threads, so that the task of the stream can send status updates.
+//! Before WAL is written into a segment, the file is filled with zeros up to the size of a segment. So a full disk is noticed early, and a
+//! later sync has to write only the WAL. Work that may wait for the disk runs on separate threads, so that the task of the stream can send
+//! status updates in the meantime.
 
 use std::fs::File;
 use std::io;
@@ -19,13 +19,13 @@ use crate::failure::Failure;
 use crate::resume::PARTIAL;
 use crate::segment::{SegmentSize, history_name};
 
-/// The purpose of the segments, which decides the names of the segment files.
+/// The purpose of the segments, which determines the names of the segment files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
     /// An archive that grows: a segment has the extension `.partial` until it is complete.
     Archive,
-    /// The WAL of a base backup: a segment has its final name from the start. For each segment, an empty file in `archive_status` marks the
-    /// segment as archived, so that a server that starts from the backup does not archive the segment again.
+    /// The WAL of a base backup: a segment has its final name from the start. An empty file in `archive_status` marks each segment as
+    /// archived. Without this file, a server that starts from the backup would archive the segment again.
     Backup,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Archive {
     open: Option<Segment>,
     /// WAL position after the last byte that was written.
     written: Lsn,
-    /// WAL position before which everything is durable.
+    /// WAL position before which all WAL is durable.
     durable: Lsn,
 }
 
@@ -56,8 +56,9 @@ impl Archive {
         Self { directory, size, modes, purpose, open: None, written: Lsn::INVALID, durable: Lsn::INVALID }
     }
 
-    /// Prepares the archive for a WAL stream that begins at this position. Precondition: everything before the position is durable, in
-    /// complete segments or on an earlier timeline.
+    /// Prepares the archive for a WAL stream that begins at this position.
+    ///
+    /// Precondition: all WAL before the position is durable, in complete segments or on an earlier timeline.
     pub(crate) fn begin(&mut self, position: Lsn) {
         (self.written, self.durable) = (position, position);
     }
@@ -67,12 +68,12 @@ impl Archive {
         self.size
     }
 
-    /// WAL position after the last byte that was written.
+    /// Returns the WAL position after the last byte that was written.
     pub(crate) fn written(&self) -> Lsn {
         self.written
     }
 
-    /// WAL position before which everything is durable.
+    /// Returns the WAL position before which all WAL is durable.
     pub(crate) fn durable(&self) -> Lsn {
         self.durable
     }
@@ -82,9 +83,9 @@ impl Archive {
         self.durable < self.written
     }
 
-    /// Writes WAL that begins at `at`, at most up to the end of the segment. Returns the number of bytes that were written.
+    /// Writes WAL that begins at `at`, at most to the end of the segment. Returns the number of bytes that were written.
     ///
-    /// The first write must begin at the start of a segment. Every later write must begin at the end of the previous write.
+    /// Precondition: the first write begins at the start of a segment, and each later write begins where the previous write ended.
     pub(crate) async fn write(&mut self, timeline: u32, at: Lsn, data: &[u8]) -> Result<usize, Failure> {
         let offset = self.size.offset(at);
         if self.open.is_none() {
@@ -101,7 +102,7 @@ impl Archive {
         if segment.begin != self.size.begin(at) {
             return Err(Failure::Answer(format!("WAL from {at} on has arrived after {}", self.written)));
         }
-        // This write goes into the page cache, so it does not wait for the disk. `sync` waits for the disk.
+        // This write only fills the page cache and does not wait for the disk, unlike `sync`.
         segment
             .file
             .write_all_at(now, offset)
@@ -113,7 +114,7 @@ impl Archive {
         Ok(now.len())
     }
 
-    /// Syncs the open segment. After the call, everything that was written is durable.
+    /// Syncs the open segment. Everything that was written is durable when the call returns.
     pub(crate) async fn sync(&mut self) -> Result<(), Failure> {
         if let Some(segment) = &self.open {
             let (file, path) = (Arc::clone(&segment.file), self.path(segment));
@@ -123,12 +124,12 @@ impl Archive {
         Ok(())
     }
 
-    /// Syncs and closes the segment. In an archive, an incomplete segment keeps its extension.
+    /// Syncs and closes the open segment. In an archive, an incomplete segment keeps the extension `.partial`.
     pub(crate) async fn close(&mut self) -> Result<(), Failure> {
         self.finish_segment(false).await
     }
 
-    /// Writes the history file of a timeline, unless the file exists.
+    /// Writes the history file of a timeline. Does nothing if the file exists.
     pub(crate) async fn write_history(&self, timeline: u32, content: &[u8]) -> Result<(), Failure> {
         let (path, modes, content) = (self.history(timeline), self.modes, content.to_owned());
         let done = self.done_file(&history_name(timeline));
@@ -139,7 +140,7 @@ impl Archive {
         .await
     }
 
-    /// Whether the history file of a timeline exists. The first timeline has no history.
+    /// Whether the history file of a timeline exists. Returns true for the first timeline, which has no history.
     pub(crate) fn has_history(&self, timeline: u32) -> bool {
         timeline == 1 || self.history(timeline).exists()
     }
@@ -175,7 +176,7 @@ impl Archive {
                     path.display()
                 )));
             }
-            // An existing file is too short if an earlier run has ended while it filled the file with zeros.
+            // An existing file is too short if an earlier run ended before it had filled the file with zeros.
             fill(&file, length, size).map_err(|error| Failure::file("cannot write", &path, error))?;
             sync(&file, &path)?;
             disk::sync_directory(&directory)?;
@@ -224,7 +225,7 @@ fn fill(file: &File, from: u64, to: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs the function `work`, which may wait for the disk, on a separate thread. Waits for the result.
+/// Runs `work`, which may wait for the disk, on a separate thread, and waits for its result.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
@@ -264,11 +265,11 @@ mod tests {
         assert!(archive.is_unsynced());
         archive.sync().await.expect("synced");
         assert_eq!(archive.durable(), Lsn(2 * SIZE + 3));
-        // Checks that the file of a segment has its whole size after the first write, with zeros after the WAL.
+        // The first write has created the whole segment: its bytes after the WAL are zeros.
         let segment = fs::read(root.path().join("000000010000000000000002.partial")).expect("a segment");
         assert_eq!((segment.len() as u64, &segment[..4]), (SIZE, &b"abc\0"[..]));
 
-        // `rest` has ten bytes more than a whole segment: `write` must stop at the end of the segment.
+        // `rest` is longer than the rest of the segment: `write` must stop at the end of the segment.
         let rest = vec![b'x'; segment.len() + 10];
         assert_eq!(archive.write(1, Lsn(2 * SIZE + 3), &rest).await.expect("written") as u64, SIZE - 3);
         assert_eq!(archive.durable(), Lsn(3 * SIZE));

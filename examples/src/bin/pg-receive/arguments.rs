@@ -179,7 +179,7 @@ pub(crate) enum Task {
 /// Reads the command line. If the arguments request help or are not valid, prints a message and ends the program.
 pub(crate) fn task() -> Task {
     let given = Arguments::try_parse().unwrap_or_else(|error| {
-        // Only the kind of the error is printed: clap's message would show an unexpected argument, which may hold a password.
+        // Prints only the kind of the error. The full text would quote the unexpected argument, which may contain a password.
         if error.use_stderr() { refuse(error.kind()) } else { error.exit() }
     });
     let config = config(given.url);

@@ -61,7 +61,7 @@ pub(crate) async fn answer(conn: &mut Connection) -> Result<Rows, Failure> {
     loop {
         let frame = match conn.recv().await {
             Ok(frame) => frame,
-            // If the server has reported a fatal error before the connection ended, returns that error, because it explains the end.
+            // An error that the server has reported explains why the connection ended, so this error is returned instead of `error`.
             Err(error) => return Err(failure.map_or(error.into(), Failure::Server)),
         };
         let message = frame.backend()?;
@@ -93,7 +93,7 @@ pub(crate) struct System {
     /// The latest timeline of the server, and the position up to which its WAL is flushed.
     pub(crate) place: Place,
     pub(crate) size: SegmentSize,
-    /// Whether the server allows its group to read its files. If so, pg-receive gives its files the same permissions.
+    /// Whether the server gives its group the permission to read its files. If so, the files of pg-receive get the same permission.
     pub(crate) for_group: bool,
 }
 

@@ -20,7 +20,7 @@ use crate::resume::Place;
 use crate::stop::Stop;
 use crate::unpack::Tablespace;
 
-/// Settings for the task of making a base backup.
+/// Settings for a base backup.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) config: Config,
@@ -34,7 +34,7 @@ pub(crate) struct Task {
     pub(crate) max_rate: Option<u32>,
     /// Pairs of directories: a tablespace on the server, and its copy.
     pub(crate) mapping: Vec<(String, PathBuf)>,
-    /// Name of the slot for the WAL. `None`: a temporary slot is made.
+    /// Name of the slot for the WAL. If it is `None`, a temporary slot is made.
     pub(crate) slot: Option<String>,
 }
 
@@ -49,19 +49,19 @@ pub(crate) enum WalMethod {
     Stream,
 }
 
-/// Directories of this backup. The flag of a directory is true if the backup has made the directory.
+/// Directories of this backup. The flag is true if the backup has made the directory, and false if the directory existed before.
 #[derive(Debug, Default)]
 struct Claimed(Vec<(PathBuf, bool)>);
 
 impl Claimed {
-    /// Makes a directory, or checks that an existing directory is empty.
+    /// Makes a directory. If the directory exists, checks that it is empty.
     fn claim(&mut self, directory: &Path, modes: Modes) -> Result<(), Failure> {
         let is_new = disk::claim(directory, modes)?;
         self.0.push((directory.to_owned(), is_new));
         Ok(())
     }
 
-    /// Removes everything that the backup has made. Directories that existed before the backup stay, and are empty again.
+    /// Removes everything that the backup has made. A directory that existed before the backup is not removed, but is empty again.
     fn remove(self) {
         for (directory, is_new) in self.0 {
             let removed = match is_new {
@@ -114,7 +114,7 @@ async fn make(task: &Task, claimed: &mut Claimed) -> Result<(), Failure> {
     let modes = Modes::new(system.for_group);
     claimed.claim(&task.directory, modes)?;
 
-    // The WAL connection is prepared before the backup begins, so that its slot keeps all WAL that the backup needs.
+    // The WAL connection and its slot are made before the backup begins, so that the slot keeps all WAL that the backup needs.
     let wal = match task.wal_method {
         WalMethod::Stream => {
             let directory = task.directory.join("pg_wal");
@@ -131,7 +131,7 @@ async fn make(task: &Task, claimed: &mut Claimed) -> Result<(), Failure> {
             claimed.claim(&tablespace.copy, modes)?;
         }
     }
-    // If a later step fails, `wal` is dropped, which ends the WAL stream.
+    // If a later step fails, `wal` is dropped, and dropping it ends the WAL stream.
     let mut wal = wal.map(|wal| wal.start(begin));
     let mut files = Files::new(&task.directory, task.format, modes, &tablespaces);
     receive(&mut conn, &mut files, wal.as_mut()).await?;
@@ -147,7 +147,7 @@ async fn make(task: &Task, claimed: &mut Claimed) -> Result<(), Failure> {
     }
     let _ = conn.terminate().close().await;
 
-    // The manifest gets its name last: a directory with a manifest is a complete backup.
+    // The manifest gets its final name last, so that only a complete backup has a manifest with this name.
     let (directory, copies) =
         (task.directory.clone(), tablespaces.into_iter().map(|tablespace| tablespace.copy));
     let copies: Vec<_> = if task.format == Format::Plain { copies.collect() } else { Vec::new() };
@@ -167,11 +167,11 @@ fn command(task: &Task) -> BaseBackup<'_> {
         .label(&task.label)
         .checkpoint(task.checkpoint)
         .wal(task.wal_method == WalMethod::Fetch)
-        // If the backup contains its WAL, the server need not wait until the WAL is archived.
+        // The server waits until the WAL is archived only if the backup contains no WAL.
         .wait(task.wal_method == WalMethod::None)
         .manifest(ManifestOption::Yes)
-        // The user may unpack a tar backup into other directories. So the server adds the file `tablespace_map` to the backup: a server
-        // that starts from the backup makes the links to its tablespaces from this file.
+        // The user of a tar backup chooses the directories into which it is unpacked. So the server adds the file `tablespace_map`, from
+        // which a server that starts from the backup makes the links to its tablespaces.
         .tablespace_map(task.format == Format::Tar);
     if let Some(algorithm) = &task.manifest_checksums {
         command = command.manifest_checksums(algorithm);

@@ -54,8 +54,8 @@ impl<'t> Files<'t> {
         Self { directory, format, modes, tablespaces, part: Part::Nothing, has_manifest: false }
     }
 
-    /// Begins an archive. If `location` is empty, this is the main archive `base.tar`. Otherwise it is the archive of the tablespace whose
-    /// directory on the server is `location`.
+    /// Begins an archive. If `location` is empty, this is the main archive `base.tar`. Otherwise it is the archive of a tablespace, and
+    /// `location` is the directory of this tablespace on the server.
     pub(crate) fn archive(&mut self, name: &str, location: &str) -> Result<(), Failure> {
         self.end_part()?;
         let unexpected = || {
@@ -104,7 +104,7 @@ impl<'t> Files<'t> {
         }
     }
 
-    /// Ends the last file, and checks that the manifest has been received.
+    /// Ends the current file, and checks that the manifest has been received.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
         self.end_part()?;
         match self.has_manifest {

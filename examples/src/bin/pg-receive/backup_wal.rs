@@ -1,4 +1,4 @@
-//! Receives the WAL of a base backup over a second connection, while the first connection receives the backup.
+//! Receives the WAL of a base backup over a second connection, at the same time as the first connection receives the backup.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,8 +17,8 @@ use crate::resume::Place;
 use crate::stop::Stop;
 use crate::stream::{Settings, Stream};
 
-/// Interval of the status updates of the WAL stream, the default of `pg_basebackup`. The server disconnects a client that sends nothing for
-/// `wal_sender_timeout` (by default 60 seconds).
+/// Interval of the status updates of the WAL stream; the same as in `pg_basebackup`. The server disconnects a client that has sent nothing
+/// for `wal_sender_timeout` (by default 60 seconds).
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// A connection that is ready to receive WAL, with a slot that keeps the WAL.
@@ -39,7 +39,7 @@ pub(crate) struct BackupWal {
 }
 
 impl BackupWal {
-    /// Connects and makes the directories. If no slot is given, makes a temporary slot.
+    /// Connects, and makes the directories. Makes a temporary slot if no slot is given.
     pub(crate) async fn prepare(
         config: &Config,
         slot: Option<&str>,
@@ -74,7 +74,7 @@ impl BackupWal {
         Ok(Prepared { conn, archive, settings, directory: directory.to_owned() })
     }
 
-    /// Checks that the WAL stream is still running. If it has ended, returns its error.
+    /// Checks that the WAL stream is still running. If the stream has ended, returns its error.
     pub(crate) async fn check(&mut self) -> Result<(), Failure> {
         match self.running.is_finished() {
             true => joined(&mut self.running)
@@ -84,7 +84,7 @@ impl BackupWal {
         }
     }
 
-    /// Waits until the WAL up to the end of the backup is received. Returns the directory of the WAL.
+    /// Waits until the WAL up to the position `end` is received. Returns the directory of the WAL.
     pub(crate) async fn finish(mut self, end: Lsn) -> Result<PathBuf, Failure> {
         self.goal.send_replace(Some(end));
         joined(&mut self.running).await?;
@@ -99,13 +99,13 @@ impl Drop for BackupWal {
 }
 
 impl Prepared {
-    /// Starts to receive the WAL, from the start of the segment that contains the position of `from`.
+    /// Starts to receive the WAL. The stream begins at the start of the segment that contains the position of `from`.
     pub(crate) fn start(self, from: Place) -> BackupWal {
         let Self { conn, mut archive, settings, directory } = self;
         let (goal, receiver) = watch::channel(None);
         let running = tokio::spawn(async move {
             let (settings, archive) = (&settings, &mut archive);
-            // The stream does not listen for signals: a signal ends the whole backup.
+            // The stream itself does not react to signals, because a signal ends the whole backup.
             Stream { settings, archive, goal: receiver, stop: Stop::never() }.run(conn, from).await
         });
         BackupWal { running, goal, directory }

@@ -1,4 +1,4 @@
-//! Writes files durably: first syncs the file, then its directory.
+//! Writes files durably: syncs the file first, and then its directory.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -15,7 +15,7 @@ pub(crate) struct Modes {
 }
 
 impl Modes {
-    /// Returns permissions for the owner. If `for_group` is true, the group may read the files as well.
+    /// Returns permissions for the owner only or, if `for_group` is true, also for readers in the group.
     pub(crate) fn new(for_group: bool) -> Self {
         match for_group {
             true => Self { file: 0o640, directory: 0o750 },
@@ -30,13 +30,13 @@ impl Modes {
         options
     }
 
-    /// Makes a directory. Its parent must exist.
+    /// Makes a directory. Precondition: its parent exists.
     pub(crate) fn make_directory(self, path: &Path) -> io::Result<()> {
         DirBuilder::new().mode(self.directory).create(path)
     }
 }
 
-/// Syncs a directory: from then on, new names and renames in the directory survive a crash of the system.
+/// Syncs a directory. After the call, new names and renames in the directory survive a crash of the system.
 pub(crate) fn sync_directory(path: &Path) -> Result<(), Failure> {
     sync(path).map_err(|error| Failure::file("cannot sync", path, error))
 }
@@ -45,13 +45,13 @@ fn sync(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Renames a synced file in its directory, durably.
+/// Renames a file within its directory, and makes the new name durable. Precondition: the content of the file is durable.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
     fs::rename(from, to).map_err(|error| Failure::file("cannot rename", from, error))?;
     sync_directory(to.parent().unwrap_or(Path::new(".")))
 }
 
-/// Writes a whole file durably. The file gets its name only when its content is complete.
+/// Writes a whole file durably. The file gets its name only after its content is durable.
 pub(crate) fn write(path: &Path, modes: Modes, content: &[u8]) -> Result<(), Failure> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
@@ -65,7 +65,7 @@ pub(crate) fn write(path: &Path, modes: Modes, content: &[u8]) -> Result<(), Fai
     rename(temporary, path)
 }
 
-/// Syncs all files and directories below a directory, and the directory itself. Does not follow symbolic links.
+/// Syncs a directory, and all files and directories below it. Does not follow symbolic links.
 pub(crate) fn sync_tree(directory: &Path) -> Result<(), Failure> {
     let failed = |error| Failure::file("cannot read", directory, error);
     for entry in fs::read_dir(directory).map_err(failed)? {
@@ -80,7 +80,7 @@ pub(crate) fn sync_tree(directory: &Path) -> Result<(), Failure> {
     sync_directory(directory)
 }
 
-/// Makes a directory for a backup, or checks that an existing directory is empty. Returns whether the directory is new.
+/// Makes a directory for a backup. If the directory exists, checks that it is empty. Returns true if the directory is new.
 pub(crate) fn claim(directory: &Path, modes: Modes) -> Result<bool, Failure> {
     match fs::read_dir(directory) {
         Ok(mut entries) => match entries.next() {

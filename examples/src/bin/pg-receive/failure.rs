@@ -27,11 +27,11 @@ pub(crate) enum Failure {
     Ended(Lsn),
     /// A row in the server's answer cannot be decoded.
     Row(RowError),
-    /// The server sent an answer that the protocol does not allow at this point. The string is the text of the error.
+    /// The server sent an answer that the protocol does not allow at this point. The string describes the answer.
     Answer(String),
     /// A file cannot be read or written.
     File { doing: &'static str, path: PathBuf, error: io::Error },
-    /// The arguments or the existing files do not allow the task. The string is the reason.
+    /// The arguments or existing files do not allow the task. The string is the reason.
     Local(String),
     /// A signal has ended the backup before it was complete.
     Interrupted,
@@ -42,7 +42,7 @@ impl Failure {
         Self::File { doing, path: path.to_owned(), error }
     }
 
-    /// Whether the task may succeed on a new connection.
+    /// Whether the task may succeed if the program connects again.
     pub(crate) fn is_worth_a_retry(&self) -> bool {
         matches!(
             self,

@@ -22,15 +22,15 @@ use crate::stream::{Settings, Stream};
 /// Time between the end of a connection and the next attempt to connect, the same as in `pg_receivewal`.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Settings for the task of receiving WAL.
+/// Settings for receiving WAL.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) config: Config,
     pub(crate) directory: PathBuf,
     pub(crate) settings: Settings,
-    /// Last position that must be received before the task ends.
+    /// Position up to which WAL is received before the task ends. The byte at this position is included.
     pub(crate) end: Option<Lsn>,
-    /// Whether the task ends after a failure instead of connecting again.
+    /// Whether the task ends after a failure. Otherwise it connects again.
     pub(crate) no_loop: bool,
 }
 
@@ -45,7 +45,7 @@ pub(crate) async fn follow(task: &Task, mut stop: Stop) -> Result<(), Failure> {
             attempt = connect(&task.config, &mut system_id) => attempt,
         };
         let outcome = match attempt {
-            // The first attempt may fail because the connection string is wrong: another attempt would not help.
+            // The first attempt may fail because the connection string is wrong, and then every later attempt would fail too.
             Err(failure) if is_first => return Err(failure),
             Ok((conn, system)) => receive(task, conn, &system, &stop).await,
             Err(failure) => Err(failure),
@@ -69,7 +69,7 @@ pub(crate) async fn follow(task: &Task, mut stop: Stop) -> Result<(), Failure> {
     }
 }
 
-/// Connects, and checks that the server has the same system identifier as at the first connection.
+/// Connects to the server. Checks that the system identifier is the same as at the first connection.
 async fn connect(config: &Config, system_id: &mut Option<String>) -> Result<(Connection, System), Failure> {
     let (mut conn, _) = walsender(config).await?;
     let system = System::of(&mut conn).await?;
@@ -102,15 +102,15 @@ async fn receive(task: &Task, mut conn: Connection, system: &System, stop: &Stop
     }
     let modes = Modes::new(system.for_group);
     let mut archive = Archive::new(&task.directory, system.size, modes, Use::Archive);
-    // The WAL at `--endpos` must be received, so the stream ends at the next position. This end position never changes, so its sender is
-    // dropped.
+    // The WAL at the position `--endpos` itself must be received, so the stream ends at the next position. The end position never changes,
+    // so the sender is dropped.
     let (_, goal) = watch::channel(task.end.map(|end| Lsn(end.0.saturating_add(1))));
     let (settings, stop) = (&task.settings, stop.clone());
     Stream { settings, archive: &mut archive, goal, stop }.run(conn, from).await
 }
 
-/// Returns the timeline and the position at which the stream into an empty directory begins. With a slot, this is the position of the slot.
-/// Without a slot, it is the end of the server's WAL.
+/// Returns the timeline and the position at which the stream begins if the directory is empty: with a slot, the position of the slot;
+/// without a slot, the end of the server's WAL.
 async fn first_place(task: &Task, conn: &mut Connection, system: &System) -> Result<Place, Failure> {
     let Some(slot) = &task.settings.slot else { return Ok(system.place) };
     let reply = ask(conn, &ReadReplicationSlot(slot)).await?;

@@ -3,12 +3,13 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
-/// Prints a line on standard error. A failure is ignored, because it cannot be reported.
+/// Prints a line on standard error. An error is ignored, because it cannot be reported.
 pub(crate) fn say(line: impl Display) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Escapes control characters and characters that change the direction of writing, so that a text of the server cannot control a terminal.
+/// Escapes control characters and characters that change the direction of writing. Unescaped, a text of the server could control a
+/// terminal.
 pub(crate) fn escaped(text: &str) -> String {
     let steers = |c: char| {
         c.is_control()

@@ -1,4 +1,4 @@
-//! Finds the position at which an earlier run has stopped.
+//! Finds the position from which to continue the work of an earlier run.
 
 use std::fs;
 use std::path::Path;
@@ -12,18 +12,18 @@ use crate::segment::SegmentSize;
 /// Extension of a segment that is not complete.
 pub(crate) const PARTIAL: &str = ".partial";
 
-/// A WAL position, and the timeline on which it is.
+/// A WAL position, and its timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) timeline: u32,
     pub(crate) position: Lsn,
 }
 
-/// Finds the latest segment in a directory. The stream resumes after the segment if the segment is complete, and otherwise at the start of
-/// the segment. Returns `None` if the directory has no segments.
+/// Finds the latest segment in a directory. If this segment is complete, the stream resumes after it. Otherwise the stream resumes at the
+/// start of this segment. Returns `None` if the directory has no segments.
 ///
-/// If several files have the same position, the file of the latest timeline is used. On one timeline, a complete segment is preferred to a
-/// partial segment.
+/// If several files have the same position, the file of the latest timeline counts. If a complete and a partial segment have the same
+/// timeline and position, the complete segment counts.
 pub(crate) fn find(directory: &Path, size: SegmentSize) -> Result<Option<Place>, Failure> {
     let failed = |error| Failure::file("cannot read", directory, error);
     let mut latest = None;
@@ -95,7 +95,7 @@ mod tests {
             &[("000000010000000100000000", SIZE), ("000000010000000000000001", SIZE)],
             Some((1, (1 << 32) + SIZE)),
         );
-        // Checks that a complete segment is preferred to the partial segment of the same name.
+        // A complete segment counts, although a partial segment with the same name exists.
         found(
             &[("000000010000000000000001", SIZE), ("000000010000000000000001.partial", SIZE)],
             Some((1, 2 * SIZE)),
@@ -108,7 +108,7 @@ mod tests {
             &[("000000010000000000000001", SIZE), ("000000010000000000000002.partial", SIZE)],
             Some((1, 2 * SIZE)),
         );
-        // Checks that the later timeline is used: after a switch, both timelines have the segment.
+        // The file of the later timeline counts: after a switch of timelines, both timelines have this segment.
         found(
             &[("000000010000000000000002.partial", SIZE), ("000000020000000000000002.partial", 0)],
             Some((2, 2 * SIZE)),

@@ -53,7 +53,7 @@ impl SegmentSize {
         is_name.then_some((timeline, Lsn((file << 32) | (segment * self.0))))
     }
 
-    /// Number of segments in 4 GB of WAL. The last eight digits of a segment's file name count from 0 to this number minus 1.
+    /// Number of segments in 4 GB of WAL. The last eight digits of a segment's file name count the segments within 4 GB, from 0.
     fn in_logical_file(self) -> u64 {
         (1 << 32) / self.0
     }

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first signal ends the task cleanly, the second ends the program without waiting.
+//! Receives Ctrl-C and SIGTERM: the first signal ends the task cleanly, the second signal ends the program at once.
 
 use std::future::pending;
 use std::io;
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::report::say;
 
-/// A flag that SIGINT or SIGTERM sets. The task of the program ends when the flag is set.
+/// A flag that is set when SIGINT or SIGTERM arrives. The task of the program ends when the flag is set.
 #[derive(Clone, Debug)]
 pub(crate) struct Stop(watch::Receiver<bool>);
 
@@ -35,7 +35,7 @@ impl Stop {
         Ok(Self(receive))
     }
 
-    /// Returns a `Stop` whose flag is never set, because it does not listen for signals.
+    /// Returns a `Stop` that does not listen for signals. Its flag is never set.
     pub(crate) fn never() -> Self {
         Self(watch::channel(false).1)
     }

@@ -18,8 +18,8 @@ use crate::resume::Place;
 use crate::segment::history_name;
 use crate::stop::Stop;
 
-/// Time without new WAL after which the received WAL is synced, so that its position can be confirmed for the slot. A server that shuts
-/// down waits until all WAL is confirmed.
+/// Time without new WAL after which the received WAL is synced and its position is confirmed. A server that shuts down waits until all WAL
+/// is confirmed.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// Settings of a WAL stream.
@@ -35,8 +35,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Whether the program reports durable positions to the server. Without a slot, a report would have only one effect: the server would
-    /// regard this client as a candidate for a synchronous standby.
+    /// Whether the program reports durable positions to the server. Without a slot, the server does not need them. It would only consider
+    /// this client as a synchronous standby.
     fn reports_durable(&self) -> bool {
         self.slot.is_some() || self.is_synchronous
     }
@@ -70,8 +70,8 @@ struct Piece {
 }
 
 impl Stream<'_> {
-    /// Streams WAL from the start of the segment that contains the position of `from`. Ends when the end position is reached or a signal
-    /// arrives.
+    /// Streams WAL from the start of the segment that contains the position of `from`. Ends when the end position is reached, or when a
+    /// signal arrives.
     pub(crate) async fn run(&mut self, mut conn: Connection, from: Place) -> Result<(), Failure> {
         let mut place = from;
         loop {
@@ -152,12 +152,13 @@ impl Stream<'_> {
         }
     }
 
-    /// Waits for WAL. Meanwhile syncs the written WAL: at once if the stream is synchronous, otherwise after a second without new WAL.
+    /// Waits for WAL. If written WAL is not synced yet, syncs it during the wait: at once if the stream is synchronous, otherwise after a
+    /// second without new WAL.
     async fn receive(&mut self, stream: &mut ReplicationStream, piece: &mut Piece) -> Result<Event, Failure> {
         tokio::select! {
             biased;
             event = next(stream, piece) => return event,
-            // The branches are polled in order (`biased`), so this branch is taken only if no WAL is buffered.
+            // The branches are polled in their order (`biased`), so this branch is taken only if no WAL is buffered.
             () = std::future::ready(()) => {}
         }
         let is_unsynced = self.settings.reports_durable() && self.archive.is_unsynced();
@@ -181,7 +182,7 @@ impl Stream<'_> {
         Ok(Event::Wake)
     }
 
-    /// Passes the durable position to the stream, whose next status update reports the position to the server.
+    /// Passes the durable position to the stream, which reports it to the server in its next status update.
     fn confirm(&self, stream: &mut ReplicationStream) -> Result<(), Failure> {
         if self.settings.reports_durable() {
             stream.set_flushed(self.archive.durable())?;
@@ -189,8 +190,8 @@ impl Stream<'_> {
         Ok(())
     }
 
-    /// Whether the stream has to end at this position: its end position is reached, or a signal has arrived. Prints a line if `is_verbose`
-    /// is set.
+    /// Whether the stream has to end at this position, because the end position is reached or a signal has arrived. Prints a line if
+    /// `is_verbose` is set.
     fn is_over(&self, place: Place, is_segment_complete: bool) -> bool {
         let Place { timeline, position } = place;
         let is_reached = self.goal.borrow().is_some_and(|goal| goal <= position);
@@ -207,7 +208,7 @@ impl Stream<'_> {
         is_reached || self.stop.is_given()
     }
 
-    /// Checks that the server may switch to the timeline `next`. Returns the timeline and the position at which it begins.
+    /// Checks that the server may switch to the timeline `next`. Returns this timeline and the position at which it begins.
     fn switch(&self, from: Place, received: Lsn, next: NextTimeline) -> Result<Place, Failure> {
         if next.timeline <= from.timeline || next.start > received {
             return Err(Failure::Answer(format!(
@@ -242,14 +243,13 @@ impl Stream<'_> {
 enum Event {
     /// WAL was received.
     Wal,
-    /// No WAL was received. The end position or the durable position has changed, or a signal has arrived. The caller checks all of them
-    /// again.
+    /// No WAL was received. The end position or the durable position has changed, or a signal has arrived. The caller checks all three.
     Wake,
     /// The server has ended the WAL stream of this timeline.
     End,
 }
 
-/// Receives the next piece of WAL. Dropping the future loses no WAL: the piece is taken after the last `await`.
+/// Receives the next piece of WAL. Dropping the future loses no WAL, because the piece is taken only after the last `await`.
 async fn next(stream: &mut ReplicationStream, piece: &mut Piece) -> Result<Event, Failure> {
     let Some(wal) = stream.next().await? else { return Ok(Event::End) };
     piece.at = wal.start;
@@ -258,7 +258,7 @@ async fn next(stream: &mut ReplicationStream, piece: &mut Piece) -> Result<Event
     Ok(Event::Wal)
 }
 
-/// Waits until the end position of the stream changes. Never returns if the position cannot change any more.
+/// Waits until the end position of the stream changes. Waits forever if the position cannot change any more.
 async fn changed(goal: &mut Goal) {
     if goal.changed().await.is_err() {
         pending().await

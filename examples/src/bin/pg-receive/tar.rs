@@ -25,7 +25,7 @@ pub(crate) enum Kind {
     Link(PathBuf),
 }
 
-/// Receiver of the entries of an archive. A [`Reader`] calls its methods.
+/// Receiver of the entries of an archive. A [`Reader`] calls the methods.
 pub(crate) trait Sink {
     type Error: From<Malformed>;
 
@@ -49,15 +49,15 @@ pub(crate) struct Reader {
 
 #[derive(Debug)]
 enum State {
-    /// The reader expects a header, and collects its bytes.
+    /// The reader collects the bytes of a header.
     Header(Vec<u8>),
-    /// The reader expects content, and then padding.
+    /// The reader receives the content of a file, and then the padding.
     Content {
         left: u64,
         padding: u64,
     },
     Padding(u64),
-    /// The block of zeros at the end was received.
+    /// The reader has received the block of zeros that ends an archive.
     End,
 }
 
@@ -119,7 +119,7 @@ impl Reader {
     }
 }
 
-/// Takes at most `most` bytes from the start of a piece.
+/// Removes at most `most` bytes from the start of a piece, and returns them.
 fn take<'p>(piece: &mut &'p [u8], most: u64) -> &'p [u8] {
     let most = usize::try_from(most).unwrap_or(usize::MAX).min(piece.len());
     let (taken, rest) = piece.split_at(most);
@@ -164,7 +164,7 @@ fn decode(block: &[u8; BLOCK]) -> Result<Option<Entry>, Malformed> {
     Ok(Some(Entry { path, mode, kind }))
 }
 
-/// Checks that a path stays inside of the directory into which the archive is unpacked. Removes `.` from the path.
+/// Checks that a path does not lead out of the directory into which the archive is unpacked. Removes `.` from the path.
 fn inside(path: &Path) -> Result<PathBuf, Malformed> {
     let mut checked = PathBuf::new();
     for component in path.components() {
@@ -183,12 +183,12 @@ fn inside(path: &Path) -> Result<PathBuf, Malformed> {
     }
 }
 
-/// Returns the text of a field: up to the first NUL, or the whole field.
+/// Returns the text of a field up to its first NUL. Without a NUL, returns the whole field.
 fn text(field: &[u8]) -> &[u8] {
     field.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
-/// Parses a number field. A number is written in octal digits. If it is too large for the field, it is in binary form after a byte 0x80.
+/// Parses a number field. The number is written in octal digits or, if it is too large for the field, in binary form after a byte 0x80.
 fn number(field: &[u8]) -> Option<u64> {
     if let [0x80, binary @ ..] = field {
         return binary.iter().try_fold(0_u64, |sum, byte| Some(sum.checked_mul(256)? + u64::from(*byte)));
@@ -261,7 +261,7 @@ mod tests {
         reader.finish().map(|()| printer.0)
     }
 
-    /// Writes `bytes` into a header at the offset `at`, and corrects the checksum of the header.
+    /// Returns a copy of the header in which `bytes` are written at the offset `at` and the checksum is corrected.
     fn changed(header: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
         let mut block: [u8; BLOCK] = header.try_into().expect("a block");
         block[at..at + bytes.len()].copy_from_slice(bytes);
@@ -296,8 +296,7 @@ mod tests {
 
     #[test]
     fn an_archive_that_ends_inside_an_entry_is_rejected() {
-        // Offsets at which an entry ends: an archive that is cut there is accepted, and so is an archive that is cut after the block of
-        // zeros.
+        // Offsets at which an entry ends. An archive may end at these offsets, or anywhere after its first block of zeros.
         let ends = [0, 512, 1024, 2048, 2560, 3584];
         let archive = archive();
         for end in 0..archive.len() {
@@ -320,7 +319,7 @@ mod tests {
         for at in 0..BLOCK {
             let mut bad = good.clone();
             bad[at] ^= 1;
-            // A change of byte 155 need not be an error: the byte is after the NUL of the checksum, and has no meaning.
+            // Byte 155 has no meaning, because it is after the NUL of the checksum. So a change of this byte need not be an error.
             let result = printed(&bad, 512);
             assert!(result.is_err() || at == 155, "byte {at}: {result:?}");
         }

@@ -17,14 +17,15 @@ pub(crate) struct Tablespace {
     pub(crate) copy: PathBuf,
 }
 
-/// Directories that may already exist when their entries in the archive are unpacked: a second connection writes the WAL into these
-/// directories at the same time.
+/// Directories that may exist before their entries in the archive are unpacked. While the archive is received, a second connection writes
+/// the WAL into these directories.
 const SHARED: [&str; 2] = ["pg_wal", "pg_wal/archive_status"];
 
-/// Unpacks one archive.
+/// Unpacks one archive. No entry is written outside of the directory:
 ///
-/// The directory was empty, and only this program writes into it. So it contains no symbolic links other than the links to tablespaces,
-/// which this program makes. An entry below such a link is rejected. So no entry is written outside of the directory.
+/// - The directory was empty, and only this program writes into it. So its only symbolic links are the links to tablespaces, which this
+///   program makes.
+/// - An entry below such a link is rejected.
 #[derive(Debug)]
 pub(crate) struct Unpack<'t> {
     directory: PathBuf,
@@ -39,7 +40,8 @@ impl<'t> Unpack<'t> {
         Self { directory: directory.to_owned(), tablespaces, links: Vec::new(), open: None }
     }
 
-    /// Returns the tablespace to which a link leads. The link must have the name `pg_tblspc/OID`.
+    /// Returns the tablespace to which a symbolic link leads. Returns an error if the link does not have the name `pg_tblspc/OID` and the
+    /// target of a tablespace on the server.
     fn linked(&self, path: &Path, target: &Path) -> Result<&'t Tablespace, Failure> {
         let found = self.tablespaces.iter().find(|tablespace| {
             path == Path::new("pg_tblspc").join(tablespace.oid.to_string())
@@ -65,14 +67,14 @@ impl Sink for Unpack<'_> {
                 path.display()
             )));
         }
-        // Users outside the group may never read a backup, even if the archive gives them the permission.
+        // Users outside of the group must not read a backup, so their permissions in the archive are ignored.
         let modes = Modes::new(mode & 0o040 != 0);
         let goal = self.directory.join(&path);
         match kind {
             Kind::File(_) => {
                 let open = || {
                     let file = modes.options().create_new(true).open(&goal)?;
-                    // The umask may have removed permissions, so the permissions are set again.
+                    // The umask may have removed permissions when the file was created, so the permissions are set again.
                     file.set_permissions(Permissions::from_mode(modes.file))?;
                     Ok(file)
                 };

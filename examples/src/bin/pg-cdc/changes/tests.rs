@@ -5,7 +5,7 @@ use pg_wire::oid;
 use pg_wire::replication::pgoutput::*;
 use pg_wire::replication::{Timestamp, XLogData};
 
-/// Passes messages to `Changes` as the program does, and returns the lines.
+/// Helper that passes messages to `Changes` in the same way as the program.
 struct Feed {
     changes: Changes,
     transactions: Transactions<Spills>,
@@ -46,8 +46,8 @@ impl Feed {
         }
     }
 
-    /// Removes the lines up to the last end of a transaction. Returns for each line its kind, and the new value of the column `a` if there
-    /// is one.
+    /// Removes the lines up to the end of the last complete transaction. Returns a text for each line: the kind of the line and, if the
+    /// line has a new value of the column `a`, this value.
     fn lines(&mut self) -> Vec<String> {
         let length = self.changes.boundary.take().map_or(0, |(length, _)| length);
         let lines: Vec<u8> = self.changes.lines.drain(..length).collect();

@@ -72,7 +72,7 @@ impl Sink {
         Ok((sink, progress))
     }
 
-    /// Appends lines. Returns the length of the file before the lines; `None` for standard output.
+    /// Appends lines. Returns the length of the file before the call; `None` for standard output.
     pub(super) fn append(&mut self, lines: &[u8]) -> Result<Option<u64>, Failure> {
         match self {
             Self::File { file, name, length } => {
@@ -89,7 +89,7 @@ impl Sink {
         }
     }
 
-    /// Cuts a file to the length `to`. Has no effect on standard output.
+    /// Cuts the file to the length `to`. Does nothing for standard output, or if `to` is `None`.
     pub(super) fn cut(&mut self, to: Option<u64>) -> Result<(), Failure> {
         if let (Self::File { file, name, length }, Some(to)) = (self, to) {
             if *length != to {

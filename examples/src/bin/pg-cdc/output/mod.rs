@@ -13,9 +13,9 @@
 //! | during step 3 | continues from the old or the new state: with either state, the server sends all changes after the recorded position |
 //! | before step 4 | asks the server to start at the recorded position, which is later than the confirmed position |
 //!
-//! Without `--state`, the last line of a complete transaction in `--out` serves as the record: it contains the position, and its end is the
-//! recorded length. This is safe after SIGKILL, because the file then has all bytes that were written. After a power failure, bytes before
-//! the end of the file may be missing, so a system that may lose power needs `--state`.
+//! Without `--state`, the last line of a complete transaction in `--out` serves as the record: the line contains the position, and the end
+//! of the line is the recorded length. This is safe after SIGKILL, because the file then has all bytes that were written. After a power
+//! failure, bytes before the end of the file may be missing, so a system that may lose power needs `--state`.
 //!
 //! Standard output cannot be cut. A transaction is written there only after its end has arrived, and is confirmed when the write has
 //! returned.
@@ -42,26 +42,26 @@ use state::StateFile;
 /// cannot fill the memory.
 const WAITING: usize = 4;
 
-/// Longest time for which a complete transaction waits for a sync while the thread has more lines to write. The wait lets one sync make
+/// Longest time for which a complete transaction waits for `fdatasync` while the queue has more lines. The wait lets one `fdatasync` make
 /// many transactions durable.
 const LATEST: Duration = Duration::from_millis(200);
 
-/// Number of written bytes above which the thread makes complete transactions durable, even if it has more lines to write.
+/// Number of written bytes above which the thread makes complete transactions durable at once, even if the queue has more lines.
 const MOST: u64 = 32 << 20;
 
 /// A piece of work for the output thread, which does the pieces in the order of the queue.
 #[derive(Debug)]
 pub(crate) enum Piece {
-    /// Append these lines. If transactions end in the lines, the second field describes the last of these ends: the number of bytes before
-    /// the end, and the position from which to continue after a restart.
+    /// Append these lines. If the lines contain ends of transactions, the second field describes the last end: the number of bytes before
+    /// it, and the position from which to continue after a restart.
     Lines(Vec<u8>, Option<(usize, Lsn)>),
     /// Remove the lines after the last complete transaction.
     Forget,
-    /// Make all complete transactions durable, then answer.
+    /// Make all complete transactions durable, then send the answer.
     Settle(oneshot::Sender<()>),
-    /// Write this line, which begins a snapshot, and record that the snapshot is unfinished. Answer when the record is durable.
+    /// Write this line, which begins a snapshot, and record that the snapshot is unfinished. Send the answer when the record is durable.
     BeginSnapshot(Vec<u8>, oneshot::Sender<()>),
-    /// Record that no snapshot is in progress, and remove the lines of the snapshot. Answer when the record is durable.
+    /// Record that no snapshot is in progress, and remove the lines of the snapshot. Send the answer when the record is durable.
     DropSnapshot(oneshot::Sender<()>),
     /// Record the system identifier and the timeline of the server.
     System(String, u32),
@@ -128,7 +128,7 @@ impl Output {
 struct Writer {
     sink: Sink,
     state: Option<StateFile>,
-    /// Progress up to the last complete transaction that was written. The next [`sync`](Self::sync) makes it durable.
+    /// Progress up to the last complete transaction that was written. It becomes durable with the next call of [`sync`](Self::sync).
     progress: Progress,
     report: watch::Sender<Durable>,
     /// Time since which a written transaction waits to be made durable; `None` if all written transactions are durable.
@@ -142,8 +142,8 @@ impl Writer {
     fn run(mut self, mut queue: Receiver<Piece>) -> Result<(), Failure> {
         while let Some(piece) = queue.blocking_recv() {
             self.take(piece)?;
-            // While the queue has more pieces, the sync is delayed, up to the limits `MOST` and `LATEST`. Then one sync makes many
-            // transactions durable.
+            // While the queue has more pieces, the thread delays `fdatasync`, up to the limits `MOST` and `LATEST`. So one `fdatasync`
+            // makes many transactions durable.
             while let Ok(piece) = queue.try_recv() {
                 self.take(piece)?;
                 if self.unsynced > MOST || self.pending.is_some_and(|since| since.elapsed() > LATEST) {
@@ -178,7 +178,7 @@ impl Writer {
             }
             Piece::BeginSnapshot(lines, done) => {
                 self.progress.in_snapshot = true;
-                // If the first line of an interrupted snapshot is still in the file, the first line of the new snapshot is not written.
+                // After an interrupted snapshot, its first line may still be in the file. Then this line serves for the new snapshot too.
                 if self.progress.marker.is_none() {
                     let before = self.sink.append(&lines)?;
                     self.progress.marker = before.map(|before| before + lines.len() as u64);

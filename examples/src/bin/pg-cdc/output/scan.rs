@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::line::Format;
 
-/// Number of bytes of the file that are read at once.
+/// Number of bytes of one read from the file.
 const BLOCK: u64 = 64 * 1024;
 
-/// Number of bytes that are read from the beginning of a line to recognise its kind. The kind is one of the first two fields of the line.
+/// Number of bytes from the beginning of a line that are enough to recognise its kind: the kind is one of the first two fields.
 const LONGEST: usize = 120;
 
 /// The result of the scan of an output file.
@@ -37,10 +37,11 @@ const ENDS: [(&str, &str); 5] = [
     ("snapshot_end", "lsn"),
 ];
 
-/// Scans a file backwards for the last complete transaction. No value contains a line feed, so every line feed is the end of a line.
+/// Scans a file backwards for the last complete transaction. Every line feed is the end of a line, because JSON escapes the line feeds in
+/// values.
 pub(super) fn scan(file: &mut File, format: Format) -> io::Result<Found> {
     let length = file.seek(SeekFrom::End(0))?;
-    // `tail` contains the bytes of the file from `start` on, without the lines that have been examined.
+    // `tail` contains the bytes of the file from `start` up to the lines that have been examined.
     let (mut start, mut tail) = (length, Vec::new());
     // Offset of the end of the line whose beginning is not found yet; `None` until the first line feed is found.
     let mut end: Option<u64> = None;
@@ -124,7 +125,7 @@ fn parse(line: &[u8], format: Format) -> Option<impl Fn(&str) -> Option<Value>> 
             let (lsn, rest) = line.split_once(' ')?;
             let mut fields = serde_json::Map::new();
             fields.insert("lsn".into(), lsn.into());
-            // Other values may contain spaces, but the values that `look` reads contain none.
+            // Splits the fields at spaces. A value may contain spaces, but the values that `look` reads contain none.
             for word in rest.split_whitespace() {
                 if let Some((name, value)) = word.split_once('=') {
                     fields.entry(name).or_insert(serde_json::from_str(value).unwrap_or_default());

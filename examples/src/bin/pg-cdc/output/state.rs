@@ -12,12 +12,12 @@ use crate::failure::Failure;
 /// Progress of the output, as the state file records it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
-    /// The position from which to continue: the output contains all transactions that end before this position. `None` before the first
-    /// transaction.
+    /// The position from which to continue after a restart. The output contains all transactions that end before this position. `None`
+    /// before the first transaction.
     pub(crate) lsn: Option<Lsn>,
     /// Length of the output up to the end of the last complete transaction; `None` for standard output.
     pub(crate) length: Option<u64>,
-    /// Whether a snapshot has begun and has not ended. If so, the slot has to be created again.
+    /// Whether a snapshot has begun and has not ended. If so, the next start has to create the slot again.
     pub(crate) in_snapshot: bool,
     /// Length of the output after the first line of an unfinished snapshot; `None` if the output does not contain this line.
     pub(crate) marker: Option<u64>,

@@ -34,7 +34,7 @@ fn lines_after_the_last_transaction_are_cut_at_the_next_start() {
         lines(&output, &[&whole, BEGIN].concat(), Some((whole.len(), 0x20)));
         settle(&output);
         assert_eq!(output.durable.borrow().lsn, Some(Lsn(0x20)));
-        // `finish` ends the output thread, which has locked the file. Then the file can be opened again.
+        // `finish` ends the output thread, which holds the lock on the file. Then the test can open the file again.
         output.finish().expect("written");
         assert_eq!(fs::read_to_string(&out).expect("read"), [&whole, BEGIN].concat());
 
@@ -90,7 +90,7 @@ fn a_snapshot_that_did_not_end_is_recorded() {
 
         let (output, progress) = open();
         assert!(progress.in_snapshot, "with state: {with_state}");
-        // Without a state file, only the first line of the snapshot shows that a snapshot was begun, so this line must stay in the file.
+        // Without a state file, only the first line of the snapshot records that a snapshot has begun. So this line must stay in the file.
         let kept = if with_state { 0 } else { begin.len() };
         assert_eq!(fs::metadata(&out).expect("a file").len(), kept as u64);
         let (done, begun) = oneshot::channel();

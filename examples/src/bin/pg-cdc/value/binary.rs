@@ -42,7 +42,8 @@ impl<'a> Bytes<'a> {
         self.array().map(i64::from_be_bytes)
     }
 
-    /// Reads a value inside a value: Int32 length, then that number of bytes. Returns `None` for the length -1, which stands for NULL.
+    /// Reads a contained value, for example an element of an array: Int32 length, then that number of bytes. Returns `None` for the length
+    /// -1, which stands for NULL.
     pub(super) fn value(&mut self) -> Result<Option<&'a [u8]>, ValueError> {
         match self.i32()? {
             -1 => Ok(None),
@@ -55,7 +56,8 @@ impl<'a> Bytes<'a> {
     }
 }
 
-/// Appends the text form of a value. Returns false if the binary form of the type is not known; `out` may then contain a part of the text.
+/// Appends the text form of a value. Returns false if this program does not know the binary form of the type. In this case `out` may
+/// already contain a part of the text.
 pub(super) fn text(out: &mut String, value: &[u8], type_oid: Oid, types: &Types) -> Result<bool, ValueError> {
     let mut bytes = Bytes(value);
     let type_oid = types.base(type_oid);

@@ -1,4 +1,4 @@
-//! Text form of values that contain values: arrays, composite types, ranges, multiranges.
+//! Text form of values that contain other values: arrays, composite types, ranges, multiranges.
 //!
 //! The `put` functions return false if this program does not know the binary form of a contained value.
 
@@ -12,8 +12,11 @@ use super::types::Types;
 /// Largest number of dimensions of an array (`MAXDIM` in the server).
 const DIMENSIONS: i32 = 6;
 
-/// Appends an array. Its binary form: Int32 number of dimensions, Int32 flags, Int32 type; for each dimension, Int32 length and Int32 first
-/// index; then the elements.
+/// Appends an array. Its binary form:
+///
+/// - Int32 number of dimensions, Int32 flags, Int32 type of the elements;
+/// - for each dimension: Int32 length and Int32 first index;
+/// - the elements.
 pub(super) fn put_array(out: &mut String, bytes: &mut Bytes<'_>, types: &Types) -> Result<bool, ValueError> {
     let (dimensions, _flags, of) = (bytes.i32()?, bytes.i32()?, bytes.u32()?);
     if !(0..=DIMENSIONS).contains(&dimensions) {

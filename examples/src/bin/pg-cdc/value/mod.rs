@@ -12,8 +12,9 @@
 //! | domain | as its base type |
 //! | all others | string in the text form of the server |
 //!
-//! So a program that reads numbers as IEEE 754 doubles loses no digit. Both forms give the same JSON, with one exception: a binary value of
-//! a type that this program does not know (geometric types, base types of extensions) becomes a string of the form `\x00ff`.
+//! So a program that reads numbers as IEEE 754 doubles loses no digit. The text form and the binary form of a value give the same JSON,
+//! with one exception: a binary value of a type that this program does not know (geometric types, base types of extensions) becomes a
+//! string of the form `\x00ff`.
 
 mod binary;
 mod container;
@@ -55,7 +56,7 @@ impl fmt::Display for ValueError {
     }
 }
 
-/// Appends a value as JSON. Prints `null` for [`TupleValue::Unchanged`], which contains no value.
+/// Appends a value as JSON. For [`TupleValue::Unchanged`], which contains no value, appends `null`.
 pub(crate) fn put_value(
     out: &mut Vec<u8>,
     value: TupleValue<'_>,

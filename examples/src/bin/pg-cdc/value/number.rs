@@ -73,7 +73,7 @@ pub(super) fn put_numeric(out: &mut String, bytes: &mut Bytes<'_>) -> Result<(),
             _ => return Err(ValueError::Malformed),
         }
     }
-    // Returns the digit with this weight: 0 if the server has not sent the digit.
+    // Returns the digit with this weight. The server leaves out zeros at the start and at the end, so a missing digit is 0.
     let digit =
         |of: i32| usize::try_from(weight - of).ok().and_then(|at| digits.get(at)).copied().unwrap_or(0);
     put(out, digit(weight.max(0)));

@@ -20,7 +20,7 @@ pub(super) fn put_date(out: &mut String, days: i32) {
     }
 }
 
-/// Appends year, month and day. Returns the text that the caller has to append at the end: ` BC` or nothing.
+/// Appends year, month and day. Returns ` BC` or an empty text, which the caller has to append at the end.
 fn put_day(out: &mut String, days: i64) -> &'static str {
     let (year, month, day) = civil(days);
     // `civil` counts 1 BC as year 0, and 2 BC as year -1.
@@ -44,7 +44,7 @@ fn put_fraction(out: &mut String, micros: i64) {
     }
 }
 
-/// Appends a time zone. `west` is its distance from UTC in seconds, positive to the west.
+/// Appends a time zone. `west` is the offset from UTC in seconds; positive offsets are west of UTC.
 pub(super) fn put_zone(out: &mut String, west: i32) {
     let sign = if west > 0 { '-' } else { '+' };
     let east = west.unsigned_abs();
@@ -88,7 +88,7 @@ pub(super) fn put_interval(out: &mut String, bytes: &mut Bytes<'_>) -> Result<()
         _ => {}
     }
     let start = out.len();
-    // The server prints a positive part after a negative part with a plus sign.
+    // The server prints a plus sign before a positive part that follows a negative part.
     let mut after_negative = false;
     for (count, unit) in [(months / 12, "year"), (months % 12, "mon"), (days, "day")] {
         if count != 0 {

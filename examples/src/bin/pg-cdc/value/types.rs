@@ -10,7 +10,7 @@ use pg_wire::oid::Oid;
 pub(super) enum Kind {
     /// A domain over this base type, which may be a domain itself. Values have the form of the base type.
     Domain(Oid),
-    /// A type whose binary form is its text form: an enum, or `citext`.
+    /// A type whose binary form is the same as its text form: an enum, or `citext`.
     Text,
     Array,
     Composite,
@@ -65,8 +65,8 @@ impl Types {
     /// Returns the base type if the type is a domain, else the type itself.
     pub(crate) fn base(&self, type_oid: Oid) -> Oid {
         let mut base = type_oid;
-        // The base type of a domain may be a domain. The server allows no cycle of domains. But the program may have read the domains at
-        // different times, and see a cycle that never existed. So the number of steps is limited.
+        // A loop over the base types, because the base type of a domain may be a domain. The server allows no cycle of domains. But the
+        // program may have read two domains at different times, and see a cycle that never existed. So the number of steps is limited.
         for _ in 0..100 {
             match self.0.get(&base) {
                 Some(Kind::Domain(other)) => base = *other,

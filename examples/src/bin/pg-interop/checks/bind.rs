@@ -136,7 +136,7 @@ pub(super) const CHECKS: &[Check] = &[
     ),
 ];
 
-/// Runs a statement with these parameters and formats. The result has one row.
+/// Runs a statement with these parameters and formats, and compares its only row.
 fn row(
     t: &Target,
     sql: &str,
@@ -149,7 +149,7 @@ fn row(
     t.talk([(messages.concat(), &["ParseComplete", "BindComplete", expected, ONE, IDLE])])
 }
 
-/// Prepares a statement with two parameters of the type `int4`, and sends a Bind that fails.
+/// Prepares a statement with two parameters of the type `int4`, and sends a Bind that the server has to reject with `expected`.
 fn fails(t: &Target, bind: &[u8], expected: &str) -> Checked {
     let parse = parse("", "select $1::int4 + $2::int4");
     t.talk([([&parse, bind, &sync()].concat(), &["ParseComplete", expected, IDLE])])

@@ -11,7 +11,7 @@ use crate::target::Target;
 
 const REQUEST: &str = "protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-CANCELREQUEST";
 
-/// A statement that runs until it is cancelled. The notice shows that the statement has begun.
+/// A statement that runs until it is cancelled. The server sends the notice when the statement has begun.
 const SLEEP: &str = "do $$ begin raise notice 'begun'; perform pg_sleep(300); end $$";
 
 pub(super) const CHECKS: &[Check] = &[
@@ -120,14 +120,15 @@ pub(super) const CHECKS: &[Check] = &[
     ),
 ];
 
-/// Sends a cancel request, and waits until the server has closed the connection. The server sends no answer.
+/// Sends a cancel request over a new connection, and waits until the server closes this connection. An answer is a failure, because the
+/// server must not answer a cancel request.
 fn request(t: &Target, packet: &[u8]) -> Checked {
     let mut client = t.connection()?;
     client.send(packet)?;
     client.expect_end()
 }
 
-/// Opens a session, runs `before`, and runs a statement that has to be cancelled.
+/// Opens a session, runs `before`, and starts a statement that runs until it is cancelled.
 fn asleep<'t>(t: &'t Target, before: &str) -> Checked<Client<'t>> {
     asleep_with(t, ProtocolVersion::V3_0, before)
 }
@@ -141,14 +142,14 @@ fn asleep_with<'t>(t: &'t Target, version: ProtocolVersion, before: &str) -> Che
     Ok(client)
 }
 
-/// Cancels the statement of a session.
+/// Cancels the running statement of a session, and checks that the session receives the error 57014.
 fn cancelled(t: &Target, client: &mut Client<'_>) -> Checked {
     let (pid, key) = client.cancel_key()?;
     request(t, &cancel_request(pid, &key))?;
     client.expect(&["ErrorResponse ERROR 57014", "ReadyForQuery I"])
 }
 
-/// Sends a cancel request that has no effect. Then the statement completes.
+/// Sends a cancel request that the server has to ignore, and checks that the running statement completes.
 fn ignored(t: &Target, packet: impl Fn(i32, &[u8]) -> Vec<u8>) -> Checked {
     let mut client = t.session()?;
     let (pid, key) = client.cancel_key()?;

@@ -133,7 +133,7 @@ pub(super) const CHECKS: &[Check] = &[
             let mut client = begun(t)?;
             client.exchange(&query(COMMAND), &[TEXT])?;
             client.exchange(&parse("", "select 1"), &["ErrorResponse ERROR 08P01"])?;
-            // The manual does not say whether the session continues. So the check accepts both ReadyForQuery, and a second error, which is
+            // The manual does not say whether the session continues. So the check accepts ReadyForQuery, and also a second error, which is
             // fatal.
             let next = client.reply()?;
             if next.is("ErrorResponse FATAL 08P01") {
@@ -212,7 +212,7 @@ pub(super) const CHECKS: &[Check] = &[
     }),
 ];
 
-/// Begins a transaction with the empty table `t`.
+/// Opens a session, and begins a transaction with the empty table `t`.
 fn begun(t: &Target) -> Checked<Client<'_>> {
     let mut client = t.session()?;
     client.exchange(
@@ -227,7 +227,8 @@ fn rolled_back(mut client: Client<'_>) -> Checked {
     client.finish()
 }
 
-/// Copies pieces of data in a simple query. `values` are the smallest `x`, its `y`, and the `y` of the largest `x`, as in a DataRow.
+/// Copies pieces of data into the table `t` by a simple query, and checks the values that are then in the table. `values` are the expected
+/// values of `y` for `x = 1` and `x = 2`, in the notation of a DataRow line.
 fn copied(t: &Target, sql: &str, response: &str, pieces: &[&[u8]], tag: &str, values: &str) -> Checked {
     let mut client = begun(t)?;
     client.exchange(&query(sql), &[response])?;

@@ -50,7 +50,7 @@ pub(super) const CHECKS: &[Check] = &[
             &query("copy (select 7::int4) to stdout (format binary)"),
             &[r"CopyOutResponse \x01 1 1"],
         )?;
-        // The server may send the header, the row and the trailer in one message or in several. So the data of all messages is joined.
+        // The server may divide the header, the row and the trailer into messages in any way. So the check joins the data of all messages.
         let mut data = Vec::new();
         let mut heard = client.reply()?;
         while heard.code() == MessageCode::COPY_DATA {

@@ -34,8 +34,8 @@ pub(super) const CHECKS: &[Check] = &[
     }),
     Check::new("after S the server reads no message in clear", SSL, &[], |t| {
         let mut client = t.connection()?;
-        // The start-up message is sent together with the SSLRequest, before the answer of the server. In this way an attacker could inject
-        // a start-up message.
+        // The start-up message is sent together with the SSLRequest, before the server has answered. An attacker could inject a start-up
+        // message in this way.
         let parameters = [("user", t.config.user.as_str())];
         client.send(&[SSL_REQUEST, &startup(ProtocolVersion::V3_0, &parameters)].concat())?;
         client.half_close()?;
@@ -45,7 +45,7 @@ pub(super) const CHECKS: &[Check] = &[
                 "the server has read the start-up message that was sent in clear".into()
             }),
             Some((b'N', _)) => Err(Problem::NotChecked("needs a server with TLS".into())),
-            // The server has noticed the surplus bytes, and reports an error.
+            // The server has rejected the bytes after the SSLRequest with an ErrorResponse.
             Some((b'E', _)) => Ok(()),
             _ => failed(format!("expected S or N, received {:?}", bytes.escape_ascii().to_string())),
         }
@@ -67,7 +67,7 @@ fn requested<'t>(mut client: Client<'t>, request: &[u8], answers: &[u8]) -> Chec
     Ok((byte, client))
 }
 
-/// Sends a request that the server has to decline. The check does not apply if the server accepts the request.
+/// Sends a request that a server without this encryption has to decline. If the server accepts the request, the check cannot be run.
 fn declined<'t>(client: Client<'t>, request: &[u8], answers: &[u8]) -> Checked<Client<'t>> {
     let (byte, client) = requested(client, request, answers)?;
     if byte == b'N' { Ok(client) } else { Err(Problem::NotChecked("the server accepts the request".into())) }

@@ -105,7 +105,7 @@ pub(super) const CHECKS: &[Check] = &[
     }),
     Check::new("a warning is a notice, not an error", ASYNC, &[SQL], |t| {
         let mut client = t.session()?;
-        // A ROLLBACK without a transaction succeeds, with a warning.
+        // The server accepts ROLLBACK without a transaction, but sends a warning.
         client.exchange(&query("rollback"), &[r#"CommandComplete "ROLLBACK""#, IDLE])?;
         client.put_aside(KIND, &["NoticeResponse WARNING 25P01"])?;
         client.finish()
@@ -180,7 +180,7 @@ pub(super) const CHECKS: &[Check] = &[
     ),
 ];
 
-/// Checks fields of an error or notice. `*` in an expected text stands for any text.
+/// Compares fields of an error or notice with expected texts. The expected text `*` stands for any text.
 fn has(heard: &crate::heard::Heard, expected: &[(u8, &str)]) -> Checked {
     for (code, text) in expected {
         let field = heard.field(*code);
@@ -196,7 +196,7 @@ fn has(heard: &crate::heard::Heard, expected: &[(u8, &str)]) -> Checked {
     Ok(())
 }
 
-/// Runs a query that fails, and checks fields of the error.
+/// Runs a query that the server has to reject, and checks fields of the error.
 fn fields(t: &Target, sql: &str, expected: &[(u8, &str)]) -> Checked {
     let mut client = t.session()?;
     client.send(&query(sql))?;
@@ -207,7 +207,7 @@ fn fields(t: &Target, sql: &str, expected: &[(u8, &str)]) -> Checked {
     client.finish()
 }
 
-/// Like [`fields`], for a query that begins a transaction, and runs other statements before the failing statement.
+/// Like [`fields`], for a query that begins a transaction and whose last statement fails.
 fn failed_transaction(t: &Target, sql: &str, expected: &[(u8, &str)]) -> Checked {
     let mut client = t.session()?;
     client.exchange(&query(sql), &[BEGIN, "CommandComplete *"])?;

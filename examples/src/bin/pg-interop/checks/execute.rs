@@ -1,4 +1,4 @@
-//! Execute, and portals that are suspended.
+//! Execute, with and without a limit on the number of rows.
 
 use super::EXTENDED;
 use crate::check::{Check, PREPARED, SQL, ensure};

@@ -129,7 +129,8 @@ pub(super) const CHECKS: &[Check] = &[
         )])
     }),
     Check::new("Parse with an unknown type oid is rejected", PARSE, &[SQL], |t| {
-        // The SQLSTATE is 42704 (undefined_object), XX000 (PostgreSQL reports a failed cache lookup) or 42P18 (indeterminate_datatype).
+        // Servers report an unknown type by different SQLSTATEs: 42704 (undefined_object), XX000 (a failed cache lookup in PostgreSQL) or
+        // 42P18 (indeterminate_datatype).
         let expected = "ErrorResponse ERROR 42704 | ErrorResponse ERROR XX000 | ErrorResponse ERROR 42P18";
         parse_fails(t, &parse_typed("", "select $1", &[4_000_000_000]), expected)
     }),
@@ -204,7 +205,7 @@ pub(super) const CHECKS: &[Check] = &[
     ),
 ];
 
-/// Sends a message and Sync. The message fails.
+/// Sends a message that the server has to reject, and Sync. Checks that the error is `expected`.
 fn parse_fails(t: &Target, message: &[u8], expected: &str) -> Checked {
     t.talk([([message, &sync()].concat(), &[expected, IDLE])])
 }

@@ -1,4 +1,4 @@
-//! Messages with an unknown code, a wrong length or a wrong place.
+//! Messages with an unknown code, a wrong length, or at a point where the protocol does not allow them.
 
 use super::CONCEPTS;
 use crate::check::{Check, Checked, SQL};
@@ -23,8 +23,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check::new("SSLRequest in the session ends the session", FORMATS, &[], |t| {
         let mut client = t.session()?;
         client.send(SSL_REQUEST)?;
-        // A server that decodes the SSLRequest as a message reads a length that is larger than the SSLRequest, and waits for the rest. The
-        // half-close shows that no rest follows.
+        // A server that decodes the SSLRequest as a message finds a length that is larger than the SSLRequest, and waits for more bytes.
+        // The half-close shows that no more bytes follow.
         client.half_close()?;
         client.expect_rejection()
     }),
@@ -83,7 +83,7 @@ pub(super) const CHECKS: &[Check] = &[
     }),
 ];
 
-/// Sends bytes after which the server ends the session, with or without an error.
+/// Sends bytes after which the server has to end the session. The server may send an error before.
 fn ended(t: &Target, bytes: &[u8]) -> Checked {
     let mut client = t.session()?;
     client.send(bytes)?;

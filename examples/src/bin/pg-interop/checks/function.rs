@@ -87,7 +87,7 @@ pub(super) const CHECKS: &[Check] = &[
     }),
 ];
 
-/// Calls a function outside of a transaction.
+/// Calls a function outside of a transaction, and compares the answer.
 fn called(t: &Target, call: &[u8], expected: &str) -> Checked {
     t.talk([(call.to_vec(), &[expected, IDLE])])
 }

@@ -1,7 +1,7 @@
 //! The checks: one file for each part of the protocol.
 //!
-//! A check that needs a table begins a transaction and makes a temporary table with `on commit drop`, so that the check works through a
-//! pooler too.
+//! A check that needs a table begins a transaction and makes a temporary table with `on commit drop`. So the check also works through a
+//! pooler that gives each transaction another session of the server.
 
 mod bind;
 mod cancel;
@@ -54,7 +54,7 @@ pub(crate) const AREAS: &[Area] = &[
     Area { title: "termination", checks: termination::CHECKS },
 ];
 
-// Pages of PostgreSQL's manual, with an anchor.
+// Pages of PostgreSQL's manual, each with an anchor.
 const START_UP: &str = "protocol-flow.html#PROTOCOL-FLOW-START-UP";
 const SIMPLE: &str = "protocol-flow.html#PROTOCOL-FLOW-SIMPLE-QUERY";
 const MULTI: &str = "protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT";

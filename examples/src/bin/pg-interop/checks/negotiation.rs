@@ -53,8 +53,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check::new("version 2.0 is rejected", START_UP, &[], |t| {
         let mut client = t.connection()?;
         client.send(&packet(b"\0\x02\0\0user\0x\0\0"))?;
-        // The manual describes no error for version 2.0. PostgreSQL sends an error in the format of version 2.0, whose first byte is also
-        // E. So the check accepts such an error, and no answer.
+        // The manual describes no error for version 2.0. PostgreSQL sends an error in the format of version 2.0, which also begins with
+        // `E`. So the check accepts an error, and also the end of the connection without an answer.
         let bytes = client.rest()?;
         ensure(bytes.first().is_none_or(|byte| *byte == b'E'), || {
             format!("expected an error or nothing, received {:?}", bytes.escape_ascii().to_string())
@@ -74,8 +74,8 @@ pub(super) const CHECKS: &[Check] = &[
     }),
 ];
 
-/// Logs in with this version and these options. Checks that the first message of the server is the negotiation `expected`; with `None`,
-/// checks that the server sends no negotiation.
+/// Logs in with this version and these options. If `expected` is a line, checks that it is the first message of the server. If `expected`
+/// is `None`, checks that the server sends no NegotiateProtocolVersion.
 fn negotiated(t: &Target, version: ProtocolVersion, options: &[&str], expected: Option<&str>) -> Checked {
     let mut config = t.config.clone().protocol_versions(ProtocolVersion::V3_0, version);
     for option in options {

@@ -101,7 +101,7 @@ pub(super) const CHECKS: &[Check] = &[
             &[run(&format!("notify {channel}, 'hello'")), sync()].concat(),
             &["ParseComplete", "BindComplete", NOTIFY, IDLE],
         )?;
-        // The manual allows the notification before or after ReadyForQuery. So the check accepts both.
+        // The manual allows the notification before and after ReadyForQuery, so the check accepts either order.
         if client.put_aside(KIND, &[&hello(&channel)]).is_err() {
             client.put_aside(KIND, &[])?;
             client.expect(&[&hello(&channel)])?;
@@ -121,7 +121,7 @@ pub(super) const CHECKS: &[Check] = &[
     }),
 ];
 
-/// Opens a session that listens to a channel. The name of the channel contains the process id of the session, so no other session uses the
+/// Opens a session that listens to a channel. The name of the channel contains the process id of the session, so no other session uses this
 /// channel. Returns the session and the name.
 fn listening(t: &Target) -> Checked<(Client<'_>, String)> {
     let mut client = t.session()?;

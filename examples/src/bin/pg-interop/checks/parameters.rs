@@ -37,7 +37,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check::new("the end value of several changes is reported", ASYNC, &[SQL], |t| {
         let mut client = t.session()?;
         client.exchange(&query("set timezone = 'UTC'; set timezone = 'Asia/Tokyo'"), &[SET, SET, IDLE])?;
-        // The manual does not say whether the server reports the value of the first SET too. So only the last report is checked.
+        // The query sets the parameter twice. The manual does not say whether the server reports the first value too, so the check compares
+        // only the last report.
         let last = client.last_aside(KIND);
         ensure(last.as_deref() == Some(TOKYO), || format!("the last report was {last:?}"))?;
         client.finish()

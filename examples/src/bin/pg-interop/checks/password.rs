@@ -41,7 +41,7 @@ pub(super) const CHECKS: &[Check] = &[
         |t| {
             let mut client = asked(t, AUTHENTICATION)?;
             client.send(&raw(b'p', b"x"))?;
-            // The server may wait for the rest of the text. The half-close shows that no rest follows.
+            // The server may wait for the NUL that ends the text. The half-close shows that no more bytes follow.
             client.half_close()?;
             client.expect_rejection()
         },
@@ -84,7 +84,7 @@ pub(super) const CHECKS: &[Check] = &[
         |t| {
             let mut client = asked(t, "AuthenticationSASL *")?;
             client.send(&raw(b'p', b"SCRAM-SHA-256\0\0\0\0\xffn,,n=,r=abc"))?;
-            // The server may wait for the rest of the text. The half-close shows that no rest follows.
+            // The server may wait for the rest of the SASL message. The half-close shows that no more bytes follow.
             client.half_close()?;
             client.expect_rejection()
         },
@@ -99,7 +99,7 @@ pub(super) const CHECKS: &[Check] = &[
     }),
 ];
 
-/// Sends the start-up message. The server asks for a password.
+/// Sends the start-up message. Checks that the server requests authentication with the message `expected`.
 fn asked<'t>(t: &'t Target, expected: &str) -> Checked<Client<'t>> {
     let mut client = t.connection()?;
     let database = t.config.database.as_deref().unwrap_or(&t.config.user);
@@ -108,8 +108,8 @@ fn asked<'t>(t: &'t Target, expected: &str) -> Checked<Client<'t>> {
     Ok(client)
 }
 
-/// Sends SASL messages. After each message, the server sends the expected line at the same index. After the last line, the server closes
-/// the connection.
+/// Sends SASL messages. After each message, the server has to send the expected line with the same index. After the last line, it has to
+/// close the connection.
 fn sasl(t: &Target, bodies: &[&[u8]], expected: &[&str]) -> Checked {
     let mut client = asked(t, "AuthenticationSASL *")?;
     for (body, line) in bodies.iter().zip(expected) {

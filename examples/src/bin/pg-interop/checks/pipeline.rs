@@ -100,8 +100,8 @@ pub(super) const CHECKS: &[Check] = &[
         )])
     }),
     Check::new("a Query without Sync before it is answered in order", EXTENDED, &[SQL], |t| {
-        // The manual does not say whether a Query ends the implicit transaction of the requests before it, as Sync does. The last Query is
-        // sent together with the other requests, because a pooler then sends all of them to the same session of the server.
+        // The manual does not say whether a Query ends the implicit transaction of the requests before it, as Sync does. All requests are
+        // sent together, so that a pooler sends them to the same session of the server.
         t.talk([(
             [run("select 7"), query("select 7"), sync(), query("")].concat(),
             &[

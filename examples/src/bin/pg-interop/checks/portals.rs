@@ -1,4 +1,4 @@
-//! The life of portals.
+//! The lifetime of portals.
 
 use super::EXTENDED;
 use crate::check::{Check, PREPARED, SQL};

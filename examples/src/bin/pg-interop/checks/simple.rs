@@ -8,7 +8,7 @@ const ROW: &str = "protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-ROWDES
 const QUERY: &str = "protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-QUERY";
 const TAG: &str = "protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COMMANDCOMPLETE";
 
-/// The RowDescription of one column of the type `int4` with the name `a`.
+/// The RowDescription of one column with the name `a` and the type `int4`.
 const INT4: &str = r#"RowDescription 1 "a" 0 0 23 4 -1 0"#;
 const ONE: &str = r#"CommandComplete "SELECT 1""#;
 const IDLE: &str = "ReadyForQuery I";

@@ -132,24 +132,23 @@ pub(super) const CHECKS: &[Check] = &[
     ),
 ];
 
-/// Sends a first packet after which the server ends the connection, with or without an error.
+/// Sends a first packet after which the server has to end the connection. The server may send an error before.
 fn rejected(t: &Target, packet: &[u8]) -> Checked {
     let mut client = t.connection()?;
     client.send(packet)?;
-    // If the length of the packet is invalid, the server may reject the packet at once, or wait for the rest. The half-close shows that no
-    // rest follows.
+    // If the length in the packet is too large, the server may wait for more bytes. The half-close shows that no more bytes follow.
     client.half_close()?;
     client.expect_rejection()
 }
 
-/// Sends a first packet that the server rejects with a FATAL error.
+/// Sends a first packet that the server has to reject with the FATAL error `expected`.
 fn fatal(t: &Target, packet: &[u8], expected: &str) -> Checked {
     let mut client = t.connection()?;
     client.exchange(packet, &[expected])?;
     client.expect_end()
 }
 
-/// Checks that the server reports these parameters during the start-up.
+/// Checks that the server reports these parameters before the first ReadyForQuery.
 fn reports(t: &Target, names: &[&str]) -> Checked {
     let client = t.session()?;
     let parameters = &client.session()?.parameters;
@@ -158,7 +157,7 @@ fn reports(t: &Target, names: &[&str]) -> Checked {
     client.finish()
 }
 
-/// Checks the order: requests for authentication, AuthenticationOk, then parameters and one cancel key, then ReadyForQuery.
+/// Checks the order of the server's messages: requests for authentication, AuthenticationOk, parameters and one cancel key, ReadyForQuery.
 fn order(t: &Target) -> Checked {
     let client = t.session()?;
     let mut is_authenticated = false;

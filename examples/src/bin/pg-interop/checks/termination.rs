@@ -38,8 +38,8 @@ pub(super) const CHECKS: &[Check] = &[
             &[BEGIN, r#"CommandComplete "CREATE TABLE""#, "CopyInResponse *"],
         )?;
         client.send(&terminate())?;
-        // Terminate is not allowed in a COPY. The server may report this error before it closes the connection, so an ErrorResponse is
-        // accepted.
+        // The client may not send Terminate during a COPY. The server may report this error before it closes the connection, so the check
+        // accepts an ErrorResponse.
         loop {
             match client.next()? {
                 None => return Ok(()),
