@@ -124,7 +124,7 @@ async fn finish<T: Transport>(conn: &mut Connection<T>, acknowledged: &mut bool)
     .map(drop)
 }
 
-/// Increments the client's epoch (see [`fence`](crate::fence)), and counts the rows of a key. Returns the epoch and the count.
+/// Increments the client's epoch (see [`fence`]), and counts the rows of a key. Returns the epoch and the count.
 pub(crate) async fn look_up<T: Transport>(
     conn: &mut Connection<T>,
     client: i32,
