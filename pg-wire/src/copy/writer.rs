@@ -136,7 +136,7 @@ impl CopyWriter {
     /// # Errors
     /// [`CopyErrorKind::Count`] when the number of values differs from the number of columns, [`CopyErrorKind::Nul`] when a text contains
     /// NUL (in text and CSV format), and other kinds for values that cannot be written. The error names the row and the column.
-    #[inline]
+    #[inline(always)]
     pub fn row<R: CopyValues + ?Sized>(&mut self, row: &R) -> Result<(), CopyError> {
         if self.row_fast(row) {
             return Ok(());
