@@ -44,7 +44,7 @@ pub struct UnixWriteHalf {
     /// Watches the socket for free space while a write waits. This field has its own file descriptor, because the descriptor in `socket` is
     /// watched for data to read.
     room: Option<AsyncFd<OwnedFd>>,
-    /// Number of writes without waiting, since `room` was created or a write had to wait.
+    /// Number of successive writes that did not have to wait. The count starts again at 0 when a write waits.
     calm: u8,
 }
 

@@ -24,7 +24,7 @@ const MIN_RATIO: f64 = 0.5;
 const MAX_RATIO: f64 = 64.0;
 
 /// The colour of each library in the chart. All colours can be distinguished on a white and on a black background.
-const COLOURS: [(&str, &str); 12] = [
+const COLOURS: [(&str, &str); 14] = [
     ("pg-wire", "#2f81f7"),
     ("postgres-protocol", "#d29922"),
     ("tokio-postgres", "#39c5cf"),
@@ -37,6 +37,8 @@ const COLOURS: [(&str, &str); 12] = [
     ("pg_walstream", "#7ee787"),
     ("pgwire-replication", "#ffa657"),
     ("pg_recvlogical", "#a5a58d"),
+    ("postgres-types", "#e3b341"),
+    ("asyncpg", "#56d4dd"),
 ];
 
 /// Writes the chart to a file.
@@ -94,7 +96,8 @@ fn draw(results: &[Measured]) -> Result<String> {
     );
     writeln!(
         svg,
-        "<text x=\"8\" y=\"18\">CPU time, as a multiple of a hand-written loop over the same bytes (less is better)</text>"
+        "<text x=\"8\" y=\"18\">CPU time, as a multiple of a hand-written loop over the same bytes (less is better); \
+         client and server on two CPUs, except lines with “one CPU”</text>"
     )?;
     let (mut x, mut y) = (8.0, 36.0);
     for (name, colour) in COLOURS.iter().filter(|(name, _)| seen(results, name)) {

@@ -48,7 +48,7 @@ fn rows() -> Rc<[Row]> {
     (0..BATCH).map(row).collect()
 }
 
-/// The number of batches in a round of the measurements with many rows: 5,000,000 rows.
+/// The number of batches in a round of the measurements with many rows. A batch has 1,000 rows, so a round has 5,000,000 rows.
 const MANY_BATCHES: usize = 5_000;
 
 /// Returns all measurements of the rows of a COPY. The number of rows of the measurements with many rows is divided by `part`.

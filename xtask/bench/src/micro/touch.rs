@@ -14,7 +14,7 @@ impl Touch {
         };
     }
 
-    /// The sum after the length and the first byte of a value are added.
+    /// Returns the sum plus the length and the first byte of a value.
     #[inline(always)]
     fn bytes(self, value: &[u8]) -> u64 {
         let first = value.first().copied().unwrap_or_default();

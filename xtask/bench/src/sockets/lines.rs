@@ -119,13 +119,17 @@ impl Server {
     }
 
     /// Changes a measurement so that client and server share one CPU. This is for work in which client and server always wait for each
-    /// other.
+    /// other. The name of the measurement then ends with `, one CPU`.
     fn near(&self, line: Line) -> Line {
         let near = |Contender { who, prepare }| {
             let server = self.clone();
             Contender { who, prepare: Box::new(move || server.while_near(prepare)) }
         };
-        Line { contenders: line.contenders.into_iter().map(near).collect(), ..line }
+        Line {
+            name: format!("{}, one CPU", line.name),
+            contenders: line.contenders.into_iter().map(near).collect(),
+            ..line
+        }
     }
 }
 

@@ -10,9 +10,9 @@ use pg_stream_tokio::{
     Config, Connection, ConnectionBuilder, FormatCode, Host, Link, PgProtocol, Portal, Socket, SslMode,
     Statement, TokioIo, oid,
 };
-use pg_wire::Transport;
 use pg_wire::backend::{Backend, DataRow};
 use pg_wire::value::Columns;
+use pg_wire::{Frame, Transport};
 use tokio::runtime::Runtime;
 
 use super::{Client, ONE, Pieces, Pipeline};
@@ -92,37 +92,32 @@ fn config(place: &Place) -> Config {
     config
 }
 
-/// Receives until `syncs` ReadyForQuery messages have arrived. Returns the sum over the values of all rows and over all COPY data.
+/// Receives each message by a call of `recv`, as the programs in the README do, until `syncs` ReadyForQuery messages have arrived. Returns the sum over the values of all rows and over all COPY data.
 async fn until_ready<T: Transport>(conn: &mut Connection<T>, syncs: u64) -> Result<u64> {
     let (mut left, mut touch) = (syncs, Touch::default());
-    loop {
-        left -= look(conn, &mut touch)?;
-        if left == 0 {
-            return Ok(touch.sum());
-        }
-        conn.fill().await?;
+    while left > 0 {
+        left -= look(conn.recv().await?, &mut touch)?;
     }
+    Ok(touch.sum())
 }
 
-/// Reads the buffered messages. Returns the number of ReadyForQuery messages.
-#[inline(never)]
-fn look<T: Transport>(conn: &mut Connection<T>, touch: &mut Touch) -> Result<u64> {
-    let (mut ready, mut seen) = (0, *touch);
-    while let Some(frame) = conn.try_recv()? {
-        match frame.backend()? {
-            Backend::DataRow(row) => {
-                for value in row.values {
-                    seen.value(value?);
-                }
+/// Reads a message. Returns the number of ReadyForQuery messages, which is 0 or 1.
+#[inline(always)]
+fn look(frame: Frame<'_>, touch: &mut Touch) -> Result<u64> {
+    match frame.backend()? {
+        Backend::DataRow(row) => {
+            let mut seen = *touch;
+            for value in row.values {
+                seen.value(value?);
             }
-            Backend::CopyData(copy) => seen.value(Some(copy.data.0)),
-            Backend::ReadyForQuery(_) => ready += 1,
-            Backend::ErrorResponse(error) => return Err(error.to_owned().into()),
-            _ => {}
+            *touch = seen;
         }
+        Backend::CopyData(copy) => touch.value(Some(copy.data.0)),
+        Backend::ReadyForQuery(_) => return Ok(1),
+        Backend::ErrorResponse(error) => return Err(error.to_owned().into()),
+        _ => {}
     }
-    *touch = seen;
-    Ok(ready)
+    Ok(0)
 }
 
 impl<T: Transport> Ours<T> {
