@@ -461,7 +461,7 @@ fn the_servers_last_message_is_received_even_if_writing_fails() {
                 let (mut conn, session) = get_in(&config).await;
                 let pid = session.cancel_key.expect("PostgreSQL gives a key").pid();
                 let (mut killer, _) = get_in(&config).await;
-                // The query returns only after the other session has ended.
+                // With a time limit in milliseconds, `pg_terminate_backend` returns only after the session has ended.
                 let kill = format!("SELECT pg_terminate_backend({pid}, 60000)");
                 assert_eq!(query(&mut killer, &kill).await.expect("a session of one's own"), ["t"]);
 

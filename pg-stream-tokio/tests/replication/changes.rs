@@ -71,7 +71,7 @@ impl Changes {
         }
     }
 
-    /// Checks that no prefix of a message is a valid message. Exception: StreamAbort (`A`) without the optional position.
+    /// Checks that no prefix of a message is a valid message. Exception: a StreamAbort (`A`) is valid without its optional position.
     fn cut(&self, data: &[u8], scope: Scope) {
         // The rows of large transactions are skipped, because thousands of them are alike.
         if data.len() > 200 || self.count > 2000 {
@@ -165,7 +165,8 @@ async fn set_up(session: &mut Conn, name: &str) {
         format!("set search_path to {name}"),
         "create type mood as enum ('happy', 'so-so')".into(),
         "create table by_key (id int primary key, n int, t text)".into(),
-        // A long value is stored outside of the row, uncompressed. So an update of another column does not send the value again.
+        // A long value is stored outside of the row, uncompressed. If an update does not change this column, the server does not send the
+        // value again.
         "alter table by_key alter t set storage external".into(),
         "create table by_row (a int8, b text, m mood)".into(),
         "alter table by_row replica identity full".into(),
@@ -393,8 +394,8 @@ async fn large_transactions(server: &Server, session: &mut Conn, changes: &mut C
             changes.until(|change| matches!(change, Change::StreamStop(_))).await;
         }
         if inside {
-            // The inserts must be the last of these statements: their many bytes make the server send a block, which also contains the
-            // changes before them.
+            // The inserts in `ROWS` must be the last statements. Their size makes the server send a block, which also contains the changes
+            // of the earlier statements.
             each(session, &["savepoint s", "select pg_logical_emit_message(true, 'inside', 'x')"]).await;
             each(session, &["update by_row set b = 'y' where a = 7", "delete from by_row where a = 8"]).await;
             each(session, &[ROWS]).await;

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Time of waiting for a message that the model does not expect. Short, because every such check takes the whole time.
 const SHORT: Duration = Duration::from_millis(3);
 
-/// Maximum number of steps from any state to an idle session.
+/// Maximum number of steps from any state to an idle session. A session that needs more steps fails the test.
 const RECOVERY_STEPS: usize = 2_000;
 
 /// Number of messages and answers of each kind that the sequences have produced.
@@ -218,7 +218,8 @@ impl Checked {
         Ok(Some(Some(reply)))
     }
 
-    /// Checks that the model assigns a reply to the right request. Rows and errors contain the number in the SQL text that caused them.
+    /// Checks that the model assigns a reply to the right request. Each SQL text contains the number of its request, and the server repeats
+    /// this number in rows and errors.
     fn compare(&mut self, frame: Frame<'_>, reply: Reply) -> Checking {
         let body = String::from_utf8_lossy(frame.body).into_owned();
         if frame.code == MessageCode::ERROR_RESPONSE {
