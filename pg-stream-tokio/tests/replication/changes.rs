@@ -22,7 +22,7 @@ struct Mode {
     binary: bool,
 }
 
-/// Options for the tests. PostgreSQL 15 supports versions 1 to 3.
+/// Options with which the tests run. PostgreSQL 15 supports only versions 1 to 3 of the protocol of pgoutput.
 const MODES: [Mode; 5] = [
     Mode { version: 1, streaming: StreamingOption::Off, two_phase: false, binary: false },
     Mode { version: 1, streaming: StreamingOption::Off, two_phase: false, binary: true },
