@@ -361,7 +361,7 @@ mod tests {
         let runs = ran.clone();
         let other = tokio::spawn(async move { runs.store(true, SeqCst) });
         // 200 bytes fit into every socket, so no write waits for the peer. But 200 writes exceed the budget that Tokio gives to a task, so
-        // Tokio must run the other task meanwhile.
+        // Tokio must pause this task and run the second task.
         for _ in 0..200 {
             ours.write_all(b"x").await.expect("the peer is connected");
         }

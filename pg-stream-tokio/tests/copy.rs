@@ -719,8 +719,8 @@ fn a_second_command_a_long_reason_and_a_long_row_are_accepted() {
         let sql = "select count(*) from notes where note = repeat('é', 2000000)";
         assert_eq!(run(&mut conn, sql).await, ["1"]);
 
-        // After the future of `copy_in` is dropped, the caller must send a CopyFail, because the COPY may have begun. If no COPY has begun,
-        // the server ignores the CopyFail.
+        // After the future of `copy_in` is dropped, the caller must send a CopyFail, because the COPY may have begun. After a statement
+        // other than COPY FROM STDIN, the server ignores the CopyFail.
         for sql in ["copy notes from stdin", "copy notes to stdout", "select 1"] {
             let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
             if let Poll::Ready(Err(_)) = pin!(conn.copy_in(sql, writer(&text))).poll(&mut cx) {
@@ -771,7 +771,8 @@ fn a_tracked_connection_is_idle_after_every_end_of_a_copy() {
         assert_eq!(conn.check_idle(), Ok(()));
 
         // Each attempt drops its futures after one more poll than the previous attempt, until a COPY succeeds. The column `id` has no
-        // unique index: if an attempt is dropped after the CopyDone, the server keeps its rows, and the next attempt inserts the same ids.
+        // unique index: if an attempt is dropped after the CopyDone, the server keeps the rows of this attempt, and the next attempt
+        // inserts rows with the same ids.
         execute(&mut conn, "create temp table notes (id int4, note text)").await;
         for polls in 0.. {
             let mut all = Box::pin(async {

@@ -135,7 +135,7 @@ impl<'c> Talk<'c> {
         Self::with(config, link, |handshake| handshake)
     }
 
-    /// Like [`new`](Self::new), but calls `set_up` on the state machines before their first step.
+    /// Creates a conversation as [`new`](Self::new) does, and calls `set_up` on the state machines before their first step.
     pub(crate) fn with(
         config: &'c Config,
         link: Link,
@@ -275,7 +275,7 @@ impl<'c> Talk<'c> {
         assert_eq!(error.to_string(), expected);
     }
 
-    /// Returns the capacity of the inbox. Of the two state machines, this is the one that receives whole messages.
+    /// Returns the capacity of the inbox of `whole`, the state machine that receives whole messages.
     pub(crate) fn inbox_capacity(&self) -> usize {
         self.whole.inbox.capacity()
     }

@@ -46,8 +46,8 @@ pub(crate) fn ask(library: &str, strings: &[String]) -> Vec<Answer> {
     answers
 }
 
-/// Like `ask`, but with environment variables for each string. The host in each string must be the path of a socket that does not exist, so
-/// that libpq connects to no server.
+/// Lets libpq parse the strings as `ask` does, but with environment variables for each string. The host in each string must be the path of
+/// a socket that does not exist, so that libpq connects to no server.
 #[cfg(unix)]
 pub(crate) fn ask_in(library: &str, strings: &[(String, BTreeMap<String, String>)]) -> Vec<Answer> {
     let line = |(string, variables): &(String, BTreeMap<String, String>)| {

@@ -22,7 +22,8 @@ pub(crate) struct Cell {
     pub(crate) proof: Proof,
     pub(crate) sslmode: &'static str,
     pub(crate) root: Root,
-    /// Host name in the settings: [`LOCALHOST`], which the server's certificate contains, or [`ELSEWHERE`], which it does not contain.
+    /// Host name in the settings: [`LOCALHOST`], which the server's certificate contains, or [`ELSEWHERE`], which the certificate does not
+    /// contain.
     pub(crate) name: &'static str,
     /// Further settings that are appended to the connection string.
     pub(crate) more: &'static str,

@@ -165,8 +165,8 @@ async fn set_up(session: &mut Conn, name: &str) {
         format!("set search_path to {name}"),
         "create type mood as enum ('happy', 'so-so')".into(),
         "create table by_key (id int primary key, n int, t text)".into(),
-        // A long value is stored outside of the row, uncompressed. If an update does not change this column, the server does not send the
-        // value again.
+        // A long value of the column `t` is stored outside of the row, uncompressed. If an update does not change `t`, the server does not
+        // send the value again.
         "alter table by_key alter t set storage external".into(),
         "create table by_row (a int8, b text, m mood)".into(),
         "alter table by_row replica identity full".into(),
