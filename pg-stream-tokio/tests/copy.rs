@@ -487,7 +487,7 @@ fn a_failure_of_the_server_ends_the_copy_early() {
             let total = 5_000_000;
             let mut failure = None;
             for id in 0..total {
-                // Row 10,000 has the key 0 again, so the server rejects the COPY.
+                // Row 10,000 repeats the key 0, so the server rejects the COPY.
                 let id = if id == 10_000 { 0 } else { id };
                 if let Err(error) = copy.row(&(id, "a note of some length")).await {
                     failure = Some(error);

@@ -74,7 +74,7 @@ pub(crate) enum Proof {
     Revoked,
     /// A certificate that has expired.
     Expired,
-    /// A certificate that another authority has signed.
+    /// A certificate from an authority that the server does not trust.
     Foreign,
 }
 

@@ -14,7 +14,7 @@ use crate::support::{Server, get_in, query};
 
 type ChangeStream = ReplicationStream<Socket, Changes>;
 
-/// Creates a table, its publication and its slot, all with the same name.
+/// Creates a table, a publication of the table, and a slot, all with the same name.
 async fn set_up(server: &Server, session: &mut Conn, name: &str) {
     let mut conn = walsender(server, Replication::Logical).await;
     for sql in [
@@ -244,7 +244,7 @@ fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
             ["1"],
             "the server waits for the client"
         );
-        // This work blocks a thread, but not the thread of the stream.
+        // This work blocks a thread for blocking work, so the stream's own thread can send status updates.
         let work = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(6)));
         stream.keep_alive_while(work).await.expect("the work ends");
 

@@ -320,8 +320,8 @@ impl Checked {
         }
     }
 
-    /// Compares the model's `outstanding_ready` with the number of ReadyForQuery messages that arrive. There is no comparison if a request fails
-    /// or a COPY ignores a Sync, because `outstanding_ready` does not hold in these cases.
+    /// Compares the model's `outstanding_ready` with the number of ReadyForQuery messages that arrive. No comparison takes place if a
+    /// request fails or a COPY ignores a Sync, because `outstanding_ready` assumes that neither happens.
     async fn count_ready(&mut self) -> Checking {
         if !self.state.is_certain() || self.state.copy().is_some() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! A server that sends arbitrary bytes, well-formed messages, and right answers to SCRAM.
+//! A server that sends arbitrary bytes, well-formed messages, and right answers to the client's SCRAM messages.
 
 use pg_auth::scram::{OfferedBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ServerChallenge, ServerFirst};
 use pg_wire::frontend::{Initial, SaslInitialResponse};
