@@ -77,7 +77,8 @@ fn needles() -> Vec<Needle> {
     ]
 }
 
-/// Sends the pending bytes, but at most `goes` bytes in total over all calls. Returns an error if not all bytes were sent.
+/// Sends the pending bytes, but at most `goes` bytes, and subtracts the number of sent bytes from `goes`. Returns an error if not all bytes
+/// were sent.
 fn send(stream: &mut UnixStream, outbox: &mut Outbox, goes: &mut usize) -> Result<(), ()> {
     outbox.commit().map_err(drop)?;
     let pending = outbox.pending();

@@ -18,7 +18,7 @@ use pg_stream_async_std::{
 type ConnectionBuilder<T = DefaultTls> = connect::ConnectionBuilder<AsyncStd, T>;
 type Acceptor = connect::Acceptor<AsyncStd>;
 
-/// Accepts one client with the password "secret", and waits for its Terminate.
+/// Accepts one client, whose password must be "secret", and waits until the client sends Terminate.
 async fn serve(stream: TcpStream) {
     let lookup = async |_: Startup| {
         let iterations = NonZeroU32::new(4096).expect("not 0");

@@ -144,7 +144,7 @@ fn a_certificate_of_another_authority_or_for_another_name_is_rejected() {
         let mut config = verified("scram", port, SslMode::VerifyFull);
         config.hosts = vec![Host::new("127.0.0.1", port)];
         connected(&config);
-        // No authority of the system has signed the server's certificate.
+        // The system's trusted certificates do not include the authority that signed the server's certificate.
         config.tls.root = Some(RootCert::System);
         assert!(rejection(&config).to_string().contains("no trusted authority"));
     }
@@ -199,7 +199,8 @@ fn a_client_certificate_logs_in_with_each_form_of_its_key() {
 fn an_invalid_client_certificate_is_rejected() {
     for port in ports() {
         for cert in ["PG_CLIENT_REVOKED_CERT", "PG_CLIENT_EXPIRED_CERT", "PG_CLIENT_OTHER_CERT"] {
-            // The server rejects the client's certificate during the handshake with TLS 1.2, and after the handshake with TLS 1.3.
+            // With TLS 1.2, the server rejects the client's certificate during the handshake. With TLS 1.3, the server rejects the
+            // certificate after the handshake.
             for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
                 let mut config = verified("cert", port, SslMode::VerifyFull);
                 config.tls.cert = Some(variable(cert).into());

@@ -86,7 +86,7 @@ async fn start(conn: Connection, name: &str) -> ReplicationStream<Socket, Change
     stream.interval(Duration::from_millis(200)).changes()
 }
 
-/// Counts the rows of the next transaction, and returns the end of the transaction.
+/// Receives the next transaction. Returns the number of inserted rows, and the position of the end of the transaction.
 async fn transaction<P>(stream: &mut ReplicationStream<Socket, P>) -> Result<(usize, Lsn), StreamError>
 where
     P: for<'s> Payload<Item<'s> = ReceivedChange<'s>> + 'static,

@@ -105,7 +105,7 @@ pub async fn connect(config: &Config) -> Result<(Connection, Session), ConnectEr
     ConnectionBuilder::from(config.clone()).dial().await
 }
 
-/// Requests that a server cancel the running statement of a session. `config` is the configuration of the session. `target` is the
+/// Sends a cancel request for the running statement of a session. `config` is the configuration of the session. `target` is the
 /// [`cancel_target`](Session::cancel_target) of the session. See [`ConnectionBuilder::cancel`](connect::ConnectionBuilder::cancel).
 ///
 /// # Errors
@@ -114,10 +114,11 @@ pub async fn cancel(config: &Config, target: &CancelTarget) -> Result<(), Connec
     ConnectionBuilder::from(config.clone()).cancel(target).await
 }
 
-/// Sends the request of [`cancel`] over the caller's own stream. Precondition: nothing has been sent on the stream yet.
+/// Sends a cancel request over the caller's own stream, and waits until the server closes the stream. Precondition: nothing has been sent
+/// on the stream yet.
 ///
 /// # Errors
-/// The connection fails before the server has closed the connection.
+/// Writing to the stream or reading from the stream fails.
 pub async fn cancel_over<S>(stream: S, key: &CancelKey) -> Result<(), ConnectError>
 where
     S: AsyncRead + AsyncWrite + Unpin,

@@ -15,8 +15,8 @@ use tokio::task::coop;
 
 use crate::transport::IntoHalves;
 
-/// Number of consecutive writes without waiting after which the stream stops watching for free space in the socket's buffer. A lower number
-/// would close and open the second file descriptor more often.
+/// After this number of consecutive writes that did not wait, the stream closes the second file descriptor (see [`UnixStream`]). With a
+/// lower number, the stream would close and open the descriptor more often.
 const CALM: u8 = 8;
 
 /// A Unix-domain stream for Tokio, for protocols in which both sides take turns.
@@ -87,8 +87,9 @@ fn watched<T: std::os::fd::AsRawFd>(socket: T, interest: Interest) -> io::Result
     AsyncFd::with_interest(socket, interest)
 }
 
-/// Returns true if a read has emptied the socket, or a write has filled the socket: the call moved `count` bytes, and it could have moved
-/// `most` bytes. Always false without edge-triggered events (epoll), because elsewhere a smaller `count` proves nothing.
+/// Returns true if a read has emptied the socket's buffer, or a write has filled the buffer. `count` is the number of bytes that the call
+/// moved; `most` is the number that the caller allowed. Always false without edge-triggered events (epoll): on other systems, a smaller
+/// `count` does not prove that the buffer is empty or full.
 fn is_done(count: usize, most: usize) -> bool {
     cfg!(any(target_os = "linux", target_os = "android")) && 0 < count && count < most
 }
@@ -196,7 +197,8 @@ impl AsyncWrite for UnixWriteHalf {
 
 impl Drop for UnixWriteHalf {
     fn drop(&mut self) {
-        // The peer sees the end of the stream now, and not only after the reading half is dropped. Tokio's own halves do the same.
+        // Without this call, the peer would see the end of the stream only after the reading half is dropped. Tokio's writing half makes
+        // the same call.
         let _ = self.socket.shutdown(Shutdown::Write);
     }
 }
@@ -255,7 +257,7 @@ mod tests {
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    /// Returns a stream of this module, and the peer's end of the stream.
+    /// Returns a stream of this module, and the socket of its peer.
     fn pair() -> (UnixStream, Socket) {
         let (ours, theirs) = Socket::pair().expect("a socket pair");
         (UnixStream::try_from(ours).expect("within a runtime"), theirs)
@@ -359,7 +361,7 @@ mod tests {
         let runs = ran.clone();
         let other = tokio::spawn(async move { runs.store(true, SeqCst) });
         // 200 bytes fit into every socket, so no write waits for the peer. But 200 writes exceed the budget that Tokio gives to a task, so
-        // Tokio must run the other task meanwhile.
+        // Tokio must pause this task and run the second task.
         for _ in 0..200 {
             ours.write_all(b"x").await.expect("the peer is connected");
         }

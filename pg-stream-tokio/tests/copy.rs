@@ -34,7 +34,7 @@ async fn is_ready(conn: &mut Connection<Socket>) {
     assert_eq!(run(conn, "select 'ready'").await, ["ready"]);
 }
 
-/// Returns options of every format. The rows of the tests contain the special characters of the options.
+/// Returns options for each COPY format. The special characters in the options also occur in the rows of the tests.
 fn all_options() -> Vec<CopyOptions> {
     let (text, csv) = (CopyOptions::text, CopyOptions::csv);
     vec![
@@ -114,7 +114,7 @@ fn test_rows() -> Vec<Row> {
     rows
 }
 
-/// Returns a new writer with these options, the rows of the test, and the data that another writer with these options wrote for the rows.
+/// Returns a new writer, the data of the COPY, and the rows in this data. A second writer with the same options has written the data.
 fn with_suitable_rows(options: &CopyOptions) -> (CopyWriter, Vec<u8>, Vec<Row>) {
     let mut writer = CopyWriter::with_names(options, &NAMES).expect("the options are valid");
     let rows = test_rows();
@@ -319,7 +319,7 @@ fn the_server_rejects_the_options_of_copy_from_that_the_check_rejects() {
         run(&mut conn, "create temp table two (a text, b text default 'x')").await;
         let (text, csv, binary) = (CopyOptions::text, CopyOptions::csv, CopyOptions::binary);
         let one = || ForceColumns::Columns(vec!["b".into()]);
-        // The number is the oldest version that knows the option.
+        // Each number is the oldest major version of PostgreSQL that knows the option.
         for (since, options) in [
             (15, csv().force_null(one())),
             (15, csv().force_not_null(one()).force_null(one())),
@@ -355,12 +355,12 @@ fn the_server_rejects_the_options_of_copy_from_that_the_check_rejects() {
             if server.major < since {
                 continue;
             }
-            // `load` sends no data, which is valid in text and CSV format. In binary format, the server misses the signature.
+            // Text and CSV data may be empty. Binary data must have at least a header and a trailer.
             let data = if options.format() == RowFormat::Binary { &EMPTY_BINARY[..] } else { b"" };
             let loaded = load(&mut conn, "two", &options, data).await;
             assert_eq!(loaded.is_ok(), options.check().is_ok(), "{}: {loaded:?}", options.copy_from());
         }
-        // The transaction has created the table, so the rows can be stored as frozen.
+        // COPY FREEZE is allowed here, because the same transaction has created the table.
         run(&mut conn, "begin; create table frozen (a text, b text)").await;
         let frozen = CopyOptions::text().freeze(true);
         load(&mut conn, "frozen", &frozen, b"a\tb\n").await.expect("loaded");
@@ -487,7 +487,7 @@ fn a_failure_of_the_server_ends_the_copy_early() {
             let total = 5_000_000;
             let mut failure = None;
             for id in 0..total {
-                // The key 0 is written twice, so the server rejects the COPY.
+                // Row 10,000 repeats the key 0, so the server rejects the COPY.
                 let id = if id == 10_000 { 0 } else { id };
                 if let Err(error) = copy.row(&(id, "a note of some length")).await {
                     failure = Some(error);
@@ -504,7 +504,7 @@ fn a_failure_of_the_server_ends_the_copy_early() {
             assert_eq!(run(&mut conn, "select count(*) from keys").await, ["0"]);
         }
 
-        // The text "one" is no number. `finish` sends the last block, which contains this text, and returns the server's error.
+        // The text "one" is no number, so the server rejects the second row. `finish` sends this row, and returns the server's error.
         let text = CopyOptions::text();
         let mut copy = conn.copy_in("copy keys from stdin", writer(&text)).await.expect("begun");
         copy.row(&("1", "a")).await.expect("written");
@@ -515,7 +515,7 @@ fn a_failure_of_the_server_ends_the_copy_early() {
         assert_eq!(error.sqlstate(), Some(SqlState::INVALID_TEXT_REPRESENTATION));
         is_ready(&mut conn).await;
 
-        // The server rejects a row while the client sends no rows. So a `flush` returns the error.
+        // The server rejects the row. The client sends no further row, so `flush` returns the server's error.
         let mut copy = conn.copy_in("copy keys from stdin", writer(&text)).await.expect("begun");
         copy.row(&("one", "a")).await.expect("written");
         let error = loop {
@@ -561,7 +561,7 @@ fn a_copy_that_the_caller_fails_leaves_the_connection_ready() {
         copy.row(&(3, "c")).await.expect("written");
         assert_eq!(copy.finish().await.expect("copied").rows, 2);
 
-        // After a CopyIn is dropped, the next call returns the error.
+        // Dropping a CopyIn cancels the COPY. The next call on the connection returns the server's error.
         let mut copy = conn.copy_in("copy keys from stdin", writer(&text)).await.expect("begun");
         copy.row(&(4, "d")).await.expect("written");
         drop(copy);
@@ -627,7 +627,7 @@ fn a_copy_out_that_fails_leaves_the_connection_ready() {
             is_ready(&mut conn).await;
         }
 
-        // The server fails after some rows.
+        // The server divides by zero in row 50,000, after it has sent 49,999 rows.
         let sql = "copy (select 100 / (50000 - n) from generate_series(1, 100000) n) to stdout";
         let copy = conn.copy_out(sql, reader(&text)).await.expect("begun");
         let mut rows = 0;
@@ -650,7 +650,7 @@ fn a_copy_out_that_fails_leaves_the_connection_ready() {
         assert_eq!(rows, 49_999);
         is_ready(&mut conn).await;
 
-        // The caller's function returns an error.
+        // In row 7, the caller's function returns an error: "x" is no number.
         let sql = "copy (select n, 'x' from generate_series(1, 100000) n) to stdout";
         let copy = conn.copy_out(sql, reader(&text)).await.expect("begun");
         let end = copy.for_each(|row| {
@@ -719,8 +719,8 @@ fn a_second_command_a_long_reason_and_a_long_row_are_accepted() {
         let sql = "select count(*) from notes where note = repeat('é', 2000000)";
         assert_eq!(run(&mut conn, sql).await, ["1"]);
 
-        // The future of `copy_in` is dropped, so the test sends a CopyFail, as documented. After a statement other than COPY FROM STDIN,
-        // the server ignores the CopyFail.
+        // After the future of `copy_in` is dropped, the caller must send a CopyFail, because the COPY may have begun. After a statement
+        // other than COPY FROM STDIN, the server ignores the CopyFail.
         for sql in ["copy notes from stdin", "copy notes to stdout", "select 1"] {
             let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
             if let Poll::Ready(Err(_)) = pin!(conn.copy_in(sql, writer(&text))).poll(&mut cx) {
@@ -770,8 +770,9 @@ fn a_tracked_connection_is_idle_after_every_end_of_a_copy() {
         copy.fail("no more").await.expect("the server confirms");
         assert_eq!(conn.check_idle(), Ok(()));
 
-        // The futures are dropped after a growing number of polls, until a COPY succeeds. No key is unique in this table, because a COPY
-        // succeeds too if its last future is dropped after the CopyDone.
+        // Each attempt drops its futures after one more poll than the previous attempt, until a COPY succeeds. The column `id` has no
+        // unique index: if an attempt is dropped after the CopyDone, the server keeps the rows of this attempt, and the next attempt
+        // inserts rows with the same ids.
         execute(&mut conn, "create temp table notes (id int4, note text)").await;
         for polls in 0.. {
             let mut all = Box::pin(async {
@@ -813,7 +814,7 @@ async fn execute(conn: &mut TrackedConnection<Socket>, sql: &str) {
     conn.until_ready(|_| Ok::<_, Error>(())).await.expect(sql);
 }
 
-/// Polls a future until the future is ready or has been polled `polls` times. The future must be `Send`, so that a task can be spawned.
+/// Polls a future until the future is ready or has been polled `polls` times. The bound `Send` checks that a task can run the future.
 async fn polled<F: Future + Send + Unpin>(polls: u32, future: &mut F) -> Option<F::Output> {
     let mut left = polls;
     poll_fn(|cx| {

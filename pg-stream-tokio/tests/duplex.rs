@@ -31,14 +31,14 @@ fn run(test: impl Future<Output = ()>) {
     });
 }
 
-/// Reads as many bytes as `expected` has, and checks that the bytes are equal.
+/// Reads `expected.len()` bytes, and checks that they are equal to `expected`.
 async fn hear(stream: &mut (impl AsyncReadExt + Unpin), expected: &[u8]) {
     let mut heard = vec![0; expected.len()];
     stream.read_exact(&mut heard).await.expect("the client sends bytes");
     assert_eq!(heard.escape_ascii().to_string(), expected.escape_ascii().to_string());
 }
 
-/// Plays the server's part in Alice's login.
+/// Acts as the server during Alice's login.
 async fn welcome(stream: &mut DuplexStream) {
     hear(stream, ALICE).await;
     stream.write_all(WELCOME).await.expect("the client listens");
@@ -90,8 +90,8 @@ fn a_session_passes_through_a_stream_of_any_size() {
     });
 }
 
-/// Plays a server that answers each query at once, with more bytes than the query has. While the client does not read the answers, the
-/// server does not read queries.
+/// Acts as a server that answers each query at once. An answer has more bytes than a query. The server reads the next query only after the
+/// client has read the answer.
 async fn answer(stream: DuplexStream, queries: usize) {
     let mut server = pg_stream_tokio::pg_wire::Connection::new(TokioIo(stream), Limits::FRONTEND);
     let long = "x".repeat(500);

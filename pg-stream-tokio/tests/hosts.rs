@@ -1,5 +1,5 @@
-//! Tests with several hosts and several addresses: which host is used, the errors of all earlier hosts, and the destination of a cancel
-//! request.
+//! Tests with several hosts and several addresses: which host is used, the errors of the hosts that were tried before, and the destination
+//! of a cancel request.
 
 use std::future::Future;
 use std::io;
@@ -40,8 +40,8 @@ async fn listen() -> (TcpListener, Host) {
     (listener, Host::new("127.0.0.1", port))
 }
 
-/// Plays a server that accepts every login and reports these parameters. For each cancel request, sends the key in the request to the
-/// channel `cancelled`.
+/// Runs a server that accepts every login and reports these parameters. The server sends the key of each cancel request to the channel
+/// `cancelled`.
 async fn serve(
     listener: TcpListener,
     parameters: &'static [(&'static str, &'static str)],
@@ -250,8 +250,8 @@ fn a_cancel_request_is_sent_to_the_address_of_the_session() {
         builder.cancel(&target).await.expect("the request is accepted");
         assert_eq!(cancelled.recv().await, Some(target.key));
 
-        // `stranger` listens at the first address. The test connects to this address itself, and its connection is the first that
-        // `stranger` accepts. So the cancel request was not sent to the first address.
+        // Checks that the cancel request was not sent to `stranger`, which listens at the first address. The test itself connects to
+        // `stranger`. This connection must be the first that `stranger` accepts.
         let own = TcpStream::connect((std::net::Ipv4Addr::from(first), port))
             .await
             .expect("the first address accepts");

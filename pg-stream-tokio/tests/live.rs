@@ -418,7 +418,7 @@ fn a_large_value_that_the_caller_keeps_is_not_memory_of_the_connection() {
             }
         }
         is_small_again(&mut conn).await;
-        // The kept frame contains the whole value, although the connection has received other messages since then.
+        // The kept frame contains the whole value, although the connection has received more messages after this frame.
         assert_eq!(kept.len(), 1);
         let row = kept[0].frame().decode::<DataRow<'_>>().expect("well-formed");
         assert_eq!(value(&row).len(), 64 << 20);
@@ -461,7 +461,8 @@ fn the_servers_last_message_is_received_even_if_writing_fails() {
                 let (mut conn, session) = get_in(&config).await;
                 let pid = session.cancel_key.expect("PostgreSQL gives a key").pid();
                 let (mut killer, _) = get_in(&config).await;
-                // The query returns only after the other session has ended.
+                // The second argument is a time limit in milliseconds. With a time limit, `pg_terminate_backend` returns only after the
+                // session has ended.
                 let kill = format!("SELECT pg_terminate_backend({pid}, 60000)");
                 assert_eq!(query(&mut killer, &kill).await.expect("a session of one's own"), ["t"]);
 

@@ -1,6 +1,6 @@
-//! Tests that no secret stays in the process's memory after `connect` and `accept`. Each call ends by success, by a wrong password, or
-//! because its future is dropped after some number of polls. Keys are derived on Tokio's threads. The client and the server run as tasks,
-//! whose memory Tokio frees.
+//! Tests that no secret stays in the process's memory after `connect` and `accept`. Each call succeeds, or fails because of a wrong
+//! password, or ends because its future is dropped after some number of polls. Keys are derived on Tokio's threads. The client and the
+//! server run as tasks, whose memory Tokio frees.
 #![cfg(target_os = "linux")]
 
 #[path = "../../pg-auth/tests/support/search.rs"]
@@ -47,7 +47,7 @@ fn needles() -> Vec<Needle> {
     ]
 }
 
-/// Polls a future at most `patience` times, then drops it.
+/// Polls a future at most `patience` times, then drops the future.
 async fn polled<F: Future>(future: F, patience: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut polls = 0;

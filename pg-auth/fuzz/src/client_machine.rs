@@ -15,7 +15,8 @@ use crate::input::Input;
 use crate::secrets::{PASSWORD, TOKEN, assert_hidden, contains, is_known};
 use server::Server;
 
-/// Maximum number of steps in one turn of the client. A turn ends earlier if the machine waits for the server.
+/// Maximum number of steps that the test makes before it passes more bytes of the server to the client. Fewer steps are made if the machine
+/// waits for the server.
 const MOST_STEPS: usize = 8;
 
 /// Logs in with an arbitrary configuration at an arbitrary server. Checks that the client sends secrets only as the configuration allows.
@@ -64,7 +65,8 @@ struct Client<'c> {
 }
 
 impl Client<'_> {
-    /// Takes steps until the machine waits for the server. Returns the session, or the text of the error, if the machine has ended.
+    /// Takes steps until the machine waits for the server or has ended, but at most [`MOST_STEPS`]. Returns the session or the text of the
+    /// error if the machine has ended.
     fn turn(&mut self) -> Option<Result<Session, String>> {
         let mut outcome = None;
         for _ in 0..MOST_STEPS {
@@ -166,7 +168,7 @@ impl Policy {
         config
     }
 
-    /// The verifier that a server stores for the user.
+    /// Returns the verifier that the server stores for the user.
     fn verifier() -> Verifier {
         Verifier::new(&PASSWORD.into(), b"salt".to_vec(), NonZeroU32::MIN)
     }

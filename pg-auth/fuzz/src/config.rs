@@ -8,8 +8,8 @@ const MARK: char = '\u{1}';
 
 /// Parses an arbitrary connection string. Neither the printed configuration nor the error may show a secret.
 ///
-/// The input is a connection string. If the character U+0001 is in the place of a password (after `password=`, or between `:` and `@`), it
-/// is replaced by a password. `tests/libpq` of pg-auth compares the result of parsing the same inputs with libpq.
+/// The input is a connection string. A character U+0001 in the place of a password (after `password=`, or between `:` and `@`) is replaced
+/// by a password. `tests/libpq` of pg-auth compares the result of parsing the same inputs with libpq.
 pub fn config(data: &[u8]) {
     let Ok(string) = str::from_utf8(data) else { return };
     let _ = check(string);
@@ -23,8 +23,8 @@ pub fn config(data: &[u8]) {
         let whole = format!("{before}{PASSWORD}{after}");
         match check(&whole) {
             Ok(config) if config.password == Some(PASSWORD.into()) => {
-                // If the input contains the mark twice, the password may also be a part of another value, which is printed. So this check
-                // is only for one mark.
+                // A string with two marks may assign the password to two parameters, one of which is not secret and is printed. So this
+                // check is only for strings with one mark.
                 if string.matches(MARK).count() == 1 {
                     assert_hidden(&format!("{config:?}"));
                 }

@@ -74,7 +74,8 @@ fn stored() -> Verifier {
     Verifier::new(&PASSWORD.into(), b"salt".to_vec(), NonZeroU32::MIN)
 }
 
-/// The accepted iteration counts: few, because the derivation of keys takes most of the time of an input.
+/// Returns the iteration counts that the client accepts: 1 and 2. The derivation of keys takes most of the time of an input, so a larger
+/// count would make the target slow.
 fn few() -> Iterations {
     Iterations { min: 1, max: 2 }
 }
@@ -112,7 +113,8 @@ fn damaged_exchange(binding: Binding, input: &mut Input<'_>) {
             }
             sent.splice(at..at, insert.iter().copied());
         }
-        // An extension after the signature, in the last message, is not signed: the client must ignore the extension.
+        // In the server's last message, an extension may follow the signature. The signature does not cover this extension, so the client
+        // must ignore the extension.
         let is_extended = index == 3 && sent.strip_prefix(message).is_some_and(|rest| rest.starts_with(b","));
         is_damaged |= sent != message && !is_extended;
         sent

@@ -16,7 +16,8 @@ use crate::input::Input;
 use crate::secrets::{PASSWORD, TOKEN, assert_hidden, contains, is_known};
 use client::Client;
 
-/// Maximum number of steps in one turn of the server. A turn ends earlier if the machine waits for the client.
+/// Maximum number of steps that the test makes before it passes more bytes of the client to the server. Fewer steps are made if the machine
+/// waits for the client.
 const MOST_STEPS: usize = 8;
 
 /// The salt of MD5 passwords.
@@ -111,7 +112,7 @@ struct Server {
 }
 
 impl Server {
-    /// Takes steps until the machine waits for the client, or has ended.
+    /// Takes steps until the machine waits for the client or has ended, but at most [`MOST_STEPS`].
     fn turn(&mut self) -> Option<Outcome> {
         let mut outcome = None;
         for _ in 0..MOST_STEPS {
@@ -166,7 +167,7 @@ enum Job {
     Gss(pg_auth::gss::GssJob),
 }
 
-/// The verifier that the server stores for the user.
+/// Returns the verifier that the server stores for the user.
 fn verifier() -> Verifier {
     Verifier::new(&PASSWORD.into(), b"salt".to_vec(), NonZeroU32::MIN)
 }

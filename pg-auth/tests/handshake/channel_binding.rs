@@ -120,8 +120,8 @@ fn a_hash_is_ignored_without_tls() {
         .client_begins("SCRAM-SHA-256", "n,,n=,r=rOprNGfwEbeRWgbNEkqO");
 }
 
-/// A server offers channel binding only over TLS. If a client sees the offer on a connection without TLS, an attacker has removed TLS.
-/// libpq ends the login as well.
+/// A server offers channel binding only over TLS. If a client sees the offer on a connection without TLS, an attacker has removed TLS. Like
+/// libpq, the client ends the login.
 #[test]
 fn an_offer_of_channel_binding_without_tls_means_that_tls_was_stripped() {
     for mode in [BindingMode::Prefer, BindingMode::Disable] {

@@ -60,7 +60,8 @@ fn connected(
     (outcome, jobs.0.get())
 }
 
-/// Returns different behaviours of a stream: slow streams, streams with small pieces, and so on. With each of them a login must succeed.
+/// Returns combinations of the ways in which a stream can behave: slow, in small pieces, and so on. A login must succeed with each
+/// combination.
 fn behaviours() -> Vec<Conditions> {
     let mut behaviours = Vec::new();
     for piece in [1, 7, usize::MAX] {
@@ -266,7 +267,7 @@ fn the_future_of_connect_is_send() {
     assert_send(&connect(&mut conn, &config, Link::Tcp, &Inline));
 }
 
-/// Checks that the buffers hold no bytes of the connection phase after its end.
+/// Checks that the connection's buffers hold no bytes of the connection phase, which has ended.
 fn assert_nothing_is_left(conn: &mut Connection<Wire>, context: &str) {
     assert_eq!(conn.outbox().pending(), b"", "{context}");
     assert_eq!(conn.outbox().batch(), b"", "{context}");

@@ -8,8 +8,8 @@ use pg_auth::{Config, Handshake, Link, md5};
 use crate::support::*;
 use crate::wire::{Method, Server};
 
-/// The server's messages in a successful login, and the range of messages that must arrive unchanged. The range ends with AuthenticationOk:
-/// a change in a later message only affects the reported parameters.
+/// Returns the server's messages in a successful login, and the range of messages that must arrive unchanged. AuthenticationOk is the last
+/// message of the range: a change in a later message only affects the reported parameters.
 fn script(method: Method) -> (Vec<Vec<u8>>, Range<usize>) {
     let config = with_password();
     let mut server = Server::new(method);
@@ -126,7 +126,7 @@ fn no_message_of_a_proof_can_be_left_out_doubled_or_swapped() {
     }
 }
 
-/// An attacker has recorded a whole login, and replays the server's messages to a client with another nonce.
+/// An attacker has recorded a whole login, and sends the server's messages again, to a client whose nonce differs from the recorded nonce.
 #[test]
 fn a_replayed_login_is_rejected() {
     let config = with_password();

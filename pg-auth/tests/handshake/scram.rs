@@ -152,15 +152,14 @@ fn the_error_of_a_server_inside_the_exchange_is_reported() {
 fn a_server_with_another_password_is_rejected() {
     let config = with_password();
     let other = Verifier::new(&"penciL".into(), b"sixteen bytes...".to_vec(), std::num::NonZeroU32::MIN);
-    // This server has another password than the client. The server cannot check the client's proof, so it ignores the proof and sends a
-    // signature.
+    // The server and the client have different passwords. The test sends the server's messages itself, so the login does not end at the
+    // client's invalid proof.
     let mut talk = begun(&config).server(&goes_on("r=rOprNGfwEbeRWgbNEkqO%,s=c2l4dGVlbiBieXRlcy4uLg==,i=1"));
     assert!(!talk.sent().is_empty());
     let server = pg_auth::scram::ServerFirst::new(other, nonce("%"), OfferedBinding::NotOffered);
     let challenge = server.client_first(CLIENT_FIRST.as_bytes()).expect("the message is well-formed");
     assert_eq!(challenge.message(), b"r=rOprNGfwEbeRWgbNEkqO%,s=c2l4dGVlbiBieXRlcy4uLg==,i=1");
-    // The test gets this signature by a second login: a client with the server's own password logs in, and the server's answer contains the
-    // signature.
+    // The test gets the server's signature from another login, whose client has the server's password.
     let client =
         pg_auth::scram::ClientFirst::new(nonce(CLIENT_NONCE), pg_auth::scram::ChannelBinding::Unsupported);
     let challenged =

@@ -107,7 +107,7 @@ impl<'c> Machine<'c> {
         unreachable!("{self:?} neither waits nor ends");
     }
 
-    /// The bytes that the client has sent since the last call.
+    /// Returns the bytes that the client has sent since the last call of this method.
     pub(crate) fn sent(&mut self) -> Vec<u8> {
         self.outbox.commit().expect("the message can be encoded");
         let sent = self.outbox.pending().to_vec();
@@ -135,7 +135,7 @@ impl<'c> Talk<'c> {
         Self::with(config, link, |handshake| handshake)
     }
 
-    /// Like [`new`](Self::new), but calls `set_up` on the state machines before their first step.
+    /// Creates a conversation as [`new`](Self::new) does, and calls `set_up` on the state machines before their first step.
     pub(crate) fn with(
         config: &'c Config,
         link: Link,
@@ -154,7 +154,7 @@ impl<'c> Talk<'c> {
         }
     }
 
-    /// The bytes that the client has sent since the last call.
+    /// Returns the bytes that the client has sent since the last call of this method.
     #[track_caller]
     pub(crate) fn sent(&mut self) -> Vec<u8> {
         let sent = self.whole.sent();
@@ -215,7 +215,7 @@ impl<'c> Talk<'c> {
         self.server_bytes(&bytes)
     }
 
-    /// Runs the SCRAM exchange with a server that has this verifier, up to the message before AuthenticationOk.
+    /// Runs the SCRAM exchange with a server that has this verifier, up to the server's last message (AuthenticationSASLFinal).
     #[track_caller]
     pub(crate) fn server_proves(mut self, verifier: Verifier, offered: OfferedBinding) -> Self {
         let body = self.sent();
@@ -275,7 +275,7 @@ impl<'c> Talk<'c> {
         assert_eq!(error.to_string(), expected);
     }
 
-    /// The capacity of the inbox of the state machine that receives whole messages.
+    /// Returns the capacity of the inbox of `whole`, the state machine that receives whole messages.
     pub(crate) fn inbox_capacity(&self) -> usize {
         self.whole.inbox.capacity()
     }
@@ -290,7 +290,7 @@ impl<'c> Talk<'c> {
     }
 }
 
-/// The secret in a message of the server, if the message contains a secret.
+/// Returns the secret in a message of the server, if the message contains a secret.
 fn secret(message: &[u8]) -> Option<Vec<u8>> {
     let frame = Frame { code: MessageCode(message[0]), body: &message[5..] };
     match frame.backend() {

@@ -41,7 +41,7 @@ fn without_negotiation_the_requested_version_is_used() {
 
 #[test]
 fn an_older_version_is_used_if_the_server_offers_it() {
-    // The answer of PostgreSQL 15: it contains the whole version, not only the minor version as in the manual.
+    // PostgreSQL 15 answers with the major and the minor version. The manual describes only the minor version.
     let config = asking(V3_0, V3_2);
     let session_of = |config, bytes: &[u8]| session(talk(config).server_bytes(bytes));
     assert_eq!(session_of(&config, b"v\0\0\0\x0c\0\x03\0\0\0\0\0\0").version, V3_0);

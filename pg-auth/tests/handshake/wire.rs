@@ -239,8 +239,8 @@ impl Sink for Wire {
     }
 }
 
-/// Polls a future at most `most` times. Returns `None` if the future is not ready after these polls, or if it is pending and nothing has
-/// woken it.
+/// Polls a future at most `most` times. Returns `None` if the future is not ready after these polls, or if the future is pending and has
+/// not called its waker.
 pub(crate) fn polled<F: Future>(future: F, most: usize) -> Option<F::Output> {
     struct Woken(AtomicBool);
     impl Wake for Woken {

@@ -14,7 +14,7 @@ pub(crate) enum Answer {
     Read {
         /// Whether libpq would try to connect.
         accepted: bool,
-        /// The parameters that the string sets: the key is the name of a parameter, the value is its value.
+        /// Name and value of each parameter that the string sets.
         values: BTreeMap<String, Vec<u8>>,
     },
 }
@@ -24,7 +24,7 @@ impl Answer {
         matches!(self, Self::Read { accepted: true, .. })
     }
 
-    /// The value of a parameter, empty if there is none.
+    /// Returns the value of a parameter, which is empty if the string does not set the parameter.
     pub(crate) fn value(&self, name: &str) -> &[u8] {
         self.given(name).unwrap_or_default()
     }
@@ -46,8 +46,8 @@ pub(crate) fn ask(library: &str, strings: &[String]) -> Vec<Answer> {
     answers
 }
 
-/// Like `ask`, but with environment variables for each string. The host in each string must be the path of a socket that does not exist, so
-/// that libpq connects to no server.
+/// Lets libpq parse the strings as `ask` does, but with environment variables for each string. The host in each string must be the path of
+/// a socket that does not exist, so that libpq connects to no server.
 #[cfg(unix)]
 pub(crate) fn ask_in(library: &str, strings: &[(String, BTreeMap<String, String>)]) -> Vec<Answer> {
     let line = |(string, variables): &(String, BTreeMap<String, String>)| {

@@ -48,7 +48,7 @@ fn libpq_15_reads_generated_strings_as_we_do() {
     compare("PG15_LIBPQ", values::before_18);
 }
 
-/// The inputs of the fuzz target `config`, which are chosen so that they reach all code of the parser.
+/// Uses the inputs of the fuzz target `config`, because these inputs were chosen to reach all code of the parser.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn libpq_reads_the_corpus_of_the_fuzz_target_as_we_do() {

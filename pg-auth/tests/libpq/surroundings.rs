@@ -49,7 +49,7 @@ const HOSTS: &[&str] = &["/nonexistent", "/nonexistent/a:b", "/nonexistent/a\\b"
 /// Names of users and databases. Some contain characters with a special meaning in a password file.
 const NAMES: &[&str] = &["alice", "bob:", "*", "a\\b", "é", "alic"];
 
-/// Generates a connection string and its environment variables. Creates the files that the variables name, in `dir`.
+/// Generates a connection string and its environment variables. If a variable names a file, creates the file in `dir`.
 pub(crate) fn string(rng: &mut Rng, dir: &Path) -> (String, BTreeMap<String, String>) {
     let mut variables = BTreeMap::new();
     for _ in 0..rng.usize(..4) {

@@ -61,7 +61,7 @@ pub(crate) fn since_18(string: &str, theirs: &Answer) -> Option<&'static str> {
     if string.starts_with("postgres") && query.split('&').any(extra) {
         return Some("accepted here: an unescaped \"=\" in a value of a URI, which is not ambiguous");
     }
-    // These parameters belong to this library or to a newer libpq.
+    // libpq 18 does not have these parameters.
     let own = ["servicefile", "scram_iterations_max"];
     own.iter().any(|name| string.contains(name)).then_some("accepted here: a parameter of this library")
 }
@@ -111,7 +111,7 @@ pub(crate) fn compare(ours: &Result<Config, ConfigError>, theirs: &Answer) -> Di
     }
 }
 
-/// Each parameter with its value in this library and its value in libpq.
+/// Returns the name of each parameter, its value in this library, and its value in libpq.
 fn pairs(config: &Config, theirs: &Answer) -> Vec<(&'static str, String, String)> {
     let plain = |name| text(theirs.value(name));
     let or = |name, default: &str| theirs.given(name).map_or(default.into(), text);

@@ -76,7 +76,7 @@ fn the_server_detects_that_its_offer_was_removed() {
     let outcome = pair().run(scram);
     refused(&outcome, ScramFault::Downgrade, "FATAL 08P01: SCRAM channel binding negotiation error");
 
-    // An attacker who also changes the flag is detected, because the client's proof includes the flag.
+    // An attacker who removes the offer and also changes the flag is detected, because the client's proof includes the flag.
     let mut changed = false;
     let outcome = pair()
         .towards_server(|bytes| {

@@ -175,7 +175,8 @@ fn an_endless_exchange_is_ended() {
     let config = Config::new("alice").gss(client(200));
     let outcome = run(&config, server(200, ALICE));
     let client = outcome.client.expect_err("the exchange does not end");
-    // The client or the server may be the first to reach the limit. Its peer then receives an error, or no further message.
+    // The client or the server may be the first to find that the exchange is too long. The peer then receives an error, or no further
+    // message.
     match outcome.server.expect_err("the exchange does not end") {
         AuthError::Client(error) => assert_eq!(error, ClientError::EndlessGss),
         _ => assert_eq!(client, PeerError::EndlessGss.into()),

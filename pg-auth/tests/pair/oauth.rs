@@ -145,8 +145,8 @@ fn policy_is_checked_before_a_token_is_sent() {
     }
 }
 
-/// If a server offers both mechanisms and the client has a password, the client chooses SCRAM. In SCRAM, unlike in OAUTHBEARER, the server
-/// also proves its identity.
+/// If a server offers OAUTHBEARER and SCRAM, and the client has a password, the client chooses SCRAM. In SCRAM, unlike in OAUTHBEARER, the
+/// server also proves its identity.
 #[test]
 fn scram_is_preferred_if_there_is_a_password() {
     let both = message(b'R', b"\0\0\0\x0aOAUTHBEARER\0SCRAM-SHA-256\0\0");
@@ -171,7 +171,8 @@ fn scram_is_preferred_if_there_is_a_password() {
 #[test]
 fn authentication_ok_is_rejected_before_a_token_and_after_a_rejected_token() {
     let ok = message(b'R', b"\0\0\0\0");
-    // The attacker replaces a message of the server by AuthenticationOk: the document (`nth` is 1) or the ErrorResponse (`nth` is 2).
+    // The attacker replaces one message of the server by AuthenticationOk: the discovery document if `nth` is 1, the ErrorResponse if `nth`
+    // is 2.
     for nth in [1, 2] {
         let config = alice_with(after_discovery("good"));
         let mut spoken = 0;
@@ -218,7 +219,8 @@ fn malformed_messages_of_the_mechanism_are_rejected() {
         assert_eq!(*outcome.reason(), ClientError::OAuth(fault).into());
         assert_eq!(outcome.client_error(), "FATAL 08P01: malformed OAUTHBEARER message");
     }
-    // The client acknowledges a failure with one byte; two bytes are an error.
+    // After a failure, the client must send a message of one byte. The test replaces this message by a message of two bytes, which the
+    // server rejects.
     let config = alice_with(at_once("bad"));
     let mut spoken = 0;
     let lie = |bytes: Vec<u8>| {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufRead;
 use std::os::unix::fs::FileExt;
 
-/// Mask of the needles: they are stored masked, so that the search does not find its own copies.
+/// Secrets to search for are stored XORed with this mask, so that the search does not find the copies of the search itself.
 pub(crate) const MASK: u8 = 0x5a;
 
 /// A secret to search for: its name and its masked bytes.

@@ -16,7 +16,7 @@ use crate::native_tls::identity;
 pub(super) struct Wanted {
     settings: TlsSettings,
     verification: Verification,
-    /// Host name or address for which the certificate is checked. A host name is also sent as SNI.
+    /// Host name or address of the server, for SNI and for the check of the certificate. SNI is sent only for a host name.
     pub(super) name: String,
 }
 
@@ -116,7 +116,7 @@ fn check(settings: &TlsSettings, verified: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the name that is sent as SNI and for which the certificate is checked.
+/// Returns the host name or the address of the server, for SNI and for the check of the certificate.
 fn name(host: &Host, checked: bool) -> io::Result<String> {
     let (name, address) = match host {
         Host::Tcp { host, address, .. } => (host.as_str(), *address),
@@ -128,14 +128,14 @@ fn name(host: &Host, checked: bool) -> io::Result<String> {
             let message = "the connection has no host name, so the name in the certificate cannot be checked";
             Err(io::Error::new(io::ErrorKind::InvalidInput, message))
         }
-        // There is no name and no address, and no name is checked, but `native-tls` needs a name. The server does not see this placeholder,
+        // A placeholder: `native-tls` needs a name, but the host has neither a name nor an address. The server does not see this address,
         // because an address is never sent as SNI.
         ("", None) => Ok(String::from("0.0.0.0")),
         (name, _) => Ok(name.to_owned()),
     }
 }
 
-/// Sets the trusted authorities to the certificates of `root` only.
+/// Makes the connector trust only the certificates of `root`.
 fn trust(builder: &mut TlsConnectorBuilder, root: &RootCert) -> io::Result<()> {
     match root {
         // A new builder already trusts the authorities of the system.

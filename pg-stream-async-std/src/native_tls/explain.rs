@@ -4,7 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// Error of a failed handshake: a sentence with the cause and, if known, the remedy. Its source is the error of the library.
+/// Error of a failed handshake. The text is a sentence with the cause and, if known, the remedy; `source()` returns the error of
+/// `native-tls`.
 #[derive(Debug)]
 struct Explained {
     sentence: String,
@@ -23,16 +24,16 @@ impl Error for Explained {
     }
 }
 
-/// Explains the error of a handshake. `name` is the name that the peer's certificate must have, or `None` if the name is not
-/// checked.
+/// Explains the error of a handshake in a sentence. `name` is the name that the peer's certificate must contain, or `None` if any name is
+/// accepted.
 pub(super) fn explained(error: native_tls::Error, name: Option<&str>) -> io::Error {
     let sentence = sentence(&error.to_string(), name);
     io::Error::other(Explained { sentence, error })
 }
 
 /// Returns a sentence with the cause of a failed handshake. `text` is the error message of `native-tls`, and `name` is the name that the
-/// peer's certificate must have. This function looks for known phrases of OpenSSL in the message, because `native-tls` has no other report
-/// of the cause. A message without a known phrase is returned unchanged.
+/// peer's certificate must contain. This function looks for known phrases of OpenSSL in the message, because `native-tls` has no other
+/// report of the cause. A message without a known phrase is returned unchanged.
 fn sentence(text: &str, name: Option<&str>) -> String {
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
     // Look for an alert of the peer first. `native-tls` adds the result of the certificate check to every error. So the phrases below also
@@ -69,7 +70,8 @@ fn sentence(text: &str, name: Option<&str>) -> String {
         Some(name) if has(&["ostname mismatch", "address mismatch"]) => {
             format!("the certificate is for another name than \"{name}\"")
         }
-        // The text is from the TLS library of another platform. The word "name" suggests that the certificate is for another name.
+        // The text is not from OpenSSL, but from the TLS library of macOS or Windows. The word "name" suggests that the certificate is for
+        // another name than `name`.
         Some(name) if has(&["name"]) => format!("{text}; the certificate has to be for \"{name}\""),
         _ => text.to_owned(),
     }

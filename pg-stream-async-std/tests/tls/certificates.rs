@@ -9,8 +9,8 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-/// A root certificate, several server certificates, and a client certificate. The server certificates and the client certificate have the
-/// same private key, "pkcs8".
+/// A root certificate, several server certificates, and a client certificate. All server certificates and the client certificate use one
+/// private key, in the file "pkcs8".
 pub(crate) struct Certificates {
     dir: TempDir,
     server: Certificate,

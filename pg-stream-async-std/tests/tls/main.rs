@@ -219,8 +219,8 @@ fn certificates_of_the_system_are_trusted_only_without_a_root_file() {
     });
 }
 
-/// Runs in the second process. Connects, and checks that the connection succeeds or fails as the first process expects. The environment
-/// variables name the certificates that count as the system's trusted certificates.
+/// Runs in the second process. Connects, and checks that the connection succeeds or fails as the first process expects. `SSL_CERT_FILE` and
+/// `SSL_CERT_DIR` name the certificates that count as the system's trusted certificates.
 async fn trusting_system(port: u16) {
     let succeeds = std::env::var("SUCCEEDS").expect("set by the first process") == "true";
     let config = Config::new("me").password("secret").host(Host::new("localhost", port));
@@ -442,8 +442,8 @@ fn a_cancel_request_is_sent_over_tls_to_the_same_address() {
     });
 }
 
-/// Returns the error of a client whose server answers the SSLRequest with `answer`. Then the server closes the connection, or waits until
-/// the client closes it.
+/// Returns the error of a client whose server answers the SSLRequest with `answer`. If `closes` is true, the server then closes the
+/// connection. Otherwise it waits until the client closes the connection.
 async fn misbehaving(answer: &'static [u8], closes: bool, timeout: Option<Duration>) -> ConnectError {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("the socket is bound").port();

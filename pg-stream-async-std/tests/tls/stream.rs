@@ -35,7 +35,7 @@ async fn pair() -> [TlsStream<TcpStream>; 2] {
     [client, server]
 }
 
-/// Returns bytes in which no sequence repeats within the length of a record.
+/// Returns test data in which each group of four bytes occurs only once. So the test would notice a lost or a repeated record.
 fn pattern(count: usize) -> Vec<u8> {
     (0..count as u32).flat_map(|number| number.wrapping_mul(0x9e37_79b9).to_le_bytes()).take(count).collect()
 }

@@ -39,8 +39,8 @@ pub struct RustlsAcceptor {
 impl RustlsAcceptor {
     /// Creates an acceptor with a certificate chain and its private key. The server's own certificate is the first in the chain.
     ///
-    /// With `client_roots`, the server requests a certificate from the client. The handshake succeeds without a certificate. If the client
-    /// sends a certificate that no authority in `client_roots` has signed, the handshake fails.
+    /// With `client_roots`, the server requests a certificate from the client. A client that sends no certificate is accepted. If the
+    /// client sends a certificate that no authority in `client_roots` has signed, the handshake fails.
     ///
     /// # Errors
     /// The chain is empty, or the key does not belong to the first certificate.
@@ -119,7 +119,7 @@ impl RustlsAcceptor {
     {
         let stream = self.acceptor.accept(stream).await.map_err(explained)?;
         let mut info = info(stream.get_ref().1);
-        // rustls passes each client certificate to the verifier, and ends the handshake if the verifier rejects the certificate.
+        // If the client has sent a certificate, rustls has verified it: otherwise the handshake would have failed.
         info.verified = info.certificate.is_some();
         Ok(Upgraded::new(stream).info(info).own_certificate(self.certificate.clone()))
     }

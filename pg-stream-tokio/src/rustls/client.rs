@@ -40,7 +40,7 @@ impl Verification {
     }
 }
 
-/// Returns the name that is sent to the server (SNI), and for which the server's certificate must be issued.
+/// Returns the server's name, which rustls needs for SNI and for the check of the server's certificate.
 pub(super) fn server_name(host: &Host, verification: &Verification) -> io::Result<ServerName<'static>> {
     let (name, address) = match host {
         Host::Tcp { host, address, .. } => (host.as_str(), *address),
@@ -94,7 +94,7 @@ pub(super) fn config(
     Ok(config)
 }
 
-/// Returns the versions of TLS from the oldest to the newest allowed version.
+/// Returns the allowed versions of TLS that rustls supports, the oldest first.
 fn versions(settings: &TlsSettings) -> io::Result<Vec<&'static SupportedProtocolVersion>> {
     let oldest = settings.min_version.unwrap_or(TlsVersion::V1_2);
     let newest = settings.max_version.unwrap_or(TlsVersion::V1_3);

@@ -6,7 +6,7 @@ use std::io;
 
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
 
-/// Error of a failed handshake: a sentence with the cause and the remedy. Its source is the error of rustls.
+/// Error of a failed handshake. The text is a sentence with the cause and the remedy; `source()` returns the error of rustls.
 #[derive(Debug)]
 struct Explained {
     sentence: String,
@@ -25,7 +25,8 @@ impl Error for Explained {
     }
 }
 
-/// Adds an explanation to an error of a handshake, if the error is from rustls.
+/// Explains a handshake error in a sentence, if the error is from rustls or is an unexpected end of the stream. Other errors are returned
+/// unchanged.
 pub(super) fn explained(error: io::Error) -> io::Error {
     let kind = error.kind();
     if kind == io::ErrorKind::UnexpectedEof {
@@ -87,7 +88,7 @@ fn certificate(error: &CertificateError) -> String {
     }
 }
 
-/// Extracts the name from the form in which rustls writes the name. For `DnsName("localhost")`, returns `localhost`.
+/// Removes rustls's type name around a name: `DnsName("localhost")` becomes `localhost`.
 fn readable(presented: &str) -> String {
     let inner = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     inner.unwrap_or(presented).to_string()

@@ -12,7 +12,7 @@ use tokio_rustls::rustls::KeyLog;
 pub(super) struct KeyLogFile(Mutex<File>);
 
 impl KeyLogFile {
-    /// Opens the file. Only the owner of a new file can read it.
+    /// Opens the file, and creates a missing file. On Unix, only the owner can read a file created here.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.append(true).create(true);

@@ -30,7 +30,7 @@ use crate::TokioIo;
 use client::{Verification, server_name};
 use explain::explained;
 
-/// Maximum number of configurations that a [`Rustls`] caches. Most programs use one or two.
+/// Maximum number of configurations that a [`Rustls`] caches. Most programs use one or two configurations.
 const KEPT: usize = 16;
 
 /// Performs TLS handshakes as a client, with rustls.

@@ -54,7 +54,7 @@ impl ServerCertVerifier for AnyCertificate {
 ///
 /// As in OpenSSL, a server's certificate is also accepted if the certificate itself is one of the trusted certificates. Without this rule,
 /// a self-signed certificate from `openssl req -x509` would be rejected. Such a certificate is marked as the certificate of an authority,
-/// and rustls accepts no authority's certificate from a server.
+/// and rustls rejects a server whose own certificate has this mark.
 #[derive(Debug)]
 pub(super) struct TrustedCertificate {
     pub(super) inner: Arc<WebPkiServerVerifier>,
@@ -76,8 +76,8 @@ impl ServerCertVerifier for TrustedCertificate {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if !self.names => Ok(ServerCertVerified::assertion()),
-            // The server's certificate is the certificate of an authority, and is itself trusted. libpq accepts such a certificate. rustls
-            // checks the validity period before it reports an authority's certificate, so the certificate has not expired.
+            // The server's certificate is the certificate of an authority, and is itself trusted. libpq accepts such a certificate. The
+            // certificate has not expired, because rustls checks the validity period before it returns this error.
             Err(Error::InvalidCertificate(error))
                 if is_authority(&error) && self.trusted.iter().any(|trusted| trusted == certificate) =>
             {

@@ -4,8 +4,8 @@
 //! | combinations without a cell | why |
 //! | --- | --- |
 //! | `trust` with a wrong proof or none | the server asks for no proof |
-//! | GSSAPI on 18, OAuth on 15 | the server has no such method |
-//! | direct TLS on 15 | the server and libpq of version 15 do not have it |
+//! | GSSAPI on 18, OAuth on 15 | the server does not support the method |
+//! | direct TLS on 15 | PostgreSQL 15 and its libpq do not support direct TLS |
 //! | `require_auth` on 15 | libpq 15 does not have this setting |
 //! | revoked, expired and foreign certificates over links without TLS | without TLS, the client presents no certificate |
 
@@ -22,7 +22,8 @@ pub(crate) struct Cell {
     pub(crate) proof: Proof,
     pub(crate) sslmode: &'static str,
     pub(crate) root: Root,
-    /// Name of the host: [`LOCALHOST`], which the server's certificate contains, or [`ELSEWHERE`].
+    /// Host name in the settings: [`LOCALHOST`], which the server's certificate contains, or [`ELSEWHERE`], which the certificate does not
+    /// contain.
     pub(crate) name: &'static str,
     /// Further settings that are appended to the connection string.
     pub(crate) more: &'static str,
@@ -73,7 +74,7 @@ pub(crate) enum Proof {
     Revoked,
     /// A certificate that has expired.
     Expired,
-    /// A certificate that another authority has signed.
+    /// A certificate from an authority that the server does not trust.
     Foreign,
 }
 
@@ -143,14 +144,14 @@ fn methods(major: u8) -> Vec<Cell> {
     cells
 }
 
-/// Returns the cells with every kind of `sslrootcert`, and with a host name that is not in the certificate.
+/// Returns cells that differ in `sslrootcert` and in the host name.
 fn names(major: u8) -> Vec<Cell> {
     let mut cells = Vec::new();
     for link in [Link::Clear, Link::Tls12, Link::Tls13, Link::Direct] {
         for sslmode in SSLMODES {
             for root in [Root::None, Root::Right, Root::Other, Root::NoFile] {
                 let cell = Cell { sslmode, root, ..Cell::new(major, Method::Scram, link, Proof::Right) };
-                // The function `methods` returns the cells with the usual `sslrootcert`.
+                // `methods` already returns the cells with the usual `sslrootcert`.
                 if root != Root::usual(sslmode) {
                     cells.push(cell.clone());
                 }
@@ -163,7 +164,7 @@ fn names(major: u8) -> Vec<Cell> {
     cells
 }
 
-/// Returns the cells with the settings `channel_binding`, `require_auth` and `gssencmode`.
+/// Returns cells that differ in the settings `channel_binding`, `require_auth` and `gssencmode`.
 fn demands(major: u8) -> Vec<Cell> {
     let settings: &[&str] = match major {
         15 => &["channel_binding=require", "channel_binding=disable"],
@@ -242,7 +243,7 @@ impl Cell {
 }
 
 impl Root {
-    /// Returns the usual value of `sslrootcert`: the right authority for `verify-ca` and `verify-full`, and none for every other mode.
+    /// Returns the usual value of `sslrootcert`: the authority of the server for `verify-ca` and `verify-full`, `None` for all other modes.
     fn usual(sslmode: &str) -> Self {
         if sslmode.starts_with("verify") { Self::Right } else { Self::None }
     }

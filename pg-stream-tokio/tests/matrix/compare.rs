@@ -24,7 +24,7 @@ pub(crate) fn with_psql<R>(
         let runtime = runtime();
         let mut done = Vec::new();
         while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
-            // psql runs in another process, so both logins run at the same time.
+            // psql runs in a separate process, so the login by psql and the login by `ours` run at the same time.
             let psql = psql::start(cell);
             let ours = ours(&runtime, cell);
             done.push((cell, psql.outcome(), ours));

@@ -12,8 +12,8 @@ pub(crate) struct Exception {
     pub(crate) reason: &'static str,
     /// Returns whether the exception applies to a cell.
     pub(crate) cells: fn(&Cell) -> bool,
-    /// Pairs of outcomes, the first of psql and the second of this project, as [`Outcome::brief`] writes them. Each pair must occur in at
-    /// least one login; otherwise the test fails.
+    /// Pairs of outcomes: the outcome of psql, and the outcome of this project, in the form of [`Outcome::brief`]. The test fails if a pair
+    /// occurs in no login.
     pub(crate) outcomes: &'static [(&'static str, &'static str)],
 }
 

@@ -1,8 +1,7 @@
 //! The matrix of logins: each method over each link in each `sslmode`. Each login is made twice, by the real `psql` and by this crate, with
-//! the same connection string and the same server. psql and this crate must have the same outcome: both log in, or both are rejected. Both
-//! must use the same kind of link, and make the same number of attempts. If the server rejects one of the two logins, it must reject the
-//! other login with the same error text. If one client ends a login, the other client must end its login for the same reason.
-//! [`exceptions`] lists the deliberate differences, each with its reason.
+//! the same connection string and the same server. psql and this crate must have the same outcome: both log in over the same kind of link,
+//! or both fail after the same number of attempts. If the server rejects an attempt, the error texts must be equal. If a client ends an
+//! attempt itself, the reasons must be equal. [`exceptions`] lists the deliberate differences, each with its reason.
 
 mod cells;
 mod compare;

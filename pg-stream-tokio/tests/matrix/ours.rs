@@ -43,7 +43,7 @@ pub(crate) async fn log_in<T: Transport>(
     }
 }
 
-/// Runs a query, and returns its only value.
+/// Runs a query, and returns the only value in the result.
 pub(crate) async fn ask<T: Transport>(conn: &mut Connection<T>, sql: &str) -> Result<String, ServerError> {
     conn.query(sql).flush().await.expect("sent");
     let mut answer = Ok(String::new());

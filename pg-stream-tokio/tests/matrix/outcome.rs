@@ -43,7 +43,7 @@ impl Outcome {
         let mut attempts = Vec::new();
         for line in text.lines() {
             match line.strip_prefix("connection to server ") {
-                // This line is no error: the server has named the issuer of tokens, and libpq connects again.
+                // This line is no error. libpq has received the address of the token issuer, and connects again.
                 Some(attempt) if attempt.ends_with("retrying connection with new bearer token") => {}
                 Some(attempt) => attempts.push(attempt.split_once(" failed: ").map_or(attempt, |it| it.1)),
                 // If no attempt precedes the line, the line is an error that psql found before it connected. Otherwise the line continues
@@ -150,7 +150,7 @@ const OURS: &[(&str, &str)] = &[
     ("the certificate is for", "certificate of another name"),
     ("the root certificate /nonexistent/root.crt cannot be read", "no root certificate"),
     ("no \"sslrootcert\" is given", "no root certificate"),
-    // Alerts of the server, which arrive during the handshake with TLS 1.2 and after the handshake with TLS 1.3.
+    // TLS alerts from the server. With TLS 1.2, such an alert arrives during the handshake; with TLS 1.3, it arrives after the handshake.
     ("UnknownCA", "alert unknown CA"),
     ("CertificateExpired", "alert certificate expired"),
     ("CertificateRevoked", "alert certificate revoked"),

@@ -1,5 +1,5 @@
-//! Tests with PgBouncer between the client and PostgreSQL 15, with TLS for its clients: logins compared with psql, PgBouncer's own errors,
-//! pooling and cancel requests.
+//! Tests with PgBouncer between the client and PostgreSQL 15. The connection from the client to PgBouncer can use TLS. The tests compare
+//! logins with psql, and check PgBouncer's own errors, pooling and cancel requests.
 
 use std::time::Duration;
 
@@ -169,7 +169,7 @@ fn every_login_at_pgbouncer_has_the_same_outcome_as_with_psql() {
     eprintln!("{} logins, {} of them by an exception", logins.len(), excepted.len());
 }
 
-/// Returns a configuration with verified TLS for a role that only these tests use, so that no other test uses the pool of this role.
+/// Returns a configuration with verified TLS. Only these tests use the role of this configuration, so no other test uses the role's pool.
 fn pooled(database: &str) -> Config {
     let place = Server::at("PGBOUNCER");
     let config = Config::new("saslprep").password("pa\u{a0}ss\u{2168}").database(database);

@@ -1,7 +1,7 @@
 //! Logins by libpq, in the same version as the server.
 //!
 //! Logins use psql, except for logins with a bearer token. psql gets tokens from an issuer through a module that is not in its package. So
-//! a Python program loads libpq instead, and passes the token through libpq's hook.
+//! these logins use a Python program, which loads libpq and passes the token through libpq's hook.
 
 use std::process::{Child, Command, Stdio};
 

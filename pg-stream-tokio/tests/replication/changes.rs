@@ -22,7 +22,7 @@ struct Mode {
     binary: bool,
 }
 
-/// Options for the tests. PostgreSQL 15 supports versions 1 to 3.
+/// Options with which the tests run. PostgreSQL 15 supports only versions 1 to 3 of the protocol of pgoutput.
 const MODES: [Mode; 5] = [
     Mode { version: 1, streaming: StreamingOption::Off, two_phase: false, binary: false },
     Mode { version: 1, streaming: StreamingOption::Off, two_phase: false, binary: true },
@@ -71,7 +71,7 @@ impl Changes {
         }
     }
 
-    /// Checks that no prefix of a message is a valid message. Exception: StreamAbort (`A`) without the optional position.
+    /// Checks that no prefix of a message is a valid message. Exception: a StreamAbort (`A`) is valid without its optional position.
     fn cut(&self, data: &[u8], scope: Scope) {
         // The rows of large transactions are skipped, because thousands of them are alike.
         if data.len() > 200 || self.count > 2000 {
@@ -165,7 +165,8 @@ async fn set_up(session: &mut Conn, name: &str) {
         format!("set search_path to {name}"),
         "create type mood as enum ('happy', 'so-so')".into(),
         "create table by_key (id int primary key, n int, t text)".into(),
-        // A long value is stored outside of the row, uncompressed. So an update of another column does not send the value again.
+        // A long value of the column `t` is stored outside of the row, uncompressed. If an update does not change `t`, the server does not
+        // send the value again.
         "alter table by_key alter t set storage external".into(),
         "create table by_row (a int8, b text, m mood)".into(),
         "alter table by_row replica identity full".into(),
@@ -393,8 +394,8 @@ async fn large_transactions(server: &Server, session: &mut Conn, changes: &mut C
             changes.until(|change| matches!(change, Change::StreamStop(_))).await;
         }
         if inside {
-            // The inserts must be the last of these statements: their many bytes make the server send a block, which also contains the
-            // changes before them.
+            // The inserts in `ROWS` must be the last statements. Their size makes the server send a block, which also contains the changes
+            // of the earlier statements.
             each(session, &["savepoint s", "select pg_logical_emit_message(true, 'inside', 'x')"]).await;
             each(session, &["update by_row set b = 'y' where a = 7", "delete from by_row where a = 8"]).await;
             each(session, &[ROWS]).await;
@@ -433,7 +434,7 @@ async fn two_phase_commits(server: &Server, session: &mut Conn, changes: &mut Ch
     }
 }
 
-/// Checks that all expected lines were received.
+/// Checks that every expected kind of message and every expected line was received.
 fn check(changes: &Changes, name: &str) {
     let Mode { streaming, two_phase, binary, .. } = changes.mode;
     let mut kinds = BTreeSet::from(*b"BCORYIUDTM");

@@ -52,7 +52,7 @@ impl Reply {
         T::from_reply(columns, &row).expect("the columns of the reply")
     }
 
-    /// Returns the only value of the only row.
+    /// Returns the value of a reply that has one row with one column.
     pub(crate) fn value(&self) -> String {
         let [(columns, row)] = &self.0[..] else { panic!("{self:?}") };
         let row = row.frame().decode::<DataRow<'_>>().expect("well-formed");

@@ -1,5 +1,5 @@
-//! Tests of replication with the oldest and the newest server: each command and its reply, and each message of pgoutput. Each message is
-//! encoded again and compared with the received bytes.
+//! Tests of replication with the oldest and the newest tested version of PostgreSQL: each command and its reply, and each message of
+//! pgoutput. Each message is encoded again and compared with the received bytes.
 
 mod changes;
 mod commands;

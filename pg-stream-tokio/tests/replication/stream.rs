@@ -14,7 +14,7 @@ use crate::support::{Server, get_in, query};
 
 type ChangeStream = ReplicationStream<Socket, Changes>;
 
-/// Creates a table, its publication and its slot, all with the same name.
+/// Creates a table, a publication of the table, and a slot, all with the same name.
 async fn set_up(server: &Server, session: &mut Conn, name: &str) {
     let mut conn = walsender(server, Replication::Logical).await;
     for sql in [
@@ -121,20 +121,21 @@ fn a_stream_resumes_at_the_position_that_was_declared_and_confirms_no_other() {
         assert_eq!(confirmed(&mut session, name).await, second);
         assert!(run(&mut conn, &IdentifySystem).await.is_ok(), "the connection takes commands again");
 
-        // A server process streams changes only once, so it ends a second stream at once.
+        // A server process streams changes only once. So the server ends the second stream of the same connection at once.
         let mut again = start_on(conn, name, Lsn::INVALID).await;
         let error = again.next().await.expect_err("ended");
         assert!(matches!(error.kind, StreamErrorKind::EndedByServer), "{error}");
         let mut conn = again.finish().await.expect("a clean end").connection;
         assert!(run(&mut conn, &IdentifySystem).await.is_ok());
 
-        // A stream without a position starts at the position of the slot. The third transaction was not declared as flushed, so the server
-        // sends it again.
+        // `Lsn::INVALID` starts the stream at the confirmed position of the slot. The client did not confirm the third transaction, so the
+        // server sends this transaction again.
         let mut stream = start(server, name, Lsn::INVALID).await;
         assert_eq!(transaction(&mut stream).await.0, [6]);
         stream.finish().await.expect("a clean end");
 
-        // A start position before the position of the slot has no effect. A later start position skips transactions.
+        // A start position before the confirmed position of the slot has no effect. A start position after the confirmed position skips
+        // transactions.
         insert(&mut session, name, "7, 7").await;
         let mut stream = start(server, name, first).await;
         let (ids, third) = transaction(&mut stream).await;
@@ -243,7 +244,7 @@ fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
             ["1"],
             "the server waits for the client"
         );
-        // This work blocks a thread, but not the thread of the stream.
+        // This work blocks a thread for blocking work, so the stream's own thread can send status updates.
         let work = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(6)));
         stream.keep_alive_while(work).await.expect("the work ends");
 

@@ -1,5 +1,5 @@
-//! Tests of streaming of transactions in progress. A transaction must have the same changes in both cases: received in blocks while it is
-//! in progress, or received as a whole at its commit.
+//! Tests of streaming of transactions in progress. The client must receive the same changes in two cases: in blocks while the transaction
+//! is in progress, and all together at the commit.
 
 use std::time::Duration;
 
@@ -20,7 +20,8 @@ async fn each(session: &mut Conn, statements: &[&str]) {
     }
 }
 
-/// Formats a change as a line of text, without its position and its transaction number, which depend on the way of streaming.
+/// Formats a change as a line of text, without its position and its transaction number: these two depend on whether the server streams the
+/// transaction in progress.
 fn line(received: &ReceivedChange<'_>) -> String {
     let table = received.table.map_or_else(String::new, ToString::to_string);
     match received.change {
@@ -125,7 +126,7 @@ async fn same(server: &Server, version: u32, streaming: StreamingOption) {
     assert_eq!(stream.payload().in_progress().count(), 2);
     each(&mut two, &["commit"]).await;
     until(1, &mut stream, &mut lines, &mut other).await;
-    // A large transaction is rolled back, and a small transaction is committed meanwhile.
+    // A small transaction is committed while a large transaction is in progress. Then the large transaction is rolled back.
     each(&mut two, &["begin", &rows(20_000)]).await;
     until(2, &mut stream, &mut lines, &mut other).await;
     each(&mut other, &[&format!("insert into {name} values (-1, 'small')")]).await;

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Time of waiting for a message that the model does not expect. Short, because every such check takes the whole time.
 const SHORT: Duration = Duration::from_millis(3);
 
-/// Maximum number of steps from any state to an idle session.
+/// Maximum number of steps from any state to an idle session. A session that needs more steps fails the test.
 const RECOVERY_STEPS: usize = 2_000;
 
 /// Number of messages and answers of each kind that the sequences have produced.
@@ -218,7 +218,8 @@ impl Checked {
         Ok(Some(Some(reply)))
     }
 
-    /// Checks that the model assigns a reply to the right request. Rows and errors contain the number in the SQL text that caused them.
+    /// Checks that the model assigns a reply to the right request. Each SQL text contains the number of its request, and the server repeats
+    /// this number in rows and errors.
     fn compare(&mut self, frame: Frame<'_>, reply: Reply) -> Checking {
         let body = String::from_utf8_lossy(frame.body).into_owned();
         if frame.code == MessageCode::ERROR_RESPONSE {
@@ -235,8 +236,8 @@ impl Checked {
         let Some(number) = number_in(&body) else { return Ok(()) };
         let fits = match reply.request {
             Request::Query | Request::Parse => number == reply.number,
-            // A request other than Query and Parse has no SQL text. Its rows and errors contain the number of the Parse that created the
-            // statement, which is lower than the number of the request.
+            // A request other than Query and Parse has no SQL text. Rows and errors then contain the number of the earlier Parse that
+            // created the statement.
             _ => number < reply.number && !matches!(self.sent.get(&number), Some(Message::Query(_))),
         };
         if !fits {
@@ -319,8 +320,8 @@ impl Checked {
         }
     }
 
-    /// Compares the model's `outstanding_ready` with the number of ReadyForQuery messages that arrive. There is no comparison if a request fails
-    /// or a COPY ignores a Sync, because `outstanding_ready` does not hold in these cases.
+    /// Compares the model's `outstanding_ready` with the number of ReadyForQuery messages that arrive. No comparison takes place if a
+    /// request fails or a COPY ignores a Sync, because `outstanding_ready` assumes that neither happens.
     async fn count_ready(&mut self) -> Checking {
         if !self.state.is_certain() || self.state.copy().is_some() {
             return Ok(());

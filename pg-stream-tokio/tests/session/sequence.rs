@@ -84,7 +84,7 @@ pub(crate) enum Sql {
 }
 
 impl Sql {
-    /// Returns the SQL text. `number` is the number of the request, which the reply contains. `place` is a WAL position.
+    /// Returns the SQL text. `number` is the number of the request; the server's reply contains this number. `place` is a WAL position.
     fn text(self, number: u64, place: &str) -> String {
         match self {
             Self::Tag => format!("select 'q{number}'"),

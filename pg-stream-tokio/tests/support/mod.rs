@@ -22,12 +22,12 @@ pub(crate) struct Server {
     pub(crate) socket_dir: PathBuf,
 }
 
-/// Returns the oldest and the newest server.
+/// Returns the servers with the oldest and the newest tested version of PostgreSQL.
 pub(crate) fn both() -> [Server; 2] {
     [15, 18].map(Server::find)
 }
 
-/// Runs a test against the oldest and the newest server. Without servers the test fails; it is never skipped.
+/// Runs a test against the oldest and the newest tested version of PostgreSQL. The test fails if no server is running.
 pub(crate) fn on_both(test: impl AsyncFn(&Server)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("a runtime");

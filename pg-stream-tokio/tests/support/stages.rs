@@ -36,7 +36,7 @@ const FUTURE: usize = 15 << 10;
 
 const STARTUP: &[u8] = b"\0\0\0\x14\0\x03\0\0user\0alice\0\0";
 
-/// Runs the server's function `accept` for each stage until it waits for the client, and checks the memory that the server holds.
+/// For each stage, polls `accept` until the server waits for the client. Then checks how much memory the server holds.
 pub(crate) fn hold_little<F, O>(accept: impl Fn(Stopped) -> F)
 where
     F: Future<Output = O>,

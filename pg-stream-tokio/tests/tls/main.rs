@@ -298,7 +298,7 @@ fn an_unusable_tls_setting_is_an_error_and_not_a_session_in_clear() {
             too_old.tls.min_version = Some(TlsVersion::V1_0);
             too_old.tls.max_version = Some(TlsVersion::V1_1);
             for config in [no_file, no_key, directory, too_old] {
-                // A server without TLS does not cause an error: the client logs in without TLS, and does not use the TLS settings.
+                // If the server has no TLS, the client does not use the TLS settings, and logs in without TLS.
                 if demands_tls {
                     let error = refusal(&config).await;
                     assert!(matches!(error.kind(), ConnectErrorKind::Tls(_)), "{error}");

@@ -1,4 +1,4 @@
-//! A server that sends arbitrary bytes, well-formed messages, and right answers to SCRAM.
+//! A server that sends arbitrary bytes, well-formed messages, and right answers to the client's SCRAM messages.
 
 use pg_auth::scram::{OfferedBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ServerChallenge, ServerFirst};
 use pg_wire::frontend::{Initial, SaslInitialResponse};
@@ -18,7 +18,7 @@ impl Server {
         Self { challenge: None, has_proven: false }
     }
 
-    /// Makes the next bytes to send. `said` is all bytes that the client has sent.
+    /// Returns the next bytes of the server. `said` contains all bytes that the client has sent.
     pub(super) fn send(&mut self, said: &[u8], input: &mut Input<'_>) -> Vec<u8> {
         let action = input.byte();
         let authentication = |kind: u8, data: &[u8]| message(b'R', &[&[0, 0, 0, kind], data].concat());
@@ -55,7 +55,7 @@ impl Server {
         }
     }
 
-    /// Returns the challenge for the client's first message.
+    /// Returns the server's first SCRAM message (the challenge), if the client has sent a valid first message.
     fn challenge(&mut self, said: &[u8]) -> Option<Vec<u8>> {
         let bodies = responses(said);
         let first = bodies.iter().find_map(|body| SaslInitialResponse::decode(body).ok()?.data)?;
@@ -72,7 +72,7 @@ impl Server {
         Some(data)
     }
 
-    /// Returns the signature, if the client's proof is right.
+    /// Returns the server's last SCRAM message (the signature), if the client's proof is right.
     fn sign(&mut self, said: &[u8]) -> Option<Vec<u8>> {
         let bodies = responses(said);
         let proof = bodies.last()?;
@@ -82,7 +82,7 @@ impl Server {
     }
 }
 
-/// The bodies of the client's responses.
+/// Returns the bodies of the messages with code `p` at the start of `said`: passwords, and messages of SASL and GSSAPI.
 fn responses(said: &[u8]) -> Vec<Vec<u8>> {
     let mut inbox = Inbox::new(Limits::FRONTEND);
     inbox.extend(said);
@@ -94,7 +94,7 @@ fn responses(said: &[u8]) -> Vec<Vec<u8>> {
     bodies
 }
 
-/// Makes a message with this body.
+/// Encodes a message with this code and this body.
 fn message(code: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).expect("an input is short");
     [&[code][..], &length.to_be_bytes(), body].concat()

@@ -29,7 +29,7 @@ impl Client {
         self.proven.contains(method.as_str())
     }
 
-    /// Makes the next bytes to send. `said` is all bytes that the server has sent.
+    /// Returns the next bytes of the client. `said` contains all bytes that the server has sent.
     pub(super) fn send(&mut self, said: &[u8], input: &mut Input<'_>) -> Vec<u8> {
         let action = input.byte();
         match action & 15 {
@@ -85,7 +85,7 @@ impl Client {
         }
     }
 
-    /// Returns the proof for the server's challenge.
+    /// Returns the client's last SCRAM message, with the proof, if the server has sent a challenge.
     fn proof(&mut self, said: &[u8]) -> Option<Vec<u8>> {
         let mut inbox = Inbox::new(Limits::BACKEND);
         inbox.extend(&said[said.iter().take_while(|byte| **byte == b'N').count()..]);
@@ -108,7 +108,8 @@ fn initial_response(mechanism: &str, data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Makes a message with this body. `code` is `None` for the packets that have no code: the start-up message, and the requests before it.
+/// Encodes a message with this code and this body. `code` is `None` for the packets that have no code: the start-up message, and the
+/// requests before it.
 fn message(code: Option<u8>, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).expect("an input is short");
     let code: Vec<u8> = code.into_iter().collect();
