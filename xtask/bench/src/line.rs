@@ -35,8 +35,8 @@ pub(crate) type Meter = Box<dyn Fn() -> f64>;
 pub(crate) struct Contender {
     /// The kind and the name of the implementation.
     pub(crate) who: Who,
-    /// A closure that prepares the work, for example connects and allocates buffers. Returns the closure that does a round. Also returns a
-    /// [`Meter`] if another process does the work, because the CPU time of that process is measured.
+    /// A closure that prepares the work, for example connects and allocates buffers. Returns the closure that does a round. If another
+    /// process does the work, the closure also returns a [`Meter`] for the CPU time of that process.
     pub(crate) prepare: Box<dyn FnOnce() -> Result<(Round, Option<Meter>)>>,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Target {
     pub(crate) limit: Option<f64>,
     /// The lowest allowed ratio of the time of the fastest peer (another library) to our time.
     pub(crate) peer: Option<f64>,
-    /// The name of the peer that `peer` compares with. `None` means the fastest peer.
+    /// The name of the library whose time `peer` compares with our time. `None` means the fastest library.
     pub(crate) rival: Option<&'static str>,
     /// The highest allowed ratio of our number of instructions to the number of the hand-written loop. `--gate` checks this ratio.
     pub(crate) instructions: Option<f64>,

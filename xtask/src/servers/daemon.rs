@@ -31,8 +31,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(super) struct Kind {
     /// The path of the pid file, relative to the daemon's directory. The first line of the file is the process id.
     pid_file: &'static str,
-    /// The argument that identifies the daemon's process among all processes: a path in the daemon's directory, which is on the daemon's
-    /// command line. This field is relative to the daemon's directory.
+    /// A path on the daemon's command line, which identifies the daemon's process among all processes. The path is in the daemon's
+    /// directory, and this field is relative to that directory.
     argument: &'static str,
     /// The signal that makes the daemon close its connections and end at once.
     signal: Signal,
@@ -201,8 +201,8 @@ impl<S: Serve> Daemon<S> {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Sends a signal to the daemon. Precondition: the daemon has not [`ended`](Self::ended); after its end, the system may give its
-    /// process id to another process.
+    /// Sends a signal to the daemon. Precondition: the daemon has not [`ended`](Self::ended); after the daemon's end, the system may give
+    /// the process id to another process.
     fn signal(&self, signal: Signal) {
         if let Some(pid) = process::pid(&self.child) {
             let _ = kill_process(pid, signal);

@@ -93,7 +93,8 @@ fn sweep_in(temporary: &Path) {
         return;
     };
     for entry in entries.flatten() {
-        // Any user may make a directory or a symbolic link with such a name. So only directories that belong to this user are removed.
+        // Any user may make a directory or a symbolic link whose name looks like a directory of servers. So only directories that belong to
+        // this user are removed.
         let ours = entry.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == ourselves);
         let abandoned = entry.file_name().to_str().and_then(Owner::of).is_some_and(|owner| !owner.lives());
         if ours

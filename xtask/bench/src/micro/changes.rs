@@ -1,9 +1,9 @@
 //! Measurements of decoding changes of logical replication. The bytes arrive in pieces of 64 KB, and each implementation reads every value
 //! of every inserted row.
 //!
-//! No other library has public functions both for reading messages and for decoding pgoutput. The public functions of `pg_walstream` only
-//! decode pgoutput, so this module cuts the messages out of a buffer, as the library's connection does. The public functions of
-//! `pgwire-replication` only read messages, so the hand-written loop reads the values.
+//! Neither of the two compared libraries has public functions for both steps: reading messages, and decoding pgoutput. The public functions
+//! of `pg_walstream` only decode pgoutput, so this module cuts the messages out of a buffer, as the private connection of `pg_walstream`
+//! does. The public functions of `pgwire-replication` only read messages, so the hand-written loop reads the values.
 
 use anyhow::{Result, ensure};
 use bytes::BytesMut;

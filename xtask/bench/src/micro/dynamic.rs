@@ -70,8 +70,8 @@ fn postgres_protocol(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
                 postgres_types::IsNull::No => postgres_protocol::IsNull::No,
             })
         };
-        // tokio-postgres would send all values in binary. With the formats `FORMATS`, the bytes are equal to the bytes that the other
-        // libraries write.
+        // tokio-postgres would send all values in binary format. This code uses the formats `FORMATS`, so that it writes the same bytes as
+        // the other libraries.
         let formats = FORMATS[..params.len()].iter().copied();
         if frontend::bind("", "s1", formats, values, write, [1], out).is_err() {
             bail!("postgres-protocol rejected a bind");
