@@ -57,7 +57,7 @@ pub(crate) struct Options {
     minimize: bool,
 }
 
-/// Runs the targets. Depending on `options`, lists the targets, repeats one input, or minimizes the corpora instead.
+/// Does the task that `options` selects: runs the targets, lists the targets, repeats one input, or minimizes the corpora.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let targets = selected(options.target.as_deref())?;
     if options.list {

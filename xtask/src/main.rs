@@ -160,7 +160,7 @@ enum Word {
         #[arg(long)]
         arrows: bool,
     },
-    /// Check the dependencies: licences, advisories, unused dependencies, oldest versions, oldest Rust. Also check the changes of public
+    /// Check the dependencies (licences, advisories, unused dependencies, oldest versions, oldest Rust) and the changes of public
     /// interfaces since the last release
     Supply {
         /// Fail if the advisory database cannot be fetched

@@ -18,8 +18,8 @@ const PLOT: f64 = 560.0;
 const ROW: f64 = 20.0;
 const TOP: f64 = 82.0;
 
-/// The ends of the chart's logarithmic axis; a ratio outside is drawn at the nearest end. A ratio is a library's CPU time divided by the
-/// CPU time of the hand-written loop.
+/// The ends of the chart's logarithmic axis. A ratio outside this range is drawn at the nearest end. A ratio is a library's CPU time
+/// divided by the CPU time of the hand-written loop.
 const MIN_RATIO: f64 = 0.5;
 const MAX_RATIO: f64 = 64.0;
 

@@ -66,7 +66,7 @@ impl Target {
         Self { limit: Some(limit), ..Self::default() }
     }
 
-    /// Adds the highest allowed ratio of our number of instructions to the hand-written loop's number.
+    /// Sets the highest allowed ratio between our number of instructions and the hand-written loop's number.
     pub(crate) fn instructions(self, most: f64) -> Self {
         Self { instructions: Some(most), ..self }
     }

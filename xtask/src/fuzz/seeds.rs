@@ -100,7 +100,7 @@ const CLIENT: &[&[u8]] = &[
     &[10, 0, 0, 2, 0, 10, 11, 1, b'a', 11, 1, b'b', 2, 15],
 ];
 
-/// Logins at a server by each method: the settings, the method, then the actions of the client.
+/// Logins at a server, at least one for each method. Each login has the settings, the method, and then the actions of the client.
 const SERVER: &[&[u8]] = &[
     &[0, 0, 4, 5, 2],
     &[0, 1, 2, 8],
@@ -141,7 +141,7 @@ fn pgoutput() -> Result<Vec<Vec<u8>>> {
     for version in [15, 18] {
         let text =
             fs::read_to_string(paths::root().join(format!("pg-wire/tests/golden/pgoutput-{version}.hex")))?;
-        // libFuzzer limits the length of an input, so a recording is split into several seeds of 12 messages.
+        // libFuzzer limits the length of an input, so a recorded sequence is split into several seeds of 12 messages.
         let lines: Vec<&str> =
             text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
         for lines in lines.chunks(12) {

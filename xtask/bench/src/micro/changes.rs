@@ -68,7 +68,7 @@ fn inserts() -> Result<Frames> {
     Ok(Frames { bytes: source::away(&frames), count: INSERTS as u64 })
 }
 
-/// Decodes an Insert in the hand-written loop: compares the kinds of the messages, skips the WAL positions, and reads the values.
+/// Decodes an Insert in the hand-written loop: checks the kinds of the messages, skips the WAL positions, and reads the values.
 #[inline(always)]
 fn hand_insert(body: &[u8], touch: &mut Touch) -> u64 {
     // XLogData begins with `w` and three Int64. The Insert inside it begins with `I`, Int32 relation and `N`.

@@ -150,7 +150,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
 
-    /// Makes all files. Returns a guard that removes their directory, and the files.
+    /// Makes all files. Returns the temporary directory, which must not be dropped before the end of the test, and the files.
     fn made() -> (tempfile::TempDir, Certificates) {
         let home = tempfile::tempdir().expect("a directory");
         Certificates::prepare().expect("openssl");
