@@ -78,7 +78,7 @@ impl Kind {
     }
 }
 
-/// A program that can be started as a [`Daemon`]. Precondition: the program's directory exists, with its files.
+/// A program that can be started as a [`Daemon`]. Precondition: the program's directory exists and contains the program's files.
 pub(super) trait Serve: Debug {
     /// The kind of daemon to which the program belongs.
     const KIND: Kind;

@@ -127,7 +127,8 @@ fn unpack(packages: &[&str], temporary: &Path) -> Result<PathBuf> {
     Ok(root)
 }
 
-/// Installs Debian packages. Without root or apt-get, returns an error that contains the command for installing the packages.
+/// Installs Debian packages. If xtask does not run as root, or if apt-get is missing, returns an error with the command for installing the
+/// packages.
 pub(crate) fn install(packages: &str) -> Result<()> {
     let apt_get = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");

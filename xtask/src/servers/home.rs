@@ -40,7 +40,7 @@ pub(super) struct Home {
 }
 
 impl Home {
-    /// Makes the directory and starts the watcher. The watcher removes the directory if xtask is killed.
+    /// Makes the directory of the servers, and starts the watcher. The watcher removes the directory if xtask is killed.
     pub(super) fn new() -> Result<Self> {
         let owner = Owner::ourselves()?;
         let prefix = format!("{PREFIX}{}-{}-", owner.pid, owner.started);

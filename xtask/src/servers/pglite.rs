@@ -48,7 +48,7 @@ const PACKAGES: [(&str, Package); 2] = [
 /// The directory of the unpacked packages. The name has the versions, so a new version gets a new directory.
 const DIRECTORY: &str = "pglite-0.5.14-socket-0.2.17";
 
-/// A program for Node.js that makes a database in a directory, which is its argument.
+/// A program for Node.js. It makes a database in the directory that is the program's argument.
 const INITDB: &str = "const { PGlite } = await import('@electric-sql/pglite');
 await (await PGlite.create(process.argv[1])).close();";
 
