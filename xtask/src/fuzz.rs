@@ -99,7 +99,7 @@ pub(crate) fn check() -> Result<()> {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Target {
     name: String,
-    /// The directory of the crate.
+    /// The directory of the crate that contains the target.
     package: &'static str,
 }
 

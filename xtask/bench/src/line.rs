@@ -9,7 +9,7 @@ pub(crate) enum Who {
     Limit,
     /// The crates of this project.
     Ours,
-    /// Another library; the string is its name.
+    /// A library that is not part of this project. The string is the library's name.
     Peer(&'static str),
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Contender {
 pub(crate) struct Target {
     /// The highest allowed ratio of our time to the time of the limit (the hand-written loop).
     pub(crate) limit: Option<f64>,
-    /// The lowest allowed ratio of the time of the fastest peer (another library) to our time.
+    /// The lowest allowed ratio of a peer's time to our time. A peer is another library; `rival` selects the peer.
     pub(crate) peer: Option<f64>,
     /// The name of the library whose time `peer` compares with our time. `None` means the fastest library.
     pub(crate) rival: Option<&'static str>,
@@ -71,7 +71,7 @@ impl Target {
         Self { instructions: Some(most), ..self }
     }
 
-    /// Compares our time with the time of the peer `rival` instead of the fastest peer.
+    /// Compares our time with the time of the peer `rival`, not with the time of the fastest peer.
     pub(crate) fn rival(self, rival: &'static str) -> Self {
         Self { rival: Some(rival), ..self }
     }

@@ -53,7 +53,7 @@ impl Programs {
         Ok(Self { root: Some(copy) })
     }
 
-    /// The command for one of the programs, without the environment of xtask.
+    /// The command for one of the programs. The program does not get the environment variables of xtask.
     pub(super) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.path(program).unwrap_or_else(|| program.into()));
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").current_dir("/");

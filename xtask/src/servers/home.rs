@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_directory_is_rejected_when_a_socket_path_would_be_too_long_for_an_address() {
-        // A directory with the longest path that fits: 82 + 25 = 107 bytes.
+        // The longest path of a directory that fits: 82 bytes. Together with the 25 bytes of the longest socket, these are 107 bytes.
         let dir = format!("/{}", "d".repeat(81));
         assert!(has_room_for_sockets(Path::new(&dir)));
         assert!(!has_room_for_sockets(Path::new(&format!("{dir}d"))));

@@ -24,7 +24,7 @@ use crate::micro::changes;
 /// The name of the publication, and the prefix of the names of all slots.
 const NAME: &str = "bench_changes";
 
-/// The name of the peer in the report.
+/// The name of the compared program in the report.
 const PG_RECVLOGICAL: &str = "pg_recvlogical";
 
 /// Returns the measurements: decoding a long stream in memory, and following the changes of a server with a program.
