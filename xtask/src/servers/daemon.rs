@@ -16,7 +16,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{interrupt, process};
 
-/// Time limit for a daemon to become ready. On an idle machine a daemon is ready after a tenth of a second.
+/// Time limit for a daemon to become ready. On an idle machine, a daemon is ready after a tenth of a second; the limit is for a machine
+/// under load.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The maximum number of ports that are tried for one daemon. Another process may take a port after xtask has chosen the port and before

@@ -86,7 +86,7 @@ pub(super) fn sweep() {
     sweep_in(Path::new(SHORT));
 }
 
-/// Removes each directory of servers in `temporary` whose owner has ended.
+/// Removes from `temporary` each directory of servers whose owner has ended. The owner is the run of xtask that made the directory.
 fn sweep_in(temporary: &Path) {
     let ourselves = rustix::process::getuid().as_raw();
     let Ok(entries) = fs::read_dir(temporary) else {

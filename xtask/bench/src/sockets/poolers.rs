@@ -1,4 +1,4 @@
-//! Measurements with a transaction pooler between clients and a server: pg-pooler and PgBouncer. The CPU time of the pooler's process is
+//! Measurements of two transaction poolers between clients and a server: pg-pooler and PgBouncer. The CPU time of the pooler's process is
 //! measured.
 
 use std::net::SocketAddr;

@@ -27,7 +27,8 @@ const NAME: &str = "bench_changes";
 /// The name of the compared program in the report.
 const PG_RECVLOGICAL: &str = "pg_recvlogical";
 
-/// Returns the measurements: decoding a long stream in memory, and following the changes of a server with a program.
+/// Returns at most two measurements. The first decodes a long stream in memory. In the second, pg-cdc and pg_recvlogical follow the changes
+/// of a server.
 pub(super) fn lines(server: &At, part: u64) -> Result<Vec<Line>> {
     let count = 1_000_000 / part;
     let mut lines = vec![changes::long_stream(count)?];

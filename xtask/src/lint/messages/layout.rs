@@ -8,8 +8,8 @@ use crate::lint::messages::declared::{Declared, Role, Shape, docs};
 /// The letters for the counts of lists: `n` is the number of items of the first list in a message, `m` of the second list, and so on.
 const COUNTS: [&str; 4] = ["n", "m", "r", "k"];
 
-/// Reports each declaration whose documentation has no layout, or has a layout that differs from the declaration's fields. `byte` returns
-/// the code byte for the name of a code's constant.
+/// Reports each declaration whose documentation has no layout, or has a layout that differs from the declaration's fields. `byte` takes the
+/// name of a constant of `MessageCode`, and returns the code.
 pub(super) fn check(all: &[Declared], byte: impl Fn(&str) -> Option<u8>) -> Vec<Finding> {
     all.iter()
         .filter_map(|declared| check_one(declared, all, &byte))
