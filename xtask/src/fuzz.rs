@@ -28,11 +28,11 @@ const AT_ONCE: usize = 2;
 /// thousands of inputs a second.
 const LONGEST_INPUT: usize = 4096;
 
-/// Time for each target in `ci`. It is shorter than the default of `cargo xtask fuzz`, a minute, so that `ci` stays short.
+/// Time for each target in `ci`. The default of `cargo xtask fuzz` is a minute; `ci` uses less, so that `ci` stays short.
 const SHORT: Duration = Duration::from_secs(20);
 
-/// Seed of the generated inputs in `ci`. The seed is fixed, so that a second run of `ci` generates the same inputs: a failure is caused by
-/// the change that is checked, and can be repeated. Without a seed, libFuzzer generates other inputs in each run.
+/// Seed of the generated inputs in `ci`. With a fixed seed, a second run of `ci` generates the same inputs, so a failure can be repeated. A
+/// failure then also comes from the change that is checked, not from new random inputs.
 const SEED: u32 = 1;
 
 /// The options of the command line.
@@ -57,7 +57,7 @@ pub(crate) struct Options {
     minimize: bool,
 }
 
-/// Runs the targets. Depending on `options`, lists the targets, repeats one input, or minimizes the corpora instead.
+/// Does the task that `options` selects: runs the targets, lists the targets, repeats one input, or minimizes the corpora.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let targets = selected(options.target.as_deref())?;
     if options.list {
@@ -78,8 +78,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     fuzz(&targets, Duration::from_secs(duration), None)
 }
 
-/// The step of `ci`: checks the format of the fuzz crates, which `cargo fmt --all` leaves out, and replays the corpora without libFuzzer.
-/// Then runs each target for a short time.
+/// The step of `ci`. Checks the format of the fuzz crates, because `cargo fmt --all` leaves these crates out. Replays the corpora without
+/// libFuzzer. Then runs each target for a short time.
 pub(crate) fn check() -> Result<()> {
     for package in CRATES {
         let manifest = Path::new(package).join("Cargo.toml");
@@ -99,7 +99,7 @@ pub(crate) fn check() -> Result<()> {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Target {
     name: String,
-    /// The directory of the crate.
+    /// The directory of the crate that contains the target.
     package: &'static str,
 }
 
@@ -121,8 +121,8 @@ impl Target {
     fn program(&self) -> Result<Command> {
         let program = directory().join(tools::host()?).join("release").join(&self.name);
         let mut command = Command::new(program);
-        // The address sanitizer keeps freed memory, by default up to 256 MB, and libFuzzer counts this memory as used. So at most 16 MB are
-        // kept, a small part of libFuzzer's memory limit, 512 MB.
+        // The address sanitizer keeps freed memory, by default up to 256 MB, and libFuzzer counts this memory as used. So the sanitizer may
+        // keep only 16 MB here, because libFuzzer's memory limit is 512 MB.
         command.env("ASAN_OPTIONS", "quarantine_size_mb=16:detect_leaks=0").current_dir(paths::root());
         Ok(command)
     }

@@ -160,8 +160,8 @@ enum Word {
         #[arg(long)]
         arrows: bool,
     },
-    /// Check the dependencies: licences, advisories, unused dependencies, oldest versions, oldest Rust; and the interfaces since the last
-    /// release
+    /// Check the dependencies (licences, advisories, unused dependencies, oldest versions, oldest Rust) and the changes of public
+    /// interfaces since the last release
     Supply {
         /// Fail if the advisory database cannot be fetched
         #[arg(long)]

@@ -30,7 +30,7 @@ impl Package {
         kinds.into_iter().any(|kind| kind == "lib")
     }
 
-    /// The names of the published packages among the dependencies. Dependencies of tests are left out.
+    /// The names of the published packages among this package's dependencies. Dependencies of tests are left out.
     pub(crate) fn depends_on(&self, packages: &[Package]) -> Vec<String> {
         let dependencies = list(&self.fields["dependencies"]).iter().filter(|one| one["kind"] != "dev");
         let names: Vec<_> = dependencies.filter_map(|one| one["name"].as_str()).collect();

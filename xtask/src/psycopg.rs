@@ -44,8 +44,8 @@ pub(crate) fn libpq() -> Result<PathBuf> {
 
 /// Makes a Python environment with both libraries in a temporary directory. Returns the directory of the environment.
 fn make(temporary: &Path) -> Result<PathBuf> {
-    // Both modules are checked. Without Debian's package python3-venv, the module `venv` exists, but the module `ensurepip`, which installs
-    // pip, does not exist.
+    // Checks both modules, because `venv` may exist without `ensurepip`, the module that installs pip. Debian's package python3-venv
+    // contains `ensurepip`.
     if process::read(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_err() {
         install("python3-venv").context("python3 with venv and pip, which psycopg needs, is missing")?;
     }

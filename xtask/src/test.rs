@@ -96,7 +96,8 @@ impl<'a> Plan<'a> {
         let mut arguments = self.common(&["--no-fail-fast"]);
         arguments.extend(["--", "--include-ignored"]);
         if std::io::stdout().is_terminal() {
-            // Test programs use no colours if their output is a pipe. Here it is a pipe to xtask, which prints the output on the terminal.
+            // Test programs use no colours if their output is a pipe. Here the output is a pipe to xtask, and xtask prints the output on
+            // the terminal.
             arguments.push("--color=always");
         }
         arguments.extend(self.programs.iter().map(String::as_str));

@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 
 use crate::{paths, process, psycopg};
 
-/// The directory `name` in the cache directory, with the unpacked files of wheels. `requirements` is the text of a requirements file: it
-/// names the version and the expected hashes of each wheel, and pip rejects a wheel with another hash.
+/// The directory `name` in the cache directory, with the unpacked files of wheels. `requirements` is the text of a requirements file with
+/// the version and the expected hashes of each wheel. pip rejects a wheel with a different hash.
 pub(crate) fn unpacked(name: &str, requirements: &str) -> Result<PathBuf> {
     // The wheels are downloaded with the pip in the Python environment of psycopg, which is created here if it is missing.
     let (_, python) = psycopg::environment()?;

@@ -362,8 +362,8 @@ fn channel_binding_works_with_each_kind_of_signature_that_has_a_hash() {
                     for libpq in MAJORS {
                         let psql = Psql::new(libpq, &place);
                         psql.is_accepted(&format!("{settings} channel_binding=disable"), "scram|TLSv1.3");
-                        // If the server supports channel binding, libpq computes the hash of the certificate with `prefer` and with
-                        // `require`. With `disable`, libpq computes no hash.
+                        // With `prefer` and with `require`, libpq computes the hash of the certificate if the server supports channel
+                        // binding. With `disable`, libpq computes no hash.
                         for binding in ["prefer", "require"] {
                             let bound = format!("{settings} channel_binding={binding}");
                             if name == "ed25519" {

@@ -187,7 +187,7 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        // After a failed test, `serve` may still be running. After it is killed, its watcher stops the servers.
+        // After a failed test, `serve` may still be running, so it is killed here. The watcher of `serve` then stops the servers.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -6,17 +6,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 static COUNTING: AtomicBool = AtomicBool::new(false);
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// The global allocator: the system's allocator with a counter of allocations. The counter is off while times are measured; an allocation
-/// then only needs one more branch.
+/// The global allocator: the system's allocator with a counter of allocations. While times are measured, the counter is off, so an
+/// allocation costs only one branch more than in the system's allocator.
 ///
 /// Blocks with the size of an output buffer begin at a cache line. Blocks with the size of an input buffer begin at a page. Without this
-/// alignment, the address of a buffer, which changes with every build, changes the time of a short message by a factor of two.
+/// alignment, the addresses of the buffers would change with every build, and the time of a short message could double.
 pub(crate) struct Counting;
 
 /// Returns the layout that is passed to the system's allocator: blocks between 2 KB and 256 KB get a stricter alignment.
 ///
-/// Smaller blocks, which some libraries allocate for each row, are not changed. Larger blocks are not changed, because `realloc` can then
-/// grow them by moving pages. The result depends on the argument alone, so `dealloc` computes the same layout as `alloc`.
+/// Smaller blocks, which some libraries allocate for each row, keep the default alignment. Larger blocks keep the default alignment,
+/// because `realloc` can then move the pages instead of copying the bytes. The result depends on the argument alone, so `dealloc` computes
+/// the same layout as `alloc`.
 fn aligned(layout: Layout) -> Layout {
     let to = match layout.size() {
         2049..=32_768 => 64,
@@ -41,8 +42,8 @@ fn note() {
     }
 }
 
-// SAFETY: every call is forwarded to the system's allocator. A block may get a stricter alignment; all calls for one block use the same
-// alignment.
+// SAFETY: every call is forwarded to the system's allocator. A block may get a stricter alignment than the caller requires, but all calls
+// for one block use the same alignment.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note();
@@ -63,7 +64,7 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: the caller ensures that a layout with this size and alignment is valid.
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         let (before, after) = (aligned(layout), aligned(wanted));
-        // SAFETY: `at` is from `System` with the layout `before`. The number of copied bytes is at most the size of both blocks.
+        // SAFETY: `at` is from `System` with the layout `before`. The copy is not longer than either block.
         unsafe {
             if before.align() == after.align() {
                 return System.realloc(at, before, size);

@@ -1,5 +1,5 @@
-//! Draws the chart. For each measurement the chart shows the CPU time of pg-wire and of each other library as a multiple of the CPU time of
-//! the hand-written loop (the limit).
+//! Draws the chart. For each measurement, the chart compares CPU times with the CPU time of the hand-written loop, which is called the
+//! limit. The chart shows the ratio for pg-wire and for each other library.
 
 use std::fmt::Write;
 use std::fs;
@@ -18,8 +18,8 @@ const PLOT: f64 = 560.0;
 const ROW: f64 = 20.0;
 const TOP: f64 = 82.0;
 
-/// The ends of the chart's logarithmic axis; a ratio outside is drawn at the nearest end. A ratio is a library's CPU time divided by the
-/// CPU time of the hand-written loop.
+/// The ends of the chart's logarithmic axis. A ratio outside this range is drawn at the nearest end. A ratio is a library's CPU time
+/// divided by the CPU time of the hand-written loop.
 const MIN_RATIO: f64 = 0.5;
 const MAX_RATIO: f64 = 64.0;
 
@@ -51,8 +51,8 @@ pub(crate) fn write(results: &[Measured], file: &Path) -> Result<()> {
 /// The lock file of the benchmark, which has the version of each library.
 const LOCK: &str = include_str!("../Cargo.lock");
 
-/// The name of a library with its measured version. libpq and programs such as PgBouncer are installed on the system, so the lock file has
-/// no version of them.
+/// The name of a library and the library's version from the lock file. libpq and programs such as PgBouncer are not in the lock file, so
+/// their label is only the name.
 fn label(name: &str) -> String {
     let mut packages =
         LOCK.split("[[package]]\n").map(|package| package.lines().map(|line| line.split_once(" = ")));
@@ -89,7 +89,7 @@ fn draw(results: &[Measured]) -> Result<String> {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
          role=\"img\" aria-label=\"CPU time as a multiple of a hand-written loop\">"
     )?;
-    // The colours of the text and the axis follow the reader's light or dark colour scheme, so the chart must have no background colour.
+    // The colours of the text and the axis follow the reader's light or dark colour scheme, so the chart leaves the background to the page.
     svg.push_str(
         "<style>text{font:12px system-ui,sans-serif;fill:#24292f}.axis{stroke:#d0d7de}.limit{stroke:#24292f}\
          @media(prefers-color-scheme:dark){text{fill:#e6edf3}.axis{stroke:#30363d}.limit{stroke:#e6edf3}}</style>\n",

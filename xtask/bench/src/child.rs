@@ -48,7 +48,8 @@ impl Child<'_> {
     }
 
     /// Counts the system calls per operation. Starts two processes, one with one round of `operations` operations and one with three
-    /// rounds. The difference is the number of calls of two rounds, without the calls of connecting.
+    /// rounds. The difference between the two counts is the number of calls in two rounds, because both counts include the calls for
+    /// connecting.
     pub(crate) fn calls(&self, operations: u64) -> Result<Calls> {
         let (one, three) = (self.counted(1)?, self.counted(3)?);
         let each = |before: f64, after: f64| (after - before) / (2 * operations) as f64;

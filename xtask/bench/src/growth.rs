@@ -13,7 +13,7 @@ use crate::sockets::clients::Pipeline;
 /// The two clients that the tables of times compare: the hand-written client and this project's client.
 const SHOWN: [Who; 2] = [Who::Limit, Who::Ours];
 
-/// The number of rows of a large result: about 250 kB, because a row has about 100 bytes.
+/// The number of rows of a large result. A row has about 100 bytes, so the result has about 250 kB.
 const LARGE: u64 = 2500;
 
 /// Prints three tables: the time per row for results of different lengths, the time per statement for pipelines of different depths, and

@@ -1,8 +1,8 @@
 //! Counts the instructions per operation with callgrind, a tool of valgrind.
 //!
 //! The benchmark runs itself once under valgrind. Every implementation of the measured work does one round to warm up, and then one round
-//! between the calls of two mark functions. At the first mark callgrind sets its counters to zero. At the second mark callgrind writes the
-//! counters to a new file. The files are numbered in the order of the implementations.
+//! between the calls of two mark functions. When the first mark function is called, callgrind sets its counters to zero. When the second
+//! mark function is called, callgrind writes the counters to a new file. The files are numbered in the order of the implementations.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -12,11 +12,12 @@ use anyhow::{Context, Result, ensure};
 use crate::line::Line;
 use crate::measure::Measured;
 
-/// The largest number of operations in a round of which the instructions are counted: valgrind needs minutes for more operations.
+/// The highest number of operations in a round. A measurement with more operations is left out, because it would take minutes under
+/// valgrind.
 const MOST_OPERATIONS: u64 = 500_000;
 
 /// Marks the start of counting: callgrind sets its counters to zero when this function is called, and finds the function by its name. The
-/// two mark functions pass different numbers to `black_box`, because the compiler may merge functions with equal code.
+/// two mark functions pass different numbers to `black_box`, because the compiler could merge two functions with equal code.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn pg_bench_round_begins() {
@@ -31,7 +32,7 @@ extern "C" fn pg_bench_round_ends() {
 }
 
 /// The main function of the process under valgrind: each implementation of the work does one round to warm up, then one round between the
-/// two marks.
+/// calls of the two mark functions.
 pub(crate) fn run_marked(lines: Vec<Line>) -> Result<()> {
     let counted = lines.into_iter().filter(|line| line.operations <= MOST_OPERATIONS);
     for contender in counted.flat_map(|line| line.contenders) {
@@ -45,11 +46,11 @@ pub(crate) fn run_marked(lines: Vec<Line>) -> Result<()> {
     Ok(())
 }
 
-/// Counts the instructions of every implementation of the work. `only` are the filters that selected the measurements; the process under
-/// valgrind gets the same filters.
+/// Counts the instructions of every implementation of the work. `only` contains the filters that selected the measurements. The process
+/// under valgrind gets the same filters.
 pub(crate) fn count(results: &mut [Measured], only: &[String]) -> Result<()> {
-    // Measurements over sockets are left out. Under valgrind the client is slower, so it would wait for its server at other points, and the
-    // counts would differ from those of a normal run.
+    // Measurements over sockets are left out. Under valgrind a client is slower, so it waits for the server more or less often than in a
+    // normal run, and the count of instructions differs.
     let is_counted =
         |result: &Measured| result.name.starts_with("micro") && result.operations <= MOST_OPERATIONS;
     let mut results: Vec<_> = results.iter_mut().filter(|result| is_counted(result)).collect();

@@ -9,7 +9,7 @@ pub(crate) enum Who {
     Limit,
     /// The crates of this project.
     Ours,
-    /// Another library; the string is its name.
+    /// A library that is not part of this project. The string is the library's name.
     Peer(&'static str),
 }
 
@@ -35,8 +35,8 @@ pub(crate) type Meter = Box<dyn Fn() -> f64>;
 pub(crate) struct Contender {
     /// The kind and the name of the implementation.
     pub(crate) who: Who,
-    /// A closure that prepares the work, for example connects and allocates buffers. Returns the closure that does a round. Also returns a
-    /// [`Meter`] if another process does the work, because the CPU time of that process is measured.
+    /// A closure that prepares the work, for example connects and allocates buffers. Returns the closure that does a round. If another
+    /// process does the work, the closure also returns a [`Meter`] for the CPU time of that process.
     pub(crate) prepare: Box<dyn FnOnce() -> Result<(Round, Option<Meter>)>>,
 }
 
@@ -46,9 +46,9 @@ pub(crate) struct Contender {
 pub(crate) struct Target {
     /// The highest allowed ratio of our time to the time of the limit (the hand-written loop).
     pub(crate) limit: Option<f64>,
-    /// The lowest allowed ratio of the time of the fastest peer (another library) to our time.
+    /// The lowest allowed ratio of a peer's time to our time. A peer is another library; `rival` selects the peer.
     pub(crate) peer: Option<f64>,
-    /// The name of the peer that `peer` compares with. `None` means the fastest peer.
+    /// The name of the library whose time `peer` compares with our time. `None` means the fastest library.
     pub(crate) rival: Option<&'static str>,
     /// The highest allowed ratio of our number of instructions to the number of the hand-written loop. `--gate` checks this ratio.
     pub(crate) instructions: Option<f64>,
@@ -66,12 +66,12 @@ impl Target {
         Self { limit: Some(limit), ..Self::default() }
     }
 
-    /// Adds the highest allowed ratio of our number of instructions to the hand-written loop's number.
+    /// Sets the highest allowed ratio between our number of instructions and the hand-written loop's number.
     pub(crate) fn instructions(self, most: f64) -> Self {
         Self { instructions: Some(most), ..self }
     }
 
-    /// Compares our time with the time of the peer `rival` instead of the fastest peer.
+    /// Compares our time with the time of the peer `rival`, not with the time of the fastest peer.
     pub(crate) fn rival(self, rival: &'static str) -> Self {
         Self { rival: Some(rival), ..self }
     }

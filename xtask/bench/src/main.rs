@@ -1,9 +1,9 @@
 //! Compares the speed of this project's crates with other libraries and with a hand-written loop over the same bytes.
 //!
 //! A measurement is one kind of work, and one [`Line`](line::Line) of the report. Several [`Contender`](line::Contender)s do the same work:
-//! the limit, which is a hand-written loop; ours, the crates of this project; and peers, which are other libraries. Each peer is used in
-//! the fastest way that its public interface offers. CPU times are compared as ratios, because both times of a ratio are from the same run,
-//! in which the contenders take turns. `NOTES.md` lists optimisations that were tried, with their figures.
+//! the limit is a hand-written loop, ours is the crates of this project, and the peers are other libraries. Each peer is used in the
+//! fastest way that its public interface offers. The speed of a machine varies, so the report has ratios of CPU times. Both times of a
+//! ratio are from the same run, in which the contenders take turns. `NOTES.md` lists optimisations that were tried, with their figures.
 
 mod alloc;
 mod chart;
@@ -33,22 +33,22 @@ static ALLOCATOR: alloc::Counting = alloc::Counting;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench")]
 struct Arguments {
-    /// Run fewer rounds: less than five minutes in total
+    /// Run fewer rounds; the whole run then takes less than five minutes
     #[arg(long)]
     quick: bool,
     /// Run only the measurements whose name contains this text, such as `micro` or `bind`; can be repeated
     #[arg(long)]
     only: Vec<String>,
-    /// Do not count instructions, for which valgrind is needed
+    /// Do not count instructions (counting needs valgrind)
     #[arg(long)]
     no_instructions: bool,
     /// Count only instructions, and fail if a measurement needs more instructions than its target allows
     #[arg(long)]
     gate: bool,
-    /// Write the chart to this file; a full run writes it to `xtask/bench/chart.svg`
+    /// Write the chart to this file; without this option, only a full run writes a chart, to `xtask/bench/chart.svg`
     #[arg(long)]
     chart: Option<PathBuf>,
-    /// Run only the measurements that use no network, with a part of their samples (used by the benchmark itself)
+    /// Run only the measurements that use no network, with the share of samples for one process (used by the benchmark itself)
     #[arg(long, hide = true)]
     part_of_samples: bool,
     /// Run every implementation of the work once, with marks for valgrind (used by the benchmark itself)

@@ -124,7 +124,7 @@ pub(crate) fn measure(line: Line, effort: Effort) -> Result<Measured> {
         if !long {
             round().with_context(failed)?;
         }
-        // The allocations of this round are counted. If rounds are short, a round before this one has warmed up caches and buffers.
+        // The allocations of this round are counted. With short rounds, a round before this one has filled the caches and buffers.
         let (sum, allocations) = alloc::count(&mut round);
         let sum = sum.with_context(failed)?;
         let expected = *answer.get_or_insert(sum);
@@ -138,8 +138,8 @@ pub(crate) fn measure(line: Line, effort: Effort) -> Result<Measured> {
         let mut turns = vec![Vec::with_capacity(turns_each); rounds.len()];
         for turn in 0..turns_each {
             for index in 0..rounds.len() {
-                // Each turn begins with another implementation, so that the state of the CPU caches does not always favour the same
-                // implementation.
+                // Each turn begins with a different implementation than the turn before, so that the state of the CPU caches does not
+                // always favour the same implementation.
                 let index = (index + sample + turn) % rounds.len();
                 let (round, meter) = &mut rounds[index];
                 let before = meter();

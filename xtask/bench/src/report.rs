@@ -127,8 +127,8 @@ pub(crate) fn print_calls(ends: &Ends, results: &[Measured], part: u64) -> Resul
 }
 
 fn over_sockets(results: &[Measured]) -> impl Iterator<Item = &Measured> {
-    // Measurements of another program (a proxy, a pooler or pg-cdc) are excluded. Memory and system calls are counted for the child
-    // process, and that program is not the child process.
+    // Memory and system calls are counted for the child process. So this function excludes measurements without a network, and measurements
+    // of a program that is not the child process: a proxy, a pooler or pg-cdc.
     let excluded = ["micro", "proxy", "pooler", "replication"];
     let is_excluded = move |name: &str| excluded.iter().any(|part| name.starts_with(part));
     results.iter().filter(move |result| !is_excluded(&result.name))

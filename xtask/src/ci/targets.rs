@@ -1,4 +1,4 @@
-//! Checks the libraries for four other targets: a microcontroller, WebAssembly, Windows and macOS.
+//! Checks the libraries for four targets besides this machine: a microcontroller, WebAssembly, Windows and macOS.
 //!
 //! `cargo check` needs no linker and no C library of the target. The feature `rustls` of `pg-stream-tokio` is left out: it needs `ring`,
 //! whose C code would need a C compiler for the target.

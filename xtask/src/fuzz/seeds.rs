@@ -18,7 +18,7 @@ pub(super) fn write(target: &str, directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns the seeds of a target. The function of the target, in the fuzz crates, documents the format of an input.
+/// Returns the seeds of a target. The documentation of the target's function, in the fuzz crate, describes the format of an input.
 fn seeds(target: &str) -> Result<Vec<Vec<u8>>> {
     let message = "pg-wire/src/message";
     Ok(match target {
@@ -100,7 +100,7 @@ const CLIENT: &[&[u8]] = &[
     &[10, 0, 0, 2, 0, 10, 11, 1, b'a', 11, 1, b'b', 2, 15],
 ];
 
-/// Logins at a server by each method: the settings, the method, then the actions of the client.
+/// Logins at a server, at least one for each method. Each login has the settings, the method, and then the actions of the client.
 const SERVER: &[&[u8]] = &[
     &[0, 0, 4, 5, 2],
     &[0, 1, 2, 8],
@@ -131,8 +131,9 @@ const SESSION: &[&[u8]] = &[
     &[1, 0, 81, 1, 90, 3, 90, 73],
 ];
 
-/// The seeds of the target `pgoutput`: each replication message in the tests, once for each of the target's five decoders, and recorded
-/// sequences of pgoutput messages. The first byte of a seed is the number of the decoder, or 5 for a sequence.
+/// The seeds of the target `pgoutput`. Each replication message in the tests gives five seeds, one for each decoder of the target. The
+/// other seeds are recorded sequences of pgoutput messages. The first byte of a seed is the number of the decoder (0 to 4), or 5 for a
+/// sequence.
 fn pgoutput() -> Result<Vec<Vec<u8>>> {
     let messages = bytes("pg-wire/src/replication")?;
     let kinds = messages.iter().flat_map(|data| (0..5).map(move |kind| [&[kind], &data[..]].concat()));
@@ -140,7 +141,7 @@ fn pgoutput() -> Result<Vec<Vec<u8>>> {
     for version in [15, 18] {
         let text =
             fs::read_to_string(paths::root().join(format!("pg-wire/tests/golden/pgoutput-{version}.hex")))?;
-        // libFuzzer limits the length of an input, so a recording is split into several seeds of 12 messages.
+        // libFuzzer limits the length of an input, so a recorded sequence is split into several seeds of 12 messages.
         let lines: Vec<&str> =
             text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
         for lines in lines.chunks(12) {
@@ -161,15 +162,15 @@ fn unhex(line: &str) -> Option<Vec<u8>> {
     line.as_bytes().chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
-/// The seed for a SCRAM message: the number of the message's kind, then the text. `None` if the text is not a SCRAM message.
+/// The seed for a SCRAM message: the number of the message's kind, then the text. Returns `None` if the text is not a SCRAM message.
 fn scram(text: &str) -> Option<Vec<u8>> {
     let kinds = [("r=", 0), ("v=", 1), ("n,", 2), ("y,", 2), ("p=tls", 2), ("c=", 3), ("SCRAM-SHA-256$", 4)];
     let (_, kind) = kinds.into_iter().find(|(start, _)| text.starts_with(start))?;
     Some([&[kind], text.as_bytes()].concat())
 }
 
-/// Converts a frame to an input: the code, then the body. A packet without a code gets the code 0. `None` if the bytes are neither a frame
-/// nor a packet.
+/// Converts a frame to an input: the code, then the body. A packet without a code gets the code 0. Returns `None` if the bytes are neither
+/// a frame nor a packet.
 fn unframed(bytes: &[u8]) -> Option<Vec<u8>> {
     let (code, rest) = if bytes.first() == Some(&0) { (&0, bytes) } else { bytes.split_first()? };
     let (length, body) = rest.split_first_chunk()?;

@@ -1,5 +1,5 @@
-//! Rule: the code of an adapter, the crate for one async runtime, contains no names of messages, SQLSTATEs or authentication methods. Code
-//! with such names belongs in `pg-wire` or `pg-auth`, which all adapters share.
+//! Rule: the code of an adapter contains no names of messages, SQLSTATEs or authentication methods. An adapter is the crate for one async
+//! runtime. Code with such names belongs in `pg-wire` or `pg-auth`, which all adapters share.
 
 use anyhow::Result;
 use syn::visit::{self, Visit};

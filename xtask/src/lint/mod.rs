@@ -11,7 +11,7 @@
 //! | a source file has at most 600 lines without tests | `size.rs` |
 //! | a program in a README is a copy of its file | `readme.rs` |
 //!
-//! `cargo xtask lint --arrows` prints the imports of each crate. The rules parse Rust code; they do not search its text.
+//! `cargo xtask lint --arrows` prints the imports of each crate. The rules parse the Rust code instead of searching the text of the files.
 
 mod adapters;
 mod finding;
@@ -44,7 +44,7 @@ const OTHERS: [&str; 5] =
 /// The folder with all messages.
 const MESSAGES: &str = "pg-wire/src/message/";
 
-/// Checks all rules, and prints the failures and their number. With `arrows`, prints the imports instead.
+/// Checks all rules, and prints the failures and their number. If `arrows` is true, checks nothing and prints the imports.
 pub(crate) fn run(arrows: bool) -> Result<ExitCode> {
     if arrows {
         let mut out = String::new();

@@ -12,8 +12,9 @@ pub(super) const READMES: [&str; 6] = [
     "pg-stream-async-std/README.md",
 ];
 
-/// Reports each Rust program in the README `path` with the content `readme` that differs from its file. A comment above each Rust program
-/// names the program's file. `read` returns the content of a file of the workspace.
+/// Compares each Rust program in a README with the program's file, and reports the programs that differ. `path` is the path of the README,
+/// and `readme` is the content. The comment above a program names the program's file. `read` returns the content of a file of the
+/// workspace.
 pub(super) fn check_programs(
     path: &str,
     readme: &str,

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-/// The documents that are read in the repository.
+/// The documents that are read in the repository, where relative links work.
 const IN_REPOSITORY: [&str; 3] = ["README.md", "CHANGELOG.md", "xtask/bench/NOTES.md"];
 
-/// The documents that the package registry shows. A relative link does not work there.
+/// The documents that the package registry shows. On the registry's pages, a relative link does not work.
 const ON_REGISTRY: [&str; 5] = [
     "pg-wire/README.md",
     "pg-wire/derive/README.md",
@@ -78,8 +78,8 @@ fn prose(document: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// The targets of the links in a line, outside code.
 fn targets(line: &str) -> impl Iterator<Item = &str> {
-    // Text between two backquotes is code, and is left out. If a link's text is code, the link is split there; its target is in the second
-    // part.
+    // Splits the line at backquotes, and leaves out every second part, because it is code. If the text of a link is code, the target of the
+    // link is in the part after this code.
     let parts = line.split('`').step_by(2);
     parts
         .flat_map(|part| part.split("](").skip(1))

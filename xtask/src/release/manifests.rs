@@ -101,7 +101,7 @@ fn words(fields: &Value, field: &str, is_valid: impl Fn(&str) -> bool) -> Vec<St
     faults
 }
 
-/// The faults of the version, and of the versions of the dependencies among `packages`. All packages have one version.
+/// The faults of the version, and of the versions of the dependencies among `packages`. All packages must have the same version.
 fn versions(package: &Package, packages: &[Package]) -> Vec<String> {
     let version = |package: &Package| package.fields["version"].as_str().unwrap_or_default().to_owned();
     let (own, first) = (version(package), packages.first().map(version).unwrap_or_default());

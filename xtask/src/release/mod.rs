@@ -71,22 +71,22 @@ fn version(packages: &[Package]) -> &str {
     packages.first().and_then(|package| package.fields["version"].as_str()).unwrap_or_default()
 }
 
-/// Makes the archives of all packages, and compiles each package from its archive.
+/// The command that makes the archives of all packages, and compiles each package from its archive.
 fn package(packages: &[Package]) -> Command {
     let mut package = paths::cargo(["package", "--quiet", "--locked"]);
     package.args(packages.iter().flat_map(|package| ["--package", &package.name]));
     package
 }
 
-/// Builds the documentation with the options of docs.rs.
+/// The command that builds the documentation with the options of docs.rs.
 fn docs(packages: &[Package]) -> Command {
     let mut doc = paths::cargo(["doc", "--quiet", "--locked", "--no-deps", "--all-features"]);
     doc.args(packages.iter().flat_map(|package| ["--package", &package.name]));
     // The feature `doc_cfg` is not stable. docs.rs uses a nightly toolchain; the variable `RUSTC_BOOTSTRAP` enables the feature in the
     // stable toolchain.
     doc.env("RUSTC_BOOTSTRAP", "1").env("RUSTDOCFLAGS", "--cfg docsrs -D warnings");
-    // A separate target directory: `RUSTC_BOOTSTRAP` changes the results of some build scripts. In the usual directory, these packages
-    // would be built again here and in the next step without the variable.
+    // A separate target directory, because `RUSTC_BOOTSTRAP` changes the results of some build scripts. In the usual directory, cargo would
+    // run these build scripts again whenever the variable is set or removed.
     doc.arg("--target-dir").arg(paths::cache().join("docs-rs"));
     doc
 }

@@ -85,7 +85,8 @@ impl Binaries {
         self.prefix.join("bin")
     }
 
-    /// The command for one of the programs, without the environment of xtask, which could change the program's behaviour.
+    /// The command for one of the programs. The program does not get the environment variables of xtask, because they could change the
+    /// program's behaviour.
     pub(crate) fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.directory().join(name));
         command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("TZ", "UTC").current_dir("/");

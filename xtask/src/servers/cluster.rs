@@ -142,8 +142,8 @@ pub(super) const STARTUP: &[u8] = b"\0\0\0\x26\0\x03\0\0user\0trust\0database\0p
 
 /// Settings that are added to the `postgresql.conf` that `initdb` makes.
 ///
-/// The port and the socket directory are arguments of `postgres` instead: another port is chosen if the port is in use, and a copy of the
-/// data directory has another socket directory.
+/// The port and the socket directory are not settings but arguments of `postgres`, because both can change. If the port is in use, xtask
+/// chooses a new port. A copy of the data directory gets its own socket directory.
 const CONFIGURATION: &str = "
 # Connections from this machine only.
 listen_addresses = '127.0.0.1'

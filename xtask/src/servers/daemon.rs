@@ -16,7 +16,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{interrupt, process};
 
-/// Time limit for a daemon to become ready. On an idle machine a daemon is ready after a tenth of a second.
+/// Time limit for a daemon to become ready. On an idle machine, a daemon is ready after a tenth of a second; the limit is for a machine
+/// under load.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The maximum number of ports that are tried for one daemon. Another process may take a port after xtask has chosen the port and before
@@ -31,8 +32,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(super) struct Kind {
     /// The path of the pid file, relative to the daemon's directory. The first line of the file is the process id.
     pid_file: &'static str,
-    /// The argument that identifies the daemon's process among all processes: a path in the daemon's directory, which is on the daemon's
-    /// command line. This field is relative to the daemon's directory.
+    /// A path on the daemon's command line, which identifies the daemon's process among all processes. The path is in the daemon's
+    /// directory, and this field is relative to that directory.
     argument: &'static str,
     /// The signal that makes the daemon close its connections and end at once.
     signal: Signal,
@@ -78,7 +79,7 @@ impl Kind {
     }
 }
 
-/// A program that can be started as a [`Daemon`]. Precondition: the program's directory exists, with its files.
+/// A program that can be started as a [`Daemon`]. Precondition: the program's directory exists and contains the program's files.
 pub(super) trait Serve: Debug {
     /// The kind of daemon to which the program belongs.
     const KIND: Kind;
@@ -201,8 +202,8 @@ impl<S: Serve> Daemon<S> {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Sends a signal to the daemon. Precondition: the daemon has not [`ended`](Self::ended); after its end, the system may give its
-    /// process id to another process.
+    /// Sends a signal to the daemon. Precondition: the daemon has not [`ended`](Self::ended); after the daemon's end, the system may give
+    /// the process id to another process.
     fn signal(&self, signal: Signal) {
         if let Some(pid) = process::pid(&self.child) {
             let _ = kill_process(pid, signal);

@@ -53,7 +53,7 @@ impl Programs {
         Ok(Self { root: Some(copy) })
     }
 
-    /// The command for one of the programs, without the environment of xtask.
+    /// The command for one of the programs. The program does not get the environment variables of xtask.
     pub(super) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.path(program).unwrap_or_else(|| program.into()));
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").current_dir("/");
@@ -127,7 +127,8 @@ fn unpack(packages: &[&str], temporary: &Path) -> Result<PathBuf> {
     Ok(root)
 }
 
-/// Installs Debian packages. Without root or apt-get, returns an error that contains the command for installing the packages.
+/// Installs Debian packages. If xtask does not run as root, or if apt-get is missing, returns an error with the command for installing the
+/// packages.
 pub(crate) fn install(packages: &str) -> Result<()> {
     let apt_get = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");

@@ -87,8 +87,8 @@ const ROLES: [Role; 12] = [
     Role { needs: Some("oauth"), ..Role::everywhere("oauth", OAUTH, None) },
 ];
 
-/// The content of `pg_hba.conf`. `special` is the name of the method that only this server supports, such as `gss`. Rules for other special
-/// methods are replaced by `reject`.
+/// The content of `pg_hba.conf`. `special` is the method that this server supports in addition to the usual methods, such as `gss`. A role
+/// that needs a different special method gets `reject` rules.
 pub(super) fn hba(special: Option<&str>) -> String {
     let mut text = String::from("# A role that is not listed is rejected.\n");
     let mut rules = |database: &str, role: &Role| {

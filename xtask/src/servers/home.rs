@@ -40,7 +40,7 @@ pub(super) struct Home {
 }
 
 impl Home {
-    /// Makes the directory and starts the watcher. The watcher removes the directory if xtask is killed.
+    /// Makes the directory of the servers, and starts the watcher. The watcher removes the directory if xtask is killed.
     pub(super) fn new() -> Result<Self> {
         let owner = Owner::ourselves()?;
         let prefix = format!("{PREFIX}{}-{}-", owner.pid, owner.started);
@@ -86,14 +86,15 @@ pub(super) fn sweep() {
     sweep_in(Path::new(SHORT));
 }
 
-/// Removes each directory of servers in `temporary` whose owner has ended.
+/// Removes from `temporary` each directory of servers whose owner has ended. The owner is the run of xtask that made the directory.
 fn sweep_in(temporary: &Path) {
     let ourselves = rustix::process::getuid().as_raw();
     let Ok(entries) = fs::read_dir(temporary) else {
         return;
     };
     for entry in entries.flatten() {
-        // Any user may make a directory or a symbolic link with such a name. So only directories that belong to this user are removed.
+        // Any user may make a directory or a symbolic link whose name looks like a directory of servers. So only directories that belong to
+        // this user are removed.
         let ours = entry.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == ourselves);
         let abandoned = entry.file_name().to_str().and_then(Owner::of).is_some_and(|owner| !owner.lives());
         if ours
@@ -177,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_directory_is_rejected_when_a_socket_path_would_be_too_long_for_an_address() {
-        // A directory with the longest path that fits: 82 + 25 = 107 bytes.
+        // The longest path of a directory that fits: 82 bytes. Together with the 25 bytes of the longest socket, these are 107 bytes.
         let dir = format!("/{}", "d".repeat(81));
         assert!(has_room_for_sockets(Path::new(&dir)));
         assert!(!has_room_for_sockets(Path::new(&format!("{dir}d"))));

@@ -248,7 +248,7 @@ impl Servers {
         self.servers.iter().map(Daemon::address)
     }
 
-    /// Shuts the server with this number (from 0) down, and starts the server again on the same port.
+    /// Stops the server with this number (counted from 0), and starts the server again on the same port.
     pub(crate) fn restart(&mut self, server: usize, how: Shutdown) -> Result<()> {
         let server = self.servers.get_mut(server).context("there is no server with this number")?;
         server.restart(match how {

@@ -6,10 +6,10 @@
 //! | `PGLITE_URL` | connection string for the role `postgres`, which needs no password, and the database `postgres` |
 //! | `PGLITE_DIR` | directory with `node_modules` and an empty database, `data`; a program that starts its own PGlite copies `data` |
 //!
-//! PGlite has one session, which all clients use one after the other: prepared statements, temporary tables and settings of a client
-//! exist until another client removes them, for example with `DISCARD ALL`. The socket server accepts one connection at a time, and
-//! closes a second connection at once, even for a moment after the first client has disconnected. So a client has to try again. Tests
-//! that use PGlite are in the group `pglite` of `xtask/nextest.toml`, and only one test of each program uses PGlite.
+//! PGlite has one session, which all clients use one after the other: prepared statements, temporary tables and settings of a client exist
+//! until another client removes them, for example with `DISCARD ALL`. The socket server accepts one connection at a time, and closes a
+//! second connection at once. For a moment after the first client has disconnected, new connections are still closed. So a client has to
+//! try again. Tests that use PGlite are in the group `pglite` of `xtask/nextest.toml`, and only one test of each program uses PGlite.
 //!
 //! After `COPY … FROM STDIN`, the socket server never answers again. So a test may send this statement only to a PGlite that the test has
 //! started for itself.
@@ -48,7 +48,7 @@ const PACKAGES: [(&str, Package); 2] = [
 /// The directory of the unpacked packages. The name has the versions, so a new version gets a new directory.
 const DIRECTORY: &str = "pglite-0.5.14-socket-0.2.17";
 
-/// A program for Node.js that makes a database in a directory, which is its argument.
+/// A program for Node.js. It makes a database in the directory that is the program's argument.
 const INITDB: &str = "const { PGlite } = await import('@electric-sql/pglite');
 await (await PGlite.create(process.argv[1])).close();";
 

@@ -1,4 +1,5 @@
-//! `cargo xtask supply`: checks the packages that this project depends on, and the promises of its manifests.
+//! `cargo xtask supply`: checks the dependencies of this project, the oldest versions that the manifests allow, and the changes of the
+//! interfaces.
 //!
 //! | check | tool |
 //! | --- | --- |

@@ -1,4 +1,4 @@
-//! Compares the interfaces of the libraries with the last release.
+//! Compares the interfaces of the libraries with their interfaces in the last release.
 
 use std::process::Command;
 

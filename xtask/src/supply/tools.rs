@@ -39,7 +39,7 @@ pub(super) const DENY: Tool = Tool {
     ),
 };
 
-/// Checks a lock file against the advisories.
+/// Checks the packages in a lock file for security advisories.
 pub(super) const AUDIT: Tool = Tool {
     name: "audit",
     source: Source::Wheel(

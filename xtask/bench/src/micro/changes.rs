@@ -1,9 +1,9 @@
 //! Measurements of decoding changes of logical replication. The bytes arrive in pieces of 64 KB, and each implementation reads every value
 //! of every inserted row.
 //!
-//! No other library has public functions both for reading messages and for decoding pgoutput. The public functions of `pg_walstream` only
-//! decode pgoutput, so this module cuts the messages out of a buffer, as the library's connection does. The public functions of
-//! `pgwire-replication` only read messages, so the hand-written loop reads the values.
+//! Neither of the two compared libraries has public functions for both steps: reading messages, and decoding pgoutput. The public functions
+//! of `pg_walstream` only decode pgoutput, so this module cuts the messages out of a buffer, as the private connection of `pg_walstream`
+//! does. The public functions of `pgwire-replication` only read messages, so the hand-written loop reads the values.
 
 use anyhow::{Result, ensure};
 use bytes::BytesMut;
@@ -68,7 +68,7 @@ fn inserts() -> Result<Frames> {
     Ok(Frames { bytes: source::away(&frames), count: INSERTS as u64 })
 }
 
-/// Decodes an Insert in the hand-written loop: compares the kinds of the messages, skips the WAL positions, and reads the values.
+/// Decodes an Insert in the hand-written loop: checks the kinds of the messages, skips the WAL positions, and reads the values.
 #[inline(always)]
 fn hand_insert(body: &[u8], touch: &mut Touch) -> u64 {
     // XLogData begins with `w` and three Int64. The Insert inside it begins with `I`, Int32 relation and `N`.

@@ -215,7 +215,7 @@ fn frames(options: &CopyOptions) -> Result<Frames> {
     let frames = Frames::fill(|number, out| {
         writer.clear();
         failure = failure.take().or(writer.row(&row(number)).err());
-        // An error is ignored, because encoding cannot fail here: the only possible error is data that is longer than a message can be.
+        // The error is ignored: it would mean that the data is too long for a message, but the data is one short row.
         let _ = CopyData { data: Payload(writer.data()) }.encode(out);
     });
     failure.map_or(Ok(frames), |error| Err(error.into()))

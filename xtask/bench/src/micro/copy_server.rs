@@ -14,7 +14,8 @@ use super::source::{PIECE, away};
 const READY: &[u8] = b"Z\0\0\0\x05I";
 
 /// A stream to a server that answers every statement with a COPY of three columns: `COPY … TO` if the server has data, otherwise
-/// `COPY … FROM`. The server only counts the bytes that it receives. The format is binary, except after [`text`](CopyServer::text).
+/// `COPY … FROM`. The server only counts the bytes that it receives. The format is binary; the method [`text`](CopyServer::text) changes
+/// the format to text.
 pub(crate) struct CopyServer {
     /// The CopyData messages that answer a statement, in pieces.
     data: Vec<&'static [u8]>,
@@ -22,7 +23,7 @@ pub(crate) struct CopyServer {
     /// The bytes that the client has not read.
     replies: VecDeque<&'static [u8]>,
     reader: Option<Waker>,
-    /// The header of the client's next message, as far as the header has been received.
+    /// The received part of the header of the client's next message.
     head: Vec<u8>,
     /// The number of bytes of the current message that the server has not yet received.
     body: usize,
@@ -60,7 +61,8 @@ impl CopyServer {
         }
     }
 
-    /// Creates a server that sends `first`, then `times` repetitions of `again`, then `last`: each of them whole CopyData messages.
+    /// Creates a server that sends `first`, then `times` repetitions of `again`, then `last`. Each argument must consist of whole CopyData
+    /// messages.
     pub(crate) fn repeating(first: &[u8], again: &[u8], times: usize, last: &[u8]) -> Self {
         let again = away(again);
         let pieces = std::iter::once(away(first)).chain(std::iter::repeat_n(again, times));

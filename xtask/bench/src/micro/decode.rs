@@ -310,7 +310,8 @@ fn pg_stream_row(message: &PgMessage, touch: &mut Touch) -> u64 {
 }
 
 fn pg_stream(frames: Frames) -> impl FnMut() -> Result<u64> {
-    // pg_stream reads one byte, then four bytes, then the body, so its user has to add a buffered reader.
+    // For each message, pg_stream calls `read` three times: for one byte, for four bytes, and for the body. So a user of pg_stream has to
+    // add a buffered reader.
     let mut conn = PgConnection::new(std::io::BufReader::with_capacity(PIECE, frames.endless()));
     move || {
         let (mut rows, mut touch) = (0, Touch::default());

@@ -11,8 +11,8 @@ use postgres_types::{ToSql, Type};
 use super::encode::{FORMATS, OPERATIONS, VALUES, into, limit_bind, outbox};
 use crate::line::{Line, Target, Who};
 
-/// Returns three measurements of encoding Bind, Execute and Sync. In two of them the call lists the parameters, as with `params!`, so the
-/// compiler knows the types of the parameters. In the third measurement (`from elsewhere`) the compiler does not know these types.
+/// Returns three measurements of encoding Bind, Execute and Sync. In the first two measurements, the parameters are listed in the call, as
+/// with `params!`, so the compiler knows their types. In the third measurement (`from elsewhere`), the compiler does not know these types.
 pub(crate) fn lines() -> Vec<Line> {
     let mut lines: Vec<Line> = [2, 8].map(|count| line(count, "", ours(count))).into();
     lines.push(line(8, ", from elsewhere", Box::new(into(outbox(), ours_from_elsewhere))));
@@ -70,8 +70,8 @@ fn postgres_protocol(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
                 postgres_types::IsNull::No => postgres_protocol::IsNull::No,
             })
         };
-        // tokio-postgres would send all values in binary. With the formats `FORMATS`, the bytes are equal to the bytes that the other
-        // libraries write.
+        // tokio-postgres would send all values in binary format. This code uses the formats `FORMATS`, so that it writes the same bytes as
+        // the other libraries.
         let formats = FORMATS[..params.len()].iter().copied();
         if frontend::bind("", "s1", formats, values, write, [1], out).is_err() {
             bail!("postgres-protocol rejected a bind");

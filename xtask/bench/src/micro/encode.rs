@@ -1,6 +1,6 @@
 //! Measurements of encoding a client's messages into a buffer that is reused.
 //!
-//! After a hundred messages the buffer is emptied, as in a pipeline. All implementations write the same bytes.
+//! After every hundred messages, the buffer is emptied, as in a pipeline. All implementations write the same bytes.
 
 use std::hint::black_box;
 
@@ -220,7 +220,7 @@ pub(crate) const RESULTS: [u8; 4] = [0, 1, 0, 1];
 pub(crate) fn limit_bind(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
     match count {
         0 => Box::new(into(Vec::new(), |out| {
-            // The number of bytes of the names, the counts of formats and values (both zero), and one result format.
+            // The body has 4 bytes of names, two counts of 2 bytes each (0 formats and 0 values), and 4 bytes for the result format.
             let body = 4 + 2 + 2 + 4;
             Pen::write(out, 5 + body + 15, |pen| {
                 pen.put([b'B']);

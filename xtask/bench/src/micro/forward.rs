@@ -1,4 +1,5 @@
-//! Measurements of forwarding frames from an inbox to an outbox without decoding the frames. No other library can do this.
+//! Measurements of forwarding frames from an inbox to an outbox without decoding the frames. Other libraries are not measured, because they
+//! have no such function.
 
 use std::hint::black_box;
 

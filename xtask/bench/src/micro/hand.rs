@@ -1,6 +1,6 @@
-//! The hand-written loops (the limits): code for exactly the bytes of a measurement.
+//! The hand-written loops, which are called limits: code for exactly the bytes of a measurement.
 //!
-//! The loops that read use slices and no `unsafe`, and check only that no byte after the end of the buffer is read. The loops that write
+//! The loops that read use slices and no `unsafe`. They only check that they read no byte after the end of the buffer. The loops that write
 //! call `reserve` once, then store through a pointer.
 
 use anyhow::Result;
@@ -38,7 +38,7 @@ impl Walk {
         self.end += count;
     }
 
-    /// Passes the code and the body of each whole frame to `see`, and removes the frames.
+    /// Passes the code and the body of each whole frame to `see`, and removes these frames from the buffer.
     #[inline(always)]
     pub(crate) fn frames(&mut self, mut see: impl FnMut(u8, &[u8])) {
         let mut rest = &self.buffer[self.start..self.end];
@@ -51,7 +51,7 @@ impl Walk {
         self.start = self.end - rest.len();
     }
 
-    /// Removes all whole frames, and returns their bytes as one slice.
+    /// Removes all whole frames from the buffer, and returns their bytes as one slice.
     #[inline(always)]
     pub(crate) fn run(&mut self) -> &[u8] {
         let start = self.start;

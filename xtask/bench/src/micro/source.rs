@@ -97,8 +97,8 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    /// Calls `put` to append frames until the frames have 512 KB: more than the first-level cache holds, but less than the last-level cache
-    /// holds.
+    /// Calls `put` to append frames until the frames together have 512 KB. This is more than the first-level cache of a CPU holds, and less
+    /// than the last-level cache holds.
     pub(crate) fn fill(mut put: impl FnMut(usize, &mut Vec<u8>)) -> Self {
         let mut bytes = Vec::new();
         let mut count = 0;
@@ -109,7 +109,8 @@ impl Frames {
         Self { bytes: away(&bytes), count: count as u64 }
     }
 
-    /// The same bytes, read until `count` frames are seen. Precondition: `count` is a multiple of the number of frames.
+    /// Sets the number of frames that a round reads. The stream repeats the same bytes until this number is reached. Precondition: `count`
+    /// is a multiple of the present number of frames.
     pub(crate) fn repeated(self, count: u64) -> Self {
         Self { count, ..self }
     }

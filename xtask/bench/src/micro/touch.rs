@@ -5,7 +5,7 @@
 pub(crate) struct Touch(u64);
 
 impl Touch {
-    /// Adds a value; `None` is NULL.
+    /// Adds a value to the sum; `None` is NULL.
     #[inline(always)]
     pub(crate) fn value(&mut self, value: Option<&[u8]>) {
         self.0 = match value {

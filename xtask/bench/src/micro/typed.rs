@@ -119,7 +119,7 @@ fn rows(groups: usize, format: FormatCode) -> Result<Frames> {
     failure.map_or(Ok(frames), |error| Err(error.into()))
 }
 
-/// Adds four values to the sum.
+/// Adds four values to the sum in `touch`.
 #[inline(always)]
 pub(crate) fn add((id, name, price, note): Four<'_>, touch: &mut Touch) {
     touch.value(Some(&id.to_le_bytes()));

@@ -27,7 +27,7 @@ pub(crate) fn put_ourselves(side: Side) {
     put(None, side);
 }
 
-/// Moves a PostgreSQL server to the CPU of `side`. Sessions that start later run on this CPU; open sessions stay where they are.
+/// Moves a PostgreSQL server to the CPU of `side`. Sessions that start later run on this CPU; open sessions keep their CPU.
 pub(crate) fn put_server(dir: &Path, port: u16, side: Side) -> Result<()> {
     let lock = dir.join(format!(".s.PGSQL.{port}.lock"));
     let text = fs::read_to_string(&lock).with_context(|| lock.display().to_string())?;

@@ -18,10 +18,10 @@ use tokio_rustls::server::TlsStream;
 
 use super::place::Place;
 
-/// A role with a SCRAM password that may log in only over a resumed TLS session.
+/// The name of a role that may log in only over a resumed TLS session, with a SCRAM password.
 pub(crate) const RESUMED: &str = "resumed";
 
-/// The SCRAM iterations: PostgreSQL's default.
+/// The number of SCRAM iterations; 4096 is PostgreSQL's default.
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 
 /// Accepts clients on the TLS port of the replay server.

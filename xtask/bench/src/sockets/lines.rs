@@ -268,7 +268,8 @@ fn statements(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
                 .near(line(of_trips, &Place::new(at.clone()), &[], move |client| client.round_trips(trips))),
         );
     }
-    // Compares our client over two Unix-domain streams. The result for Tokio's stream is reported as the limit.
+    // Compares two Unix-domain streams with our client: Tokio's stream and the stream of pg-stream-tokio. The result for Tokio's stream is
+    // reported as the limit.
     let name = format!("server {major}: round trips, our Unix stream beside Tokio's");
     let streams = Line::new(name, "round trip", trips, Target::limit(0.95));
     let place = Place::new(server.unix.clone());
@@ -281,10 +282,10 @@ fn connects(ends: &Ends, lines: &mut Vec<Line>) {
     let major = server.major;
     let place = Place::new(server.tcp.clone()).scram();
     let name = format!("server {major}: connect, SCRAM");
-    // Measures the CPU time of the whole process, because some clients derive the key on another thread.
+    // Measures the CPU time of the whole process, because some clients derive the SCRAM keys on another thread.
     let line = Line::new(name, "connection", CONNECTS, Target::new(1.1, 1.0)).clock(Clock::Process);
     lines.push(connect_to(line, &place, CONNECTS, |_| true));
-    // Peers are left out, because no peer keeps derived keys for the next connection.
+    // Peers are left out, because no peer keeps derived SCRAM keys for the next connection.
     let name = format!("server {major}: connect, SCRAM, keys kept");
     let is_no_peer = |who| !matches!(who, Who::Peer(_));
     let line = Line::new(name, "connection", CONNECTS, Target::limit(1.1)).clock(Clock::Process);

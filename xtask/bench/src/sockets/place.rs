@@ -27,7 +27,7 @@ pub(crate) struct Place {
     pub(crate) password: Option<&'static str>,
     /// The database to connect to.
     pub(crate) database: &'static str,
-    /// The cache of derived SCRAM keys, if keys are kept for the next connection.
+    /// The cache of derived SCRAM keys. `None` if each connection derives its keys.
     pub(crate) kept: Option<Kept>,
     /// The TLS settings. With these settings the client requires TLS. A client with a password then also requires channel binding, if its
     /// library supports channel binding.
@@ -39,7 +39,7 @@ pub(crate) struct Place {
 pub(crate) struct Kept {
     /// The cache of SCRAM keys that pg-auth uses.
     pub(crate) cache: KeyCache,
-    /// The salted password of the hand-written client.
+    /// The salted password that the hand-written client keeps for later connections.
     pub(crate) salted: Rc<Cell<Option<[u8; 32]>>>,
 }
 

@@ -1,4 +1,4 @@
-//! Measurements with a transaction pooler between clients and a server: pg-pooler and PgBouncer. The CPU time of the pooler's process is
+//! Measurements of two transaction poolers between clients and a server: pg-pooler and PgBouncer. The CPU time of the pooler's process is
 //! measured.
 
 use std::net::SocketAddr;
@@ -16,10 +16,10 @@ use super::proxies::{Proxy, is_there};
 use crate::line::{Line, Meter, Round, Target, Who};
 use crate::micro::decode::runtime;
 
-/// The number of clients of `pgbench`, in two threads.
+/// The number of clients that `pgbench` runs, in two threads.
 const CLIENTS: u64 = 64;
 
-/// The largest number of server connections of each pooler: PgBouncer's default.
+/// The highest number of server connections that each pooler may open; 20 is PgBouncer's default.
 const POOL_SIZE: &str = "20";
 
 /// The name of PgBouncer in the report.
@@ -106,8 +106,8 @@ fn pgbouncer(server: SocketAddr) -> Result<Proxy> {
     )
 }
 
-/// Returns the stored form of the password of the role `scram`. Also lets every role read the tables of pgbench, which the measurements
-/// need.
+/// Returns the stored form of the password of the role `scram`. Also lets every role read the tables of pgbench, because the measurements
+/// read these tables.
 fn verifier(server: SocketAddr) -> Result<String> {
     psql(server, "trust", "grant select on pgbench_accounts, pgbench_branches, pgbench_tellers to public")?;
     psql(server, "admin", "select rolpassword from pg_authid where rolname = 'scram'")

@@ -163,7 +163,7 @@ impl Proxy {
         let mut stderr = BufReader::new(child.stderr.take().context("standard error is not a pipe")?);
         let mut line = String::new();
         stderr.read_line(&mut line)?;
-        // The remaining output of the proxy is read and ignored, because the proxy would block on a full pipe.
+        // The remaining output of the proxy is read and ignored, because otherwise the proxy would block on a full pipe.
         thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
         let at = line.split_whitespace().last().and_then(|word| word.parse().ok());
         let at = at.with_context(|| format!("the proxy printed no address, but: {line}"))?;
@@ -232,8 +232,8 @@ fn open_to_all(dir: &TempDir) -> Result<()> {
     Ok(fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?)
 }
 
-/// Runs a proxy that copies bytes in both directions, 64 KB at a time, without reading messages. This proxy is the limit for the other
-/// proxies. It has the same runtime as pg-proxy.
+/// Runs a proxy that copies bytes in both directions, 64 KB at a time, without reading messages. This proxy uses the same runtime as
+/// pg-proxy, and its time is the limit for the measured proxies.
 pub(crate) fn splice(upstream: SocketAddr) -> Result<()> {
     const SIZE: usize = 64 * 1024;
     let runtime = runtime()?;

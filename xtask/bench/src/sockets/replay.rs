@@ -1,7 +1,7 @@
-//! The replay server, which sends rows that were encoded before, as fast as the client reads them.
+//! The replay server, which encodes some rows when it starts, and sends these rows as fast as the client reads them.
 //!
 //! The server answers the statements `replay N text` and `replay N binary`, by the simple or the extended protocol, with N rows of eight
-//! columns. After a `COPY … FROM` the server reads and ignores the data. On its first port and its Unix socket, the server accepts every
+//! columns. After a `COPY … FROM` the server reads and ignores the data. On the first port and on the Unix socket, the server accepts every
 //! client without a password. On a second port, clients use TLS and passwords: see [`Front`].
 
 use std::net::SocketAddr;
@@ -122,7 +122,7 @@ impl Canned {
     }
 }
 
-/// The binary form of a value. For a timestamp, the result is an arbitrary number of the same size.
+/// The binary form of a value. For a timestamp, the result is an arbitrary number with the size of a timestamp.
 fn binary(text: &str, oid: Oid) -> Vec<u8> {
     match oid {
         oid::INT4 => text.parse::<i32>().unwrap_or_default().to_be_bytes().into(),

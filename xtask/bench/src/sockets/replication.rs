@@ -24,10 +24,11 @@ use crate::micro::changes;
 /// The name of the publication, and the prefix of the names of all slots.
 const NAME: &str = "bench_changes";
 
-/// The name of the peer in the report.
+/// The name of the compared program in the report.
 const PG_RECVLOGICAL: &str = "pg_recvlogical";
 
-/// Returns the measurements: decoding a long stream in memory, and following the changes of a server with a program.
+/// Returns at most two measurements. The first decodes a long stream in memory. In the second, pg-cdc and pg_recvlogical follow the changes
+/// of a server.
 pub(super) fn lines(server: &At, part: u64) -> Result<Vec<Line>> {
     let count = 1_000_000 / part;
     let mut lines = vec![changes::long_stream(count)?];
@@ -92,7 +93,8 @@ struct Usage {
     peak: u64,
 }
 
-/// A transaction in the WAL of a server, and a slot that begins before the transaction. Dropping this value drops all slots.
+/// A transaction in the WAL of a server, and a slot that begins before the transaction. Dropping this value drops all slots of the
+/// benchmark.
 #[derive(Debug)]
 struct Changes {
     server: SocketAddr,
@@ -133,8 +135,8 @@ impl Changes {
         self.admin(&format!("{slots} '{NAME}%' and not active")).map(drop)
     }
 
-    /// Copies the slot, and runs a program that writes the changes in the new slot to a file. Returns the resources that the program has
-    /// used, and the number of rows in the file.
+    /// Runs a program that reads the changes from the server and writes them to a file. The program reads from a copy of the slot, so that
+    /// the slot itself can be used again. Returns the resources that the program has used, and the number of rows in the file.
     fn follow(&self, command: impl FnOnce(&Self, &str, &Path) -> Result<Command>) -> Result<(Usage, u64)> {
         const SLOT: &str = "bench_changes_copy";
         let dir = TempDir::new()?;

@@ -13,7 +13,7 @@ use crate::micro::decode::runtime;
 /// The number of connections in a round.
 const CONNECTS: u64 = 20;
 
-/// The number of connections in a round if TLS sessions are resumed and keys are kept. A connection then takes less than half a
+/// The number of connections in a round if TLS sessions are resumed and SCRAM keys are kept. A connection then takes less than half a
 /// millisecond, so a round with few connections would be too short to measure.
 const RESUMED_CONNECTS: u64 = 200;
 

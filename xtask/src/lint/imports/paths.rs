@@ -17,7 +17,7 @@ pub(super) struct Named {
     pub(super) line: usize,
 }
 
-/// All paths in the code of a file. Paths in its tests are not included.
+/// All paths in the code of a file. Paths in the file's tests are not included.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
     /// Paths of types, values and called functions.

@@ -33,7 +33,7 @@ pub(super) enum Role {
     /// A packet without a code byte, which is sent at the start of a connection. The number is the packet's request code. `None` if the
     /// code is one of the packet's fields.
     Packet(Option<u32>),
-    /// A field of a message, or an item of a list.
+    /// A part of a message: a field, or an item of a list.
     Part,
 }
 

@@ -8,8 +8,8 @@ use crate::lint::messages::declared::{Declared, Role, Shape, docs};
 /// The letters for the counts of lists: `n` is the number of items of the first list in a message, `m` of the second list, and so on.
 const COUNTS: [&str; 4] = ["n", "m", "r", "k"];
 
-/// Reports each declaration whose documentation has no layout, or has a layout that differs from the declaration's fields. `byte` returns
-/// the code byte for the name of a code's constant.
+/// Reports each declaration whose documentation has no layout, or has a layout that differs from the declaration's fields. `byte` takes the
+/// name of a constant of `MessageCode`, and returns the code.
 pub(super) fn check(all: &[Declared], byte: impl Fn(&str) -> Option<u8>) -> Vec<Finding> {
     all.iter()
         .filter_map(|declared| check_one(declared, all, &byte))
@@ -62,7 +62,7 @@ fn check_one(declared: &Declared, all: &[Declared], byte: impl Fn(&str) -> Optio
     let starts = |line: &str| match declared.role {
         Role::Message(_) => line.starts_with('`') && line.contains("`, length"),
         Role::Packet(_) => line.starts_with("Length"),
-        // The role of a part needs no check here: the layout of a part is always the second paragraph of its documentation.
+        // Not used: the layout of a part is always the second paragraph of the part's documentation.
         Role::Part => false,
     };
     let paragraphs: Vec<&[(usize, String)]> =
@@ -84,7 +84,7 @@ fn check_one(declared: &Declared, all: &[Declared], byte: impl Fn(&str) -> Optio
     finding(line, format!("the layout of {name} differs from its fields: `{given}`"), remedy)
 }
 
-/// For an enum of kinds: reports each variant whose documentation does not begin with its number.
+/// For an enum of kinds: reports each variant whose documentation does not begin with the variant's number.
 fn check_kinds(declared: &Declared) -> Vec<Finding> {
     let Shape::Kinds(kinds) = &declared.shape else { return Vec::new() };
     let wrong = kinds.iter().filter_map(|(variant, number)| {
@@ -148,9 +148,8 @@ fn join(parts: &[String]) -> String {
 }
 
 impl Wire {
-    /// Describes the field `name` of the type `ty`. `counts` supplies the letters for counts.
-    ///
-    /// # Errors The type is unknown. The error names the field and its type.
+    /// Describes the field `name` of the type `ty`. `counts` supplies the letters for counts. Returns an error with the names of the field
+    /// and of the type if the type is unknown.
     fn of<'c>(
         name: &str,
         ty: &Type,

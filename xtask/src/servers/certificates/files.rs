@@ -24,7 +24,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// The files in the directory `dir`, which need not exist yet.
+    /// The files in the directory `dir`. The directory need not exist yet.
     pub(super) fn new(dir: PathBuf) -> Self {
         Self { dir }
     }

@@ -1,7 +1,7 @@
 //! Makes the certificates, keys and revocation lists of one run, for the servers and their clients.
 //!
-//! Each environment variable in this table is the path of a file. Unless noted otherwise, a file is in PEM and a key is ECDSA P-256.
-//! Keys have mode 0600. Their owner is the user that runs xtask; the owner of the servers' key is the servers' user.
+//! Each environment variable in this table is the path of a file. Unless noted otherwise, a file is in PEM and a key is ECDSA P-256. Keys
+//! have mode 0600. The servers' key belongs to the servers' user. All other keys belong to the user that runs xtask.
 //!
 //! | variable | content |
 //! | --- | --- |
@@ -30,7 +30,8 @@
 //! | `PG_TLS_SIGNATURES` | a directory with one certificate for each kind of signature |
 //!
 //! The directory `PG_TLS_SIGNATURES` contains a file `NAME.crt` for each NAME in [`openssl::SIGNATURES`]: a server certificate for
-//! `PG_TLS_SERVER_KEY`, `localhost` and `127.0.0.1` with this kind of signature. Its file `roots.crt` contains their issuers.
+//! `PG_TLS_SERVER_KEY`, `localhost` and `127.0.0.1` with this kind of signature. The file `roots.crt` in this directory contains the
+//! issuers of these certificates.
 
 mod files;
 mod issue;
@@ -149,7 +150,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
 
-    /// Makes all files. Returns the files, and a guard that removes their directory.
+    /// Makes all files. Returns the temporary directory, which must not be dropped before the end of the test, and the files.
     fn made() -> (tempfile::TempDir, Certificates) {
         let home = tempfile::tempdir().expect("a directory");
         Certificates::prepare().expect("openssl");

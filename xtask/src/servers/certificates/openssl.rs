@@ -60,7 +60,7 @@ const KEYS: [(&str, &[&str]); 5] = [
     ("ed25519", &["-algorithm", "ED25519"]),
 ];
 
-/// The configuration file of `openssl`. The system's file is not used, because it may add other extensions to the certificates.
+/// The configuration file of `openssl`. The system's file is not used, because it may add more extensions to the certificates.
 const CONFIGURATION: &str = "\
 [req]
 distinguished_name = name
@@ -78,8 +78,8 @@ subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 ";
 
-/// Finds or installs `openssl`, version 3 or newer. Older versions do not have `openssl req -CA`, which signs with another certificate's
-/// key.
+/// Finds or installs `openssl`, version 3 or newer. Older versions do not have `openssl req -CA`, which signs a certificate with the key of
+/// its issuer.
 pub(super) fn find() -> Result<()> {
     let version = || process::read(Command::new("openssl").arg("version"));
     if version().is_err() {

@@ -93,7 +93,7 @@ impl Libpq {
         (!outcome.is_null()).then_some(Outcome(outcome))
     }
 
-    /// Reads all results of a statement, and adds their values to the sum.
+    /// Reads all results of a statement, and adds their values to the sum in `touch`.
     fn rows(&self, touch: &mut Touch) -> Result<()> {
         while let Some(outcome) = self.next() {
             outcome.expect(ExecStatusType::PGRES_TUPLES_OK, self)?;
@@ -113,9 +113,9 @@ impl Outcome {
         conn.check(self.status() == status)
     }
 
-    /// Adds every value of the result to the sum.
+    /// Adds every value of the result to the sum in `touch`.
     fn look(&self, touch: &mut Touch) {
-        // SAFETY: the numbers of rows and columns are the numbers of the result.
+        // SAFETY: each index is less than the number of rows or columns of the result.
         unsafe {
             let (rows, columns) = (PQntuples(self.0), PQnfields(self.0));
             for row in 0..rows {
@@ -217,7 +217,7 @@ impl Client for Libpq {
             for place in 0..pipeline.depth {
                 self.send_one(&((batch + place) as i32).to_be_bytes())?;
                 if pipeline.sync_each || place + 1 == pipeline.depth {
-                    // PQpipelineSync also sends the buffered messages. PQsendPipelineSync does not send them, but needs libpq 17.
+                    // PQpipelineSync also sends the buffered messages. PQsendPipelineSync would only add the Sync, but needs libpq 17.
                     // SAFETY: the connection is open and in pipeline mode.
                     self.check(unsafe { PQpipelineSync(self.conn) } == 1)?;
                     syncs += 1;

@@ -92,7 +92,8 @@ fn config(place: &Place) -> Config {
     config
 }
 
-/// Receives each message by a call of `recv`, as the programs in the README do, until `syncs` ReadyForQuery messages have arrived. Returns the sum over the values of all rows and over all COPY data.
+/// Calls `recv` for each message, as the programs in the README do, until `syncs` ReadyForQuery messages have arrived. Returns the sum over
+/// the values of all rows and over all COPY data.
 async fn until_ready<T: Transport>(conn: &mut Connection<T>, syncs: u64) -> Result<u64> {
     let (mut left, mut touch) = (syncs, Touch::default());
     while left > 0 {
@@ -164,7 +165,7 @@ impl<T: Transport> ReadTyped for Ours<T> {
 impl<T: Transport> Client for Ours<T> {
     fn wait(&mut self) {
         self.runtime.block_on(poll_fn(|cx| {
-            // An error of the connection is returned by the next call that receives.
+            // The result is ignored: an error of the connection is also returned by the next call that receives a message.
             let _ = self.conn.poll_ready(cx);
             Poll::Ready(())
         }));

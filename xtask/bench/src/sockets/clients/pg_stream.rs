@@ -1,4 +1,5 @@
-//! A client with pg_stream. Its `recv` reads one byte, then four bytes, then the body, so the stream is wrapped in a `BufReader`.
+//! A client with pg_stream. For each message, the function `recv` of pg_stream reads one byte, then four bytes, then the body. So the
+//! stream is wrapped in a `BufReader`.
 
 use std::rc::Rc;
 

@@ -23,7 +23,7 @@ pub(crate) struct Scram {
 }
 
 impl Scram {
-    /// Begins an exchange. With `end_point`, the hash of the server's certificate, the exchange uses channel binding.
+    /// Begins an exchange. If `end_point`, the hash of the server's certificate, is not `None`, the exchange uses channel binding.
     pub(crate) fn new(place: &Place, end_point: Option<[u8; 32]>) -> Result<Self> {
         let mut nonce = [0; 18];
         getrandom::fill(&mut nonce)?;

@@ -1,4 +1,5 @@
-//! A client with sqlx. sqlx has no pipeline and no channel binding, so over TLS it logs in by SCRAM-SHA-256.
+//! A client with sqlx. sqlx supports neither pipelines nor channel binding, so over TLS this client logs in by SCRAM-SHA-256 without
+//! channel binding.
 
 use std::rc::Rc;
 

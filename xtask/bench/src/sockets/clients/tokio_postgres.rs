@@ -1,4 +1,4 @@
-//! A client with tokio-postgres. The library's connection runs as a separate task, apart from the task that runs queries.
+//! A client with tokio-postgres. One task runs the library's connection, and another task runs the queries.
 
 use std::error::Error;
 use std::pin::pin;
@@ -181,7 +181,7 @@ impl Client for TokioPostgres {
         })
     }
 
-    /// Returns an error without `sync_each`, because tokio-postgres sends a Sync after every statement.
+    /// Returns an error if `sync_each` is false, because tokio-postgres sends a Sync after every statement.
     fn pipeline(&mut self, pipeline: Pipeline) -> Result<u64> {
         anyhow::ensure!(pipeline.sync_each, "tokio-postgres cannot send one Sync for several statements");
         let one = self.prepare()?;

@@ -108,7 +108,7 @@ impl Client for Xitca {
         })
     }
 
-    /// Returns an error without `sync_each`, because xitca-postgres sends a Sync after every statement.
+    /// Returns an error if `sync_each` is false, because xitca-postgres sends a Sync after every statement.
     fn pipeline(&mut self, pipeline: Pipeline) -> Result<u64> {
         anyhow::ensure!(pipeline.sync_each, "xitca-postgres cannot send one Sync for several statements");
         self.prepare()?;
