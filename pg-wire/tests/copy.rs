@@ -297,7 +297,7 @@ fn force_null_and_force_not_null_are_applied_as_on_the_server() {
     check(&not_null, data, &[&[None, Some("")], &[Some(""), Some("")], &[Some("x"), Some("x")]]);
     let both = CopyOptions::csv().null("x\\").force_null(ForceColumns::All).force_not_null(ForceColumns::All);
     check(&both.escape(b'\\'), "x\\,\"x\\\\\"\n", &[&[Some("x\\"), None]]);
-    // The names in the header are not changed.
+    // FORCE_NULL does not apply to the names in the header line.
     let header = CopyOptions::csv().force_null(ForceColumns::All).null("a").header(Header::Match);
     check(&header, "\"a\",b\n\"a\",b\n", &[&[None, Some("b")]]);
 
@@ -479,8 +479,8 @@ fn errors_name_the_row_and_the_column() {
     for (reader, data, message) in errors {
         for piece in [data.len(), 1, 2, 3, 7] {
             let error = read(reader.clone(), data, piece).unwrap_err();
-            // If the row arrives in pieces, the reader checks the limit when it stores a piece. Then the error also names the column in
-            // which the piece ends.
+            // If the row arrives in pieces, the reader checks the limit when it stores a piece. Then the error also names the column that
+            // the end of the piece cuts.
             let found = error.to_string().replace("row 2, column 0: the row is", "row 2: the row is");
             assert_eq!(found, message, "{} in pieces of {piece}", data.escape_ascii());
         }

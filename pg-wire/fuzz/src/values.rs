@@ -98,7 +98,8 @@ fn read<'b, T: FromValue<'b> + Debug>(bytes: &'b [u8], column: Column) {
     }
 }
 
-/// Reads a value, encodes the value in its own format and in text format, and checks that both encodings are read as the same value.
+/// Reads a value. Encodes the value twice: with `Bindable`, and as text with `AsText`. Checks that both encodings are read as the same
+/// value.
 fn both_ways<T>(bytes: &[u8], column: Column)
 where
     T: for<'a> FromValue<'a> + Bindable + Clone + Debug,
@@ -167,7 +168,8 @@ fn sql(rust: usize, bytes: &[u8], format: FormatCode) {
     checks[rust % checks.len()](bytes, format);
 }
 
-/// Converts a text to the binary form of a type that has members. The conversion must not panic, and its result must be a value.
+/// Converts a text to the binary form of an array, a range, a composite type or a similar type. The conversion must not panic, and its
+/// result must be a valid binary value.
 fn nested(selector: u8, text: &[u8]) {
     let field = |type_| Field::new("a".into(), type_);
     let mood = custom("mood", 16_510, Kind::Enum(vec!["sad".into()]));
