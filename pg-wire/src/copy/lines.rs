@@ -19,7 +19,7 @@ mod class {
     pub(super) const QUOTE: u8 = 5;
 }
 
-/// Largest number of fields of a row.
+/// Largest number of fields of a row. An Int16 holds the number of fields in binary format; text and CSV format have the same limit here.
 pub(super) const MOST_FIELDS: usize = 32_767;
 
 /// Reader of lines: the options, and the progress inside the current row.

@@ -84,7 +84,7 @@ pub enum OrDefault<T> {
 
 impl<T: Bindable> Bindable for OrDefault<T> {
     /// Returns NULL for `Default`. A [`CopyWriter`](super::CopyWriter) does not send this NULL, because the writer calls
-    /// [`CopyValue::is_default`] before.
+    /// [`CopyValue::is_default`] first.
     #[inline]
     fn bound(&self) -> Bound<'_> {
         match self {

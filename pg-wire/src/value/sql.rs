@@ -95,7 +95,7 @@ impl<T: FromSqlOwned> Sql<T> {
         }
     }
 
-    /// Out of line, so that the code for binary format stays small.
+    /// Reads a value in text format. Out of line, so that the code for binary format stays small.
     #[inline(never)]
     fn read_text(text: &[u8], type_: &Type) -> Result<Self, Mismatch> {
         if convert::is_same_in_both_formats(type_) {
@@ -213,7 +213,7 @@ mod tests {
         assert!(matches!(Sql::<i32>::from_value(Some(b"1"), other), Err(Mismatch::Type { .. })));
     }
 
-    /// Reads any type.
+    /// A type that accepts every PostgreSQL type and every value.
     #[derive(Debug)]
     struct Any;
 

@@ -66,7 +66,7 @@ impl Bindable for SqlParam {
 #[derive(Clone, Debug, Default)]
 pub struct SqlParams {
     bytes: BytesMut,
-    /// For each parameter, the end of its bytes in `bytes`, and its form.
+    /// For each parameter: the index in `bytes` at which the bytes of the parameter end, and the form of the parameter.
     params: Vec<(usize, Form)>,
 }
 
@@ -202,7 +202,7 @@ mod tests {
         }
     }
 
-    /// Writes bytes before its error.
+    /// A value whose `to_sql` writes some bytes and then returns an error.
     #[derive(Debug)]
     struct Failing;
 

@@ -105,7 +105,7 @@ fn goes_on(text: &str, start: usize, known: &mut BTreeMap<usize, bool>) -> bool 
             }
             Scan::Quote(at, quote) => path.push((next, closings(text, at, quote))),
         }
-        // Backtrack: try the next possible closing quote of the last string that has one.
+        // Backtrack: find the last string with a further possible closing quote, and try this quote.
         next = loop {
             let Some((start, ends)) = path.last_mut() else { return false };
             if let Some(end) = ends.next() {

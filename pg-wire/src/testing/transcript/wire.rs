@@ -218,7 +218,8 @@ enum Field {
     Byte1(u8),
     Int16(u16),
     Int32(u32),
-    /// A string or bytes, and the mask that a line may contain instead. The mask is empty for a field that is not secret.
+    /// A string or bytes, and the mask. A line may contain the mask in place of the string. The mask is empty for a field that is not
+    /// secret.
     Bytes(Vec<u8>, &'static [u8]),
 }
 

@@ -47,7 +47,8 @@ pub(super) fn is_text(type_: &Type) -> bool {
         || is_extension(type_, &["citext"])
 }
 
-/// Whether the type belongs to an extension and has one of these names. A type of an extension has no fixed oid, so its name identifies it.
+/// Whether the type belongs to an extension and has one of these names. A type of an extension is identified by its name, because its oid
+/// differs between databases.
 fn is_extension(type_: &Type, names: &[&str]) -> bool {
     *type_.kind() == Kind::Simple && names.contains(&type_.name()) && Type::from_oid(type_.oid()).is_none()
 }
@@ -145,7 +146,8 @@ fn tid(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     text.expect(b")")
 }
 
-/// Converts a snapshot: the lowest and the highest transaction, and the running transactions between them: `10:20:10,14,15`.
+/// Converts a snapshot such as `10:20:10,14,15`. Its three parts are the lowest transaction, the highest transaction, and the list of the
+/// running transactions between the two.
 fn snapshot(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     let lowest: i64 = text.integer()?;
     text.expect(b":")?;
