@@ -65,7 +65,7 @@ const TYPES: &[u32] = &[
 /// Reads arbitrary bytes as a value of an arbitrary type. Encodes the value, reads the encoded value, and compares the two.
 ///
 /// The first byte selects the Rust type. The second byte selects the type and the format of the column. For Rust types that `postgres-types`
-/// reads, only the upper two bits of the second byte are used: 0 and 1 select binary format, 2 text format, and 3 a type with members.
+/// reads, only the upper two bits of the second byte are used: 0 and 1 select binary format, 2 selects text format, and 3 selects `nested`.
 pub fn values(data: &[u8]) {
     let mut input = Input::new(data);
     let (rust, column) = (usize::from(input.byte()), input.byte());

@@ -21,8 +21,8 @@ use crate::session::Observer;
 /// Size in bytes at which the buffer with the written rows is sent. Larger messages do not make the COPY faster.
 const BLOCK: usize = 64 * 1024;
 
-/// Largest number of bytes of data in one message. A longer buffer is sent in several messages, because the server rejects a message of
-/// more than about 1 GiB.
+/// Largest number of bytes of data in one message. A longer buffer is sent in several messages. 1 MiB is far below the limit of the server,
+/// which rejects a message of more than about 1 GiB.
 const LARGEST: usize = 1024 * 1024;
 
 /// Largest number of bytes of the reason in a CopyFail. The server accepts at most 10,000 bytes, including the Int32 length and the NUL.

@@ -52,8 +52,8 @@ pub struct CopyReader {
     /// Whether the next line is the header.
     is_before_header: bool,
     state: State,
-    /// Whether the next byte is the first byte of a row in binary format, and no part of a row is stored. One flag instead of four
-    /// conditions: [`decode`](Self::decode) checks the flag for each row.
+    /// Whether the next byte is the first byte of a row in binary format, and no part of a row is stored. This flag replaces four
+    /// conditions, because [`decode`](Self::decode) checks the flag for each row.
     is_before_tuple: bool,
     /// Fields of the current row.
     fields: Vec<Field>,
@@ -477,7 +477,7 @@ impl CopyReader {
         Ok(Step::Nothing)
     }
 
-    /// Completes the current row, whose last bytes are `tail`. Returns false if the line is the header or an end marker instead of a row.
+    /// Completes the current row, whose last bytes are `tail`. Returns false if the line is not a row, but the header or an end marker.
     #[inline(always)]
     fn accept(&mut self, tail: &[u8]) -> Result<bool, (CopyErrorKind, Option<usize>)> {
         if !self.partial.is_empty() {

@@ -101,7 +101,7 @@ pub struct WrongType {
     pub sent_as: Oid,
 }
 
-/// Lowest oid that PostgreSQL assigns automatically. The meaning of such an oid differs between servers, also for the domains of
+/// Lowest oid that PostgreSQL assigns automatically. The type with such an oid can differ between servers, for example a domain of
 /// `information_schema`. Types with a lower oid are the same on every server, so their binary forms are known.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT)

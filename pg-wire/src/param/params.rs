@@ -196,8 +196,8 @@ fn write_slice<T: Bindable, F: FieldByField>(params: &[T], room: &mut [u8]) -> O
         *place = written.formats().code();
         match rest.get_mut(written.length()..) {
             Some(next) => rest = next,
-            // The parameters do not fit with one format code for each parameter. If all parameters have the same format, `F` writes at
-            // most one code. Then the parameters may fit.
+            // The parameters do not fit if each parameter has its own format code. If all parameters have the same format, `F` writes at
+            // most one code, so the parameters may still fit.
             None => return F::write(params, room),
         }
     }

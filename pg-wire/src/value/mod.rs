@@ -131,7 +131,7 @@ pub trait FromValue<'a>: Sized {
     }
 
     /// Checks that the type can read values of the column, before a value is received; see [`Columns::prepare`]. If an implementation does
-    /// not provide this method, a mismatch is reported only for the first value.
+    /// not provide this method, a mismatch is only found when the first value is read.
     ///
     /// # Errors
     /// [`Mismatch::Type`].

@@ -193,8 +193,8 @@ impl FaultInjector {
         self.ended
     }
 
-    /// Removes and returns the faults that were applied for the first time since the last call. Each fault is returned at most once, even
-    /// if the fault is at every message.
+    /// Removes and returns the faults that were applied for the first time after the previous call. Each fault is returned at most once,
+    /// even if the fault is at every message.
     pub fn take_applied(&mut self) -> Vec<Fault> {
         mem::take(&mut self.applied)
     }
@@ -238,8 +238,8 @@ impl FaultInjector {
         }
     }
 
-    /// Whether a fault can be at the next message, which has the code `code`. For a message whose name depends on its body, the answer is
-    /// only final after the body has been received.
+    /// Whether a fault can be at the next message, which has the code `code`. If the name of the message depends on the body, `true` means
+    /// that the body must be received before the decision.
     fn may_be_due(&self, code: Option<MessageCode>) -> bool {
         self.faults.iter().any(|armed| match &armed.fault.place {
             Place::Byte(_) => false,

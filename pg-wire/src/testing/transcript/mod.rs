@@ -198,7 +198,7 @@ impl Transcript {
         self.lines.iter().filter(|line| line.sender == Direction::Backend).filter_map(parameter).collect()
     }
 
-    /// Sends the messages of `role`, and checks that the peer sends the other messages of the transcript.
+    /// Sends the messages of `role`, and checks that the peer sends the remaining messages of the transcript.
     ///
     /// # Errors
     /// - When a line of `role` cannot be encoded. In this case nothing has been sent.

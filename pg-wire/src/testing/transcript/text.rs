@@ -81,10 +81,10 @@ fn closings(text: &str, start: usize, quote: char) -> impl Iterator<Item = usize
     inside.match_indices(quote).map(move |(end, _)| start + 1 + end).filter(ends)
 }
 
-/// Whether the rest of the line after `start` consists of fields, and the following text is empty or begins another line.
-/// `known` caches the answers by position.
+/// Whether the rest of the line after `start` consists of fields, and the following text is empty or begins another line. `known` caches
+/// the answers by position.
 ///
-/// Each string of the line can have several possible ends, so this function searches with backtracking. It uses a vector instead of
+/// Each string of the line can have several possible ends, so this function searches with backtracking. The function uses a vector and no
 /// recursion, because a line with many fields would overflow the call stack.
 fn goes_on(text: &str, start: usize, known: &mut BTreeMap<usize, bool>) -> bool {
     let mut path = Vec::new();

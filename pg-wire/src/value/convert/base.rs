@@ -28,7 +28,7 @@ fn unreadable(type_: &Type, reason: &'static str) -> Mismatch {
     Mismatch::Text { type_name: type_.name().into(), reason }
 }
 
-/// Returns the reason why even a valid value of the type may not be converted, such as a session setting that changes the text form.
+/// Returns the reason why the conversion of a valid value of the type can fail, such as a session setting that changes the text form.
 /// Returns `None` for a type whose valid values are all converted.
 fn ambiguity(type_: &Type) -> Option<&'static str> {
     match *type_ {
@@ -115,7 +115,8 @@ fn versioned(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     append(out, text.rest())
 }
 
-/// Converts a `"char"`, which is one byte. Byte 0 is written as an empty string. PostgreSQL 16 and later write a byte above 127 as `\377`.
+/// Converts a `"char"`, which is one byte. A server writes byte 0 as an empty string. PostgreSQL 16 and later write a byte above 127 as an
+/// octal escape, such as `\377`.
 fn char(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     let text = text.rest();
     match (text, text::bytea(text).as_deref()) {
