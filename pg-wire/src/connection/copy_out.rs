@@ -247,7 +247,7 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
         Decode { copy: Some(self), row: PhantomData }
     }
 
-    /// Returns the place and the length of the next row, if this row is a whole row in binary format.
+    /// Returns the place and the length of the next row, if the format is binary and the whole row has been received.
     #[inline(always)]
     fn whole_tuple<'r, R: FromCopyRow<'r>>(&self) -> Option<(Place, usize)> {
         if self.phase != Phase::Copying {

@@ -68,7 +68,7 @@ pub enum CopyErrorKind {
     Ended,
     /// An earlier error has ended the reader.
     AfterError,
-    /// The row has no field with the requested index, which [`CopyError::column`] returns.
+    /// The row has no field with the requested index. [`CopyError::column`] returns this index.
     NoColumn {
         /// Number of fields in the row.
         columns: usize,

@@ -79,7 +79,7 @@ impl Dialect {
 
     #[inline(always)]
     fn action(&self, byte: u8) -> u8 {
-        // The default value is never used, because the table has an entry for every byte.
+        // `unwrap_or` never uses its argument, because the table has an entry for every byte.
         self.actions.get(usize::from(byte)).copied().unwrap_or(action::COPY)
     }
 }

@@ -228,7 +228,7 @@ impl Lines {
 
     #[inline(always)]
     fn class(&self, byte: u8) -> u8 {
-        // The default value is never used, because the table has an entry for every byte.
+        // `unwrap_or` never uses its argument, because the table has an entry for every byte.
         self.classes.get(usize::from(byte)).copied().unwrap_or(class::OTHER)
     }
 
@@ -423,7 +423,7 @@ fn unescape_text(bytes: &[u8], out: &mut Vec<u8>) {
                 value = value * radix + digit;
                 rest = tail;
             }
-            // As on the server, only the lower eight bits count: `\777` is one byte.
+            // As on the server, only the lower eight bits count: `\777` is the byte 0xff.
             value as u8
         };
         out.push(match byte {

@@ -55,7 +55,7 @@ pub(super) struct Markers {
 }
 
 impl Markers {
-    /// Returns `None` if no option is set.
+    /// Creates the options of a reader. Returns `None` if no option is set.
     pub(super) fn new(options: &CopyOptions, names: &[String]) -> Result<Option<Box<Self>>, CopyError> {
         let force_null = Forced::new("FORCE_NULL", &options.force_null, names)?;
         let force_not_null = Forced::new("FORCE_NOT_NULL", &options.force_not_null, names)?;

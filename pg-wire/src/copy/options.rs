@@ -261,7 +261,7 @@ impl CopyOptions {
         self.format_reason().or_else(|| self.marker_reason()).or_else(|| self.error_reason())
     }
 
-    /// Returns the first option that the format does not have.
+    /// Returns the error text for the first option that the format does not have. Returns `None` if the format has all set options.
     fn format_reason(&self) -> Option<&'static str> {
         let forced = |columns: &ForceColumns| *columns != ForceColumns::None;
         let binary = [
@@ -284,7 +284,7 @@ impl CopyOptions {
         binary.iter().chain(not_csv).find(|(is_set, _)| *is_set).map(|(_, reason)| *reason)
     }
 
-    /// Checks the delimiter, the quote, the escape, the NULL string and the DEFAULT string.
+    /// Checks the delimiter, the quote, the escape, the NULL string and the DEFAULT string. Returns the first error text.
     fn marker_reason(&self) -> Option<&'static str> {
         let is_csv = self.format == RowFormat::Csv;
         let [delimiter, quote, escape] = [self.delimiter_byte(), self.quote_byte(), self.escape_byte()];
@@ -324,7 +324,7 @@ impl CopyOptions {
         None
     }
 
-    /// Checks the options for invalid rows.
+    /// Checks the options that concern invalid rows, such as `reject_limit`. Returns the first error text.
     fn error_reason(&self) -> Option<&'static str> {
         match self.reject_limit {
             None => None,

@@ -51,7 +51,7 @@ use crate::param::bound::Bound;
 /// }
 /// ```
 pub trait CopyValue: Bindable {
-    /// Writes the text form of the value. For NULL, calls [`TextField::put_null`].
+    /// Writes the text form of the value. For NULL, an implementation must call [`TextField::put_null`].
     fn write_text(&self, field: &mut TextField<'_>);
 
     /// Whether the value stands for the default value of the column. If so, the writer writes the DEFAULT string of the options, and does

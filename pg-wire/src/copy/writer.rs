@@ -54,7 +54,7 @@ pub struct CopyWriter {
     written: usize,
 }
 
-/// Size in bytes of the first buffer for rows in binary format.
+/// Size in bytes of the first buffer for rows in binary format. The buffer grows if the rows need more.
 const FIRST_BUFFER: usize = 512;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

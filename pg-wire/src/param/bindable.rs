@@ -97,7 +97,7 @@ pub trait Bindable {
 pub struct WrongType {
     /// Name of the Rust type.
     pub rust_type: &'static str,
-    /// Oid of the PostgreSQL type whose form the value has.
+    /// Oid of the PostgreSQL type in whose binary form the value is sent.
     pub sent_as: Oid,
 }
 

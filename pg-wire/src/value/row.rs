@@ -651,7 +651,7 @@ mod tests {
             .follow(&Backend::CommandComplete(CommandComplete { tag: "SELECT 1".into() }))
             .expect("no row");
         undescribed(&mut columns);
-        // A BindComplete begins the result of another portal of the same statement.
+        // A BindComplete begins the result of a second portal of the same statement.
         columns.follow(&Backend::BindComplete(BindComplete {})).expect("no row");
         columns.follow(&row).expect("one value for one column");
 

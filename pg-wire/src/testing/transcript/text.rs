@@ -22,7 +22,7 @@ pub(super) enum Act {
 pub(super) enum Token {
     /// A number, a letter, `\x00` or `*`.
     Word(String),
-    /// A string in double quotes (`text`) or single quotes.
+    /// A string in double quotes (`text` is true) or in single quotes.
     Quoted { bytes: Vec<u8>, text: bool },
 }
 

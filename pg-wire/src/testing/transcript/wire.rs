@@ -203,7 +203,7 @@ fn is_unterminated_at(error: &DecodeError, offset: usize) -> bool {
     error.kind == DecodeErrorKind::Unterminated && error.offset == offset
 }
 
-/// A decoded message: its name, and its fields with secrets in clear.
+/// A decoded message: its name, and its fields. Secrets in `fields` are not masked.
 pub(in crate::testing) struct Decoded {
     pub(in crate::testing) name: String,
     fields: Vec<Field>,
