@@ -1,4 +1,4 @@
-//! Tests that count allocations. When the buffers have been allocated, sending or receiving a message must not allocate. An owned frame
+//! Tests that count allocations. After the buffers have been allocated, sending or receiving a message must not allocate. An owned frame
 //! must use little more memory than the bytes of the frame.
 
 mod support;
@@ -45,7 +45,7 @@ impl Source for Repeating {
         let count = from.len().min(space.len()).min(self.piece).max(1);
         space[..count].copy_from_slice(&from[..count]);
         self.at = (self.at + count) % self.bytes.len();
-        // The lengths of the pieces vary from a few bytes to nearly 100,000 bytes, which is more than one read.
+        // The next piece has fewer than 100,000 bytes. A piece of more than 65,536 bytes does not fit into one read.
         self.piece = (self.piece * 7 + 3) % 100_000;
         Poll::Ready(Ok(count))
     }
@@ -266,7 +266,8 @@ fn the_buffer_grows_for_a_large_frame_by_doubling() {
     }
 }
 
-/// Takes one owned frame from a buffer with several frames, and drops the buffer. Returns the number of bytes that the owned frame uses.
+/// Takes one owned frame from a buffer with several frames, and drops the buffer. `which` is the index of the owned frame. Returns the
+/// number of bytes that the owned frame uses.
 fn held_by_one_kept(bodies: &[usize], which: usize) -> i64 {
     let stream = bodies.iter().map(|length| frame(b'd', &vec![1; *length])).collect::<Vec<_>>().concat();
     let mut kept = None;
@@ -290,7 +291,7 @@ fn an_owned_frame_does_not_hold_the_other_frames_of_its_buffer() {
         (&[200_000, 300_000], 0),
         (&[1_000_000], 0),
         (&[10, 1_000_000, 10], 1),
-        // Cases in which the buffer contains many bytes before or after the owned frame.
+        // In these cases, the buffer contains up to 5,000,000 bytes before or after the owned frame.
         (&[5_000_000, 300_000], 1),
         (&[300_000, 5_000_000], 0),
         (&[5_000_000, 300_000, 5_000_000], 1),
@@ -316,7 +317,7 @@ fn taking_a_large_owned_frame_does_not_copy_all_other_buffered_frames() {
     assert!(info.bytes_total <= 3 * whole, "{} for {whole}", info.bytes_total);
 }
 
-/// Polls a future once. The future must be ready. `support::block_on` is not used here, because it would allocate a waker.
+/// Polls a future once. The future must be ready. Unlike `support::block_on`, this function does not allocate a waker.
 fn block_on_nothing<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
     match support::poll_once(future.as_mut()) {

@@ -22,7 +22,7 @@ struct Stream {
     limits: Limits,
     bytes: Vec<u8>,
     expected: Vec<Seen>,
-    /// Length in bytes of the longest frame that is not skipped, with its header.
+    /// Length in bytes of the longest frame that is not skipped. The header is included.
     largest: usize,
 }
 
@@ -320,8 +320,8 @@ fn memory_for_a_large_frame_is_freed_even_if_the_buffer_is_never_empty() {
     // Each row has 100 bytes. So after a read of 10,000 bytes, the buffer ends at the same offset inside a row as before the read.
     let row = frame(b'D', &[7; 95]);
     let mut seen = 0;
-    // The bytes of this call end after 60 bytes of a row. So each read of the later calls also ends inside a row, and the buffer is never
-    // empty.
+    // This call passes only the first 60 bytes of the last row. So each read of the later calls also ends inside a row, and the buffer is
+    // never empty.
     take(&[&frame(b'd', &vec![1; 5 << 20])[..], &row, &row[..60]].concat(), &mut seen);
     let mut capacity = 0;
     for _ in 0..3 {

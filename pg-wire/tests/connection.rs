@@ -352,7 +352,7 @@ fn every_future_can_be_dropped_at_every_point() {
             let mut call = 0;
             let polls = || {
                 call += 1;
-                // All other futures are polled until they are ready.
+                // Only the call with the index `dropped` has a limit. The futures of all other calls are polled until they are ready.
                 if call == dropped + 1 { patience } else { usize::MAX }
             };
             assert_eq!(
@@ -396,7 +396,8 @@ impl Sink for Vectored {
     }
 }
 
-/// Returns data for a COPY. The data has more than 1,024 bytes, because the first 1,024 bytes are always copied to the outbox.
+/// Returns data for a COPY. `send_copy_data` copies the first 1,024 bytes to the outbox. This data is longer, so that the rest is written
+/// directly from this slice.
 fn block() -> Vec<u8> {
     (0..200).map(|row| format!("{row}\tsome text\n")).collect::<String>().into_bytes()
 }
@@ -670,7 +671,8 @@ fn until_ready_receives_all_messages_after_a_message_over_its_limit() {
         let mut conn = conn_of(input);
         let error = block_on(conn.until_ready(|_| Ok::<_, Error>(()))).expect_err("the first error");
         assert_eq!(matches!(error, Error::Server(_)), is_server, "{error:?}");
-        // The failed call has received the messages up to the first ReadyForQuery. So this call receives only the second ReadyForQuery.
+        // The call above has failed, but has received all messages up to the first ReadyForQuery. So this call receives only the second
+        // ReadyForQuery.
         let status = block_on(conn.until_ready(|_| Ok::<_, Error>(()))).expect("no error");
         assert_eq!(status, pg_wire::TransactionStatus::InTransaction);
     }

@@ -297,7 +297,7 @@ fn force_null_and_force_not_null_are_applied_as_on_the_server() {
     check(&not_null, data, &[&[None, Some("")], &[Some(""), Some("")], &[Some("x"), Some("x")]]);
     let both = CopyOptions::csv().null("x\\").force_null(ForceColumns::All).force_not_null(ForceColumns::All);
     check(&both.escape(b'\\'), "x\\,\"x\\\\\"\n", &[&[Some("x\\"), None]]);
-    // The names in the header are not changed.
+    // FORCE_NULL does not apply to the names in the header line.
     let header = CopyOptions::csv().force_null(ForceColumns::All).null("a").header(Header::Match);
     check(&header, "\"a\",b\n\"a\",b\n", &[&[None, Some("b")]]);
 

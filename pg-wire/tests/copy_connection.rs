@@ -196,8 +196,8 @@ type Planet<'a> = (i32, Option<&'a str>, f64);
 const PLANETS: [Planet<'_>; 4] =
     [(1, Some("Mercury"), 0.5), (2, None, -1.0), (3, Some(""), 1e9), (4, Some("Mars, red"), 0.25)];
 
-/// Returns the data of the planets in binary format, in pieces as a server sends them: the header with the first row, each other row, and
-/// the trailer.
+/// Returns the data of the planets in binary format, in pieces as a server sends them: the header with the first row, then one piece for
+/// each later row, and then the trailer.
 fn planets() -> Vec<Vec<u8>> {
     let mut writer = CopyWriter::new(&CopyOptions::binary()).expect("the options are valid");
     let mut pieces = Vec::new();
@@ -588,7 +588,7 @@ fn a_tracked_connection_is_idle_after_every_end_of_a_copy_out() {
     drop(copy);
     is_idle(&conn, b"", b"HdEZ");
 
-    // The observer does not receive the message over the limit, but the state does.
+    // The CopyData is longer than its limit of 1,000 bytes. The state counts this message, but the observer does not receive it.
     let mut conn = start(&[&data(&[b'1'; 5000]), &done(), &complete("COPY 1"), &ready()]);
     let mut copy = block_on(conn.copy_out(sql, text_reader())).expect("the COPY has begun");
     assert!(matches!(block_on(copy.row()).map(|_| ()), Err(Error::Frame(_))));
@@ -603,7 +603,7 @@ fn a_tracked_connection_is_idle_after_every_end_of_a_copy_out() {
     block_on(conn.recover()).expect("recovered");
     is_idle(&conn, b"", b"HddcCZ");
 
-    // The statement is by mistake a COPY in the other direction.
+    // The server replies that the statement is a `COPY … FROM STDIN`, but the client expects a `COPY … TO STDOUT`.
     let replies = [&begin(b'G')[..], &server_error("57014"), &ready()];
     let mut conn = track(connect([reads(&replies)], [], limits));
     let end = block_on(conn.copy_out(sql, text_reader())).map(drop);

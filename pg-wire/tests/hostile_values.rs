@@ -197,7 +197,7 @@ fn ours() -> Vec<Row> {
     ]
 }
 
-/// Accepts every value. Its name contains `Timestamp`, so `Sql` passes infinity to this type.
+/// A type that accepts every value. In this file, `T` is a `Timestamp`. `Sql` passes infinity to a type whose name contains `Timestamp`.
 struct Any<T>(std::marker::PhantomData<T>);
 
 impl<'a, T> FromSql<'a> for Any<T> {
@@ -210,7 +210,7 @@ impl<'a, T> FromSql<'a> for Any<T> {
     }
 }
 
-/// Creates rows for values in text format, which are converted before they are read.
+/// Creates rows for values in text format. `Sql` converts such a value to binary format, and then reads the binary value.
 fn texts() -> Vec<Row> {
     fn row(type_: Type, texts: &[&str]) -> Row {
         let samples = texts.iter().map(|text| Vec::from(*text)).collect();

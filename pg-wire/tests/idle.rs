@@ -166,7 +166,8 @@ fn a_part_of_a_message_is_kept_while_the_connection_waits() {
     assert!(frame.body.len() == 250_000 && frame.body.iter().all(|byte| *byte == 7));
 }
 
-/// Sends `sql` and receives the reply, `warm` times and then `times` times. Returns the number of allocations after the first `warm` times.
+/// Sends `sql` and receives the reply, in `warm` rounds and then in `times` rounds. Returns the number of allocations in the last `times`
+/// rounds.
 fn allocations(pieces: &[&[u8]], sql: &str, warm: usize, times: usize) -> u64 {
     let mut conn = Connection::new(Pieces::new(pieces), Limits::BACKEND);
     let mut run = |times| {

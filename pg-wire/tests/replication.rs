@@ -64,8 +64,8 @@ fn recorded(lines: &str) -> Vec<Vec<u8>> {
 
 #[test]
 fn recorded_changes_are_encoded_as_the_recorded_bytes() {
-    // If a transaction is rolled back before the server sends its changes, PostgreSQL 18 sends no changes of this transaction. So the
-    // recording of PostgreSQL 18 has no StreamAbort. A test with a live server covers StreamAbort.
+    // PostgreSQL 18 sends no changes of a transaction that was rolled back before the server sent any of these changes. So the recording of
+    // PostgreSQL 18 has no StreamAbort. A test with a live server covers StreamAbort.
     for (major, lines, all_kinds, count, in_blocks) in [
         (15, include_str!("golden/pgoutput-15.hex"), &b"BCORYIUDTMSEcAbPKrp"[..], 135, 80),
         (18, include_str!("golden/pgoutput-18.hex"), b"BCORYIUDTMSEcbPKrp", 106, 56),

@@ -702,7 +702,8 @@ fn a_split_stream_sends_updates_while_the_reader_is_busy_and_ends_without_an_err
                 end = commit.end;
             }
         }
-        // The reader is busy and does not call `next` for a minute. The other tasks run in this time.
+        // The reader does not call `next` for a minute, because it is busy. The tasks of the server and of the sender run during this
+        // minute.
         for second in 0..=60 {
             let mut waits = 5;
             poll_fn(|cx| {

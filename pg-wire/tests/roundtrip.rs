@@ -1,4 +1,4 @@
-//! Tests that decoding the bytes of a message returns the message, and that encoding a decoded message returns its bytes.
+//! Tests that decoding the bytes of a message returns the message, and that encoding a decoded message returns the original bytes.
 
 use bytes::{BufMut, BytesMut};
 use pg_wire::backend::*;
@@ -163,7 +163,7 @@ macro_rules! same_packet {
     }};
 }
 
-/// Checks each of the messages, which have no fields, in the same way as `same`.
+/// Runs the checks of `same` for each of these messages, which have no fields.
 macro_rules! same_plain {
     ($direction:ident, $($message:ident)*) => {
         $({

@@ -55,19 +55,19 @@ fn a_wait_for_a_reply_that_will_not_arrive_is_an_error_with_the_reason() {
             Waiting::Nothing.to_string(),
             "no reply is outstanding: was a request or a flush forgotten?"
         );
-        // No reply is outstanding, so `recv` returns an error and does not read from the stream. The messages of the script stay in the
-        // stream.
+        // No reply is outstanding, because the query was not sent. So `recv` returns an error and does not read from the stream. The
+        // messages of the script stay in the stream.
         assert_eq!(reason(&mut conn).await, Waiting::Nothing);
         conn.discard_batch();
-        // Without a Flush or a Sync, the server does not send its reply. After a Flush, ParseComplete arrives. Then only a Sync leads to
-        // another reply.
+        // Without a Flush or a Sync, the server keeps its reply. After a Flush, the server sends ParseComplete. Only a Sync leads to a
+        // further reply.
         conn.parse(Statement::UNNAMED).query("select 1").finish().flush().await.unwrap();
         assert_eq!(reason(&mut conn).await, Waiting::Flush);
         conn.flush_msg().flush().await.unwrap();
         assert_eq!(conn.recv().await.unwrap().code, MessageCode::PARSE_COMPLETE);
         let mut idle = conn;
-        // One read has buffered all remaining messages of the script, so `recv` would return the next message. So the test asks the state,
-        // which reports that a Sync is missing.
+        // One read has buffered all remaining messages of the script, so `recv` would return the next message. The state does not depend on
+        // the buffer, and reports that a Sync is missing.
         assert_eq!(idle.state().waiting(), Waiting::Sync);
         idle.sync().flush().await.unwrap();
         assert_eq!(idle.recv().await.unwrap().code, MessageCode::READY_FOR_QUERY);

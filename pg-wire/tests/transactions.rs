@@ -313,7 +313,7 @@ fn a_description_that_was_rolled_back_is_dropped() {
     assert_eq!(table.map(|table| table.name.clone()).as_deref(), Some("old"));
 }
 
-/// A faulty store: each read returns 0xff bytes instead of the stored bytes.
+/// A faulty store: each read returns 0xff bytes, and not the stored bytes.
 #[derive(Debug)]
 struct Zeros;
 

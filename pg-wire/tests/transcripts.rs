@@ -10,8 +10,8 @@ use pg_wire::{
     TransactionStatus, client::PutMessage,
 };
 
-/// Runs a client or a server (`ours`) against a peer that follows the transcript. Panics with the peer's error. If only `ours` returns an
-/// error, panics with that error.
+/// Runs a client or a server (`ours`) against a peer that follows the transcript. Panics with the error of the peer, or with the error of
+/// `ours` if the peer has no error.
 #[track_caller]
 fn converse(
     transcript: &str,

@@ -32,7 +32,7 @@ pub fn copy_rows(data: &[u8]) {
     };
     assert_eq!(rows, in_pieces);
     // A row can be too long and also malformed. If the row arrives in pieces, the reader may return `RowTooLong` before it reads the
-    // malformed bytes. So if only one of the two errors is `RowTooLong`, this must be the error of the read in pieces.
+    // malformed bytes. So if only one of the two errors is `RowTooLong`, this error must come from the read in pieces.
     if is_too_long(&error) == is_too_long(&other) {
         assert_eq!(shown(&error), shown(&other));
     } else {
@@ -137,8 +137,8 @@ fn write(options: &CopyOptions, rows: &[Row]) {
         };
         match written {
             Ok(()) => {}
-            // `EmptyIsNull`: with an empty NULL string, a single backslash at the end of the data is read as an empty string, which the
-            // writer cannot write.
+            // The error `EmptyIsNull` is possible with an empty NULL string: a single backslash at the end of the data is read as an empty
+            // string, and the writer cannot write this string.
             Err(error) if matches!(error.kind(), CopyErrorKind::Nul | CopyErrorKind::EmptyIsNull) => {
                 assert_eq!(writer.data().len(), before, "a row that is not written leaves no bytes");
                 return;

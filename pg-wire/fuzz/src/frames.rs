@@ -106,7 +106,7 @@ fn receive(inbox: &mut Inbox, by: u8, seen: &mut Vec<Received>) {
     }
 }
 
-/// Cuts the bytes into pieces. The list of lengths is repeated.
+/// Cuts the bytes into pieces with the given lengths. After the last length, the list of lengths starts again.
 fn cut<'s>(mut bytes: &'s [u8], lengths: &'s [usize]) -> impl Iterator<Item = &'s [u8]> {
     lengths.iter().cycle().map_while(move |length| {
         let (now, later) = bytes.split_at(bytes.len().min(*length));

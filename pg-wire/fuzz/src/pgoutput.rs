@@ -9,13 +9,13 @@ use pg_wire::{Direction, Encode, Message};
 
 use crate::input::Input;
 
-/// Maximum number of bytes that the collector of transactions may keep.
+/// Maximum number of bytes that [`Transactions`] may store. The number is small, so that inputs of the fuzzer can exceed it.
 const STORE: usize = 4096;
 
 /// Decodes messages of replication, encodes each message again, and compares the bytes.
 ///
-/// The first byte of the input selects the kind of the rest. With the kinds 0 to 4, the rest is one message. With all other kinds, the
-/// rest is a sequence of pgoutput messages. Before each of these messages is its length, a number of two bytes.
+/// The first byte of the input selects the kind of the remaining bytes. For the kinds 0 to 4, these bytes are one message. For all other
+/// kinds, these bytes are a sequence of pgoutput messages. A length of two bytes precedes each pgoutput message.
 pub fn pgoutput(data: &[u8]) {
     let mut input = Input::new(data);
     let kind = input.byte();
@@ -58,8 +58,8 @@ fn check_change(data: &[u8], scope: Scope) {
 /// A change in a transaction in progress: the id of its transaction or subtransaction, and the bytes of the message.
 type Kept = (u32, Vec<u8>);
 
-/// Passes a sequence of messages to a [`ChangeDecoder`] and to [`Transactions`], and also appends the changes to a plain list for each
-/// transaction. Checks that `Transactions` returns the changes in the list of each committed transaction.
+/// Passes a sequence of messages to a [`ChangeDecoder`] and to [`Transactions`]. Also stores the changes of each transaction in a list of
+/// its own. When a transaction commits, `Transactions` must return the changes in the list of this transaction.
 fn check_sequence(mut input: Input<'_>) {
     let mut decoder = ChangeDecoder::default();
     let mut collector = Transactions::new(MemoryStore::new(STORE));
@@ -104,7 +104,8 @@ fn check_sequence(mut input: Input<'_>) {
     }
 }
 
-/// Updates the plain lists in `model`. If the message commits or prepares a transaction, returns the list of the transaction.
+/// Updates the lists of changes in `model`, which has one list for each transaction. If the message commits or prepares a transaction,
+/// removes and returns the list of this transaction.
 fn keep(
     model: &mut BTreeMap<u32, Vec<Kept>>,
     block: &mut Option<u32>,
@@ -134,7 +135,7 @@ fn keep(
     None
 }
 
-/// Reads a transaction that has ended, and compares its changes with the plain list.
+/// Reads the changes of a transaction that has ended, and compares them with `expected`.
 fn replay(collector: &mut Transactions<MemoryStore>, expected: &[Kept]) {
     let mut expected = expected.iter();
     let mut is_first = true;

@@ -3,8 +3,8 @@ use pg_wire::{Direction, Encode, Frame, Message, MessageCode, Text};
 
 use crate::input::Input;
 
-/// Replaces the names and a value of an arbitrary frame. Checks that the new frame has the new names and values, and that all other bytes
-/// are unchanged.
+/// Replaces the names and a value in an arbitrary frame. Checks that the new frame has the new names and the new value, and that all other
+/// bytes are unchanged.
 pub fn rewrite(data: &[u8]) {
     let mut input = Input::new(data);
     let settings = input.byte();

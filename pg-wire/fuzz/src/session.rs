@@ -11,8 +11,8 @@ const MOST_MESSAGES: usize = 200;
 
 /// Passes the messages of a session to a [`SessionState`].
 ///
-/// The lowest bit of the first byte selects the messages: a conversation with a simple server, or arbitrary messages of both sides. The
-/// test knows to which request a reply of the simple server belongs.
+/// The lowest bit of the first byte selects the messages. 0: a conversation with a simple server, which also records the request to which
+/// each reply belongs. 1: arbitrary messages of both sides.
 pub fn session(data: &[u8]) {
     let mut input = Input::new(data);
     let settings = input.byte();

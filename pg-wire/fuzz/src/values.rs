@@ -65,7 +65,7 @@ const TYPES: &[u32] = &[
 /// Reads arbitrary bytes as a value of an arbitrary type. Encodes the value, reads the encoded value, and compares the two.
 ///
 /// The first byte selects the Rust type. The second byte selects the type and the format of the column. For Rust types that `postgres-types`
-/// reads, only the upper two bits of the second byte are used: 0 and 1 select binary format, 2 text format, and 3 a type with members.
+/// reads, only the upper two bits of the second byte are used: 0 and 1 select binary format, 2 selects text format, and 3 selects `nested`.
 pub fn values(data: &[u8]) {
     let mut input = Input::new(data);
     let (rust, column) = (usize::from(input.byte()), input.byte());
@@ -98,7 +98,8 @@ fn read<'b, T: FromValue<'b> + Debug>(bytes: &'b [u8], column: Column) {
     }
 }
 
-/// Reads a value, encodes the value in its own format and in text format, and checks that both encodings are read as the same value.
+/// Reads a value. Encodes the value twice: with `Bindable`, and as text with `AsText`. Checks that both encodings are read as the same
+/// value.
 fn both_ways<T>(bytes: &[u8], column: Column)
 where
     T: for<'a> FromValue<'a> + Bindable + Clone + Debug,
@@ -131,7 +132,8 @@ fn sql(rust: usize, bytes: &[u8], format: FormatCode) {
                 let Ok($wrapper(value)) = $wrapper::<$type>::read(Some(bytes), format, &of) else { return };
                 check_sql(&value, &of, |bytes| {
                     let back = $wrapper::<$type>::read(Some(bytes), FormatCode::Binary, &of);
-                    // Equal numbers can have different printed forms: 0.00 is sent as 0. NaN is not equal to itself.
+                    // It is enough if the values are equal or are printed the same. 0.00 is sent as 0, which is equal but printed
+                    // differently. NaN is not equal to NaN, but is printed the same.
                     let back = back.expect("a value that was encoded can be read");
                     back.0 == value || format!("{:?}", back.0) == format!("{value:?}")
                 });
@@ -167,7 +169,8 @@ fn sql(rust: usize, bytes: &[u8], format: FormatCode) {
     checks[rust % checks.len()](bytes, format);
 }
 
-/// Converts a text to the binary form of a type that has members. The conversion must not panic, and its result must be a value.
+/// Converts a text to the binary form of an array, a range, a composite type or a similar type. The conversion must not panic, and its
+/// result must be a valid binary value.
 fn nested(selector: u8, text: &[u8]) {
     let field = |type_| Field::new("a".into(), type_);
     let mood = custom("mood", 16_510, Kind::Enum(vec!["sad".into()]));

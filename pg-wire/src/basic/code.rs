@@ -19,8 +19,8 @@ impl fmt::Debug for MessageCode {
 /// Size class of a message. [`Limits`](crate::Limits) has one limit for each class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Size {
-    /// A message with rows, data, SQL, parameters, descriptions or error texts. When a message of this class is longer than its limit, the
-    /// inbox skips the message, and the next message can be read.
+    /// A message with rows, data, SQL, parameters, descriptions or error texts. When a message exceeds the limit of this class, the inbox
+    /// skips the message, and the next message can be read.
     Bulk,
     /// A message that belongs to no other size class.
     Control,

@@ -94,8 +94,8 @@ pub enum EncodeErrorKind {
         /// Length of the value in bytes.
         length: usize,
     },
-    /// A message is longer than 2,147,483,647 bytes, which is the largest length that a length field can hold. This length includes the
-    /// four bytes of the field.
+    /// A message is longer than 2,147,483,647 bytes, which is the largest value of its length field. The field counts its own four bytes
+    /// too.
     MessageTooLong {
         /// Length of the message in bytes.
         length: usize,

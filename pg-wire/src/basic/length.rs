@@ -1,5 +1,5 @@
 //! The limit on the length of a message.
 
-/// Longest message in bytes, without its code: the largest value of the length field. The field is a signed Int32 and counts
-/// its own four bytes.
+/// Largest length of a message in bytes, without the code. The length field is a signed Int32 and counts its own four bytes, so this is the
+/// largest value of the field.
 pub(crate) const MAX_LENGTH: usize = i32::MAX as usize;

@@ -7,7 +7,7 @@
 const VALUE: usize = 32;
 
 /// Longest string in bytes that is copied without a call of `memcpy`. Higher than `VALUE`, because [`halves`] copies a string and searches
-/// for NUL in one pass. `memcpy` needs a second pass for the search.
+/// for NUL in one pass. With `memcpy`, the search would be a second pass.
 const STRING: usize = 256;
 
 /// Copies `from` to `to`. Precondition: both slices have the same length.
@@ -71,8 +71,8 @@ fn halves<const N: usize>(to: &mut [u8], from: &[u8]) -> bool {
     !has_nul(&seen)
 }
 
-/// Copies `N` bytes in pieces of sixteen bytes. At each of its sixteen indices, the result has the smallest byte of `seen` and of the
-/// pieces at this index. So the result contains a NUL if one of the copied bytes is NUL.
+/// Copies `N` bytes in pieces of sixteen bytes. Returns the smallest byte at each of the sixteen indices, among `seen` and all pieces. So
+/// the result contains a NUL if `seen` contains a NUL or if one of the copied bytes is NUL.
 ///
 /// The first four pieces are copied without a loop: the compiler would turn a loop into one copy of all bytes, and would then load each
 /// piece again for the comparison.
@@ -95,7 +95,7 @@ fn half<const N: usize>(to: &mut [u8; N], from: &[u8; N], seen: [u8; 16]) -> [u8
 #[inline(always)]
 fn piece(to: Option<&mut [u8; 16]>, from: Option<&[u8; 16]>, seen: [u8; 16]) -> [u8; 16] {
     let (Some(to), Some(from)) = (to, from) else { return seen };
-    // Loads the piece once: a second load, after the store to `to`, would have to wait for this store.
+    // Loads the piece only once. A second load would come after the store to `to`, and would have to wait for this store.
     let from = *from;
     *to = from;
     least(seen, from)

@@ -15,7 +15,7 @@ use crate::connection::whole::Connection;
 use crate::encode::messages::Messages;
 use crate::session::{Observer, Reply, SessionState};
 
-/// A borrowed connection. If the connection is tracked, each message is also passed to the state of the session.
+/// A borrowed connection. In the channel of a `TrackedConnection`, `session` is set, and each message is also passed to the session.
 #[derive(Debug)]
 pub(super) struct Channel<'c, T, O> {
     pub(super) conn: &'c mut Connection<T>,
@@ -57,7 +57,7 @@ impl<'c, T, O> Channel<'c, T, O> {
         Self { conn, session: Some(session) }
     }
 
-    /// Lends the same channel for a shorter time.
+    /// Returns a channel that borrows from this channel.
     pub(super) fn by_ref(&mut self) -> Channel<'_, T, O> {
         let session = self.session.as_mut();
         let session = session.map(|whole| Session { state: whole.state, observer: whole.observer });
@@ -106,7 +106,7 @@ impl<'c, T: Transport, O: Observer> Channel<'c, T, O> {
         Recv(Some(self))
     }
 
-    /// Removes from the inbox the message whose head has been found, and lends the message.
+    /// Lends the message with the head `head`, and removes the message from the inbox.
     #[inline(always)]
     pub(super) fn lend(&mut self, head: Head) -> Result<Frame<'_>, Error> {
         let frame = self.conn.incoming.inbox.lend(head);

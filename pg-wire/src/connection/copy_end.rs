@@ -70,8 +70,8 @@ impl<T: Transport, O: Observer> Channel<'_, T, O> {
                 | MessageCode::COPY_OUT_RESPONSE
                 | MessageCode::COPY_BOTH_RESPONSE => {
                     match self.end_copy(&mut End::<Error>::new(), |_| Ok(())).await {
-                        // Ignores `Error::Copy`, which means that no CommandComplete with a number of rows was received. The statement may
-                        // be no COPY at all, and the error after this `match` reports that.
+                        // `Error::Copy` means that the server has sent no CommandComplete with a number of rows. The error after this
+                        // `match` is better: it names the message that was expected.
                         Ok(_) | Err(Error::Copy(_)) => {}
                         Err(error) => return Err(error),
                     }
@@ -89,9 +89,9 @@ impl<T: Transport, O: Observer> Channel<'_, T, O> {
         }
     }
 
-    /// Receives messages up to ReadyForQuery, as [`until_ready`](crate::Connection::until_ready) does. If the query string starts another
-    /// COPY, this method ends the other COPY, because the server would otherwise wait for data for ever. If the future is dropped, a call
-    /// with the same `end` continues to receive.
+    /// Receives messages up to ReadyForQuery, as [`until_ready`](crate::Connection::until_ready) does. If the query string contains a
+    /// second COPY, this method ends the second COPY, because the server would otherwise wait for data for ever. If the future is dropped,
+    /// a call with the same `end` continues to receive.
     pub(super) async fn end_copy<E: From<Error>>(
         &mut self,
         end: &mut End<E>,
@@ -126,12 +126,13 @@ impl<T: Transport, O: Observer> Channel<'_, T, O> {
                 _ => continue,
             };
             match self.flush().await {
-                // `InboxFull` is no failure here: `recv` in the next round of the loop makes room, and continues to send.
+                // After `InboxFull`, the next round of the loop receives a message, which makes room, and continues to send.
                 Ok(()) | Err(Error::InboxFull) => {}
                 // After a failed write, this loop continues to receive, because the last messages of the server may still arrive. The next
                 // call that sends returns the stored error.
                 Err(error) if error.is_fatal() => self.conn.outgoing.keep(error),
-                // The message is not sent, so the server would wait for ever.
+                // The message that ends the COPY was not sent. The server waits for this message, so this loop must not wait for the
+                // server.
                 Err(error) => return Err(error.into()),
             }
         }

@@ -21,8 +21,8 @@ use crate::session::Observer;
 /// Size in bytes at which the buffer with the written rows is sent. Larger messages do not make the COPY faster.
 const BLOCK: usize = 64 * 1024;
 
-/// Largest number of bytes of data in one message. A longer buffer is sent in several messages, because the server rejects a message of
-/// more than about 1 GiB.
+/// Largest number of bytes of data in one message. A longer buffer is sent in several messages. 1 MiB is far below the limit of the server,
+/// which rejects a message of more than about 1 GiB.
 const LARGEST: usize = 1024 * 1024;
 
 /// Largest number of bytes of the reason in a CopyFail. The server accepts at most 10,000 bytes, including the Int32 length and the NUL.
@@ -185,14 +185,14 @@ impl<'c, T: Transport, O: Observer> CopyIn<'c, T, O> {
         self.end().await
     }
 
-    /// Ends the COPY with an error: the server drops all rows of the COPY. The server's error contains `reason`, at most the first 9,995
-    /// bytes, with spaces instead of NUL characters.
+    /// Ends the COPY with an error: the server drops all rows of the COPY. The server's error contains the first 9,995 bytes of `reason`,
+    /// with a space in place of each NUL character.
     ///
     /// If the future is dropped, a CopyFail is queued: call [`flush`](Connection::flush) and [`until_ready`](Connection::until_ready), as
     /// after dropping a `CopyIn`.
     ///
     /// # Errors
-    /// [`Server`](Error::Server) when the server has sent an error for another reason, and the errors of [`recv`](Connection::recv) and
+    /// [`Server`](Error::Server) when the COPY had already failed on the server, and the errors of [`recv`](Connection::recv) and
     /// [`flush`](Connection::flush).
     pub async fn fail(mut self, reason: &str) -> Result<(), Error> {
         match self.phase {

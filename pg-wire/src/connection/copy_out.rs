@@ -217,8 +217,8 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
         self.lend(row)
     }
 
-    /// Returns the next row as a tuple. Does the same as [`row`](Self::row) and [`CopyRow::decode`]. In binary format, this method is the
-    /// fastest: the values are lent from the receive buffer, and no list of the fields is made.
+    /// Returns the next row as a tuple. The result is the same as from [`row`](Self::row) and then [`CopyRow::decode`]. In binary format,
+    /// this method is faster than those two calls: the values are lent from the receive buffer, and no list of the fields is made.
     ///
     /// The future may be dropped at any point; no row and no error is lost.
     ///
@@ -247,7 +247,7 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
         Decode { copy: Some(self), row: PhantomData }
     }
 
-    /// Returns the place and the length of the next row, if this row is a whole row in binary format.
+    /// Returns the place and the length of the next row, if the format is binary and the whole row has been received.
     #[inline(always)]
     fn whole_tuple<'r, R: FromCopyRow<'r>>(&self) -> Option<(Place, usize)> {
         if self.phase != Phase::Copying {
@@ -293,8 +293,7 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
         Ok(self.reader.decode_whole(row)?)
     }
 
-    /// Receives data up to the end of the next row. Returns the place in `data` of the bytes of this row. Returns `None` after
-    /// ReadyForQuery.
+    /// Receives data up to the end of the next row. Returns the range of this row in `data`. Returns `None` after ReadyForQuery.
     async fn find_row(&mut self) -> Result<Option<Range<usize>>, Error> {
         loop {
             let mut rest = self.data.get(self.read..).unwrap_or_default();
@@ -353,7 +352,8 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
         }
     }
 
-    /// Polls [`find_row`](Self::find_row). Each poll creates and drops a future, because all progress is stored in `self`.
+    /// Creates a future of [`find_row`](Self::find_row), polls the future once, and drops the future. Nothing is lost, because all progress
+    /// is stored in `self`.
     #[inline(never)]
     fn poll_row(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Range<usize>>, Error>> {
         pin!(self.find_row()).poll(cx)

@@ -16,7 +16,7 @@ use crate::connection::stream::Source;
 pub(super) struct Incoming {
     pub(super) inbox: Inbox,
     pub(super) fault: Option<Fault>,
-    /// The error that caused `fault`, until a call that receives has returned this error.
+    /// The error that caused `fault`. Removed when a call that receives returns the error.
     unreported: Option<Error>,
 }
 

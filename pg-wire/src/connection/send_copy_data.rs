@@ -15,8 +15,9 @@ use crate::connection::whole::Connection;
 /// writes would send the header in a separate packet.
 const COPIED: usize = 1024;
 
-/// The future of [`Connection::send_copy_data`]. The whole data must be sent, even if the caller drops this future. But the future only
-/// borrows the data. So the drop copies the unsent part of the data into the outbox, and the next flush sends this part.
+/// The future of [`Connection::send_copy_data`]. The whole data must be sent even if the caller drops this future, because the header with
+/// the length may already be sent. But the future only borrows the data. So the drop copies the unsent part of the data into the outbox,
+/// and the next flush sends this part.
 struct SendCopyData<'c, 'd, T: Transport> {
     conn: &'c mut Connection<T>,
     /// The part of the data that is neither sent nor in the outbox.

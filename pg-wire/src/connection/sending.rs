@@ -13,7 +13,7 @@ use crate::connection::stream::Sink;
 pub(super) struct Outgoing {
     pub(super) outbox: Outbox,
     pub(super) fault: Option<Fault>,
-    /// The error that caused `fault`, until a call that sends has returned this error.
+    /// The error that caused `fault`. Removed when a call that sends returns the error.
     unreported: Option<Error>,
     /// Whether written bytes may still be in a buffer of the stream itself.
     unflushed: bool,

@@ -59,7 +59,8 @@ pub struct TrackedConnection<T, O = ()> {
 }
 
 impl<T: Transport> TrackedConnection<T> {
-    /// Tracks a connection. Precondition: the ReadyForQuery of the login has been received, and no message has been sent since then.
+    /// Tracks a connection. Precondition: the ReadyForQuery of the login has been received, and the client has sent no message after the
+    /// login.
     pub fn new(conn: Connection<T>) -> Self {
         Self::with_state(conn, SessionState::new())
     }
@@ -90,8 +91,8 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
         self.channel().send_copy_data(data)
     }
 
-    /// Drops the queued messages that no flush has begun to send. Keeps partly sent messages, which remain if the future of a flush was
-    /// dropped; [`recover`](Self::recover) sends the rest of such messages.
+    /// Drops the queued messages that no flush has begun to send. If the future of a flush was dropped, a message may be partly sent. Such
+    /// a message is kept, and [`recover`](Self::recover) sends the rest of the message.
     pub fn discard_batch(&mut self) {
         self.conn.outgoing.outbox.discard_batch();
     }
@@ -215,7 +216,8 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
                 Err(error) => return Err(error),
             }
         }
-        // A server that has ended a COPY with an error may have sent its last reply before the client has sent all data.
+        // The server may have ended a COPY with an error before the client has sent all data. Then all replies have arrived, but some data
+        // is still queued. This loop sends the queued data.
         while let Err(error) = self.flush().await {
             match error {
                 Error::InboxFull => self.drop_next().await?,

@@ -12,9 +12,9 @@ impl<T: Transport> Connection<T> {
     /// Receives messages up to the next ReadyForQuery. Passes each message before ReadyForQuery to `each`, and returns the
     /// transaction status.
     ///
-    /// An ErrorResponse is not passed to `each`. Instead, it is returned as [`Error::Server`] after ReadyForQuery has arrived. After an
-    /// error of the server or of `each`, the remaining messages up to ReadyForQuery are received and dropped. Then the first error is
-    /// returned, and the connection is ready for the next request.
+    /// An ErrorResponse is not passed to `each`, but is returned as [`Error::Server`]. After an error of the server or of `each`, the
+    /// remaining messages up to ReadyForQuery are received and dropped. Then the first error is returned, and the connection is ready for
+    /// the next request.
     ///
     /// If the future is dropped, the next call continues with the next message. An error that the dropped future had received is lost.
     ///

@@ -21,8 +21,8 @@ use crate::encode::messages::Messages;
 /// [`put`](Self::put), for a server), sent by [`flush`](Self::flush), and received by [`recv`](Self::recv).
 ///
 /// All progress is stored in the connection. So each future may be dropped at any point; then call the same method again. The exception is
-/// [`send_copy_data`](Self::send_copy_data): after dropping its future, do not repeat the call. Call `flush` instead, which sends the rest
-/// of the data.
+/// [`send_copy_data`](Self::send_copy_data): after dropping its future, do not repeat the call, but call `flush`, which sends the rest of
+/// the data.
 ///
 /// # Memory of an idle connection
 ///
@@ -131,8 +131,8 @@ impl<T: Transport> Connection<T> {
                 Poll::Ready(Ok(())) => {}
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(Error::Poisoned(fault @ Fault::Frame(_)))) => {
-                    // Returns the error, because waiting could take for ever: the peer may not read until its own messages are received,
-                    // and after an invalid header no message can be received.
+                    // Returns the error. After an invalid header, no message can be received. Waiting could take for ever, because the peer
+                    // may not read until its own messages are received.
                     return Poll::Ready(Err(Error::Poisoned(fault)));
                 }
                 Poll::Ready(Err(error)) => {

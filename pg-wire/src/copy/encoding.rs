@@ -3,7 +3,8 @@
 use alloc::string::String;
 
 /// Names of encodings in which a byte below 128 can be a part of a longer character. So the delimiters of a row cannot be found without
-/// decoding the characters. A PostgreSQL server accepts these encodings only for its clients and its files.
+/// decoding the characters. PostgreSQL accepts these encodings as the encoding of a client or a file, but not as the encoding of a
+/// database.
 const EMBEDDING: [&str; 17] = [
     "big5",
     "gb18030",

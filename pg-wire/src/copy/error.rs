@@ -22,7 +22,7 @@ struct Parts {
 pub enum CopyErrorKind {
     /// The combination of options is invalid; the string is the reason.
     Option(&'static str),
-    /// The options need the names of the columns, for a header or for the columns of an option, but the writer or the reader has no names.
+    /// The writer or the reader has no names of columns, but the options need names: for a header, or for an option that names columns.
     NoNames,
     /// An option names a column that the rows do not have.
     NoColumnNamed {
@@ -68,7 +68,7 @@ pub enum CopyErrorKind {
     Ended,
     /// An earlier error has ended the reader.
     AfterError,
-    /// The row has no field with the requested index, which [`CopyError::column`] returns.
+    /// The row has no field with the requested index. [`CopyError::column`] returns this index.
     NoColumn {
         /// Number of fields in the row.
         columns: usize,
@@ -94,8 +94,8 @@ pub enum CopyErrorKind {
     Truncated,
     /// The data does not begin with the signature of the binary format.
     Signature,
-    /// The header of the binary format has a critical flag (bits 16 to 31). All critical flags are unknown to this reader, also the flag
-    /// for OIDs, which PostgreSQL 12 removed.
+    /// The header of the binary format has a critical flag (bits 16 to 31). This reader supports no critical flag. The flag for OIDs is not
+    /// supported either, because PostgreSQL 12 removed the flag.
     Flags(u32),
     /// A length or a count in binary format is negative, and is not the -1 of NULL or of the trailer.
     Length(i32),

@@ -79,7 +79,7 @@ impl Dialect {
 
     #[inline(always)]
     fn action(&self, byte: u8) -> u8 {
-        // The default value is never used, because the table has an entry for every byte.
+        // `unwrap_or` never uses its argument, because the table has an entry for every byte.
         self.actions.get(usize::from(byte)).copied().unwrap_or(action::COPY)
     }
 }
@@ -96,7 +96,8 @@ pub struct TextField<'w> {
     start: usize,
     is_null: bool,
     has_nul: bool,
-    /// False if `end` must search the value: in CSV format for bytes that need quotes, and with a DEFAULT string for this string.
+    /// False if `end` must check the value. In CSV format, `end` searches for bytes that need quotes. If a DEFAULT string is set, `end`
+    /// compares the value with this string.
     is_checked: bool,
 }
 
@@ -160,7 +161,7 @@ impl<'w> TextField<'w> {
     }
 
     /// Ends the field: writes the NULL string for a NULL, and adds quotes if they are needed. If `is_forced` is true, a field that is not
-    /// NULL is always quoted. `is_alone` states that the row has no other field.
+    /// NULL is always quoted. If `is_alone` is true, the row has no other field.
     #[inline(always)]
     pub(super) fn end(self, is_forced: bool, is_alone: bool) -> Result<(), CopyErrorKind> {
         let value = self.out.get(self.start..).unwrap_or_default();

@@ -19,7 +19,7 @@ mod class {
     pub(super) const QUOTE: u8 = 5;
 }
 
-/// Largest number of fields of a row.
+/// Largest number of fields of a row. An Int16 holds the number of fields in binary format; text and CSV format have the same limit here.
 pub(super) const MOST_FIELDS: usize = 32_767;
 
 /// Reader of lines: the options, and the progress inside the current row.
@@ -228,7 +228,7 @@ impl Lines {
 
     #[inline(always)]
     fn class(&self, byte: u8) -> u8 {
-        // The default value is never used, because the table has an entry for every byte.
+        // `unwrap_or` never uses its argument, because the table has an entry for every byte.
         self.classes.get(usize::from(byte)).copied().unwrap_or(class::OTHER)
     }
 
@@ -423,7 +423,7 @@ fn unescape_text(bytes: &[u8], out: &mut Vec<u8>) {
                 value = value * radix + digit;
                 rest = tail;
             }
-            // As on the server, only the lower eight bits count: `\777` is one byte.
+            // As on the server, only the lower eight bits count: `\777` is the byte 0xff.
             value as u8
         };
         out.push(match byte {

@@ -55,7 +55,7 @@ pub(super) struct Markers {
 }
 
 impl Markers {
-    /// Returns `None` if no option is set.
+    /// Creates the options of a reader. Returns `None` if no option is set.
     pub(super) fn new(options: &CopyOptions, names: &[String]) -> Result<Option<Box<Self>>, CopyError> {
         let force_null = Forced::new("FORCE_NULL", &options.force_null, names)?;
         let force_not_null = Forced::new("FORCE_NOT_NULL", &options.force_not_null, names)?;
@@ -67,7 +67,7 @@ impl Markers {
     }
 
     /// Finds the fields that are equal to the DEFAULT string. Precondition: no escapes have been removed, because the server compares the
-    /// bytes with escapes. A quoted field is never equal, because the DEFAULT string contains no quote.
+    /// bytes before it removes escapes. A quoted field is never equal, because the DEFAULT string contains no quote.
     pub(super) fn find_defaults(&self, raw: &[u8], fields: &mut [Field]) {
         let Some(default) = &self.default else { return };
         for field in fields.iter_mut().filter(|field| matches!(field.kind, Kind::Raw | Kind::Escaped)) {

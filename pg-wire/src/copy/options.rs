@@ -9,8 +9,8 @@ use super::error::{CopyError, CopyErrorKind};
 
 /// Format of the rows of a COPY.
 ///
-/// The messages of the protocol have only two formats ([`CopyFormat`](crate::backend::CopyFormat)): the messages of a COPY in CSV format
-/// state text format.
+/// The messages of the protocol have only two formats ([`CopyFormat`](crate::backend::CopyFormat)), text and binary. For a COPY in CSV
+/// format, the server announces text format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RowFormat {
     /// One line for each row; special characters are escaped with a backslash.
@@ -66,7 +66,7 @@ pub enum LogVerbosity {
     Default,
     /// Also one notice for each skipped row.
     Verbose,
-    /// No notice. Since PostgreSQL 18.
+    /// No notice. Requires PostgreSQL 18 or later.
     Silent,
 }
 
@@ -90,8 +90,8 @@ pub enum LogVerbosity {
 /// | [`log_verbosity`](Self::log_verbosity) | default | default | default | FROM | 17 |
 ///
 /// The options must be equal to the options of the COPY statement. [`copy_from`](Self::copy_from) and [`copy_to`](Self::copy_to) print the
-/// options for the statement. An option of one direction is not printed for the other direction, where the server rejects the option. The
-/// last column of the table is the oldest version that knows the option:
+/// options for the statement. `copy_from` does not print the options of the direction TO, and `copy_to` does not print the options of the
+/// direction FROM, because the server would reject these options. The last column of the table is the oldest version that knows the option.
 ///
 /// ```
 /// use pg_wire::copy::{CopyOptions, Header};
@@ -175,9 +175,9 @@ impl CopyOptions {
         Self { force_quote, ..self }
     }
 
-    /// Sets the columns in which the NULL string is never NULL in CSV format: without quotes it is the value, by default the empty string.
-    /// So a `None` that a writer writes in such a column is read as the NULL string. PostgreSQL 15 and 16 do not accept
-    /// [`ForceColumns::All`] here.
+    /// Sets the columns in which an unquoted NULL string is read as a string and not as NULL, in CSV format. The default NULL string is
+    /// empty, so an empty field in such a column is read as an empty string. A `None` that a writer writes in such a column is also read as
+    /// a string. PostgreSQL 15 and 16 do not accept [`ForceColumns::All`] here.
     pub fn force_not_null(self, force_not_null: ForceColumns) -> Self {
         Self { force_not_null, ..self }
     }
@@ -229,9 +229,9 @@ impl CopyOptions {
         Self { log_verbosity, ..self }
     }
 
-    /// Sets whether an unquoted line `\.` ends the data in CSV format. Servers before version 18 read CSV data in this way. Version 18, and
-    /// a [`CopyReader`](super::CopyReader) without this option, read the line as a value. A writer ignores this option: it always quotes
-    /// the value `\.` of a row with one column, because all versions read the quoted form as the same value.
+    /// Sets whether an unquoted line `\.` ends the data in CSV format, as on servers before version 18. Without this option, a
+    /// [`CopyReader`](super::CopyReader) reads the line as a value, as servers of version 18 do. A writer ignores this option: it always
+    /// quotes the value `\.` of a row with one column, because all versions read the quoted form as the same value.
     pub fn csv_end_marker(self, csv_end_marker: bool) -> Self {
         Self { csv_end_marker, ..self }
     }
@@ -261,7 +261,7 @@ impl CopyOptions {
         self.format_reason().or_else(|| self.marker_reason()).or_else(|| self.error_reason())
     }
 
-    /// Returns the first option that the format does not have.
+    /// Returns the error text for the first option that the format does not have. Returns `None` if the format has all set options.
     fn format_reason(&self) -> Option<&'static str> {
         let forced = |columns: &ForceColumns| *columns != ForceColumns::None;
         let binary = [
@@ -284,7 +284,7 @@ impl CopyOptions {
         binary.iter().chain(not_csv).find(|(is_set, _)| *is_set).map(|(_, reason)| *reason)
     }
 
-    /// Checks the delimiter, the quote, the escape, the NULL string and the DEFAULT string.
+    /// Checks the delimiter, the quote, the escape, the NULL string and the DEFAULT string. Returns the first error text.
     fn marker_reason(&self) -> Option<&'static str> {
         let is_csv = self.format == RowFormat::Csv;
         let [delimiter, quote, escape] = [self.delimiter_byte(), self.quote_byte(), self.escape_byte()];
@@ -324,7 +324,7 @@ impl CopyOptions {
         None
     }
 
-    /// Checks the options for invalid rows.
+    /// Checks the options that concern invalid rows, such as `reject_limit`. Returns the first error text.
     fn error_reason(&self) -> Option<&'static str> {
         match self.reject_limit {
             None => None,

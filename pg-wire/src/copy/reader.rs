@@ -19,8 +19,8 @@ const LIMIT: usize = 0x3fff_ffff;
 
 /// Reads rows from the data of a COPY.
 ///
-/// The data may be cut into pieces at any byte. A row that lies in one piece is lent from the piece. Two things are copied: a row that lies
-/// in several pieces, into a buffer of at most [`limit`](Self::limit) bytes, and each field from which escapes or quotes must be removed.
+/// The data may be cut into pieces at any byte. A row that lies in one piece is lent from the piece. A row that lies in several pieces is
+/// copied into a buffer of at most [`limit`](Self::limit) bytes. A field is also copied if escapes or quotes must be removed from it.
 ///
 /// ```
 /// use pg_wire::copy::{CopyOptions, CopyReader};
@@ -52,8 +52,8 @@ pub struct CopyReader {
     /// Whether the next line is the header.
     is_before_header: bool,
     state: State,
-    /// Whether the next byte is the first byte of a row in binary format, and no part of a row is stored. One flag instead of four
-    /// conditions: [`decode`](Self::decode) checks the flag for each row.
+    /// Whether the next byte is the first byte of a row in binary format, and no part of a row is stored. This flag replaces four
+    /// conditions, because [`decode`](Self::decode) checks the flag for each row.
     is_before_tuple: bool,
     /// Fields of the current row.
     fields: Vec<Field>,
@@ -196,8 +196,8 @@ impl CopyReader {
         Ok(row.map(|row| self.lend(row)))
     }
 
-    /// Returns the next row that ends in `input` as a tuple, and removes the bytes of the row from `input`. Does the same as
-    /// [`row`](Self::row) and [`CopyRow::decode`]. In binary format, this method is faster, because each field is read once: no list of
+    /// Returns the next row that ends in `input` as a tuple, and removes the bytes of the row from `input`. The result is the same as from
+    /// [`row`](Self::row) and then [`CopyRow::decode`]. In binary format, this method is faster than those two calls, because no list of
     /// the fields is made.
     ///
     /// # Errors
@@ -207,7 +207,7 @@ impl CopyReader {
         &'r mut self,
         input: &mut &'d [u8],
     ) -> Result<Option<R>, CopyError> {
-        // A server sends one row in each message, so every second call has no input.
+        // A server sends one row in each message. So after each row, this method is called once with an empty `input`.
         if input.is_empty() {
             return Ok(None);
         }
@@ -274,7 +274,7 @@ impl CopyReader {
         if let Some(row) = self.take_row_fast(input) {
             return Ok(Some(row));
         }
-        // A server sends one row in each message, so every second call has no input.
+        // A server sends one row in each message. So after each row, this method is called once with an empty `input`.
         if input.is_empty() { Ok(None) } else { self.take_row_slowly(input) }
     }
 
@@ -407,7 +407,7 @@ impl CopyReader {
             Format::Lines(lines) => match lines.scan(input, self.partial.len(), &mut self.fields)? {
                 Found::Row(consumed) => Ok(Step::Row(consumed)),
                 Found::Nothing => self.store(input),
-                // If the end marker is received in pieces, `store` has checked the limit for the first two bytes.
+                // The limit is shorter than the end marker. If the marker arrives in pieces, `store` returns this error.
                 Found::End if self.limit < b"\\.".len() => {
                     Err(CopyErrorKind::RowTooLong { limit: self.limit })
                 }
@@ -477,7 +477,7 @@ impl CopyReader {
         Ok(Step::Nothing)
     }
 
-    /// Completes the current row, whose last bytes are `tail`. Returns false if the line is the header or an end marker instead of a row.
+    /// Completes the current row, whose last bytes are `tail`. Returns false if the line is not a row, but the header or an end marker.
     #[inline(always)]
     fn accept(&mut self, tail: &[u8]) -> Result<bool, (CopyErrorKind, Option<usize>)> {
         if !self.partial.is_empty() {

@@ -12,8 +12,8 @@ use crate::value::{Column, FromValue};
 /// Position of a field.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Field {
-    /// Index of the first byte. `kind` selects the bytes: the bytes of the row, or the bytes from which escapes and quotes have been
-    /// removed.
+    /// Index of the first byte of the field. `kind` states where the bytes are: in the row, or in the buffer for fields without escapes and
+    /// quotes.
     pub(super) start: u32,
     /// Index after the last byte.
     pub(super) end: u32,

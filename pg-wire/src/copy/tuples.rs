@@ -41,7 +41,7 @@ enum Stage {
 pub(super) enum Read {
     /// Reading can continue when at least this number of bytes of the row has been received.
     Need(usize),
-    /// The header or the trailer has ended. The number is the length in bytes, which the caller must remove from the input.
+    /// The header or the trailer has ended. The number is how many bytes the caller must remove from the input.
     Skip(usize),
     /// The row is complete. The number is the length of the row in bytes.
     Row(usize),

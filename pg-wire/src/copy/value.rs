@@ -51,7 +51,7 @@ use crate::param::bound::Bound;
 /// }
 /// ```
 pub trait CopyValue: Bindable {
-    /// Writes the text form of the value. For NULL, calls [`TextField::put_null`].
+    /// Writes the text form of the value. For NULL, an implementation must call [`TextField::put_null`].
     fn write_text(&self, field: &mut TextField<'_>);
 
     /// Whether the value stands for the default value of the column. If so, the writer writes the DEFAULT string of the options, and does
@@ -84,7 +84,7 @@ pub enum OrDefault<T> {
 
 impl<T: Bindable> Bindable for OrDefault<T> {
     /// Returns NULL for `Default`. A [`CopyWriter`](super::CopyWriter) does not send this NULL, because the writer calls
-    /// [`CopyValue::is_default`] before.
+    /// [`CopyValue::is_default`] first.
     #[inline]
     fn bound(&self) -> Bound<'_> {
         match self {

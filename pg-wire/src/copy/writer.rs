@@ -54,7 +54,7 @@ pub struct CopyWriter {
     written: usize,
 }
 
-/// Size in bytes of the first buffer for rows in binary format.
+/// Size in bytes of the first buffer for rows in binary format. The buffer grows if the rows need more.
 const FIRST_BUFFER: usize = 512;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,8 +144,8 @@ impl CopyWriter {
         self.row_slowly(row)
     }
 
-    /// Fast path: writes a row in binary format to the unused part of the buffer. Returns false if the row does not fit there or is not
-    /// valid, or if another format is used.
+    /// Fast path: writes a row in binary format to the unused part of the buffer. Returns false if the row does not fit there, if a value
+    /// is not valid, or if the format is not binary.
     #[inline(always)]
     fn row_fast<R: CopyValues + ?Sized>(&mut self, row: &R) -> bool {
         if self.state != State::Rows || self.dialect.is_some() {

@@ -24,10 +24,11 @@ use crate::param::bound::{Bound, Written, write_null};
 /// | [`AsText`](crate::value::AsText) | any of the types above | text |
 ///
 /// A binary value must be in the binary form of the parameter's type. The server cannot check the form, because the message contains only
-/// the length and the bytes. The server rejects an `i32` for an `int8`. But the server reads an `i64` for a `float8`, for a `timestamp` or
-/// for an untyped `$1` (which is `text`) as **another value**. If the statement does not make the type obvious, cast (`$1::int4`), name the
-/// type with [`ParseBuilder::param_types`](crate::client::ParseBuilder::param_types), or bind text. With the description of the statement,
-/// [`StatementDescription::check`](crate::value::StatementDescription::check) finds such a value before it is sent.
+/// the length and the bytes. The server rejects an `i32` for an `int8`, because the length differs. But the server reads an `i64` for a
+/// `float8`, for a `timestamp` or for an untyped `$1` (which is `text`) as **another value**. If the statement does not make the type
+/// obvious, cast (`$1::int4`), name the type with [`ParseBuilder::param_types`](crate::client::ParseBuilder::param_types), or bind text.
+/// With the description of the statement, [`StatementDescription::check`](crate::value::StatementDescription::check) finds such a value
+/// before it is sent.
 ///
 /// To bind a type of your own, return the bytes of the value: 1, 2, 4, 8 or 16 bytes by value; any other number of bytes as a borrowed
 /// slice.
@@ -96,18 +97,18 @@ pub trait Bindable {
 pub struct WrongType {
     /// Name of the Rust type.
     pub rust_type: &'static str,
-    /// Oid of the PostgreSQL type whose form the value has.
+    /// Oid of the PostgreSQL type in whose binary form the value is sent.
     pub sent_as: Oid,
 }
 
-/// Lowest oid that PostgreSQL assigns automatically, so the type of such an oid differs between servers. The domains of
-/// `information_schema` have such oids. Types with a lower oid are the same on every server, so their binary forms are known.
+/// Lowest oid that PostgreSQL assigns automatically. The type with such an oid can differ between servers, for example a domain of
+/// `information_schema`. Types with a lower oid are the same on every server, so their binary forms are known.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT)
 const FIRST_ASSIGNED_OID: Oid = 10_000;
 
-/// Checks that a value of the Rust type `T` can be sent for a parameter of the type `type_oid`. `forms` contains the accepted built-in
-/// types: the server reads the binary form of a `T` as the same value.
+/// Checks that a value of the Rust type `T` can be sent for a parameter of the type `type_oid`. `forms` are the built-in types for which
+/// the server reads the binary form of a `T` as the same value.
 pub(crate) fn check<T>(type_oid: Oid, forms: &[Oid]) -> Result<(), WrongType> {
     if type_oid >= FIRST_ASSIGNED_OID || forms.contains(&type_oid) {
         return Ok(());

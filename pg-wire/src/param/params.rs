@@ -169,9 +169,9 @@ macro_rules! params {
     };
 }
 
-/// Fast path for slices: writes the parameters to the beginning of `room` in the form that a Bind has: Int16 n, Int16\[n\] formats, Int16
-/// m, m values. Returns the number of bytes, or `None` if the parameters do not fit or cannot be sent. `room` may then hold a part of the
-/// parameters.
+/// Fast path for slices. Writes the parameters to the beginning of `room` in the form that a Bind has: Int16 n, Int16\[n\] formats, Int16
+/// m, m values. Returns the number of bytes, or `None` if the parameters do not fit or cannot be sent. After `None`, `room` may contain a
+/// part of the parameters.
 ///
 /// The function calls `write_to` once for each parameter. The call writes the value and returns its format. Before the values, the function
 /// reserves one format code for each parameter. If all parameters have the same format, the message needs at most one code. Then the
@@ -196,8 +196,8 @@ fn write_slice<T: Bindable, F: FieldByField>(params: &[T], room: &mut [u8]) -> O
         *place = written.formats().code();
         match rest.get_mut(written.length()..) {
             Some(next) => rest = next,
-            // The parameters do not fit with one format code for each parameter. If all parameters have the same format, `F` writes at
-            // most one code. Then the parameters may fit.
+            // The parameters do not fit if each parameter has its own format code. If all parameters have the same format, `F` writes at
+            // most one code, so the parameters may still fit.
             None => return F::write(params, room),
         }
     }

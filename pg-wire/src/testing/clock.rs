@@ -1,4 +1,4 @@
-//! A clock that a test sets.
+//! A clock for tests. Its time changes only when a test advances the clock.
 
 use alloc::sync::Arc;
 use core::task::{Context, Poll, Waker};

@@ -99,7 +99,7 @@ impl fmt::Display for ValueError {
     }
 }
 
-/// The name of a type that is built into PostgreSQL, or the oid of another type.
+/// A PostgreSQL type. `Display` prints the name of a built-in type, and the oid of any other type.
 pub(super) struct TypeName(pub(super) Oid);
 
 impl fmt::Display for TypeName {

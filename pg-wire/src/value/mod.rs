@@ -47,8 +47,9 @@ pub use row::{CheckTypes, Fields, FromRow, RowReader};
 
 /// Implements [`FromRow`](trait@FromRow) for a struct.
 ///
-/// The columns of a struct with named fields are found by name: the names of the fields, or the names in `rename`. The row may have more
-/// columns. A tuple struct, or a struct with `by_position`, is read by position: the row must have one column for each field.
+/// The columns of a struct with named fields are found by name. The name of a column is the name of the field, or the name in `rename`. The
+/// row may have further columns. A tuple struct, or a struct with `by_position`, is read by position: the row must have exactly one column
+/// for each field.
 ///
 /// | attribute | place | effect |
 /// | --- | --- | --- |
@@ -130,7 +131,7 @@ pub trait FromValue<'a>: Sized {
     }
 
     /// Checks that the type can read values of the column, before a value is received; see [`Columns::prepare`]. If an implementation does
-    /// not provide this method, a mismatch is reported only for the first value.
+    /// not provide this method, a mismatch is only found when the first value is read.
     ///
     /// # Errors
     /// [`Mismatch::Type`].

@@ -36,8 +36,8 @@ pub trait FromRow<'a>: Sized {
     const COUNT: usize;
 
     /// Names of the columns, in the order in which [`read`](Self::read) reads them: `COUNT` different names. An empty list means that the
-    /// columns are read by position. A row that is read by name may have more columns, in any order. A row that is read by position must
-    /// have exactly `COUNT` columns.
+    /// columns are read by position. A row that is read by name may have further columns, and the order of its columns does not matter. A
+    /// row that is read by position must have exactly `COUNT` columns.
     const NAMES: &'static [&'static str] = &[];
 
     /// Reads the values in the order of the members. An implementation must return each error of `fields`, because the values after an
@@ -48,7 +48,7 @@ pub trait FromRow<'a>: Sized {
     fn read<F: Fields<'a>>(fields: &mut F) -> Result<Self, F::Error>;
 
     /// Checks that the Rust types of the members can read the types of the columns, for [`Columns::prepare`]. If an implementation does not
-    /// provide this method, a mismatch is reported only for the first row.
+    /// provide this method, a mismatch is only found when the first row is read.
     ///
     /// # Errors
     /// The error of `types`.
@@ -651,7 +651,7 @@ mod tests {
             .follow(&Backend::CommandComplete(CommandComplete { tag: "SELECT 1".into() }))
             .expect("no row");
         undescribed(&mut columns);
-        // A BindComplete begins the result of another portal of the same statement.
+        // A BindComplete begins the result of a second portal of the same statement.
         columns.follow(&Backend::BindComplete(BindComplete {})).expect("no row");
         columns.follow(&row).expect("one value for one column");
 

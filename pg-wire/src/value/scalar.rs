@@ -43,7 +43,7 @@ fn utf8(bytes: &[u8]) -> Result<&str, Mismatch> {
 const NUMBERS: &[Oid] =
     &[oid::INT4, oid::INT8, oid::INT2, oid::OID, oid::XID, oid::CID, oid::XID8, oid::PG_LSN];
 
-/// Returns the list in which an integer column's type must be: `OBJECTS` for the `reg` types, `NUMBERS` for all other types.
+/// Returns the list of accepted types for an integer column: `OBJECTS` if the column has a `reg` type, and otherwise `NUMBERS`.
 fn integers_like(type_oid: Oid) -> &'static [Oid] {
     if oid::OBJECTS.contains(&type_oid) { oid::OBJECTS } else { NUMBERS }
 }

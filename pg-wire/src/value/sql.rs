@@ -95,7 +95,7 @@ impl<T: FromSqlOwned> Sql<T> {
         }
     }
 
-    /// Out of line, so that the code for binary format stays small.
+    /// Reads a value in text format. Out of line, so that the code for binary format stays small.
     #[inline(never)]
     fn read_text(text: &[u8], type_: &Type) -> Result<Self, Mismatch> {
         if convert::is_same_in_both_formats(type_) {
@@ -120,9 +120,9 @@ impl<T: FromSqlOwned> FromValue<'_> for Sql<T> {
 
 /// A value that borrows from the row, read by [`postgres_types::FromSql`]: `SqlRef<Vec<&str>>`, `SqlRef<Cow<str>>`.
 ///
-/// In binary format, the same types are read as by [`Sql`]. In text format, only types are read whose binary form is the text form: the
-/// text types, `json`, enums, and domains over these types. A value of any other type would be converted into new memory, but must borrow
-/// from the row.
+/// In binary format, the same types are read as by [`Sql`]. In text format, a type is only read if its binary form is the text itself: the
+/// text types, `json`, enums, and domains over these types. A value of any other type would be converted into new memory, and could not
+/// borrow from the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SqlRef<T>(pub T);
 
@@ -213,7 +213,7 @@ mod tests {
         assert!(matches!(Sql::<i32>::from_value(Some(b"1"), other), Err(Mismatch::Type { .. })));
     }
 
-    /// Reads any type.
+    /// A type that accepts every PostgreSQL type and every value.
     #[derive(Debug)]
     struct Any;
 

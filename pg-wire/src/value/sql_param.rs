@@ -66,7 +66,7 @@ impl Bindable for SqlParam {
 #[derive(Clone, Debug, Default)]
 pub struct SqlParams {
     bytes: BytesMut,
-    /// For each parameter, the end of its bytes in `bytes`, and its form.
+    /// For each parameter: the index in `bytes` at which the bytes of the parameter end, and the form of the parameter.
     params: Vec<(usize, Form)>,
 }
 
@@ -144,7 +144,8 @@ impl Bindable for Encoded<'_> {
     }
 
     fn check_type(&self, type_oid: Oid) -> Result<(), WrongType> {
-        // The binary form of each of these types is the text, so a parameter of one type can be sent as another.
+        // The binary form of all these types is the text itself. So a value of one type in this list can be sent for a parameter of any
+        // type in this list.
         const TEXTS: &[Oid] = &[oid::TEXT, oid::VARCHAR, oid::BPCHAR, oid::NAME];
         match self.form.format {
             Some(FormatCode::Binary) if TEXTS.contains(&self.form.type_oid) => {
@@ -202,7 +203,7 @@ mod tests {
         }
     }
 
-    /// Writes bytes before its error.
+    /// A value whose `to_sql` writes some bytes and then returns an error.
     #[derive(Debug)]
     struct Failing;
 

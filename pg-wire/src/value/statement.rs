@@ -130,7 +130,7 @@ pub enum ParamsError {
         number: usize,
         /// Oid of the parameter's type.
         type_oid: Oid,
-        /// The Rust type of the value, and the PostgreSQL type as which the value is encoded.
+        /// The Rust type of the value, and the PostgreSQL type in whose binary form the value is sent.
         wrong: WrongType,
     },
 }

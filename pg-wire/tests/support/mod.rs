@@ -50,7 +50,7 @@ pub(crate) fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Outp
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Error of [`run`], with the number of unfinished tasks. No unfinished task will be woken, or the limit of polls is reached.
+/// Error of [`run`], with the number of unfinished tasks. Either no unfinished task will be woken, or the limit of polls is reached.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Stuck(pub(crate) usize);
 

@@ -97,7 +97,7 @@ impl Sent {
 enum Mode {
     #[default]
     Normal,
-    /// After an error, the server discards every message up to the next Sync.
+    /// After an error, the server discards every message before the next Sync.
     Skipping,
     /// The server reads the data of a COPY. The request was a Query, or an Execute.
     CopyIn {
@@ -298,7 +298,7 @@ impl Server {
         self.reply(b'C', number, last);
     }
 
-    /// Rejects a request of the extended query protocol. The server then discards all messages up to the next Sync.
+    /// Rejects a request of the extended query protocol. The server then discards every message before the next Sync.
     fn fail(&mut self, number: u64) {
         self.reply(b'E', number, true);
         self.mode = Mode::Skipping;

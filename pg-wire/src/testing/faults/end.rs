@@ -38,9 +38,9 @@ pub struct FaultyEnd {
     end: End,
     injector: FaultInjector,
     clock: TestClock,
-    /// Bytes of the step that is being performed.
+    /// Bytes of the current step that have not been sent.
     sending: Vec<u8>,
-    /// End of the pause that is being performed.
+    /// Time at which the current pause ends.
     pause: Option<Duration>,
     /// The error that all later operations return, after the stream was cut or reset.
     lost: Option<io::ErrorKind>,
@@ -107,7 +107,7 @@ impl Sink for FaultyEnd {
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.injector.finish();
         ready!(self.poll_steps(cx))?;
-        // After a stall, the direction stays open. After all other final faults, the stream has already been closed or reset.
+        // After a stall, the stream must stay open. After a cut, a reset or a half-close, the stream has already been closed or reset.
         if self.injector.has_ended() { Poll::Ready(Ok(())) } else { self.end.poll_close(cx) }
     }
 }

@@ -49,7 +49,7 @@ pub enum FaultKind {
 pub(super) enum Place {
     /// A message. The number counts from 1; `None` stands for every message.
     Message(Which, Option<u64>),
-    /// After this number of bytes.
+    /// The place after this number of bytes.
     Byte(u64),
 }
 

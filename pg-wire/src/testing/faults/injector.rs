@@ -41,7 +41,7 @@ pub struct FaultInjector {
     partial: Vec<u8>,
     /// Number of outstanding bytes of a message without a fault. These bytes are passed on as they arrive.
     passing: usize,
-    /// How many of the next bytes are to be inverted.
+    /// Number of the next bytes of the sender whose bits must be inverted.
     inverting: usize,
     /// Size of the pieces in which all further bytes are sent; `None` if these bytes are not split.
     pieces: Option<usize>,
@@ -193,8 +193,8 @@ impl FaultInjector {
         self.ended
     }
 
-    /// Removes and returns the faults that were applied for the first time since the last call. Each fault is returned at most once, even
-    /// if the fault is at every message.
+    /// Removes and returns the faults that were applied for the first time after the previous call. Each fault is returned at most once,
+    /// even if the fault is at every message.
     pub fn take_applied(&mut self) -> Vec<Fault> {
         mem::take(&mut self.applied)
     }
@@ -238,7 +238,8 @@ impl FaultInjector {
         }
     }
 
-    /// Whether the place of a fault may be the next message, which has this code.
+    /// Whether a fault can be at the next message, which has the code `code`. If the name of the message depends on the body, `true` means
+    /// that the body must be received before the decision.
     fn may_be_due(&self, code: Option<MessageCode>) -> bool {
         self.faults.iter().any(|armed| match &armed.fault.place {
             Place::Byte(_) => false,
@@ -341,7 +342,7 @@ impl FaultInjector {
         }
     }
 
-    /// Sends bytes to which no fault at a message applies.
+    /// Sends bytes of a message without a fault. Faults whose place is a byte are still applied.
     fn pass(&mut self, bytes: &[u8]) {
         let queued = self.render(bytes.to_vec(), Vec::new(), None);
         self.queue(queued);
@@ -386,7 +387,7 @@ impl FaultInjector {
         queued
     }
 
-    /// Appends steps, up to a step after which nothing is sent.
+    /// Appends steps. A step that closes, resets or stalls the direction is the last step; the steps after it are dropped.
     fn queue(&mut self, steps: Vec<Queued>) {
         for step in steps {
             if self.ended {

@@ -9,7 +9,8 @@ use crate::message::frontend::Initial;
 use crate::testing::faults::fault::Which;
 use crate::testing::transcript::Decoder;
 
-/// The first byte of a TLS handshake. No packet begins with this byte, because the length of the packet would then be at least 369 MB.
+/// The first byte of a TLS handshake. No packet begins with this byte: the length of such a packet would be at least 369 MB, and PostgreSQL
+/// rejects packets of more than 10,000 bytes.
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// The next unit at the beginning of some bytes.
@@ -50,9 +51,7 @@ pub(super) fn next_unit(sender: Direction, bytes: &[u8], first: bool) -> Unit {
     }
 }
 
-/// Returns the name of a message or packet, if the name depends on its body.
-///
-/// The name of every other message is known from the code.
+/// Returns the name of a message or packet if the name depends on the body. Returns `None` if the name is known from the code.
 pub(super) fn name_in_body(sender: Direction, code: Option<MessageCode>, body: &[u8]) -> Option<String> {
     let decoder = match code {
         None => Decoder::Packet,

@@ -81,7 +81,7 @@ pub struct FaultTable {
 
 impl FaultTable {
     /// Returns an injector for the bytes that `sender` sends on one connection, from the beginning of the connection. Every connection
-    /// needs its own two injectors.
+    /// needs two new injectors, one for each direction.
     pub fn injector(&self, sender: Direction) -> FaultInjector {
         FaultInjector::new(sender, self.faults.iter().filter(|fault| fault.sender == sender).cloned())
     }

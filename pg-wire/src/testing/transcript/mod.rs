@@ -161,8 +161,8 @@ impl Transcript {
     /// Splits the transcript after the server's first ReadyForQuery, into the login and the session. Without a ReadyForQuery, all lines
     /// are the login.
     ///
-    /// A recording masks the secrets of the login, so the recorded login cannot be played. Instead, a test double performs another login, and
-    /// then plays the rest of the recording.
+    /// A recording masks the secrets of the login, so the recorded login cannot be played. So a test double performs its own
+    /// login, and then plays the session.
     ///
     /// ```
     /// use pg_wire::{Direction, testing::Transcript};
@@ -198,7 +198,7 @@ impl Transcript {
         self.lines.iter().filter(|line| line.sender == Direction::Backend).filter_map(parameter).collect()
     }
 
-    /// Sends the messages of `role`, and checks that the peer sends the other messages of the transcript.
+    /// Sends the messages of `role`, and checks that the peer sends the remaining messages of the transcript.
     ///
     /// # Errors
     /// - When a line of `role` cannot be encoded. In this case nothing has been sent.

@@ -22,7 +22,7 @@ pub(super) enum Act {
 pub(super) enum Token {
     /// A number, a letter, `\x00` or `*`.
     Word(String),
-    /// A string in double quotes (`text`) or single quotes.
+    /// A string in double quotes (`text` is true) or in single quotes.
     Quoted { bytes: Vec<u8>, text: bool },
 }
 
@@ -81,10 +81,10 @@ fn closings(text: &str, start: usize, quote: char) -> impl Iterator<Item = usize
     inside.match_indices(quote).map(move |(end, _)| start + 1 + end).filter(ends)
 }
 
-/// Whether the rest of the line after `start` consists of fields, and the following text is empty or begins another line.
-/// `known` caches the answers by position.
+/// Whether the rest of the line after `start` consists of fields, and the following text is empty or begins another line. `known` caches
+/// the answers by position.
 ///
-/// Each string of the line can have several possible ends, so this function searches with backtracking. It uses a vector instead of
+/// Each string of the line can have several possible ends, so this function searches with backtracking. The function uses a vector and no
 /// recursion, because a line with many fields would overflow the call stack.
 fn goes_on(text: &str, start: usize, known: &mut BTreeMap<usize, bool>) -> bool {
     let mut path = Vec::new();
@@ -105,7 +105,7 @@ fn goes_on(text: &str, start: usize, known: &mut BTreeMap<usize, bool>) -> bool 
             }
             Scan::Quote(at, quote) => path.push((next, closings(text, at, quote))),
         }
-        // Backtrack: try the next possible closing quote of the last string that has one.
+        // Backtrack: find the last string with a further possible closing quote, and try this quote.
         next = loop {
             let Some((start, ends)) = path.last_mut() else { return false };
             if let Some(end) = ends.next() {

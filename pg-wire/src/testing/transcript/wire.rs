@@ -203,7 +203,7 @@ fn is_unterminated_at(error: &DecodeError, offset: usize) -> bool {
     error.kind == DecodeErrorKind::Unterminated && error.offset == offset
 }
 
-/// A decoded message: its name, and its fields with secrets in clear.
+/// A decoded message: its name, and its fields. Secrets in `fields` are not masked.
 pub(in crate::testing) struct Decoded {
     pub(in crate::testing) name: String,
     fields: Vec<Field>,
@@ -218,7 +218,8 @@ enum Field {
     Byte1(u8),
     Int16(u16),
     Int32(u32),
-    /// A string or bytes, and the mask that a line may contain instead. The mask is empty for a field that is not secret.
+    /// A string or bytes, and the mask. A line may contain the mask in place of the string. The mask is empty for a field that is not
+    /// secret.
     Bytes(Vec<u8>, &'static [u8]),
 }
 

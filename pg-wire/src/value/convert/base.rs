@@ -28,7 +28,7 @@ fn unreadable(type_: &Type, reason: &'static str) -> Mismatch {
     Mismatch::Text { type_name: type_.name().into(), reason }
 }
 
-/// Returns the reason why even a valid value of the type may not be converted, such as a session setting that changes the text form.
+/// Returns the reason why the conversion of a valid value of the type can fail, such as a session setting that changes the text form.
 /// Returns `None` for a type whose valid values are all converted.
 fn ambiguity(type_: &Type) -> Option<&'static str> {
     match *type_ {
@@ -47,7 +47,8 @@ pub(super) fn is_text(type_: &Type) -> bool {
         || is_extension(type_, &["citext"])
 }
 
-/// Whether the type belongs to an extension and has one of these names. A type of an extension has no fixed oid, so its name identifies it.
+/// Whether the type belongs to an extension and has one of these names. A type of an extension is identified by its name, because its oid
+/// differs between databases.
 fn is_extension(type_: &Type, names: &[&str]) -> bool {
     *type_.kind() == Kind::Simple && names.contains(&type_.name()) && Type::from_oid(type_.oid()).is_none()
 }
@@ -114,7 +115,8 @@ fn versioned(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     append(out, text.rest())
 }
 
-/// Converts a `"char"`, which is one byte. Byte 0 is written as an empty string. PostgreSQL 16 and later write a byte above 127 as `\377`.
+/// Converts a `"char"`, which is one byte. A server writes byte 0 as an empty string. PostgreSQL 16 and later write a byte above 127 as an
+/// octal escape, such as `\377`.
 fn char(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     let text = text.rest();
     match (text, text::bytea(text).as_deref()) {
@@ -145,7 +147,8 @@ fn tid(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     text.expect(b")")
 }
 
-/// Converts a snapshot: the lowest and the highest transaction, and the running transactions between them: `10:20:10,14,15`.
+/// Converts a snapshot such as `10:20:10,14,15`. Its three parts are the lowest transaction, the highest transaction, and the list of the
+/// running transactions between the two.
 fn snapshot(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     let lowest: i64 = text.integer()?;
     text.expect(b":")?;

@@ -16,7 +16,7 @@ impl<'t> Cursor<'t> {
         self.0.first().copied()
     }
 
-    /// Reads `word` if the text continues with `word`. Returns whether it did.
+    /// Reads `word` if the text continues with `word`. Returns true if `word` was read.
     pub(super) fn skip(&mut self, word: &[u8]) -> bool {
         match self.0.strip_prefix(word) {
             Some(rest) => {

@@ -186,7 +186,7 @@ fn is_special(byte: u8, syntax: &[u8]) -> bool {
     matches!(byte, b'"' | b'\\' | b' ' | b'\t'..=b'\r') || syntax.contains(&byte)
 }
 
-/// Converts an `int2vector` or an `oidvector`, which are arrays with another text form: `1 2 3`. Their lower bound is 0.
+/// Converts an `int2vector` or an `oidvector`: `1 2 3`. Both types are arrays whose text form has no braces and whose lower bound is 0.
 fn vector(text: &mut Cursor<'_>, member: &Type, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     let mut elements = Vec::new();
     let mut length = 0;

@@ -8,15 +8,15 @@ use super::out::{append, count};
 use crate::value::Mismatch;
 use crate::value::sound::numeric_sign::{INFINITY, NAN, NEGATIVE, NEGATIVE_INFINITY};
 
-/// The scale that a server sends with infinity. The number has no meaning as a scale: in the server's internal form, it is a bit of the
-/// sign.
+/// The value that a server sends in the scale field of infinity. This value is not a scale: in PostgreSQL's internal form, the same bit is
+/// a part of the sign.
 const SCALE_OF_INFINITY: u16 = 32;
 
 /// Converts a `numeric`: `-123.4500`, `NaN`, `-Infinity`.
 ///
 /// A digit of the binary form stands for four decimal digits. The decimal point is between two of these digits, so the decimal digits
-/// before the point are padded on the left, and the decimal digits after the point are padded on the right. Digits that are 0 at both ends
-/// are not sent.
+/// before the point are padded on the left, and the decimal digits after the point are padded on the right. Leading and trailing digits of
+/// the binary form are not sent if they are 0.
 pub(super) fn numeric(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     for (word, sign, scale) in [
         (&b"NaN"[..], NAN, 0),

@@ -13,7 +13,7 @@ pub(super) fn append(out: &mut Vec<u8>, bytes: impl AsRef<[u8]>) -> Result<(), M
     Ok(())
 }
 
-/// Appends what `write` appends, preceded by the number of these bytes as an Int32.
+/// Appends an Int32 length, and then the bytes that `write` appends. The length is the number of these bytes.
 pub(super) fn sized(
     out: &mut Vec<u8>,
     write: impl FnOnce(&mut Vec<u8>) -> Result<(), Mismatch>,

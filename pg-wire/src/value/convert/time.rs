@@ -64,7 +64,7 @@ impl Date {
         if year == 0 {
             return Err(Mismatch::Malformed);
         }
-        // 1 BC is the year before the year 1, so it counts as the year 0.
+        // The year 1 BC is directly before the year 1, so 1 BC counts as the year 0.
         let year = if text.skip(b" BC") { 1 - year } else { year };
         let is_leap = year.rem_euclid(4) == 0 && (year.rem_euclid(100) != 0 || year.rem_euclid(400) == 0);
         let leap_days = |index: usize| i64::from(is_leap && index >= 2);
@@ -165,7 +165,7 @@ fn sixtieths(text: &mut Cursor<'_>) -> Result<u8, Mismatch> {
 
 /// Reads the offset of a time zone, in seconds east of UTC: `+05:30`, `-08`, `+00:19:32`.
 fn offset(text: &mut Cursor<'_>) -> Result<i32, Mismatch> {
-    /// A server limits the hours of an offset: `MAX_TZDISP_HOUR` in PostgreSQL's sources.
+    /// Largest number of hours in an offset: `MAX_TZDISP_HOUR` in PostgreSQL's sources.
     const MOST_HOURS: u8 = 15;
     let is_east = text.either(b'+', b'-')?;
     let hours = text.two_digits()?;
