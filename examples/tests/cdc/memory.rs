@@ -1,4 +1,4 @@
-//! Test of the memory of `pg-cdc`: the peak must not depend on the size of a transaction.
+//! Test of the peak memory of `pg-cdc`. The peak must not depend on the size of a transaction.
 //!
 //! The environment variable `CDC_CHANGES` sets the number of changes of the larger transaction. The smaller transaction has a tenth of this
 //! number.

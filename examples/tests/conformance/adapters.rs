@@ -218,8 +218,8 @@ adapter! {
     }
 }
 
-/// Functions such as `connect` for the runtime `AsyncStd`. The adapter itself has these functions only for its default runtime, so these
-/// use the builder and the acceptor with `AsyncStd`.
+/// Functions such as `connect` for the runtime `AsyncStd`. The adapter `pg-stream-async-std` has such functions only for its default
+/// runtime. So these functions call the builder and the acceptor with `AsyncStd`.
 mod async_std_runtime {
     use pg_auth::connect::{self, Dialled};
     use pg_stream_async_std::{AsyncStd, DefaultTls};

@@ -168,7 +168,7 @@ pub(crate) const ANSWERS: [(&str, &[&str]); 15] = [
     ("end", &["the peer closed the connection"]),
 ];
 
-/// Placeholder in an expected answer, which the lines of [`PLANETS`] replace.
+/// Placeholder in an expected answer. The lines of [`PLANETS`] replace the placeholder.
 const ROWS: &str = "the rows of mock_server";
 
 /// The answer of `mock_server` to every SELECT.

@@ -1,4 +1,4 @@
-//! Servers with a wrong authentication. They request invalid or forbidden methods, accept the login too early, or negotiate invalid
+//! Servers that do not authenticate correctly. They request invalid or forbidden methods, accept the login too early, or negotiate invalid
 //! protocol versions.
 
 use pg_auth::config::{AuthMethod, ProtocolVersion, RequireAuth, SslMode};

@@ -34,10 +34,10 @@ const SESSION: &str = "a session";
 /// connection and the state of TLS take most of this memory.
 const MAX_MEMORY: u64 = 512 * 1024;
 
-/// Time limit of a connection attempt that must end before the time limit.
+/// Time limit of most connection attempts. Such an attempt must end for another reason before this time has passed.
 const LONG: Duration = Duration::from_secs(40);
 
-/// Time limit of a connection attempt that must end at the time limit, because the server never answers.
+/// Time limit of a connection attempt to a server that never answers. Only the time limit can end such an attempt.
 const SHORT: Duration = Duration::from_millis(200);
 
 /// A misbehaving server, and the expected outcome of a connection attempt.
@@ -103,7 +103,7 @@ impl Row {
         self.with(|config| config.channel_binding(BindingMode::Require))
     }
 
-    /// Sets a short time limit for the connection attempt. For a row in which the attempt must end at the time limit.
+    /// Sets a short time limit for the connection attempt, in a row in which the attempt must end at the time limit.
     fn impatient(self) -> Self {
         self.with(|config| config.connect_timeout(SHORT))
     }
