@@ -449,8 +449,7 @@ fn an_unexpected_ready_for_query_does_not_answer_the_query() {
     let mut answer = Vec::new();
     put_answer(&mut answer, &[&[Some(b"1")]]);
 
-    // After the ReadyForQuery that ends the start-up, the server sends `count` further ReadyForQuery messages. Only then the program sends
-    // its query.
+    // The server sends `count` further ReadyForQuery messages, directly after the ReadyForQuery that ends the start-up.
     for count in [1, 3] {
         let server = Scripted::new();
         let url = server.url();
@@ -464,8 +463,8 @@ fn an_unexpected_ready_for_query_does_not_answer_the_query() {
     }
     let (end, heard) = answered([ready, answer].concat());
     assert_eq!(end, ended(0, "1\n", SURPLUS));
-    // The program cannot know whether the first ReadyForQuery was superfluous, or whether the server will send no answer to the Query. So
-    // the program sends a Sync: the server must send a ReadyForQuery for the Sync after the answer to the Query.
+    // Checks that the program has sent a Sync. The server answers the Query before the Sync. So if the ReadyForQuery of the Sync arrives
+    // without an answer to the Query, the program need not wait any longer.
     assert_eq!(heard.after, b"S\0\0\0\x04X\0\0\0\x04");
 }
 

@@ -31,8 +31,8 @@ async fn recovered<A: Adapter>(conn: &mut TrackedConnection<A::Socket>, call: &s
     }
 }
 
-/// Queues many executions of a statement, and a Sync. These messages do not fit into the buffers of both sockets, so `flush` has to wait. Each
-/// reply repeats the bytes of the parameter.
+/// Queues many executions of a statement, and a Sync. These messages do not fit into the buffers of both sockets, so `flush` has to wait.
+/// Each reply repeats the bytes of the parameter.
 fn echo<P: PgProtocol>(way: &Way, out: &mut P) {
     let times = if way.channel == Channel::Unix { 20 } else { 80 };
     let value = "x".repeat(60_000);

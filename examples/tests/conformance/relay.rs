@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use crate::ways::{Channel, Way};
 
-/// Size in bytes of the receive buffer of the relay's sockets. While the relay does not read, a client can send only a few times this
-/// number of bytes. The kernel may double the size.
+/// Size in bytes of the receive buffer of the relay's sockets; the kernel may double this size. Without a fixed size, Linux would enlarge
+/// the buffer, and a client could send more bytes while the relay does not read.
 const BUFFER: usize = 64 << 10;
 
 /// A relay for one connection. While the relay does not read, the client can send only until the client's and the relay's socket buffers

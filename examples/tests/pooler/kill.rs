@@ -1,5 +1,5 @@
-//! Test that ends clients, server processes and statements at random. At the end, the test compares each row with the number of updates
-//! that were reported as successful.
+//! Test that ends clients, server processes and statements at random. At the end, the test compares the number in each row with the
+//! reported outcomes of the updates.
 
 use std::error::Error;
 use std::sync::Arc;

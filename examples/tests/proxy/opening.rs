@@ -216,8 +216,8 @@ fn a_client_that_waits_for_the_server_is_never_displaced() {
     waiting.say(&startup());
     let mut next = Client::new(proxy.address());
     next.say(&startup());
-    // The proxy allows one connection in the opening phase. The first client waits for the server, so the proxy must not end its connection
-    // early. The second client is served only after the first client's timeout.
+    // The proxy allows one connection in the opening phase. The proxy must not end the first client's connection early, because this client
+    // waits for the server. The second client is served only after the first client's timeout.
     for client in [&mut waiting, &mut next] {
         assert_eq!(client.outcome_in_words(), ["FATAL 57014: canceling authentication due to timeout"]);
     }
