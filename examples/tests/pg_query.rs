@@ -648,7 +648,7 @@ fn rows_that_were_dropped_after_ctrl_c_are_an_error() {
     program.interrupt();
     let (mut request, _) = server.listener.accept().expect("a cancel request");
     packet(&mut request);
-    // The server sends the rest of the result, as a server does that has executed the whole query before the cancel request arrives.
+    // The server sends the rest of the result. In this test, it has executed the whole query before the cancel request arrives.
     let mut script = Vec::new();
     put_row(&mut script, &[Some(b"2")]);
     put(&mut script, &CommandComplete { tag: "SELECT 2".into() });
@@ -1080,8 +1080,8 @@ fn input_that_cannot_be_read_fails_the_copy() {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn notices_in_the_middle_of_a_copy_are_printed_and_block_nothing() {
-    // The first 40 rows cause more notices than the sockets can hold. If the program did not read the notices during the COPY, the server
-    // would block and stop reading. The million rows after them do not fit into the sockets either, so the program would block too.
+    // The first 40 rows of the input cause more notices than the sockets can hold. The million rows after the first 40 rows do not fit into
+    // the sockets either. If the program did not read notices while it sends rows, the server and the program would wait for each other.
     const NOTICES: usize = 40;
     const SILENT: usize = 1_000_000;
     let sql = "CREATE TEMP TABLE t (a int);

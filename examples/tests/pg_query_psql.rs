@@ -23,7 +23,7 @@ enum Program {
     Psql,
 }
 
-/// Selects the parts of the results of the two programs that must be equal.
+/// Selects which parts of the two results must be equal.
 #[derive(Clone, Copy, Debug)]
 enum Compared {
     /// Exit status, standard output and standard error must be equal.

@@ -130,7 +130,7 @@ fn run(source: Server, target: Server, crashes: bool) {
             let before = cdc.length();
             let running = cdc.start(&options);
             if !random.one_in(4) {
-                // Waits, in three of four rounds, until the program has written something. Each run first decodes old WAL again, from the
+                // In three of four rounds, waits until the program has written something. Each run first decodes old WAL again, from the
                 // beginning of the oldest open transaction. A run that is killed during this time writes nothing.
                 let mut progress = Progress::new(&cdc);
                 while cdc.length() <= before && !is_done(&done) {

@@ -64,8 +64,8 @@ fn the_stream_receives_the_bytes_that_pg_recvlogical_writes() {
         for sql in TRAFFIC {
             session.run(sql);
         }
-        // No message may have the position `end`. A Commit has the position after its WAL record, so without the first `txid_current` the
-        // last Commit would have the position `end`. Each `txid_current` writes a WAL record that causes no message.
+        // Each `txid_current` writes a WAL record that causes no message. So no message has the position `end`. Without the first call, the
+        // last Commit would have this position, because a Commit has the position after its WAL record.
         session.run("SELECT txid_current()");
         let end = session.value("SELECT pg_current_wal_insert_lsn()");
         session.run("SELECT txid_current()");
@@ -109,8 +109,8 @@ fn the_stream_receives_the_bytes_that_pg_recvlogical_writes() {
             sizes.push((count, ours.len()));
         }
         eprintln!("PostgreSQL {}: messages and bytes {sizes:?}", server.major);
-        // The server sends the rows of the subtransaction that was rolled back only with `streaming` (`sizes[2]`), not without
-        // (`sizes[0]`).
+        // One subtransaction was rolled back. With `streaming` (`sizes[2]`), the server sends the rows of this subtransaction. Without
+        // `streaming` (`sizes[0]`), the server does not send them.
         assert!(sizes[2].0 > sizes[0].0 + 1000, "{sizes:?}");
     });
 }

@@ -337,7 +337,7 @@ fn files_that_do_not_match_the_slot_are_rejected() {
         cdc.until_now(&["--create-slot"]);
         session.run("INSERT INTO t VALUES (1)");
         let complete = cdc.until_now(&[]);
-        // Checks that the program ends with an error if the file is shorter than the length in the state file.
+        // Checks that the program ends with an error if the output file is shorter than the length in the state file.
         let (out, state) =
             (fs::read(cdc.out()).expect("read"), fs::read_to_string(cdc.state()).expect("read"));
         fs::write(cdc.out(), &out[1..]).expect("written");
@@ -357,7 +357,7 @@ fn files_that_do_not_match_the_slot_are_rejected() {
         }
         fs::write(cdc.state(), &state).expect("written");
         assert_eq!(cdc.until_now(&[]), complete);
-        // Checks that a file of another program is rejected if there is no state file.
+        // Checks that, without a state file, the program rejects an output file that another program has written.
         fs::remove_file(cdc.state()).expect("removed");
         fs::write(cdc.out(), "id,x\n1,a\n").expect("written");
         fails(&[], "is not a line of pg-cdc");

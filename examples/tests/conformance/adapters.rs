@@ -14,7 +14,7 @@ use pg_stream_tokio::rustls::{Rustls, info};
 use pg_wire::{Connection, Limits, Split, Transport};
 use smol::io::{AsyncRead, AsyncWrite};
 
-/// Time limit of one run of a test body, which uses one runtime, one server and one kind of stream. A body that hangs fails.
+/// Time limit for one run of a test body, with one runtime, one server and one kind of stream. A body that hangs fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Result of a connection attempt: a connection and its session, or the error.

@@ -22,7 +22,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// return `InboxFull`.
 const READ_AHEAD: usize = 1 << 20;
 
-/// Makes the connection idle with `recover`, which must succeed within a time limit.
+/// Makes the connection idle with `recover`, which must succeed within [`SOON`].
 async fn recovered<A: Adapter>(conn: &mut TrackedConnection<A::Socket>, call: &str) {
     match A::within(SOON, conn.recover()).await {
         Some(Ok(())) => {}

@@ -135,8 +135,8 @@ pub(crate) async fn a_dropped_connection_attempt<A: Adapter>(way: &Way) -> Log {
     Log::new()
 }
 
-/// Sends a statement that takes an hour, and returns as soon as the server executes the statement. A cancel request that arrived before
-/// that would have no effect.
+/// Sends a statement that takes an hour, and returns as soon as the server executes the statement. A cancel request has no effect before
+/// the execution.
 async fn asleep<A: Adapter>(way: &Way) -> (Connection<A::Socket>, CancelTarget) {
     let made = A::connect(&way.config()).await;
     let (mut conn, session) = made.unwrap_or_else(|error| panic!("{error}"));

@@ -1,4 +1,5 @@
-//! Servers that misbehave after the login: all runtimes must return the same errors, at the first call and at later calls.
+//! Servers that misbehave after the login. With each server, all runtimes must return the same errors, at the first call and at later
+//! calls.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

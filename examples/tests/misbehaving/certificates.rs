@@ -16,8 +16,8 @@ use tempfile::TempDir;
 
 static KEPT: Mutex<Weak<Certificates>> = Mutex::new(Weak::new());
 
-/// Returns the certificates. Tests that run at the same time share the same certificates. A test must hold the `Arc` until its end: when
-/// the last `Arc` is dropped, the files are removed, and the next call creates new certificates.
+/// Returns the certificates. Tests that run at the same time share the same certificates. A test must hold the `Arc` until the test ends.
+/// When the last `Arc` is dropped, the files are removed, and the next call creates new certificates.
 pub(crate) fn made() -> Arc<Certificates> {
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     kept.upgrade().unwrap_or_else(|| {

@@ -280,8 +280,8 @@ impl Peer {
         }
         let accepted = match challenge.client_final(&body) {
             Ok(accepted) => accepted,
-            // The client has accepted an altered challenge. So the client's proof does not match the original challenge, which the server
-            // checks.
+            // The client has accepted an altered challenge. The server compares the client's proof with the original challenge, so the
+            // proof does not match.
             Err(error) => {
                 self.say(&fatal("28P01", "the proof is wrong"))?;
                 return Err(io::Error::other(error));

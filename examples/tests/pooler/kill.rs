@@ -65,7 +65,7 @@ async fn kill_at_random() {
         }
         over.store(true, Ordering::Relaxed);
         let killed = killer.await.expect("the killer does not panic");
-        // Waits until all server processes that serve the pooler are idle. Only then the transactions of disconnected clients have ended.
+        // Waits until all server processes that serve the pooler are idle. Then the transactions of all disconnected clients have ended.
         let busy = "select count(*) from pg_stat_activity where application_name = 'pooler_kill' and state <> 'idle'";
         crate::lab::until("all transactions are over", async || admin.value(busy).await == "0").await;
         for (worker, count) in counts.iter().enumerate() {

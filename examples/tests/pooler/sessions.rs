@@ -247,7 +247,7 @@ async fn a_client_that_waits_too_long_for_a_connection_is_sent_an_error() {
 async fn a_server_that_cannot_be_reached_is_reported_to_the_client() {
     let [lab, _] = Lab::both(&[]).await;
     let stream = tokio::net::TcpStream::connect(lab.address).await.expect("the pooler listens");
-    // The login to the server fails because the database does not exist.
+    // The pooler cannot log in to the server, because the database does not exist.
     let config = Config::new("scram").database("missing").password("scram-secret").sslmode(SslMode::Disable);
     let error = ConnectionBuilder::from(config).connect(stream).await.expect_err("no such database");
     let text = error.to_string();

@@ -95,8 +95,8 @@ async fn the_pooler_treats_requests_after_an_error_as_discarded() {
             prepare(&mut a, name, &format!("select '{name}'")).await.expect("prepared");
         }
         for round in 0..4 {
-            // In every second repetition, `blocker` holds the server connection on which the statements are prepared. The pooler must then
-            // prepare the statements on the other connection.
+            // There are two server connections. In every second round, `blocker` holds the connection on which the statements are prepared.
+            // The pooler must then prepare the statements on the other connection.
             if round % 2 == 1 {
                 blocker.rows("begin").await;
             }

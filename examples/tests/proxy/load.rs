@@ -80,8 +80,8 @@ fn for_a_client_that_does_not_read_the_proxy_holds_no_more_than_its_buffers() {
             client.until_ready();
             let before = proxy.memory();
             client.say(&query(MUCH));
-            // Waits until all buffers between the server and the client are full. The server process of this client then waits for the
-            // event `ClientWrite` in the view `pg_stat_activity`.
+            // Waits until all buffers between the server and the client are full. The view `pg_stat_activity` then shows that the client's
+            // server process waits for the event `ClientWrite`.
             let mut other = Client::let_in(server.address);
             let blocked = format!(
                 "select 1 from pg_stat_activity where application_name = '{name}' and wait_event = 'ClientWrite'"

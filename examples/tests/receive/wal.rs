@@ -1,4 +1,4 @@
-//! Tests that compare the WAL segments that `pg-receive` writes with the WAL segments that pg_receivewal writes.
+//! Tests of received WAL. `pg-receive` must write the same WAL segments as `pg_receivewal`.
 
 use std::collections::BTreeMap;
 use std::fs;

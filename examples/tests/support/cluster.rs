@@ -74,7 +74,7 @@ impl Programs {
         done(Command::new("chown").args(["-R", "-h", &owner]).arg(directory));
     }
 
-    /// Makes a temporary directory for a cluster. It belongs to the user that runs the servers.
+    /// Makes a temporary directory for a cluster. The directory belongs to the user that runs the servers.
     pub(crate) fn directory(&self) -> tempfile::TempDir {
         let directory = tempfile::tempdir().expect("a directory");
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("our directory");

@@ -3,7 +3,7 @@
 //! A row has the name of the server, its script, and the client's expected outcome: [`SESSION`], or a part of the error's text. The test
 //! also checks for each row:
 //!
-//! - The client ends by itself, unless the script ends the connection.
+//! - The client ends before its time limit, except in the rows that test the time limit.
 //! - The client makes one connection for each script of the row.
 //! - The error does not contain the password.
 //! - The memory of the client stays below the limit of the row.
