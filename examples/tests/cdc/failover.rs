@@ -13,7 +13,7 @@ use crate::process::{Running, command, parse, wait_until_in};
 use crate::resuming::ids;
 use crate::support::{finish, until};
 
-/// Settings of a server with logical replication.
+/// Settings of a server with logical replication. A standby reports its WAL position to the primary every second.
 const SETTINGS: [&str; 2] = ["wal_level=logical", "wal_receiver_status_interval=1"];
 
 /// A running `pg-cdc`, which follows the table `t`, and the directory of its files.

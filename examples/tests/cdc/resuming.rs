@@ -1,5 +1,5 @@
-//! Tests in which the program ends and starts again. The reason is a signal, a given end position, a lost connection, or files that do not
-//! match the server.
+//! Tests in which the program ends and starts again, for different reasons: a signal, a given end position, a lost connection, or files
+//! that do not match the server.
 
 use std::fs;
 use std::io::Read;

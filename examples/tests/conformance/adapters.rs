@@ -14,7 +14,8 @@ use pg_stream_tokio::rustls::{Rustls, info};
 use pg_wire::{Connection, Limits, Split, Transport};
 use smol::io::{AsyncRead, AsyncWrite};
 
-/// Time limit for one run of a test body, with one runtime, one server and one kind of stream. A body that hangs fails.
+/// Time limit for one run of a test body, with one runtime, one server and one kind of stream. If the body hangs, the test fails at this
+/// limit.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Result of a connection attempt: a connection and its session, or the error.

@@ -35,8 +35,8 @@ async fn server_facts<T: Transport>(conn: &mut Connection<T>) -> Log {
     replies(conn).await
 }
 
-/// Checks that a connection attempt has succeeded, and returns facts about the session. Generic over the stream, because each attempt
-/// returns a connection with another type of stream.
+/// Checks that a connection attempt has succeeded, and returns facts about the session. Generic over the stream, because the type of the
+/// stream differs between the attempts.
 async fn used<T: Transport>(made: Result<(Connection<T>, Session), pg_auth::ConnectError>) -> Log {
     let (mut conn, session) = made.unwrap_or_else(|error| panic!("{error}"));
     let mut log = vec![facts(&session)];

@@ -83,8 +83,8 @@ impl Adapter {
         }
     }
 
-    /// Performs the server side of the connection phase with a client. If the client logs in, sends the messages after AuthenticationOk, up
-    /// to ReadyForQuery. Then closes the connection.
+    /// Performs the server side of the connection phase with a client. If the client logs in, sends the client the messages that follow
+    /// AuthenticationOk, up to ReadyForQuery. Then closes the connection.
     pub(crate) fn accept(self, socket: TcpStream, how: &Accepting) -> Outcome<Accepted> {
         socket.set_nonblocking(true).expect("the socket is open");
         let lookup = async |startup: Startup| (how.credentials)(&startup);

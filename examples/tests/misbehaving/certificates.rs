@@ -1,4 +1,4 @@
-//! Certificates that are created for one run, as files and as configurations of rustls.
+//! Certificates that are created for one run of the tests. They are available as files and as configurations of rustls.
 
 use std::fs;
 use std::path::PathBuf;

@@ -269,7 +269,7 @@ impl Peer {
         let (_, body) = self.message()?;
         let first = client_first(&body);
         let nonce = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".parse().expect("the nonce is printable");
-        // The scripts play servers without channel binding, because channel binding would need the certificate here.
+        // The scripts play servers without channel binding, because channel binding would need the server's certificate here.
         let server = ServerFirst::new(verifier(scram.iterations), nonce, OfferedBinding::NotOffered);
         let challenge = server.client_first(first.as_bytes()).map_err(io::Error::other)?;
         let message = std::str::from_utf8(challenge.message()).expect("the text is ASCII").to_owned();
