@@ -1,5 +1,5 @@
 //! Tests of `pg-chaos`, which checks that no acknowledged transaction is lost. The first run must pass. During the second run, the test
-//! deletes a row and inserts a row twice. `pg-chaos` must report both.
+//! deletes one row, and inserts a copy of another row. `pg-chaos` must report both.
 
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;

@@ -1,6 +1,6 @@
-//! Test of the peak memory of `pg-cdc`. The peak must not depend on the size of a transaction.
+//! Test of the peak memory of `pg-cdc` with a small and a large transaction. The peak must not depend on the size of the transaction.
 //!
-//! The environment variable `CDC_CHANGES` sets the number of changes of the larger transaction. The smaller transaction has a tenth of this
+//! The environment variable `CDC_CHANGES` sets the number of changes of the large transaction. The small transaction has a tenth of this
 //! number.
 
 use crate::database::{Database, on_both};

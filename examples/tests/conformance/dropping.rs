@@ -218,7 +218,8 @@ pub(crate) async fn a_recovery<A: Adapter>(way: &Way) -> Log {
     ] {
         let unfinished = async |conn: &mut TrackedConnection<_>| {
             send(conn, sql).await;
-            // Sends a Parse as further unfinished work, except during a COPY to the server: there a Parse would end the session.
+            // Also sends a Parse, so that more work is unfinished. During a COPY to the server, no Parse is sent, because a Parse would end
+            // the session.
             if !sql.ends_with("stdin") {
                 conn.parse(Statement::UNNAMED).query("select 1").finish().flush().await.expect("sent");
             }

@@ -1,4 +1,4 @@
-//! Tests in which many clients share few server connections. The clients are programs of other projects, such as pgbench.
+//! Tests in which many clients share a small number of server connections. The clients are programs of other projects, such as pgbench.
 
 use std::process::Command;
 

@@ -125,7 +125,7 @@ fn a_server_starts_from_an_unpacked_tar_backup() {
                 expected.insert("pg_wal.tar".into());
             }
             assert_eq!(paths(&archives), expected);
-            // pg_verifybackup can verify archives since version 18. For version 15, only the unpacked backup is verified below.
+            // Only pg_verifybackup of version 18 can verify archives. For version 15, the test verifies only the unpacked backup, below.
             if programs.major >= 18 {
                 verify(&programs, &archives, &["--no-parse-wal"]);
             }
