@@ -775,7 +775,7 @@ fn signal(which: &str, pid: u32) {
 
 // Tests with real servers.
 
-/// Returns the same connection string with another role and password.
+/// Replaces the role and the password in the connection string `url`.
 fn with_login(url: &str, login: &str) -> String {
     url.replace("scram:scram-secret", login)
 }

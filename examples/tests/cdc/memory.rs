@@ -42,7 +42,7 @@ fn memory_does_not_grow_with_the_size_of_a_transaction() {
                 peak
             });
             eprintln!("PostgreSQL {}: {mode:?}: at most {peaks:?} kB", server.major);
-            // A difference of up to 8 MB is accepted, because the smaller transaction may not fill every buffer.
+            // A difference of up to 8 MB is accepted, because the small transaction may not fill every buffer.
             assert!(peaks[1] < peaks[0] + 8 * 1024, "{peaks:?} kB with {mode:?}");
         }
     });

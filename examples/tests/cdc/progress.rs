@@ -14,8 +14,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Watches the progress of the program. There is progress if the output file grows, or if a position of the slot or of its walsender
 /// advances. The walsender is the server process that sends the WAL.
 ///
-/// Each of these values counts, because the others may stand still. At the start, the walsender decodes old WAL from `restart_lsn` on but
-/// sends nothing; only `sent_lsn` advances. While the walsender sends a large transaction, only the output file grows.
+/// All these values are read, because sometimes only one of them changes. At the start, the walsender decodes old WAL from `restart_lsn` on
+/// but sends nothing; only `sent_lsn` advances. While the walsender sends a large transaction, only the output file grows.
 #[derive(Debug)]
 pub(crate) struct Progress<'a> {
     cdc: &'a Cdc,

@@ -272,7 +272,7 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
     other.query("select pg_notify('news', 'extra')").flush().await.expect("sent");
     other.until_ready(|_| Ok::<_, Error>(())).await.expect("notified");
     loop {
-        // Other tests send notifications with another payload to the same channel. These notifications are skipped.
+        // Skips the notifications of other tests: they use the same channel, but a different payload.
         let frame = conn.recv_unasked().await.expect("a message");
         if let Ok(Backend::NotificationResponse(note)) = frame.backend()
             && note.payload == "extra"

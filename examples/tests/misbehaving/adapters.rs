@@ -46,7 +46,7 @@ pub(crate) struct Accepting {
 impl Adapter {
     pub(crate) const ALL: [Self; 3] = [Self::Tokio, Self::Smol, Self::AsyncStd];
 
-    /// Runs a future on the adapter's runtime, and measures the memory that this thread allocates meanwhile.
+    /// Runs a future on the adapter's runtime, and measures the memory that this thread allocates during the run.
     fn run<T>(self, future: impl Future<Output = Result<T, ConnectError>>) -> Outcome<T> {
         let mut result = None;
         let info = match self {

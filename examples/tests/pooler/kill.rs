@@ -14,7 +14,7 @@ use crate::lab::{Lab, Peer, config};
 /// Number of workers. Each worker is one client. All workers share four server connections.
 const WORKERS: u64 = 16;
 
-/// Duration of the test in seconds. The environment variable `POOLER_KILL_SECONDS` sets another duration.
+/// Default duration of the test in seconds. The environment variable `POOLER_KILL_SECONDS` changes the duration.
 const SECONDS: u64 = 10;
 
 /// The updates that one worker has sent for its row, counted by outcome.

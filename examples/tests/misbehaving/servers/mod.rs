@@ -30,11 +30,11 @@ use crate::wire::{sasl, welcome};
 /// Expected outcome: the login succeeds.
 const SESSION: &str = "a session";
 
-/// The largest amount of memory that a connection attempt may take, in bytes. A row may set another limit. The two buffers of the
+/// The largest amount of memory that a connection attempt may take, in bytes. A row may set a different limit. The two buffers of the
 /// connection and the state of TLS take most of this memory.
 const MAX_MEMORY: u64 = 512 * 1024;
 
-/// Time limit of most connection attempts. Such an attempt must end for another reason before this time has passed.
+/// Time limit of most connection attempts. If such an attempt lasts until this limit, the test fails.
 const LONG: Duration = Duration::from_secs(40);
 
 /// Time limit of a connection attempt to a server that never answers. Only the time limit can end such an attempt.
