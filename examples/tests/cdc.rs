@@ -1,5 +1,5 @@
-//! Tests of `pg-cdc` against the oldest and the newest supported server: its command line, the lines of its output, interruptions, a
-//! failover, and random transactions that are replayed from the lines.
+//! Tests of `pg-cdc` against the oldest and the newest supported server. They cover the command line, the written lines, interruptions and
+//! a failover. Another test runs random transactions and replays them from the lines.
 
 #[path = "support/cluster.rs"]
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]

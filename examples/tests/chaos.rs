@@ -1,5 +1,5 @@
 //! Tests of `pg-chaos`, which checks that no acknowledged transaction is lost. The first run must pass. During the second run, the test
-//! deletes and adds rows, and `pg-chaos` must report this.
+//! deletes one row, and inserts a copy of another row. `pg-chaos` must report both.
 
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;
@@ -39,8 +39,8 @@ fn chaos_passes_and_reports_lost_and_repeated_transactions() {
             assert!(stdout.contains(word), "{word:?} is missing: {stdout}");
         }
 
-        // Drops the table of the first run. Otherwise the statement below could change the rows of the first run instead of the second
-        // run's rows.
+        // Drops the table of the first run. Otherwise the statement below could change the rows of the first run, before the second run has
+        // created its own table.
         assert_eq!(sql(&server, "DROP TABLE chaos_rows").code, Some(0));
         let child = chaos(&server, 5).stdout(Stdio::piped()).spawn().expect("the program starts");
         let change = "WITH later AS (SELECT count(DISTINCT client) = 2 AS yes FROM chaos_rows WHERE client < 2 AND key = 3), \
@@ -48,8 +48,8 @@ fn chaos_passes_and_reports_lost_and_repeated_transactions() {
                       repeated AS (INSERT INTO chaos_rows SELECT chaos_rows.* FROM chaos_rows, later \
                                    WHERE yes AND client = 1 AND key = 1 RETURNING 1) \
                       SELECT 1 / (SELECT count(*) FROM lost), 1 / (SELECT count(*) FROM repeated)";
-        // The statement deletes the row with key 1 of client 0, and repeats the row with key 1 of client 1. It fails until both rows exist
-        // and both clients have gone on to key 3.
+        // The statement deletes the row with key 1 of client 0, and inserts the row with key 1 of client 1 again. The statement fails until
+        // both clients have inserted their rows with keys 1 to 3.
         support::until("both transactions are in the table", || sql(&server, change).code == Some(0));
         let output = child.wait_with_output().expect("our child process");
         let stdout = String::from_utf8_lossy(&output.stdout);

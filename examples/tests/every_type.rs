@@ -1,8 +1,11 @@
 //! Values of every PostgreSQL type that a client can meet, in text format and in binary format, on real servers.
 //!
-//! Each value makes two round trips. In the first, the client sends the text and receives the binary form. In the second, the client sends
-//! this binary form and receives text. psql must print the same text. `pg-wire` must convert the text to the binary form that was received.
-//! If the type has a Rust type, the value is also read as this Rust type from both formats, and sent back.
+//! Each value makes two round trips. In the first, the client sends the value in text format and receives it in binary format. In the
+//! second, the client sends these binary bytes and receives text. The test makes three further checks:
+//!
+//! - psql must print the same text.
+//! - `pg-wire` must convert the text to the received binary bytes.
+//! - If a Rust type exists for the PostgreSQL type, the test reads the value as the Rust type from both formats, and sends it back.
 
 #[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
@@ -37,7 +40,7 @@ const VALUES: &[(&str, &str)] = &[
     ("regclass", "pg_class"),
     ("regtype", "integer"),
     ("oidvector", "1 2 3"),
-    // Missing: an empty vector. The server sends its binary form, but rejects the same bytes as a parameter.
+    // An empty `int2vector` is not tested: the server sends the value's binary form, but rejects the same bytes as a parameter.
     ("int2vector", "-1 2"),
     ("pg_snapshot", "10:20:10,14,15"),
     ("pg_snapshot", "10:10:"),
@@ -239,8 +242,8 @@ fn psql(server: &Server) -> Vec<String> {
         .stdout(Stdio::piped())
         .spawn()
         .expect("psql starts");
-    // The script and the output have less than 64 KB each, the size of a pipe. With more, psql could wait until its output is read, while
-    // this test waits until psql reads the script.
+    // The script and the output must each be shorter than 64 KB, the size of a pipe. Otherwise psql could wait until this test reads the
+    // output, while this test waits until psql reads the script.
     psql.stdin.take().expect("a pipe").write_all(script.as_bytes()).expect("psql reads");
     let output = psql.wait_with_output().expect("psql ends");
     assert!(output.status.success());
@@ -286,7 +289,8 @@ async fn every_type_is_sent_and_received_in_both_formats() -> Result<(), Box<dyn
     Ok(())
 }
 
-/// The bytes that `FromSql` receives. `Sql` passes infinity to this type, because the name of the type contains `Timestamp`.
+/// The bytes that `FromSql` receives. `Sql` passes infinity only to a type whose name contains `Timestamp`. [`Raw`] has such a name,
+/// because of the type parameter.
 #[derive(Debug, PartialEq)]
 struct Bytes<T>(Vec<u8>, PhantomData<T>);
 
@@ -340,10 +344,10 @@ async fn definition(conn: &mut Connection, type_oid: Oid) -> Result<Type, Box<dy
     Ok(Type::new(name.into(), type_oid, kind, "every_type".into()))
 }
 
-/// Types in [`VALUES`] whose text form cannot be converted.
+/// Types in [`VALUES`] whose text form `pg-wire` cannot convert to the binary form.
 const ONLY_BINARY: &[&str] = &["money", "regclass", "regtype", "tsquery"];
 
-/// Checks that a text is converted to the binary form that the server sends. For a type in [`ONLY_BINARY`], checks the error.
+/// Checks that `pg-wire` converts a text to the binary form that the server sends. For a type in [`ONLY_BINARY`], checks the error.
 fn check_conversion(of: &Type, type_name: &str, text: &[u8], binary: &[u8]) -> Result<(), Box<dyn Error>> {
     let name = || format!("{type_name} {:?}", String::from_utf8_lossy(text));
     let from_text = Sql::<Raw>::read(Some(text), FormatCode::Text, of);
@@ -460,7 +464,7 @@ where
     Ok(())
 }
 
-/// Does the same as [`as_rust`] through `postgres-types`.
+/// Makes the same checks as [`as_rust`], but encodes and decodes with the crate `postgres-types`.
 async fn by_postgres_types<T>(
     conn: &mut Connection,
     type_: Type,

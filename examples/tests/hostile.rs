@@ -1,8 +1,8 @@
 //! Tests of `pg-proxy` with hostile clients, in front of a real server.
 //!
 //! Each hostile client is a row of a table: its name and the bytes that it sends. The test sends these bytes to the proxy, and also
-//! directly to the server. Both must give the same answer, message by message. Between the hostile clients, the proxy must serve an honest
-//! client.
+//! directly to the server. The proxy and the server must give the same answer, message by message. After each hostile client, the proxy
+//! must serve an honest client.
 
 #[path = "proxy/process.rs"]
 #[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts")]
@@ -168,7 +168,7 @@ fn openings() -> Vec<Row> {
     rows
 }
 
-/// Creates rows whose clients answer an authentication request. Some clients send a response, other clients send another message instead.
+/// Creates rows whose clients answer an authentication request. Some clients answer with a response, some with a message of another kind.
 fn answers() -> Vec<Row> {
     let cleartext = startup_with(&[("user", "cleartext"), ("database", "test")]);
     let md5 = startup_with(&[("user", "md5"), ("database", "test")]);
@@ -370,14 +370,14 @@ fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
         client.finish();
     }
     let heard = client.rest();
-    // The answer to a request for encryption is a single byte. An `N` can also begin a NoticeResponse; then the next byte is zero, the
-    // first byte of its length.
+    // The answer to a request for encryption is a single byte. The byte `N` can also be the code of a NoticeResponse. In a NoticeResponse,
+    // the next byte is zero, because it is the first byte of the length.
     let single = |at: &usize| b"NSG".contains(&heard[*at]) && heard.get(at + 1) != Some(&0);
     let answers = (0..heard.len()).take_while(single).count();
     let (answers, mut rest) = heard.split_at(answers);
     let (mut codes, mut state) = (String::new(), None);
-    // After the answer `S`, the client's bytes are not TLS, so the server sends a TLS alert (record type 21) and closes. The alert may be
-    // lost, so it is not compared.
+    // The client sends bytes that are not TLS, although the server has answered `S`. So the server sends a TLS alert (record type 21) and
+    // closes. The alert may be lost, so it is not compared.
     if answers == b"S" && rest.first() == Some(&21) {
         rest = &[];
     }
@@ -401,8 +401,9 @@ fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
     Heard { answers: String::from_utf8_lossy(answers).into_owned(), codes, state }
 }
 
-/// Plays the client of each row against each server once, and twice against a proxy in front of the server. Compares the first answers.
-/// Compares the proxy's descriptors and memory after the two rounds, to find leaks.
+/// Plays the clients of all rows against each server, and in two rounds against a proxy in front of the server. In the first round, the
+/// proxy must give each client the same answer as the server. After the second round, the proxy must hold as many descriptors as before,
+/// and about the same memory as after the first round.
 fn withstands(rows: &[Row], in_session: bool) {
     for server in Server::both() {
         let proxy = Proxy::with(server.address, &["--check"]);

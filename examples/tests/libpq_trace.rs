@@ -1,7 +1,8 @@
-//! Checks that the trace of `pg-proxy` has libpq's format. libpq connects to real servers through `pg-proxy`. Both print a trace, and the
-//! two traces must be equal, line by line.
+//! Checks that the trace of `pg-proxy` has libpq's format. libpq connects to real servers through `pg-proxy`. libpq and `pg-proxy` each
+//! print a trace, and the two traces must be equal, line by line.
 //!
-//! In a few places, the two formats differ on purpose. [`Libpq`] changes libpq's text there, so that only other differences are reported.
+//! In a few places, the two formats differ on purpose. [`Libpq`] converts these places in libpq's trace, so that the comparison does not
+//! report them.
 
 #[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 #[path = "proxy/process.rs"]
@@ -117,7 +118,7 @@ fn function_calls_are_traced_as_by_libpq() {
 fn traces_of_libpq_with_all_flags_can_be_played() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     // The flags are PQTRACE_SUPPRESS_TIMESTAMPS (1) and PQTRACE_REGRESS_MODE (2). Regress mode masks values that differ between runs.
-    // So without it, only conversations without such values can be played.
+    // Without regress mode, a conversation can be played only if it has no such values.
     for (flags, conversations) in [("2", &["simple", "errors"][..]), ("3", &["errors"]), ("0", &["refused"])]
     {
         for (server, conversation) in
@@ -131,7 +132,7 @@ fn traces_of_libpq_with_all_flags_can_be_played() {
             let trace = libpq(conversation, &conninfo, &[("TRACE_FLAGS", flags)]);
             let trace = String::from_utf8(trace).expect("in UTF-8");
             assert_eq!(trace.starts_with('F'), flags == "3", "{trace}");
-            // libpq does not print AuthenticationOk, so this line is added.
+            // libpq does not print AuthenticationOk, so the test inserts this line.
             let trace = match trace.split_once('\n') {
                 Some((startup, rest)) if user == "trust" => format!("{startup}\nB AuthenticationOk\n{rest}"),
                 _ => trace,
@@ -204,11 +205,11 @@ fn compare(name: &str, theirs: &[String], ours: &[String]) {
 /// Returns two traces of a conversation: the trace of libpq, and the trace of a proxy between libpq and the server.
 #[track_caller]
 fn traces(server: &Server, conversation: &str, conninfo: &str) -> (Vec<u8>, Vec<String>) {
-    // TLS would hide the messages from the proxy. Over a Unix-domain socket, the server declines TLS.
+    // A Unix-domain socket, because there the server declines TLS. TLS would hide the messages from the proxy.
     let upstream = format!("{}/.s.PGSQL.{}", server.socket_dir, server.address.port());
     let proxy = Proxy::with(upstream, &["--check", "--trace", "TRACE%d"]);
-    // The proxy writes the trace of its first connection to this pipe. libpq ends before the proxy has written the whole trace, but the
-    // pipe ends only after the last line.
+    // The proxy writes the trace of its first connection to this pipe. libpq ends before the proxy has written the whole trace. So the test
+    // reads the pipe to its end.
     let mut pipe = proxy.trace_file().as_os_str().to_owned();
     pipe.push("1");
     mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
@@ -267,8 +268,7 @@ impl Libpq {
     fn read(text: &[u8]) -> Vec<String> {
         // libpq prints strings as the bytes that it has received. `pg-proxy` prints U+FFFD for bytes that are not UTF-8.
         let text = String::from_utf8_lossy(text);
-        // In an AuthenticationMD5Password, libpq's trace does not read the salt, and so reports that the length is wrong. This report is
-        // removed.
+        // libpq's trace does not read the salt of an AuthenticationMD5Password, and so reports a wrong length. This report is removed.
         let salt = "B\t12\tAuthenticationMD5Password\n";
         let text = text.replace(&format!("{salt}mismatched message length: consumed 8, expected 12\n"), salt);
         messages(&text).iter().map(|message| Self::mask(message)).collect()
@@ -291,7 +291,7 @@ impl Libpq {
         format!("{before}{masked}")
     }
 
-    /// Whether libpq prints this message. It never prints AuthenticationOk.
+    /// Whether libpq prints this message. libpq prints every message except AuthenticationOk.
     fn prints(line: &str) -> bool {
         line != "B\t8\tAuthenticationOk"
     }

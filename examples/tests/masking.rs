@@ -1,4 +1,5 @@
-//! Tests of `masking_proxy`, which hides a column, between clients of other projects and PostgreSQL 15 and 18.
+//! Tests of `masking_proxy`, which hides a column. Clients of other projects, such as psql, connect through this proxy to PostgreSQL 15 and
+//! 18.
 
 #[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
@@ -47,7 +48,7 @@ fn psql_psycopg_asyncpg_and_pgbench_see_everything_but_the_hidden_column() {
         let psql = |sql: &str| done(client(&server, "psql", proxy.address).args(["-XAtqc", sql]));
         assert_eq!(psql("select * from masked where n = 3"), "3|***|3\n");
         assert_eq!(psql("select 1; select secret, n from masked where n = 3; select 2"), "1\n***|3\n2\n");
-        // The proxy finds the column by its name in the result. So a query that renames the column reveals the values.
+        // The proxy recognises the column by its name in the result. So a query that renames the column reveals the values.
         assert_eq!(psql("select secret as shown from masked where n = 3"), "secret 3\n");
         let copied = finish(client(&server, "psql", proxy.address).args(["-Xqc", "copy masked to stdout"]));
         assert_eq!((copied.code, copied.stdout.as_str()), (Some(2), ""), "{}", copied.stderr);

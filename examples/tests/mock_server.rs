@@ -39,7 +39,7 @@ impl Mock {
         self.0.address.port()
     }
 
-    /// Runs this SQL with psql 15 and with psql 18, and checks that both have the same result. Returns this result.
+    /// Runs this SQL with psql 15 and with psql 18. Checks that both have the same exit code and output, and returns them.
     #[track_caller]
     fn psql(&self, user: &str, password: &str, sql: &str) -> Ended {
         let conninfo =
@@ -96,7 +96,7 @@ fn psql_logs_in_by_every_method_and_gets_the_rows() {
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{method}: {}", ended.stderr);
         let words = "FATAL:  password authentication failed for user \"mock\"";
         assert!(ended.stderr.contains(words), "{method}: {}", ended.stderr);
-        // Checks that an unknown user gets the same error as a wrong password.
+        // Checks that the error for an unknown user is the same as the error for a wrong password.
         let renamed = Ended { stderr: nobody.stderr.replace("nobody", "mock"), ..nobody };
         assert_eq!(renamed, ended, "{method}");
     }
@@ -131,7 +131,8 @@ async fn several_clients_are_served_at_once() {
     for _ in 0..5 {
         clients.push(mock.client("").await.0);
     }
-    // The first client's statement takes an hour. Meanwhile the server must answer the other clients, also in reverse order.
+    // The first client's statement takes an hour. Meanwhile the server must answer the four other clients. The client that has connected
+    // last sends its statement first.
     clients[0].query("select pg_sleep(3600)").flush().await.expect("the server is connected");
     for conn in clients.iter_mut().skip(1).rev() {
         conn.query("select 1").flush().await.expect("the server is connected");
@@ -171,12 +172,14 @@ async fn a_client_of_protocol_3_2_has_a_longer_key() {
     }
 }
 
-/// Checks each position of many random values: the byte at this position must vary, and must not always be a letter of base64.
+/// Checks the bytes of many random values at each position. The bytes at one position must not all be equal, and must not all be base64
+/// characters.
 fn assert_random(values: &[Vec<u8>]) {
     for position in 0..values[0].len() {
         let at: Vec<u8> = values.iter().map(|value| value[position]).collect();
         let letters = at.iter().filter(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte)).count();
-        // A quarter of all bytes are letters of base64. The probability that 40 random bytes are all such letters is 10^-24.
+        // About a quarter of the 256 byte values are base64 characters. The probability that 40 random bytes are all base64 characters is
+        // 10^-24.
         assert!(letters < at.len(), "position {position} holds letters of base64 only");
         assert!(at.iter().any(|byte| *byte != at[0]), "position {position} never changes");
     }
@@ -230,7 +233,8 @@ fn an_unknown_user_has_a_salt_and_iterations_like_a_real_user() {
 
 #[test]
 fn no_password_is_left_in_memory_however_the_login_ended() {
-    // The password is computed at run time and not written as a constant. So the server can only have the password from a client.
+    // The test computes the password at run time, so that no program contains the password as a constant. The server can have it only from
+    // a client.
     let secret = format!("{}-{}", "correct horse".to_uppercase(), "battery staple".to_uppercase());
     let mock = Mock::start(&["--auth", "cleartext", "--password", "something else"]);
     let message = wire::bytes(&PasswordMessage { password: SecretText(secret.as_str().into()) });
@@ -347,7 +351,7 @@ async fn a_cancel_request_ends_only_the_statement_with_its_key() {
     loop {
         match conn.recv().await.expect("the server is connected").backend().expect("well-formed") {
             Backend::DataRow(_) => rows += 1,
-            // The server sends this notice when it begins to sleep. From now on, a cancel request ends the statement.
+            // The server sends this notice when the statement `pg_sleep` begins. From now on, a cancel request ends the statement.
             Backend::NoticeResponse(_) => break,
             _ => {}
         }

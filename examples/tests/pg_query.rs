@@ -153,7 +153,7 @@ fn a_password_file_that_others_can_read_is_ignored_with_a_warning() {
 
 // Tests that need a scripted server.
 
-/// A scripted server. This server accepts every login, and answers a query with bytes that the test supplies.
+/// A server that accepts every login, and answers a query with bytes that the test supplies.
 struct Scripted {
     listener: TcpListener,
 }
@@ -201,7 +201,7 @@ impl Scripted {
         (stream, Heard { startup, query, after: Vec::new() })
     }
 
-    /// Sends these bytes in answer to the query, then half-closes.
+    /// Accepts the program's connection on a new thread, answers the query with these bytes, and half-closes.
     fn says(self, script: Vec<u8>) -> JoinHandle<Heard> {
         thread::spawn(move || {
             let (mut stream, mut heard) = self.accept();
@@ -449,7 +449,7 @@ fn an_unexpected_ready_for_query_does_not_answer_the_query() {
     let mut answer = Vec::new();
     put_answer(&mut answer, &[&[Some(b"1")]]);
 
-    // Directly after the ReadyForQuery that ends the start-up, the server sends further ReadyForQuery messages.
+    // The server sends `count` further ReadyForQuery messages, directly after the ReadyForQuery that ends the start-up.
     for count in [1, 3] {
         let server = Scripted::new();
         let url = server.url();
@@ -463,8 +463,8 @@ fn an_unexpected_ready_for_query_does_not_answer_the_query() {
     }
     let (end, heard) = answered([ready, answer].concat());
     assert_eq!(end, ended(0, "1\n", SURPLUS));
-    // Checks that the program has sent a Sync, which requests another ReadyForQuery. Without a Sync, the program would wait forever if the
-    // server had sent only one ReadyForQuery for the Query.
+    // Checks that the program has sent a Sync. The server answers the Query before the Sync. So if the ReadyForQuery of the Sync arrives
+    // without an answer to the Query, the program need not wait any longer.
     assert_eq!(heard.after, b"S\0\0\0\x04X\0\0\0\x04");
 }
 
@@ -480,7 +480,8 @@ fn an_incomplete_answer_is_an_error() {
 
     let mut ready = Vec::new();
     put(&mut ready, &READY);
-    // The server sends two ReadyForQuery messages without a result: one for the Query, and one for the program's Sync.
+    // The server sends two ReadyForQuery messages without a result before them. The first is for the Query, the second is for the program's
+    // Sync.
     assert_eq!(answered(ready.repeat(2)).0, ended(1, "", &format!("{SURPLUS}{unanswered}")));
 }
 
@@ -565,7 +566,7 @@ fn the_first_ctrl_c_sends_a_cancel_request_and_the_second_ends_the_program() {
     put_columns(&mut script, 1);
     put_row(&mut script, &[Some(b"1")]);
     stream.write_all(&script).expect("the program listens");
-    // A program that has printed a row is able to handle Ctrl-C.
+    // When the program prints a row, it already handles Ctrl-C.
     assert_eq!(program.line(), "1\n");
     program.interrupt();
     let (mut request, _) = server.listener.accept().expect("a cancel request");
@@ -593,7 +594,8 @@ fn ctrl_c_works_while_standard_output_is_blocked() {
     let mut script = Vec::new();
     put_columns(&mut script, 1);
     stream.write_all(&script).expect("the program listens");
-    // Sends rows until the program has ended. They do not fit into the pipe, the program's queue and both sockets, so the program blocks.
+    // Sends rows until the program has ended. The rows do not fit into the pipe, the program's queue and both sockets, so the program
+    // blocks.
     let feeder = thread::spawn(move || {
         let mut rows = Vec::new();
         (0..10_000).for_each(|_| put_row(&mut rows, &[Some(&[b'x'; 1000])]));
@@ -604,7 +606,7 @@ fn ctrl_c_works_while_standard_output_is_blocked() {
     let (mut request, _) = server.listener.accept().expect("a cancel request");
     assert_eq!(packet(&mut request), b"\x04\xd2\x16\x2e\0\0\0\x07hush");
     program.interrupt();
-    // The output is read only after the program has ended, so that the pipe stays full until then.
+    // Reads the output only after the program has ended, so that the pipe stays full until the end.
     let Running { mut child, mut stdout, .. } = program;
     assert_eq!(child.wait().expect("the program ends").code(), Some(1));
     feeder.join().expect("a writer does not panic");
@@ -646,7 +648,7 @@ fn rows_that_were_dropped_after_ctrl_c_are_an_error() {
     program.interrupt();
     let (mut request, _) = server.listener.accept().expect("a cancel request");
     packet(&mut request);
-    // The server sends the rest of the result: it had executed the query before the cancel request arrived.
+    // The server sends the rest of the result. In this test, it has executed the whole query before the cancel request arrives.
     let mut script = Vec::new();
     put_row(&mut script, &[Some(b"2")]);
     put(&mut script, &CommandComplete { tag: "SELECT 2".into() });
@@ -690,7 +692,7 @@ struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
-    /// Stops the thread that kills a program that hangs: when `Running` is dropped, this sender is dropped too.
+    /// Channel to the thread that kills the program if it hangs. When this sender is dropped, the thread ends.
     _running: mpsc::Sender<()>,
 }
 
@@ -773,7 +775,7 @@ fn signal(which: &str, pid: u32) {
 
 // Tests with real servers.
 
-/// Returns the same connection string with another role and password.
+/// Replaces the role and the password in the connection string `url`.
 fn with_login(url: &str, login: &str) -> String {
     url.replace("scram:scram-secret", login)
 }
@@ -1078,8 +1080,8 @@ fn input_that_cannot_be_read_fails_the_copy() {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn notices_in_the_middle_of_a_copy_are_printed_and_block_nothing() {
-    // The first rows cause more notices than the sockets can hold. If the program does not read the notices, the server blocks and reads no
-    // rows, and then the program blocks too. A million further rows make this happen.
+    // The first 40 rows of the input cause more notices than the sockets can hold. The million rows after the first 40 rows do not fit into
+    // the sockets either. If the program did not read notices while it sends rows, the server and the program would wait for each other.
     const NOTICES: usize = 40;
     const SILENT: usize = 1_000_000;
     let sql = "CREATE TEMP TABLE t (a int);
@@ -1100,8 +1102,8 @@ fn notices_in_the_middle_of_a_copy_are_printed_and_block_nothing() {
 
 // Tests of large results.
 
-/// Starts the program with a query and then a COPY. The COPY waits for input, so after the last row the program still runs and can be
-/// measured.
+/// Starts the program with a query and then a COPY. The COPY waits for input, so the program is still running after the last row, and the
+/// test can measure its memory.
 fn start_and_wait(url: &str, sql: &str) -> Running {
     Running::start(url, &format!("CREATE TEMP TABLE t (a int); {sql}; COPY t FROM STDIN"))
 }
@@ -1200,7 +1202,7 @@ fn output_that_cannot_be_written_is_an_error() {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn ctrl_c_cancels_the_statement_over_every_kind_of_connection() {
-    // The server sends the notice before it sleeps. When the program has printed the notice, the statement runs and the program handles
+    // The server sends the notice, and then sleeps. When the program prints the notice, the statement is running, and the program handles
     // Ctrl-C.
     let sql = "DO $$ BEGIN RAISE NOTICE 'asleep'; PERFORM pg_sleep(3600); END $$; SELECT 'never'";
     for server in Server::both() {

@@ -23,22 +23,22 @@ enum Program {
     Psql,
 }
 
-/// Selects the parts of the two results that must be equal.
+/// Selects which parts of the two results must be equal.
 #[derive(Clone, Copy, Debug)]
 enum Compared {
-    /// Exit status, standard output and standard error.
+    /// Exit status, standard output and standard error must be equal.
     All,
-    /// Exit status and standard output. Standard error may differ, but must contain this text for both programs.
+    /// Exit status and standard output must be equal. Standard error may differ, but must contain this text for both programs.
     Reported(&'static str),
-    /// Exit status and standard error. The standard output must differ: the first text is pg-query's output, the second text is psql's
-    /// output.
+    /// Exit status and standard error must be equal. Standard output must differ: the first text is pg-query's output, the second text is
+    /// psql's output.
     Differs(&'static str, &'static str),
 }
 
 /// One comparison of the two programs: their input, and the parts of their results that must be equal.
 struct Row {
     name: &'static str,
-    /// Connection string. The second `@` of `@@`, and an `@` after a comma, stand for the address of the server.
+    /// Connection string, with a placeholder for the address of the server: the second `@` of `@@`, or an `@` after a comma.
     url: &'static str,
     sql: &'static str,
     stdin: &'static str,
@@ -327,8 +327,8 @@ fn table(program: Program) -> String {
     format!("beside_{program:?}_{}", std::process::id()).to_lowercase()
 }
 
-/// The reader of the output closes the pipe early. Both programs must still receive the whole result, so that the server commits the
-/// statement. Then psql is killed by SIGPIPE, and pg-query exits with the status of the statement.
+/// In this test, the reader of the output closes the pipe early. Both programs must still receive the whole result, so that the server
+/// commits the statement. After that, SIGPIPE kills psql, and pg-query exits with the status of the statement.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn pg_query_and_psql_finish_the_statement_when_the_reader_closes() {

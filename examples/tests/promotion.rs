@@ -1,7 +1,7 @@
 //! Tests of clients of both adapters, while a standby becomes the new primary.
 //!
-//! Replication is synchronous (`synchronous_standby_names`): the primary acknowledges an insert only after the standby has stored it. So
-//! the standby has each acknowledged row.
+//! Replication is synchronous (`synchronous_standby_names`): the primary acknowledges an insertion only after the standby has stored the
+//! row. So the standby has each acknowledged row.
 
 #[path = "conformance/adapters.rs"]
 #[allow(dead_code, reason = "shared with the tests of conformance, which use more of it")]
@@ -27,14 +27,15 @@ use support::until;
 /// The number of clients of each runtime.
 const CLIENTS: usize = 3;
 
-/// The smallest number of rows that each client inserts before the primary stops, and again after the standby is promoted.
+/// The smallest number of rows that each client must insert before the primary stops. Each client must insert this number again after the
+/// promotion.
 const ROWS: usize = 30;
 
 /// The time limit of each call of a client. A call that takes longer fails the test.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A client that inserts the rows 1, 2, 3, …. If an insertion fails, the client continues with the next number, because the server may have
-/// inserted the row.
+/// A client that inserts the rows 1, 2, 3, …. If an insertion fails, the client does not repeat it: the server may have inserted the row
+/// before the connection was lost.
 #[derive(Debug, Default)]
 struct Client {
     name: String,
@@ -57,7 +58,7 @@ impl Client {
         while !is_done.load(Ordering::Relaxed) {
             let connected = A::within(LIMIT, A::connect(config)).await.expect("`connect` does not hang");
             let Ok((mut conn, session)) = connected else {
-                // At the moment, no server accepts changes. The client waits and tries again.
+                // At this time, no server accepts changes. The client waits and connects again.
                 let _ = A::within(Duration::from_millis(10), std::future::pending::<()>()).await;
                 continue;
             };
@@ -122,7 +123,7 @@ fn stored(server: &Cluster) -> BTreeMap<(String, i32), usize> {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn each_acknowledged_row_is_on_the_new_primary_exactly_once() {
-    /// Ends the clients when dropped, so that they also end if the test panics.
+    /// Ends the clients when dropped, so that the clients end even if the test panics.
     struct End<'a>(&'a AtomicBool);
     impl Drop for End<'_> {
         fn drop(&mut self) {
@@ -132,7 +133,7 @@ fn each_acknowledged_row_is_on_the_new_primary_exactly_once() {
 
     let [_, programs] = Programs::both();
     let mut primary = Cluster::with(&programs, 16, &[]);
-    // The table has no key, so that a row that is inserted twice is stored twice, and the test finds it.
+    // The table has no key. So if a client inserts a row twice, the row is stored twice, and the test finds it.
     primary.sql("create table rows (client text, number int)");
     let standby = primary.standby(&[]);
     primary.sql("alter system set synchronous_standby_names = 'standby'");

@@ -1,5 +1,5 @@
-//! Tests of `pg-proxy`. In some tests, the proxy is between a client of another project and PostgreSQL 15 or 18. In other tests, a scripted
-//! client or a scripted server misbehaves.
+//! Tests of `pg-proxy`. In some tests, clients of other projects connect through the proxy to PostgreSQL 15 or 18. In other tests, a
+//! scripted client or a scripted server misbehaves.
 
 #[path = "proxy/bouncer.rs"]
 mod bouncer;

@@ -1,4 +1,5 @@
-//! Tests of the example programs without Tokio, `smol_client` and `blocking_client`, with both servers, with and without TLS.
+//! Tests of the two example programs that do not use Tokio: `smol_client` and `blocking_client`. They connect to both servers, with and
+//! without TLS.
 
 #[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
@@ -8,7 +9,7 @@ use support::{Ended, PATIENCE, Server, run};
 const SMOL: &str = env!("CARGO_BIN_EXE_smol_client");
 const BLOCKING: &str = env!("CARGO_BIN_EXE_blocking_client");
 
-/// Returns the path of a certificate file from this environment variable, with `/` percent-encoded for a connection string.
+/// Returns the path of a certificate file. The environment variable contains the path; each `/` is percent-encoded for a connection string.
 fn file(variable: &str) -> String {
     let path = std::env::var(variable);
     path.unwrap_or_else(|_| panic!("{variable} is not set: run `cargo xtask test`")).replace('/', "%2F")
@@ -29,8 +30,8 @@ fn logged_in(program: &str, url: &str, channel: &str) -> String {
     rest.to_owned()
 }
 
-/// Returns connection strings for both servers. The second value of each pair is the description of the connection that the program must
-/// print, such as `in clear`.
+/// Returns connection strings for both servers. The second value of each pair describes the connection, such as `in clear`. The program
+/// must print this description.
 fn ways() -> Vec<(String, &'static str)> {
     let mut ways = Vec::new();
     let verified = format!("sslmode=verify-full&sslrootcert={}", file("PG_TLS_ROOT"));

@@ -29,8 +29,8 @@ impl Server {
     }
 }
 
-/// Runs a test against PostgreSQL 15 and 18 at the same time. Only one such test runs at a time: a server has only ten replication slots,
-/// and the creation of a slot waits for the end of all running transactions.
+/// Runs a test against PostgreSQL 15 and 18 at the same time. Only one such test runs at a time, for two reasons: a server has only ten
+/// replication slots, and the creation of a slot waits for the end of all running transactions.
 pub(crate) fn on_both(test: impl Fn(Server) + Sync) {
     let _alone = alone();
     thread::scope(|scope| {
@@ -71,8 +71,8 @@ impl Database {
         Session::open(self.server, &self.name)
     }
 
-    /// Returns the connection string for the program. Its small `logical_decoding_work_mem` makes the server stream even small transactions
-    /// with `--streaming`.
+    /// Returns the connection string for `pg-cdc`. The string sets a small `logical_decoding_work_mem`, so that with `--streaming` the
+    /// server streams even small transactions.
     pub(crate) fn url(&self) -> String {
         format!(
             "postgres://admin@{}/{}?sslmode=disable&options=-c%20logical_decoding_work_mem%3D64kB",
@@ -83,10 +83,10 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        // A panic is caught here. If the test has already panicked, a second panic would abort the process and hide the cause.
+        // Catches a panic of the clean-up. If the test has already panicked, a second panic would abort the process and hide the cause.
         let _ = std::panic::catch_unwind(|| {
-            // Rolls back the prepared transactions that this test has left. They would block the next test, because the creation of a slot
-            // waits for the end of all transactions.
+            // Rolls back the prepared transactions that this test has neither committed nor rolled back. They would block the next test,
+            // because the creation of a slot waits for the end of all transactions.
             let mut here = self.session();
             let gids = here.run("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()");
             for gid in gids.iter().filter_map(|row| row.first()?.as_ref()) {

@@ -13,7 +13,7 @@ use crate::process::{Running, command, parse, wait_until_in};
 use crate::resuming::ids;
 use crate::support::{finish, until};
 
-/// Settings of a server with logical replication.
+/// Settings of a server with logical replication. A standby reports its WAL position to the primary every second.
 const SETTINGS: [&str; 2] = ["wal_level=logical", "wal_receiver_status_interval=1"];
 
 /// A running `pg-cdc`, which follows the table `t`, and the directory of its files.
@@ -42,7 +42,8 @@ impl Following {
 
     /// Inserts a last row, waits until the program has written the row, and stops the program by SIGTERM.
     ///
-    /// Requires exit code 0. Requires that the program has written each row of the table exactly once, and each row of `acknowledged`.
+    /// The exit code must be 0. The program must have written each row of the table exactly once, and no row of `acknowledged` may be
+    /// missing.
     #[track_caller]
     fn finish(self, server: &Cluster, acknowledged: &[i64]) {
         server.sql("insert into t values (-1)");
@@ -77,7 +78,7 @@ struct Client {
 }
 
 impl Client {
-    /// Inserts one row after the other with psql, until [`Client::is_done`] is true. If an insertion fails, continues with the next row.
+    /// Inserts one row after the other with psql, until [`Client::is_done`] is true. Does not repeat a failed insertion.
     fn insert(&self, programs: &Programs, ports: &[u16]) {
         let hosts = vec!["127.0.0.1"; ports.len()].join(",");
         let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
@@ -147,9 +148,9 @@ fn each_row_is_written_exactly_once_while_the_server_restarts() {
     }
 }
 
-/// The primary waits for the standby twice: before it acknowledges a COMMIT (`synchronous_standby_names`), and before it sends the
-/// transaction to the program (`synchronized_standby_slots`). So no acknowledged or written row is lost when the standby replaces the
-/// primary.
+/// Before the primary acknowledges a COMMIT, it waits for the standby (`synchronous_standby_names`). Before the primary sends a transaction
+/// to the program, it waits for the standby too (`synchronized_standby_slots`). So no acknowledged or written row is lost when the standby
+/// replaces the primary.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn each_acknowledged_row_is_written_exactly_once_when_a_standby_replaces_the_primary() {
@@ -170,8 +171,8 @@ fn each_acknowledged_row_is_written_exactly_once_when_a_standby_replaces_the_pri
     until("the program follows", || primary.is_active("s"));
     let acknowledged = Client::default().during(&programs, &ports, |client| {
         until("the standby has a copy of the slot", || {
-            // The standby keeps its copy of the slot only if it can decode WAL from the slot's position on. Decoding starts at a WAL record
-            // that lists the running transactions; this statement writes such a record.
+            // Writes a WAL record that lists the running transactions. Without such a record after the slot's position, the standby cannot
+            // decode WAL from this position on, and drops its copy of the slot.
             primary.sql("select pg_log_standby_snapshot()");
             let sql = "select count(*) from pg_replication_slots where slot_name = 's' and synced and not temporary";
             standby.sql(sql) == "1"

@@ -1,5 +1,5 @@
-//! Tests with random transactions while the program is killed and the server crashes. At the end, the written lines are replayed in a
-//! second database. The tables there must be equal to the original tables.
+//! Tests that run random transactions while `pg-cdc` is killed and the server crashes. At the end, the lines that `pg-cdc` has written are
+//! replayed in a second database. The tables there must be equal to the original tables.
 //!
 //! The environment variable `CDC_TRANSACTIONS` sets the number of transactions per server. `CDC_SEED` sets the seed of the random numbers.
 
@@ -22,8 +22,9 @@ const TRANSACTIONS: u64 = 1500;
 
 const WRITERS: u64 = 3;
 
-/// Number of bytes of unconfirmed WAL at which the writers wait for the program. Without this limit, the killed runs would fall far behind
-/// the writers, and the last run, which is not killed, would decode most of the transactions.
+/// Limit of unconfirmed WAL, in bytes. At this limit, the writers wait until the program has confirmed more WAL. Without the limit, a
+/// program that is killed again and again would fall far behind the writers. Most transactions would then be decoded only by the last run,
+/// which is not killed.
 const MOST_UNCONFIRMED: u64 = 16 << 20;
 
 fn transactions() -> u64 {
@@ -41,9 +42,9 @@ fn crash(server: Server) {
     }
 }
 
-/// Makes a checkpoint, so that the next run of the program decodes less WAL again. A run decodes from the slot's `restart_lsn`, which can
-/// only advance to a WAL record that lists the running transactions. A checkpoint writes such a record; without it, the server writes one
-/// every 15 seconds.
+/// Makes a checkpoint, so that the next run of the program has less WAL to decode. A run decodes from the slot's `restart_lsn` on. This
+/// position can only advance to a WAL record that lists the running transactions. A checkpoint writes such a record; without a checkpoint,
+/// the server writes one every 15 seconds.
 fn checkpoint(server: Server) {
     // After a crash the server may not accept the session yet.
     if let Some(mut session) = Session::try_open(server, "postgres") {
@@ -56,12 +57,12 @@ fn checkpoint(server: Server) {
 struct Content {
     columns: String,
     rows: u64,
-    /// The sum of the hashes of all rows, so that the order of the rows has no effect.
+    /// The sum of the hashes of all rows. The sum does not depend on the order of the rows.
     sum: String,
 }
 
-/// Reads the content of a table. Zeros at the end of a `numeric` do not change the hash of a row, because JSON numbers do not preserve
-/// them.
+/// Reads the content of a table. JSON numbers do not preserve zeros at the end of a `numeric`, so these zeros do not change the hash of a
+/// row.
 fn content(session: &mut Session, table: &str) -> Content {
     let columns = session.value(&format!(
         "SELECT string_agg(format(CASE atttypid WHEN 'numeric'::regtype THEN 'trim_scale(%I)' ELSE '%I' END, attname), ', ' \
@@ -115,8 +116,8 @@ fn run(source: Server, target: Server, crashes: bool) {
                 committed.fetch_add(writer.committed, Ordering::Relaxed);
             });
         }
-        // On a fast machine, the writers may finish before the program was killed twice and, if `crashes` is true, the server has crashed
-        // once. Then the loop continues.
+        // On a fast machine, the writers may finish early. The loop still continues until the program was killed twice and, if `crashes` is
+        // true, the server has crashed once.
         while !is_done(&done) || kills < 2 || (crashes && crashed == 0) {
             let mut options = Vec::new();
             for (option, chance) in [("--streaming", 2), ("--binary", 2)] {
@@ -129,8 +130,8 @@ fn run(source: Server, target: Server, crashes: bool) {
             let before = cdc.length();
             let running = cdc.start(&options);
             if !random.one_in(4) {
-                // Each run first decodes old WAL again, from the beginning of the oldest open transaction, and a run that is killed during
-                // this time writes nothing. So most runs wait here until the program has written something.
+                // In three of four rounds, waits until the program has written something. Each run first decodes old WAL again, from the
+                // beginning of the oldest open transaction. A run that is killed during this time writes nothing.
                 let mut progress = Progress::new(&cdc);
                 while cdc.length() <= before && !is_done(&done) {
                     if let Some(reason) = progress.stalled() {
@@ -196,8 +197,8 @@ fn columns_that_are_rolled_back_are_not_in_the_replayed_tables() {
                 "BEGIN; ALTER TABLE changing ADD COLUMN x{id} text; INSERT INTO changing VALUES ({id}, 'x'); \
                  PREPARE TRANSACTION 'rolled_back_{id}'"
             ));
-            // The server must decode the prepared transaction before its end: otherwise the server would not send the changes of a
-            // transaction that is rolled back. The row `between` is sent after these changes, so the test waits for this row.
+            // The server must decode the prepared transaction before ROLLBACK PREPARED: the server does not send the changes of a
+            // transaction that is already rolled back. So the test waits for the row `between`, which the server sends after these changes.
             session.run(&format!("INSERT INTO keyed VALUES ({id}, 1, 'between {id}', NULL)"));
             cdc.wait_for(&format!("between {id}"));
             session.run(&format!("{end} PREPARED 'rolled_back_{id}'"));

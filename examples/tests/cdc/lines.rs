@@ -6,11 +6,11 @@ use crate::database::{Database, Session, on_both};
 use crate::process::Cdc;
 use crate::support::finish;
 
-/// Options of `pg-cdc` that change the messages of the server. The program must write the same lines with each of these sets.
+/// Sets of options that change the messages of the server. `pg-cdc` must write the same lines with each set.
 const MODES: [&[&str]; 4] =
     [&[], &["--binary"], &["--streaming"], &["--streaming", "--two-phase", "--binary"]];
 
-/// Returns the lines that `pg-cdc` writes for the changes of `change`. Before these changes, runs `set_up` in the database, and creates the
+/// Returns the lines that `pg-cdc` writes for the changes of `change`. First runs the SQL `set_up` in the database, and creates the
 /// publication and the slot.
 fn lines_of(cdc: &Cdc, mode: &[&str], set_up: &str, change: impl FnOnce(&mut Session)) -> Vec<Value> {
     let mut session = cdc.database.session();
@@ -363,7 +363,7 @@ fn lines_of_text_have_the_same_fields() {
             lines[2].ends_with(r#" schema="public" table="t" key={"id":1} new={"id":1,"x":"a b\nc"}"#),
             "{first}"
         );
-        // Without --state, the program finds the position at which it must continue in the last line of the output file.
+        // Without --state, the program reads the last line of the output file to find the position at which to continue.
         session.run("INSERT INTO t VALUES (2)");
         let second = run();
         assert!(second.starts_with(&first));

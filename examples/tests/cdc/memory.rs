@@ -1,6 +1,6 @@
-//! Test of the memory of `pg-cdc`: the peak must not depend on the size of a transaction.
+//! Test of the peak memory of `pg-cdc` with a small and a large transaction. The peak must not depend on the size of the transaction.
 //!
-//! The environment variable `CDC_CHANGES` sets the number of changes of the larger transaction. The smaller transaction has a tenth of this
+//! The environment variable `CDC_CHANGES` sets the number of changes of the large transaction. The small transaction has a tenth of this
 //! number.
 
 use crate::database::{Database, on_both};
@@ -42,7 +42,7 @@ fn memory_does_not_grow_with_the_size_of_a_transaction() {
                 peak
             });
             eprintln!("PostgreSQL {}: {mode:?}: at most {peaks:?} kB", server.major);
-            // A difference of up to 8 MB is accepted, because the smaller transaction may not fill every buffer.
+            // A difference of up to 8 MB is accepted, because the small transaction may not fill every buffer.
             assert!(peaks[1] < peaks[0] + 8 * 1024, "{peaks:?} kB with {mode:?}");
         }
     });

@@ -35,7 +35,8 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
 /// Set-up of a test: a database whose changes the program follows, and the files of the program.
 #[derive(Debug)]
 pub(crate) struct Cdc {
-    // A test drops its running program before this value. So the program has ended when this field drops the database.
+    // The database is dropped together with this value. The test must drop the running program earlier, because the program uses the
+    // database.
     pub(crate) database: Database,
     dir: TempDir,
     slot: String,
@@ -104,8 +105,8 @@ impl Cdc {
         let ended = output_unless(command.args(more), || progress.stalled());
         let Ended { code, stdout, stderr } = ended.into();
         assert_eq!((code, stdout.as_str()), (Some(0), ""), "{stderr}");
-        // The only accepted error is 55006, that the slot is in use: after the test has killed the program, the server process may notice
-        // this late.
+        // Error 55006 is accepted: it says that the slot is in use. After the test has killed the program, the server process that uses the
+        // slot may end late. No other error is accepted.
         assert!(stderr.lines().all(|line| line.contains("55006")), "{stderr}");
     }
 

@@ -1,4 +1,4 @@
-//! Time limit for a wait whose duration depends on the amount of WAL. The total time is not limited, only the time without progress.
+//! Time limit for a wait. The time without progress is limited; the total time is not, because it depends on the amount of WAL.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ use crate::support::PATIENCE;
 /// Shortest time between two queries to the server.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Watches the progress of the program: the length of the output file, and positions of the slot and of its walsender, the server process
-/// that sends the WAL.
+/// Watches the progress of the program. There is progress if the output file grows, or if a position of the slot or of its walsender
+/// advances. The walsender is the server process that sends the WAL.
 ///
-/// At the start, the walsender decodes old WAL from `restart_lsn` on but sends nothing; only `sent_lsn` advances. While the walsender sends
-/// a large transaction, only the output grows. So each of these values counts as progress.
+/// All these values are read, because sometimes only one of them changes. At the start, the walsender decodes old WAL from `restart_lsn` on
+/// but sends nothing; only `sent_lsn` advances. While the walsender sends a large transaction, only the output file grows.
 #[derive(Debug)]
 pub(crate) struct Progress<'a> {
     cdc: &'a Cdc,

@@ -12,8 +12,8 @@ use crate::cluster::{Programs, done};
 use crate::database::{Database, on_both};
 use crate::support::PATIENCE;
 
-/// SQL statements that cause each kind of change, logical messages, and values that are NULL, empty or unchanged. One transaction is larger
-/// than `logical_decoding_work_mem`, and rolls back a subtransaction.
+/// SQL statements that cause each kind of change, logical messages, and values that are NULL, empty or unchanged. One of the transactions
+/// is larger than `logical_decoding_work_mem`, and rolls back a subtransaction.
 const TRAFFIC: [&str; 7] = [
     "INSERT INTO t SELECT g, nullif(g % 3, 0), repeat(E'line\\n', g % 4) FROM generate_series(1, 300) g",
     "UPDATE t SET n = n + 1 WHERE id % 7 = 0; DELETE FROM t WHERE id % 11 = 0",
@@ -64,8 +64,8 @@ fn the_stream_receives_the_bytes_that_pg_recvlogical_writes() {
         for sql in TRAFFIC {
             session.run(sql);
         }
-        // Each `txid_current` writes a WAL record that causes no message, one before `end` and one after. So no message has the position
-        // `end`: a Commit has the position after its WAL record, and without the first record this would be `end` for the last Commit.
+        // Each `txid_current` writes a WAL record that causes no message. So no message has the position `end`. Without the first call, the
+        // last Commit would have this position, because a Commit has the position after its WAL record.
         session.run("SELECT txid_current()");
         let end = session.value("SELECT pg_current_wal_insert_lsn()");
         session.run("SELECT txid_current()");
@@ -109,8 +109,8 @@ fn the_stream_receives_the_bytes_that_pg_recvlogical_writes() {
             sizes.push((count, ours.len()));
         }
         eprintln!("PostgreSQL {}: messages and bytes {sizes:?}", server.major);
-        // Without `streaming` (`sizes[0]`), the server does not send the rows that were rolled back. With `streaming` (`sizes[2]`), the
-        // server sends them.
+        // One subtransaction was rolled back. With `streaming` (`sizes[2]`), the server sends the rows of this subtransaction. Without
+        // `streaming` (`sizes[0]`), the server does not send them.
         assert!(sizes[2].0 > sizes[0].0 + 1000, "{sizes:?}");
     });
 }

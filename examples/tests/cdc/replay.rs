@@ -16,7 +16,8 @@ type Columns = Vec<(String, String)>;
 #[derive(Debug)]
 struct Statement {
     sql: String,
-    /// The table that the statement changes, and the columns that the table must have before. `None` if the columns do not matter.
+    /// The table that the statement changes, and the columns that the table must have before the statement runs. `None` if the columns do
+    /// not matter.
     table: Option<(String, Rc<Columns>)>,
 }
 
@@ -28,11 +29,12 @@ pub(crate) struct Replay<'s> {
     transaction: Vec<Statement>,
     /// The SQL statements of complete transactions that have not run yet.
     waiting: String,
-    /// The prepared transactions that have been neither committed nor rolled back, by their name.
+    /// The prepared transactions that have been neither committed nor rolled back. The key is the name of the transaction.
     prepared: HashMap<String, Vec<Statement>>,
-    /// The columns of each table, by the name of the table. The last line of kind `relation` for the table describes the columns.
+    /// The columns of each table, as the last line of kind `relation` for the table describes them. The key is the name of the table.
     described: HashMap<String, Rc<Columns>>,
-    /// The names of the columns that each table of the second database will have after the waiting statements, by the name of the table.
+    /// The names of the columns of each table in the second database, as they will be after the waiting statements have run. The key is the
+    /// name of the table.
     present: HashMap<String, Vec<String>>,
     inside: bool,
     /// Position at which the last transaction ended.
@@ -148,8 +150,8 @@ impl<'s> Replay<'s> {
 
     /// Makes the changes of a transaction in the second database.
     fn apply(&mut self, transaction: Vec<Statement>) {
-        // If an insertion is written twice, the replay must not hide this. For a table with a key, the second INSERT fails. For other
-        // tables, the comparison at the end of the test finds the difference.
+        // If the program has written an insertion twice, the replay must not hide this. For a table with a key, the second INSERT fails.
+        // For other tables, the comparison at the end of the test finds the difference.
         self.waiting += "BEGIN; ";
         for Statement { sql, table } in transaction {
             if let Some((table, columns)) = table {
@@ -169,8 +171,8 @@ impl<'s> Replay<'s> {
         self.session.run(&std::mem::take(&mut self.waiting));
     }
 
-    /// Stores the columns that a line of kind `relation` describes. The table in the second database is altered later, when a statement
-    /// needs the columns: a prepared transaction that has added the columns may still be rolled back.
+    /// Stores the columns that a line of kind `relation` describes. Does not yet alter the table in the second database: the columns may
+    /// come from a prepared transaction that is rolled back later. The table is altered when a statement needs the columns.
     fn relation(&mut self, line: &Value) {
         let column = |column: &Value| {
             let field = |name: &str| column[name].as_str().expect("a text").to_owned();

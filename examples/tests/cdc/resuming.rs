@@ -1,5 +1,5 @@
-//! Tests in which the program ends and starts again: after a signal, at a given position, after a lost connection, or with files that do
-//! not match the server.
+//! Tests in which the program ends and starts again, for different reasons: a signal, a given end position, a lost connection, or files
+//! that do not match the server.
 
 use std::fs;
 use std::io::Read;
@@ -133,8 +133,8 @@ fn the_program_stops_and_starts_at_the_given_positions() {
         };
         assert_eq!(until(&ends[1], &[]), [1, 2]);
         assert_eq!(until(&ends[0], &[]), [1, 2], "an earlier position has been reached");
-        // A run continues at the recorded position even if `--start` names an earlier position. If `--start` names a later position, the
-        // run skips the transactions before this position.
+        // The program continues at the recorded position if `--start` names an earlier position. If `--start` names a later position, the
+        // program skips the transactions before this later position.
         assert_eq!(until(&ends[2], &["--start", &ends[0]]), [1, 2, 3]);
         session.run("INSERT INTO t VALUES (5)");
         assert_eq!(ids(&cdc.until_now(&["--start", &ends[3]])), [1, 2, 3, 5]);
@@ -149,8 +149,8 @@ fn changes_are_not_repeated_when_the_confirmation_was_lost() {
             let cdc = followed(server, "lost", with_state);
             let mut session = cdc.database.session();
             cdc.until_now(&["--create-slot"]);
-            // Copies the slot with its current position. Below, the copy replaces the slot: this is the state of a server that has not
-            // received the confirmation of the program.
+            // Copies the slot now, before the changes. After the first run, the test replaces the slot by this copy. The server is then in
+            // the same state as if the program's confirmation had been lost.
             let copy = format!("{}_copy", cdc.slot());
             session.run(&format!("SELECT pg_copy_logical_replication_slot('{}', '{copy}')", cdc.slot()));
             session.run("INSERT INTO t VALUES (1); SELECT pg_logical_emit_message(false, 'p', 'outside')");
@@ -167,7 +167,8 @@ fn changes_are_not_repeated_when_the_confirmation_was_lost() {
     });
 }
 
-/// In this test, the WAL record of a logical message is directly followed by the commit of a transaction that began before the message.
+/// In this test, a transaction begins, then a logical message is written, and then the transaction is committed. The WAL record of the
+/// commit must directly follow the WAL record of the message.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn a_transaction_that_is_committed_directly_after_a_message_is_written() {
@@ -178,7 +179,8 @@ fn a_transaction_that_is_committed_directly_after_a_message_is_written() {
             let cdc = followed(server, "message", with_state);
             let (mut session, mut other) = (cdc.database.session(), cdc.database.session());
             cdc.until_now(&["--create-slot"]);
-            // A background process may write WAL between the message and the commit. So the test tries several times.
+            // Returns whether the commit directly follows the message. A background process may write WAL between them, so the test tries
+            // several times.
             let is_adjacent = |id: i64| {
                 session.run(&format!("BEGIN; INSERT INTO t VALUES ({id})"));
                 let end = other.value(&format!("SELECT pg_logical_emit_message(false, 'p', '{id}')"));
@@ -203,8 +205,8 @@ fn the_program_connects_again_and_leaves_no_part_of_a_transaction() {
             let mut session = cdc.database.session();
             let running = cdc.start(&[&["--create-slot"], mode].concat());
             until("the slot", || is_active(&cdc));
-            // Each round runs a transaction, and then ends the connection of the program. Round 0 ends the connection at once. The later
-            // rounds first wait until the program has written 500 kB, 1 MB and 1.5 MB more.
+            // Each round runs a transaction, and then ends the program's connection to the server. Round 0 ends the connection at once. The
+            // later rounds first wait until the output file has grown by 500 kB, 1 MB and 1.5 MB.
             for round in 0..4 {
                 let before = cdc.length();
                 session.run(&format!(
@@ -263,8 +265,8 @@ fn standard_output_has_whole_transactions_only() {
         };
         assert_eq!(run(&["--create-slot"]), Vec::<Value>::new());
         session.run("INSERT INTO t SELECT g, repeat('x', 100) FROM generate_series(1, 20000) g; INSERT INTO t VALUES (0)");
-        // Kills the program while no reader empties its standard output. The program has written only a part of the transaction, so it must
-        // not have confirmed the transaction to the server.
+        // Kills the program after a part of the transaction is written: the pipe of its standard output is full, because the test does not
+        // read the rest. The program must not have confirmed the transaction to the server.
         let mut command = cdc.without_out(&["--quiet"]);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
         let pipe = child.stdout.as_mut().expect("a pipe");
@@ -335,14 +337,14 @@ fn files_that_do_not_match_the_slot_are_rejected() {
         cdc.until_now(&["--create-slot"]);
         session.run("INSERT INTO t VALUES (1)");
         let complete = cdc.until_now(&[]);
-        // Checks that the program ends with an error if the file is shorter than the length in the state file.
+        // Checks that the program ends with an error if the output file is shorter than the length in the state file.
         let (out, state) =
             (fs::read(cdc.out()).expect("read"), fs::read_to_string(cdc.state()).expect("read"));
         fs::write(cdc.out(), &out[1..]).expect("written");
         fails(&[], "something else has cut or replaced the file");
         fs::write(cdc.out(), &out).expect("written");
-        // Checks that the program rejects three state files: of another server, with a position that the server has not reached, and of
-        // another slot.
+        // Checks that the program rejects three state files: one of another server, one with a position that this server has not reached,
+        // and one of another slot.
         for (field, value, reason) in [
             ("system", "7", "system identifier"),
             ("lsn", "FFFFFFFF/0", "but the recorded position is FFFFFFFF/0"),
@@ -355,7 +357,7 @@ fn files_that_do_not_match_the_slot_are_rejected() {
         }
         fs::write(cdc.state(), &state).expect("written");
         assert_eq!(cdc.until_now(&[]), complete);
-        // Checks that a file of another program is rejected if there is no state file.
+        // Checks that, without a state file, the program rejects an output file that another program has written.
         fs::remove_file(cdc.state()).expect("removed");
         fs::write(cdc.out(), "id,x\n1,a\n").expect("written");
         fails(&[], "is not a line of pg-cdc");

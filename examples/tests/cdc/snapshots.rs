@@ -1,4 +1,4 @@
-//! Tests of the snapshot: the rows that are written before the changes.
+//! Tests of the snapshot. The program first writes the rows that the tables already have, and then the changes.
 
 use std::thread;
 
@@ -100,8 +100,8 @@ fn changes_continue_where_the_snapshot_ends() {
             cdc.until_now(SNAPSHOT);
             stop.store(true, std::sync::atomic::Ordering::Relaxed);
         });
-        // Runs the program a second time with the same options. This run must not write the snapshot again, but must write the changes
-        // after it.
+        // Runs the program a second time with the same options. This run must not write the snapshot again, but must write the changes that
+        // were made after the snapshot.
         let lines = cdc.until_now(SNAPSHOT);
         let mut ids: Vec<i64> = lines
             .iter()
@@ -135,8 +135,8 @@ fn a_snapshot_that_was_interrupted_is_taken_again() {
             let (code, stderr) = running.wait();
             assert_ne!(code, Some(0), "{stderr}");
             session.run("DELETE FROM t WHERE id > 10; INSERT INTO t VALUES (0)");
-            // After an interrupted snapshot, the program must reject a run without --snapshot: the rows that were not written would be
-            // missing.
+            // After an interrupted snapshot, the program must reject a run without --snapshot. Such a run would never write the missing
+            // rows of the snapshot.
             let ended = finish(&mut cdc.command(&["--until", "now"]));
             assert_eq!(ended.code, Some(1));
             assert!(ended.stderr.contains("the last snapshot did not end"), "{}", ended.stderr);

@@ -127,7 +127,8 @@ fn a_value_that_is_not_utf_8_ends_the_program() {
         session.run("INSERT INTO t VALUES (2, E'\\xff')");
         let Ended { code, stderr, .. } = finish(&mut cdc.command(&["--until", "now"]));
         assert_eq!(code, Some(1));
-        // The server reports this error, because it cannot convert the text to UTF-8, the encoding of the session.
+        // The table has a text that is not UTF-8. The server cannot convert this text to UTF-8, the encoding of the session, and reports
+        // the error.
         assert!(stderr.contains("invalid byte sequence for encoding \"UTF8\""), "{stderr}");
         // The first transaction is valid and ends before `end`. So a run up to `end` must succeed and write this transaction.
         let ended = finish(&mut cdc.command(&["--until", &end, "--quiet"]));

@@ -5,8 +5,8 @@ use pg_wire::backend::ServerError;
 
 use crate::database::{Database, Rows, Session};
 
-/// SQL that creates the tables, both in the database that the writers change, and in the second database, in which the changes are
-/// replayed.
+/// SQL that creates the tables. It runs in two databases: the database that the writers change, and the database in which the replay makes
+/// the same changes.
 pub(crate) const TABLES: &str = "
     CREATE TABLE keyed (id int8 PRIMARY KEY, n numeric, t text, big text);
     ALTER TABLE keyed ALTER big SET STORAGE EXTERNAL;
@@ -85,7 +85,7 @@ impl<'d> Writer<'d> {
         }
     }
 
-    /// Runs one transaction. Errors and crashes of the server are accepted, because the test compares only committed data.
+    /// Runs one transaction. The transaction may fail, and the server may crash: the test compares only committed data.
     pub(crate) fn transaction(&mut self) {
         let sql = self.statements();
         match self.ask(&sql) {
@@ -102,8 +102,8 @@ impl<'d> Writer<'d> {
     }
 
     fn decide(&mut self, gid: &str, decision: &str) {
-        // Tries again after a crash. Any error of the server is accepted, because the transaction then no longer exists: the crash came
-        // before PREPARE TRANSACTION, or after an earlier try had committed the transaction or rolled it back.
+        // Tries again after a crash. An error of the server is accepted: it means that the prepared transaction does not exist. Either the
+        // server has crashed before PREPARE TRANSACTION, or an earlier try has already ended the transaction.
         while self.ask(&format!("{decision} PREPARED '{gid}'")).is_none() {
             self.session = None;
         }
@@ -177,7 +177,7 @@ impl<'d> Writer<'d> {
             };
             sql += "; ";
         }
-        // One of 25 transactions is larger than logical_decoding_work_mem, so the server can stream it.
+        // One of 25 transactions is larger than `logical_decoding_work_mem`, so that the server can stream it.
         if self.random.one_in(25) {
             let rows = 300 + self.random.below(1500);
             sql += &self.insert_many(rows);
@@ -273,8 +273,8 @@ impl<'d> Writer<'d> {
                 1 => "TRUNCATE changing RESTART IDENTITY".into(),
                 2 => "SELECT pg_logical_emit_message(true, 'workload', 'x')".into(),
                 3 => "SELECT pg_logical_emit_message(false, 'workload', 'x')".into(),
-                // Each added column gets a new name. If a dropped column were added again with the same name, its values would be lost, and
-                // no change would report the loss to the replay.
+                // Each added column gets a new name. If a column were dropped and then added again with its old name, the old values would
+                // be lost, and no line would report this loss to the replay.
                 4 => {
                     self.columns.push(id);
                     format!("ALTER TABLE changing ADD COLUMN \"\u{fc}{id}\" text")

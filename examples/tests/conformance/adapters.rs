@@ -14,7 +14,8 @@ use pg_stream_tokio::rustls::{Rustls, info};
 use pg_wire::{Connection, Limits, Split, Transport};
 use smol::io::{AsyncRead, AsyncWrite};
 
-/// Time limit of one run of a test body, which uses one runtime, one server and one kind of stream. A body that hangs fails.
+/// Time limit for one run of a test body, with one runtime, one server and one kind of stream. If the body hangs, the test fails at this
+/// limit.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Result of a connection attempt: a connection and its session, or the error.
@@ -218,8 +219,8 @@ adapter! {
     }
 }
 
-/// Functions such as `connect` for the runtime `AsyncStd`. The adapter itself has these functions only for its default runtime, so these
-/// use the builder and the acceptor with `AsyncStd`.
+/// Functions such as `connect` for the runtime `AsyncStd`. The adapter `pg-stream-async-std` has such functions only for its default
+/// runtime. So these functions call the builder and the acceptor with `AsyncStd`.
 mod async_std_runtime {
     use pg_auth::connect::{self, Dialled};
     use pg_stream_async_std::{AsyncStd, DefaultTls};

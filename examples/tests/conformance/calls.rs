@@ -34,7 +34,7 @@ pub(crate) async fn every_request<A: Adapter>(way: &Way) -> Log {
         conn.query(sql).flush().await.expect("sent");
         log.extend(replies(&mut conn).await);
     }
-    // The replies contain a ParameterStatus and a NoticeResponse.
+    // The replies contain a ParameterStatus (of the SET) and a NoticeResponse (of the RAISE).
     conn.query("set application_name = 'suite'; do $$ begin raise warning 'noted'; end $$");
     conn.flush().await.expect("sent");
     log.extend(replies(&mut conn).await);
@@ -53,7 +53,7 @@ pub(crate) async fn every_request<A: Adapter>(way: &Way) -> Log {
     conn.flush().await.expect("sent");
     log.extend(replies(&mut conn).await);
 
-    // The client sends Flush instead of Sync, so the server sends the replies without ReadyForQuery.
+    // The client sends a Flush message and no Sync. So the server sends the replies without ReadyForQuery.
     conn.bind(statement, Portal::UNNAMED).execute((1i32,));
     conn.close_statement(statement).flush_msg().flush().await.expect("sent");
     for _ in 0..4 {
@@ -73,8 +73,8 @@ pub(crate) async fn every_request<A: Adapter>(way: &Way) -> Log {
         log.extend(replies(&mut conn).await);
     }
 
-    // If one message of a batch cannot be encoded, no message of the batch is sent. The second statement has a zero byte, which cannot be
-    // encoded.
+    // If one message of a batch cannot be encoded, no message of the batch is sent. Here the second statement cannot be encoded, because it
+    // contains a zero byte.
     conn.query("select 1").query("select '\0'");
     log.push(outcome(conn.flush().await));
     check_works(&mut conn, 1).await;
@@ -95,13 +95,13 @@ pub(crate) async fn every_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     log.extend(["server_version", "client_encoding", "session_authorization"].map(parameter));
     assert!(conn.is_quiet());
 
-    // Queues a message, commits the batch, and sends the batch: each step is a separate call here.
+    // Queues a message, commits the batch, and sends the batch, each by a separate call.
     conn.put(&Sync {});
     log.push(format!("{:?} {:?}", conn.outbox().batch(), conn.outbox().pending()));
     assert!(!conn.is_quiet());
     conn.outbox_mut().commit().expect("encoded");
     poll_fn(|cx| conn.poll_flush(cx)).await.expect("sent");
-    // `try_recv` only takes a message that is buffered, so `fill` reads from the stream until a message is complete.
+    // `try_recv` takes only a buffered message, so `fill` reads from the stream until a message is complete.
     while conn.try_recv().expect("valid").is_none() {
         conn.fill().await.expect("read");
     }
@@ -131,8 +131,8 @@ pub(crate) async fn every_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     log.extend(seen);
     log.push(outcome(status));
 
-    // The first row is longer than the limit, so `recv` skips the row and returns an error. With a higher limit, a row of the same length
-    // is received.
+    // The first row is longer than the connection's limit, so `recv` skips the row and returns an error. The test then raises the limit,
+    // and `recv` returns a row of the same length.
     conn.query("select repeat('x', 200)").flush().await.expect("sent");
     assert_eq!(conn.recv().await.expect("a message").code, MessageCode::ROW_DESCRIPTION);
     log.push(outcome(conn.recv().await));
@@ -246,7 +246,7 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
         log.push(format!("{reply:?} {}", text(frame)));
     }
 
-    // Starts each kind of work after which the connection is not idle, then makes the connection idle again with `recover`.
+    // Starts several kinds of work. After each, the connection is not idle, and `recover` must make the connection idle again.
     for sql in [
         "begin",
         "begin; select 1/0",
@@ -272,7 +272,7 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
     other.query("select pg_notify('news', 'extra')").flush().await.expect("sent");
     other.until_ready(|_| Ok::<_, Error>(())).await.expect("notified");
     loop {
-        // Other tests send notifications with another payload to the same channel. These notifications are skipped.
+        // Skips the notifications of other tests: they use the same channel, but a different payload.
         let frame = conn.recv_unasked().await.expect("a message");
         if let Ok(Backend::NotificationResponse(note)) = frame.backend()
             && note.payload == "extra"

@@ -1,4 +1,5 @@
-//! Test bodies with COPY in both directions, in the simple and in the extended protocol. They drop futures that are still pending.
+//! Test bodies with COPY in both directions, in the simple and in the extended protocol. The test bodies drop pending futures during the
+//! COPY.
 
 use pg_wire::{Connection, Error, MessageCode, PgProtocol, Portal, Statement, Transport};
 
@@ -31,10 +32,10 @@ fn end<T: Transport>(conn: &mut Connection<T>, extended: bool) {
     }
 }
 
-/// Copies data to the server. Drops the future of `send_copy_data` after each number of polls in `counts`; `flush` then sends the rest of
-/// the data. No line may be lost or sent twice.
+/// Copies data to the server. Drops the future of `send_copy_data` after each number of polls in `counts`. A call of `flush` then sends the
+/// rest of the data. No line may be lost or sent twice.
 pub(crate) async fn copy_in_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
-    // So many lines that their data does not fit into the buffers of both sockets, and the future of `send_copy_data` has to wait.
+    // The lines must not fit into the buffers of both sockets, so that the future of `send_copy_data` has to wait.
     let lines = if way.channel == Channel::Unix { 3_000 } else { 30_000 };
     let block = [&[b'x'; 149][..], b"\n"].concat().repeat(lines);
     let mut conn = dialled::<A>(way).await;
@@ -62,8 +63,8 @@ pub(crate) async fn copy_in_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
         }
     }
 
-    // The client drops the future of a send and then aborts the COPY. The connection must send the rest of the interrupted message before
-    // CopyFail.
+    // The client drops the future of `send_copy_data`, and then aborts the COPY. The connection must send the rest of the interrupted
+    // CopyData message before the CopyFail message.
     started(&mut conn, false, "copy t from stdin").await;
     let _ = dropped_after(1, conn.send_copy_data(&block)).await;
     conn.copy_fail("changed its mind").flush().await.expect("sent");

@@ -18,10 +18,11 @@ use crate::ways::{Channel, Way};
 /// Time limit for making a connection idle again.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Maximum number of bytes that `flush` may buffer while it sends. The replies of [`echo`] are larger, so `flush` may return `InboxFull`.
+/// Maximum number of bytes that `flush` may buffer while it sends. The replies to [`echo`] are larger than this limit, so `flush` may
+/// return `InboxFull`.
 const READ_AHEAD: usize = 1 << 20;
 
-/// Makes the connection idle with `recover`, which must succeed within a time limit.
+/// Makes the connection idle with `recover`, which must succeed within [`SOON`].
 async fn recovered<A: Adapter>(conn: &mut TrackedConnection<A::Socket>, call: &str) {
     match A::within(SOON, conn.recover()).await {
         Some(Ok(())) => {}
@@ -30,8 +31,8 @@ async fn recovered<A: Adapter>(conn: &mut TrackedConnection<A::Socket>, call: &s
     }
 }
 
-/// Queues statements and a Sync. The statements do not fit into the buffers of both sockets, so `flush` has to wait. Each reply repeats the
-/// bytes of its statement.
+/// Queues many executions of a statement, and a Sync. These messages do not fit into the buffers of both sockets, so `flush` has to wait.
+/// Each reply repeats the bytes of the parameter.
 fn echo<P: PgProtocol>(way: &Way, out: &mut P) {
     let times = if way.channel == Channel::Unix { 20 } else { 80 };
     let value = "x".repeat(60_000);
@@ -42,7 +43,8 @@ fn echo<P: PgProtocol>(way: &Way, out: &mut P) {
     out.sync();
 }
 
-/// Queues a pipeline, sends only a part of it, and drops the future of `flush`. While the pipeline is sent, the relay does not read.
+/// Queues a pipeline, and drops the future of `flush` after a part of the pipeline is sent. The relay does not read during this time, so
+/// `flush` cannot finish.
 async fn partly_sent<C: PgProtocol>(
     way: &Way,
     relay: &Relay,
@@ -191,7 +193,7 @@ pub(crate) async fn each_future_of_a_tracked_connection<A: Adapter>(way: &Way) -
                 send(conn, "listen own").await;
                 conn.until_ready(|_| Ok::<_, Error>(())).await.expect("listening");
                 send(conn, "select pg_sleep(0.003); notify own, 'a'").await;
-                // Does not receive the replies, because the notification may arrive before or after the ReadyForQuery.
+                // Leaves the two replies unread, because the notification may arrive before or after the ReadyForQuery.
             },
             async |conn| loop {
                 let frame = conn.recv_unasked().await.expect("a message");
@@ -216,7 +218,8 @@ pub(crate) async fn a_recovery<A: Adapter>(way: &Way) -> Log {
     ] {
         let unfinished = async |conn: &mut TrackedConnection<_>| {
             send(conn, sql).await;
-            // A Parse during a COPY to the server would end the session, so none is sent.
+            // Also sends a Parse, so that more work is unfinished. During a COPY to the server, no Parse is sent, because a Parse would end
+            // the session.
             if !sql.ends_with("stdin") {
                 conn.parse(Statement::UNNAMED).query("select 1").finish().flush().await.expect("sent");
             }
@@ -277,8 +280,8 @@ pub(crate) async fn each_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
         }
     }
 
-    // A dropped future of `until_ready` has already passed some messages to `each`. The next future must continue with the message after
-    // them.
+    // A future of `until_ready` may be dropped after it has passed some messages to the closure. The next future must continue with the
+    // message that follows.
     conn.query(SLOW).flush().await.expect("sent");
     let mut rows = 0;
     let status = dropped_each_time(&mut conn, async |conn| {
@@ -302,7 +305,8 @@ pub(crate) async fn each_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     echo(way, &mut conn);
     log.push(outcome(dropped_each_time(&mut conn, async |conn| conn.flush().await).await));
     log.push(totals(&mut conn).await);
-    // With a low limit for buffered replies, `flush` may return `InboxFull` before all bytes are sent. Later calls of `recv` send the rest.
+    // With this low limit for buffered replies, `flush` may return `InboxFull` before it has sent all bytes. Later calls of `recv` send the
+    // rest.
     conn.set_limits(Limits::BACKEND.read_ahead(READ_AHEAD));
     echo(way, &mut conn);
     let flushed = dropped_each_time(&mut conn, async |conn| conn.flush().await).await;
@@ -340,7 +344,7 @@ pub(crate) async fn a_close<A: Adapter>(way: &Way) -> Log {
     let mut log = Log::new();
     for polls in counts() {
         let mut conn = dialled::<A>(way).await;
-        // Queues so many bytes that `close` has to wait.
+        // Queues more bytes than the socket buffers can hold, so that `close` has to wait.
         for _ in 0..if way.channel == Channel::Unix { 8 } else { 40 } {
             conn.query(&format!("/* {} */", "x".repeat(60_000)));
         }

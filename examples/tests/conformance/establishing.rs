@@ -1,5 +1,5 @@
-//! Test bodies for connecting, accepting and cancelling. They make sessions in every possible way, cause errors, and drop futures after 1,
-//! 2, 3, … polls.
+//! Test bodies for connecting, accepting and cancelling. The test bodies open sessions in each supported way, cause errors, and drop
+//! futures after 1, 2, 3, … polls.
 
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -18,13 +18,14 @@ use crate::polls::{counts, dropped_after};
 use crate::reading::{Log, check_works, explain, outcome, rejection, replies};
 use crate::ways::{Channel, Way};
 
-/// Returns facts about a session. They must be equal for all adapters.
+/// Returns facts about a session that must be equal for all adapters.
 fn facts(session: &Session) -> String {
     let tls = session.tls.is_some();
     format!("{:?} {:?} {} {tls}", session.version, session.auth_method, session.channel_bound)
 }
 
-/// Queries the server's view of the session: whether it uses TLS, the version of TLS, and whether it uses a Unix-domain socket.
+/// Queries facts about the session from the server: whether the session uses TLS, the version of TLS, and whether the session uses a
+/// Unix-domain socket.
 async fn server_facts<T: Transport>(conn: &mut Connection<T>) -> Log {
     conn.query(
         "select ssl, version, client_addr is null from pg_stat_ssl join pg_stat_activity using (pid) \
@@ -34,8 +35,8 @@ async fn server_facts<T: Transport>(conn: &mut Connection<T>) -> Log {
     replies(conn).await
 }
 
-/// Checks that a connection attempt has succeeded, and returns facts about the session. Generic over the stream, because each attempt
-/// returns a connection with another type of stream.
+/// Checks that a connection attempt has succeeded, and returns facts about the session. Generic over the stream, because the type of the
+/// stream differs between the attempts.
 async fn used<T: Transport>(made: Result<(Connection<T>, Session), pg_auth::ConnectError>) -> Log {
     let (mut conn, session) = made.unwrap_or_else(|error| panic!("{error}"));
     let mut log = vec![facts(&session)];
@@ -69,7 +70,7 @@ pub(crate) async fn every_way_to_connect<A: Adapter>(way: &Way) -> Log {
     log
 }
 
-/// Returns the configuration of `way` with a change.
+/// Returns the configuration of `way`, after `change` has changed it.
 fn changed(way: &Way, change: impl FnOnce(&mut Config)) -> Config {
     let mut config = way.config();
     change(&mut config);
@@ -134,8 +135,8 @@ pub(crate) async fn a_dropped_connection_attempt<A: Adapter>(way: &Way) -> Log {
     Log::new()
 }
 
-/// Sends a statement that takes an hour, and returns when the server executes the statement. An earlier cancel request would have no
-/// effect.
+/// Sends a statement that takes an hour, and returns as soon as the server executes the statement. A cancel request has no effect before
+/// the execution.
 async fn asleep<A: Adapter>(way: &Way) -> (Connection<A::Socket>, CancelTarget) {
     let made = A::connect(&way.config()).await;
     let (mut conn, session) = made.unwrap_or_else(|error| panic!("{error}"));
@@ -147,7 +148,7 @@ async fn asleep<A: Adapter>(way: &Way) -> (Connection<A::Socket>, CancelTarget) 
     (conn, session.cancel_target().expect("a key"))
 }
 
-/// Cancels statements with `cancel` and `cancel_over`, also after a future of `cancel` was dropped.
+/// Cancels statements with `cancel` and with `cancel_over`. Also drops a future of `cancel`, and cancels again.
 pub(crate) async fn a_cancel_request<A: Adapter>(way: &Way) -> Log {
     let mut log = Log::new();
     let (mut conn, target) = asleep::<A>(way).await;

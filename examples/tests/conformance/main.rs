@@ -3,7 +3,7 @@
 //! Each test body runs with each runtime, against PostgreSQL 15 and 18, over TCP, over a Unix-domain socket and over TLS. A body returns
 //! the replies, errors and states that it has seen. The test fails if two runtimes return different results.
 //!
-//! The test `misbehaving` has the clients and servers that break the protocol before the login is complete, with the same runtimes.
+//! The test `misbehaving` uses the same runtimes with clients and servers that break the protocol before the login is complete.
 
 // Some of the tests connect by a Unix-domain socket.
 #![cfg(unix)]
@@ -29,7 +29,7 @@ use adapters::{Adapter, AsyncStd, Smol, Tokio};
 use reading::Log;
 use ways::Way;
 
-/// Compares the results of a test body with two runtimes. Panics at the first line that differs.
+/// Compares two results of the same test body, each from a different runtime. Panics at the first line that differs.
 #[track_caller]
 fn compare(way: &impl Debug, (first, expected): (&str, &Log), (other, found): (&str, &Log)) {
     let length = expected.len().max(found.len());

@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use crate::ways::{Channel, Way};
 
-/// Size in bytes of the receive buffer of the relay's sockets. A fixed size keeps the number of bytes small that a client can send while
-/// the relay does not read. The kernel may double the size.
+/// Size in bytes of the receive buffer of the relay's sockets; the kernel may double this size. Without a fixed size, Linux would enlarge
+/// the buffer, and a client could send more bytes while the relay does not read.
 const BUFFER: usize = 64 << 10;
 
 /// A relay for one connection. While the relay does not read, the client can send only until the client's and the relay's socket buffers
@@ -62,7 +62,7 @@ impl Relay {
         Self { config: config.host(Host::new(name, port)), holds, _dir: None }
     }
 
-    /// Stops the relay from reading from the client if `holds` is true; otherwise lets it continue.
+    /// Makes the relay stop reading from the client if `holds` is true, and continue if `holds` is false.
     pub(crate) fn hold(&self, holds: bool) {
         self.holds.store(holds, Ordering::SeqCst);
     }

@@ -1,4 +1,5 @@
-//! Servers that misbehave after the login: all runtimes must return the same errors, at the first call and at later calls.
+//! Servers that misbehave after the login. With each server, all runtimes must return the same errors, at the first call and at later
+//! calls.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -20,8 +21,8 @@ enum End {
     Reset,
 }
 
-/// The servers: the name of each server, the bytes that it sends after a query, and the way in which it ends the connection. The last field
-/// is a part of the first message or error that `Connection::recv` must return.
+/// The servers. Each entry has the name, the bytes that the server sends after a query, and the way in which the server ends the
+/// connection. The last field is a part of the first message or error that `Connection::recv` must return.
 const SERVERS: [(&str, &[u8], End, &str); 12] = [
     ("closes", b"", End::Close, "true error: the peer closed the connection"),
     ("resets", b"", End::Reset, "Connection reset by peer"),
@@ -84,7 +85,7 @@ pub(crate) async fn servers_that_misbehave_after_the_login<A: Adapter>() -> Log 
             conn.query("select 1").flush().await.expect("sent");
             server.join().expect("the server does not panic");
             let first = log.len();
-            // Later calls must return the same error, even if each future is dropped after every poll.
+            // Later calls must return the same error. The test drops each future of `recv` after every poll.
             for _ in 0..4 {
                 let call =
                     async |conn: &mut pg_wire::Connection<_>| conn.recv().await.map(|frame| frame.to_owned());

@@ -27,8 +27,8 @@ pub(crate) enum Adapter {
 
 /// The result of a call, and the largest number of bytes that the calling thread had allocated at one time.
 ///
-/// The memory of other threads is not measured. It does not depend on the peer's messages, because these threads only derive keys and read
-/// certificate files.
+/// The memory of other threads is not measured: these threads only derive keys and read certificate files, so the peer's messages cannot
+/// increase their memory.
 pub(crate) struct Outcome<T> {
     pub(crate) result: Result<T, ConnectError>,
     pub(crate) bytes: u64,
@@ -46,7 +46,7 @@ pub(crate) struct Accepting {
 impl Adapter {
     pub(crate) const ALL: [Self; 3] = [Self::Tokio, Self::Smol, Self::AsyncStd];
 
-    /// Runs a future on the adapter's runtime, and measures the memory that this thread allocates meanwhile.
+    /// Runs a future on the adapter's runtime, and measures the memory that this thread allocates during the run.
     fn run<T>(self, future: impl Future<Output = Result<T, ConnectError>>) -> Outcome<T> {
         let mut result = None;
         let info = match self {
@@ -57,7 +57,7 @@ impl Adapter {
             }
             Self::Smol => measure(|| result = Some(smol::block_on(future))),
             Self::AsyncStd => {
-                // The future is boxed to save stack, because `block_on` moves the future several times. The box is allocated before the
+                // Boxed, because `block_on` moves the future several times, and each move takes stack. The box is allocated before the
                 // measurement.
                 let future = Box::pin(future);
                 measure(|| result = Some(async_std::task::block_on(future)))
@@ -83,8 +83,8 @@ impl Adapter {
         }
     }
 
-    /// Performs the server side of the connection phase with a client. If the client logs in, sends the messages after AuthenticationOk, up
-    /// to ReadyForQuery. Then closes the connection.
+    /// Performs the server side of the connection phase with a client. If the client logs in, sends the client the messages that follow
+    /// AuthenticationOk, up to ReadyForQuery. Then closes the connection.
     pub(crate) fn accept(self, socket: TcpStream, how: &Accepting) -> Outcome<Accepted> {
         socket.set_nonblocking(true).expect("the socket is open");
         let lookup = async |startup: Startup| (how.credentials)(&startup);
@@ -161,7 +161,7 @@ pub(crate) fn check<R: Misbehaviour>(rows: &[R]) {
     );
 }
 
-/// If the client has logged in, sends it the messages after AuthenticationOk, up to ReadyForQuery.
+/// If the client has logged in, sends the client the messages that follow AuthenticationOk, up to ReadyForQuery.
 async fn greet<T: Transport>(
     (mut conn, accepted): (Connection<T>, Accepted),
 ) -> Result<Accepted, ConnectError> {

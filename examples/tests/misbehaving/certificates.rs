@@ -1,4 +1,4 @@
-//! Certificates that are created for one run, as files and as configurations of rustls.
+//! Certificates that are created for one run of the tests. They are available as files and as configurations of rustls.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,8 +16,8 @@ use tempfile::TempDir;
 
 static KEPT: Mutex<Weak<Certificates>> = Mutex::new(Weak::new());
 
-/// Returns the certificates, which tests that run at the same time share. A test must hold the `Arc` until its end: dropping the last `Arc`
-/// removes the files, and the next call creates new certificates.
+/// Returns the certificates. Tests that run at the same time share the same certificates. A test must hold the `Arc` until the test ends.
+/// When the last `Arc` is dropped, the files are removed, and the next call creates new certificates.
 pub(crate) fn made() -> Arc<Certificates> {
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     kept.upgrade().unwrap_or_else(|| {
@@ -36,7 +36,7 @@ pub(crate) struct Certificates {
     pub(crate) expired: Certificate,
     pub(crate) early: Certificate,
     pub(crate) elsewhere: Certificate,
-    /// A certificate that is signed by an authority that the client does not trust.
+    /// A certificate of an authority that the client does not trust.
     pub(crate) stranger: Certificate,
     pub(crate) self_signed: Certificate,
 }
@@ -133,8 +133,8 @@ impl Certificates {
         RustlsAcceptor::new(chain, self.private_key(), Some(self.roots())).expect("the key fits")
     }
 
-    /// Returns the configuration of a TLS client. If `trusting` is true, the client trusts the root certificate. If `certificate` is given,
-    /// the client presents the certificate in this file.
+    /// Returns the configuration of a TLS client. If `trusting` is true, the client trusts the root certificate of the tests. If
+    /// `certificate` is given, the client presents the certificate in the file with this name.
     pub(crate) fn client(
         &self,
         trusting: bool,

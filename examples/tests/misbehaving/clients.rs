@@ -31,9 +31,9 @@ const CANCEL: &str = "a cancel request";
 /// The largest amount of memory that accepting one client may take, in bytes, whatever the client sends.
 const MAX_MEMORY: u64 = 512 * 1024;
 
-/// Time limit of a login that must end before the time limit.
+/// Time limit of most logins. If such a login lasts until this limit, the test fails.
 const LONG: Duration = Duration::from_secs(40);
-/// Time limit of a login that must end at the time limit, because the client is silent.
+/// Time limit of a login with a silent client. Only the time limit can end such a login.
 const SHORT: Duration = Duration::from_millis(200);
 
 /// One step of a client's script.

@@ -25,8 +25,8 @@
 //! attacker's own certificate, and the honest server rejects these proofs.
 //!
 //! As in libpq, settings that only prefer TLS give no protection against an active attacker. The attacker declines TLS, or makes the login
-//! through TLS fail, and the client tries again in clear. Even then the client does not send its password in clear text over TCP. But the
-//! client sends its password in clear text through TLS with an unverified certificate.
+//! through TLS fail, and the client tries again without TLS. Over TCP without TLS, the client still does not send its password in clear
+//! text. But through TLS, the client sends its password in clear text even if the certificate is unverified.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};

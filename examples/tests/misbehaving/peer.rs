@@ -14,7 +14,7 @@ use socket2::{Domain, SockAddr, SockRef, Type};
 
 use crate::wire::{auth, fatal};
 
-/// The time limit of each read and write of a peer. It is longer than all time limits of the code under test, so that code must end first.
+/// The time limit of each read and write of a peer. The code under test has shorter time limits, so it gives up before the peer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The password of every login.
@@ -55,7 +55,7 @@ pub(crate) struct Scram {
     pub(crate) first: fn(&str, &str) -> String,
     /// Alters the server-final-message.
     pub(crate) last: fn(&str) -> String,
-    /// Whether the scripted server sends the server-final-message, which proves that it has the verifier.
+    /// Whether the scripted server sends the server-final-message, in which a server proves that it has the verifier.
     pub(crate) proves: bool,
 }
 
@@ -87,7 +87,7 @@ pub(crate) enum Cut {
     Reset,
 }
 
-/// A socket that can be made to end the connection after a number of sent bytes.
+/// A socket that counts the sent bytes. If `cut` is set, the socket ends the connection after this number of sent bytes.
 pub(crate) struct Socket {
     /// The open socket; `None` after it was closed.
     inner: Option<Inner>,
@@ -181,7 +181,7 @@ impl Peer {
         Self { socket: Some(socket), tls: None, heard: Vec::new() }
     }
 
-    /// Returns the same peer, which will cut the connection after `most` sent bytes.
+    /// Makes this peer cut the connection after `most` sent bytes.
     pub(crate) fn cut(mut self, most: usize, cut: Cut) -> Self {
         if let Some(socket) = &mut self.socket {
             socket.cut = Some((most, cut));
@@ -269,7 +269,7 @@ impl Peer {
         let (_, body) = self.message()?;
         let first = client_first(&body);
         let nonce = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".parse().expect("the nonce is printable");
-        // The scripts play servers without channel binding, because channel binding would need the certificate here.
+        // The scripts play servers without channel binding, because channel binding would need the server's certificate here.
         let server = ServerFirst::new(verifier(scram.iterations), nonce, OfferedBinding::NotOffered);
         let challenge = server.client_first(first.as_bytes()).map_err(io::Error::other)?;
         let message = std::str::from_utf8(challenge.message()).expect("the text is ASCII").to_owned();
@@ -280,7 +280,8 @@ impl Peer {
         }
         let accepted = match challenge.client_final(&body) {
             Ok(accepted) => accepted,
-            // Expected after an altered challenge: the client has accepted it, so the client's proof does not match the original challenge.
+            // The client has accepted an altered challenge. The server compares the client's proof with the original challenge, so the
+            // proof does not match.
             Err(error) => {
                 self.say(&fatal("28P01", "the proof is wrong"))?;
                 return Err(io::Error::other(error));
@@ -345,7 +346,7 @@ impl Peer {
     pub(crate) fn wait(&mut self) {
         let mut space = vec![0; 1 << 16];
         // After a TLS error, bytes are still read, but not decrypted. If the socket were closed with unread bytes, the kernel would send a
-        // reset, which can discard the bytes that this side has sent before.
+        // reset. The reset could discard the last bytes that this side has sent.
         let mut failed = false;
         loop {
             let read = match &mut self.tls {
@@ -407,8 +408,8 @@ impl Listener {
     }
 }
 
-/// A server on a separate thread. The thread serves one connection at a time: it calls a function for a connection, and accepts the next
-/// connection after the function has returned.
+/// A server on a separate thread. The thread serves one connection at a time: it accepts a connection, and calls a function that serves the
+/// connection.
 pub(crate) struct Playing<T> {
     address: Address,
     /// A socket that [`Playing::end`] connects to the server. The thread recognises the socket's address, and ends.

@@ -53,8 +53,8 @@ pub(crate) fn sasl(mechanisms: &[&str]) -> Vec<u8> {
     auth(10, names + "\0")
 }
 
-/// Encodes a NegotiateProtocolVersion. `count` is the value of the field that counts the unsupported options; it may differ from the number
-/// of `names`.
+/// Encodes a NegotiateProtocolVersion. `count` is the value of the field that counts the unsupported options. `count` may differ from the
+/// number of `names`.
 pub(crate) fn negotiate(major: u16, minor: u16, count: i32, names: &str) -> Vec<u8> {
     let version = [major.to_be_bytes(), minor.to_be_bytes()].concat();
     message(b'v', [&version, &count.to_be_bytes()[..], names.as_bytes()].concat())

@@ -1,4 +1,4 @@
-//! Tests in which clients of other projects (such as pgbench) share few server connections.
+//! Tests in which many clients share a small number of server connections. The clients are programs of other projects, such as pgbench.
 
 use std::process::Command;
 
@@ -27,9 +27,9 @@ async fn pgbench_runs_in_three_modes() {
                      select balance from accounts where id = :id;\n\
                      insert into transfers values (:amount);\n\
                      commit;\n";
-        // This script has no transaction block. A thread of pgbench runs several clients, and while it waits for the reply to a Parse
-        // message, it serves none of the others. If the others held all server connections in open transactions, the reply would never
-        // arrive.
+        // This script must not have a transaction block. A thread of pgbench runs several clients. While the thread waits for the reply to
+        // one client's Parse message, it serves no other client. If the other clients held all server connections in open transactions, the
+        // reply would never arrive.
         let statement = "with changed as (update accounts set balance = balance + :amount where id = :id) \
                          insert into transfers values (:amount) returning amount;\n\
                          select balance from accounts where id = :id;\n";

@@ -1,4 +1,5 @@
-//! Test that ends clients, server processes and queries at random. The test then checks the number of updates in each row.
+//! Test that ends clients, server processes and statements at random. At the end, the test compares the number in each row with the
+//! reported outcomes of the updates.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::lab::{Lab, Peer, config};
 /// Number of workers. Each worker is one client. All workers share four server connections.
 const WORKERS: u64 = 16;
 
-/// Duration of the test in seconds. The environment variable `POOLER_KILL_SECONDS` sets another duration.
+/// Default duration of the test in seconds. The environment variable `POOLER_KILL_SECONDS` changes the duration.
 const SECONDS: u64 = 10;
 
 /// The updates that one worker has sent for its row, counted by outcome.
@@ -64,7 +65,7 @@ async fn kill_at_random() {
         }
         over.store(true, Ordering::Relaxed);
         let killed = killer.await.expect("the killer does not panic");
-        // When all server processes of the pooler are idle, the transactions of disconnected clients have ended.
+        // Waits until all server processes that serve the pooler are idle. Then the transactions of all disconnected clients have ended.
         let busy = "select count(*) from pg_stat_activity where application_name = 'pooler_kill' and state <> 'idle'";
         crate::lab::until("all transactions are over", async || admin.value(busy).await == "0").await;
         for (worker, count) in counts.iter().enumerate() {
@@ -83,7 +84,7 @@ async fn kill_at_random() {
     }
 }
 
-/// Ends server processes of the pooler at random times. Returns the number of ended processes.
+/// Ends server processes that serve the pooler, at random times. Returns the number of ended processes.
 async fn kill_servers(lab: Arc<Lab>, over: Arc<AtomicBool>) -> u64 {
     let (mut admin, mut random, mut killed) = (lab.admin().await, Random(0x9e37_79b9_7f4a_7c15), 0);
     while !over.load(Ordering::Relaxed) {
@@ -125,7 +126,7 @@ async fn work(lab: Arc<Lab>, worker: u64, end: Instant) -> Count {
                 let _ = peer.query(&sql).await;
                 client = None;
             }
-            // The worker cancels an update, which may have ended already.
+            // The worker sends a cancel request for its update. The update may have ended before the request arrives.
             4..8 => {
                 let target = peer.session.cancel_target().expect("the pooler gives a key");
                 count.unknown += 1;
@@ -165,7 +166,7 @@ async fn work(lab: Arc<Lab>, worker: u64, end: Instant) -> Count {
 /// Sends an update with a prepared statement. The reply contains the token.
 async fn send_update(peer: &mut Peer, worker: u64, token: u64) -> Result<(), Box<dyn Error>> {
     let sql = format!("update counts set n = n + 1 where worker = {worker} returning $1::int");
-    // The statement is closed first, because a second Parse message with the same name would fail.
+    // Closes the statement first. Otherwise, from the second update on, the Parse message would fail, because the name is in use.
     let name = Statement("update");
     peer.conn.close_statement(name).parse(name).query(&sql).finish();
     peer.conn.bind(name, Portal::UNNAMED).execute_and_sync((i32::try_from(token)?,)).flush().await?;

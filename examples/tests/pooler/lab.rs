@@ -21,7 +21,7 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// Starts two poolers: one in front of PostgreSQL 15, one in front of PostgreSQL 18.
+    /// Starts two poolers with these command-line arguments: one in front of PostgreSQL 15, one in front of PostgreSQL 18.
     pub(crate) async fn both(arguments: &[&str]) -> [Self; 2] {
         let [old, new] = Server::both();
         [Self::start(old, arguments).await, Self::start(new, arguments).await]

@@ -7,7 +7,7 @@ use crate::lab::{Lab, Peer};
 /// Number of idle clients that the test connects.
 const CLIENTS: usize = 5000;
 
-/// Maximum memory that one idle client may take in the pooler, in bytes.
+/// Maximum memory that the pooler may take for one idle client, in bytes.
 const MOST: u64 = 16 * 1024;
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Tests of clients that violate the protocol, or disconnect in the middle of a request. Other clients must not be affected.
+//! Tests of clients that violate the protocol, or disconnect in the middle of a request. The pooler must still serve the other clients.
 
 use pg_wire::backend::Backend;
 use pg_wire::{MessageCode, PgProtocol, Portal, SqlState, Statement};

@@ -110,7 +110,7 @@ async fn sql_that_changes_the_session_is_rejected_and_an_open_transaction_fails(
         client
             .rows("begin; set local work_mem = '1MB'; create temp table t (n int) on commit drop; commit")
             .await;
-        // Checks that after a rejected Parse message the rest of its batch is discarded, and that the next batch is executed.
+        // Checks that the pooler discards the rest of a batch after a rejected Parse message, and executes the next batch.
         client.conn.parse(pg_wire::Statement::UNNAMED).query("listen news").finish();
         client.conn.bind(pg_wire::Statement::UNNAMED, pg_wire::Portal::UNNAMED).execute_and_sync(());
         client.conn.flush().await.expect("sent");
@@ -137,7 +137,7 @@ async fn a_cancel_request_reaches_the_query_of_its_client_and_no_other() {
         assert_eq!(sqlstate(&*a.reply().await.expect_err("cancelled")), SqlState::QUERY_CANCELED);
         assert!(begun.elapsed() < Duration::from_secs(30));
         b.reply().await.expect("not cancelled");
-        // Checks that the cancel request of a client that runs no query cancels nothing, even if another client runs a query.
+        // Checks that a cancel request of a client without a running query cancels nothing, even while another client runs a query.
         for _ in 0..20 {
             let (cancelled, value) = tokio::join!(cancel(&settings, &target), b.value("select 'fine'"));
             cancelled.expect("the pooler closes the connection");
@@ -174,7 +174,8 @@ async fn the_transaction_of_a_disconnected_client_is_rolled_back_and_the_connect
                 let _ = client.reply().await;
                 assert_ne!(client.status().await, TransactionStatus::Idle);
             } else {
-                // The test waits, because it cannot see when the query begins to run: the server sends no reply before the query has ended.
+                // Waits for a fixed time until the query probably runs. The test cannot see the start of the query, because the server
+                // sends no reply before its end.
                 tokio::time::sleep(Duration::from_millis(300)).await;
             }
             drop(client);
@@ -182,7 +183,7 @@ async fn the_transaction_of_a_disconnected_client_is_rolled_back_and_the_connect
             assert_eq!(next.value("select pg_backend_pid()").await, pid, "after {sql}");
             assert_eq!(next.value("select count(*) from vanished").await, "0", "after {sql}");
         }
-        // The client disconnects after a batch without Sync.
+        // In this part, the client sends a batch without Sync, and disconnects.
         let mut client = lab.client().await;
         client.conn.parse(pg_wire::Statement::UNNAMED).query("insert into vanished values (5)").finish();
         client.conn.bind(pg_wire::Statement::UNNAMED, pg_wire::Portal::UNNAMED).finish(());
@@ -192,7 +193,7 @@ async fn the_transaction_of_a_disconnected_client_is_rolled_back_and_the_connect
         let mut next = lab.client().await;
         assert_eq!(next.value("select pg_backend_pid()").await, pid);
         assert!(["0", "1"].contains(&&*next.value("select count(*) from vanished").await));
-        // The client sends Terminate in an open transaction.
+        // In this part, the client sends Terminate in an open transaction.
         let mut client = lab.client().await;
         client.rows("begin; insert into vanished values (6)").await;
         client.conn.terminate().close().await.expect("sent");
@@ -246,7 +247,7 @@ async fn a_client_that_waits_too_long_for_a_connection_is_sent_an_error() {
 async fn a_server_that_cannot_be_reached_is_reported_to_the_client() {
     let [lab, _] = Lab::both(&[]).await;
     let stream = tokio::net::TcpStream::connect(lab.address).await.expect("the pooler listens");
-    // The login to the server fails because the database does not exist.
+    // The pooler cannot log in to the server, because the database does not exist.
     let config = Config::new("scram").database("missing").password("scram-secret").sslmode(SslMode::Disable);
     let error = ConnectionBuilder::from(config).connect(stream).await.expect_err("no such database");
     let text = error.to_string();

@@ -1,4 +1,5 @@
-//! Tests of prepared statements of clients whose server connections change.
+//! Tests of prepared statements. A client's statement must also work on a server connection on which the client has not prepared the
+//! statement.
 
 use pg_wire::{PgProtocol, Portal, SqlState, Statement};
 
@@ -24,7 +25,7 @@ async fn a_statement_is_prepared_on_each_connection_and_each_client_has_its_own_
         prepare(&mut a, "s", "select 'a'").await.expect("prepared");
         prepare(&mut b, "s", "select 'b'").await.expect("the name is free for this client");
         for _ in 0..3 {
-            // There are two server connections. `blocker` holds the one that was used last, so that `a` and `b` must use the second
+            // There are two server connections. `blocker` holds the connection that was used last, so that `a` and `b` must use the other
             // connection.
             blocker.rows("begin").await;
             assert_eq!(execute(&mut a, "s").await.expect("known to the pooler"), ["a"]);
@@ -40,7 +41,7 @@ async fn a_statement_is_prepared_on_each_connection_and_each_client_has_its_own_
         let error = execute(&mut a, "s").await.expect_err("closed");
         assert_eq!(error.to_string(), "ERROR 26000: prepared statement \"s\" does not exist");
         assert_eq!(execute(&mut b, "s").await.expect("still open"), ["b"]);
-        // `pooler_1` is the name that the statement of another client has on the server. A client must not be able to use this name.
+        // On the server, the pooler has given the name `pooler_1` to a client's statement. A client must not be able to use this name.
         let error = execute(&mut a, "pooler_1").await.expect_err("not of this client");
         assert_eq!(sqlstate(&*error), SqlState::INVALID_SQL_STATEMENT_NAME);
         prepare(&mut a, "s", "select 'new'").await.expect("the name is free again");
@@ -94,8 +95,8 @@ async fn the_pooler_treats_requests_after_an_error_as_discarded() {
             prepare(&mut a, name, &format!("select '{name}'")).await.expect("prepared");
         }
         for round in 0..4 {
-            // In every second repetition, `blocker` holds the server connection on which the statements are prepared. The pooler must then
-            // prepare the statements on the other connection.
+            // There are two server connections. In every second round, `blocker` holds the connection on which the statements are prepared.
+            // The pooler must then prepare the statements on the other connection.
             if round % 2 == 1 {
                 blocker.rows("begin").await;
             }
@@ -107,10 +108,10 @@ async fn the_pooler_treats_requests_after_an_error_as_discarded() {
             conn.parse(unnamed).query("select 1/0").finish().bind(unnamed, Portal::UNNAMED).execute(());
             conn.bind(Statement("t"), Portal::UNNAMED).execute(());
             conn.parse(Statement(&new)).query("select 'never'").finish();
-            // These Close and Parse messages are in the same batch after the error, so the server discards them.
+            // The server discards these Close and Parse messages too, because they follow the error in the same batch.
             conn.close_statement(Statement("s")).parse(Statement("s")).query("select 'never'").finish();
             conn.sync();
-            // The second batch is sent before the error arrives.
+            // The client sends the second batch before it receives the error.
             conn.bind(Statement("t"), Portal::UNNAMED).execute(());
             conn.bind(Statement("s"), Portal::UNNAMED).execute_and_sync(());
             conn.flush().await.expect("sent");
@@ -124,7 +125,7 @@ async fn the_pooler_treats_requests_after_an_error_as_discarded() {
                 blocker.rows("commit").await;
             }
         }
-        // Checks that a client can use a name again if the first statement with this name was rejected.
+        // Checks that a client can use the name of a rejected statement for a new statement.
         assert!(prepare(&mut a, "bad", "selekt").await.is_err());
         prepare(&mut a, "bad", "select 'good'").await.expect("the name is free");
         assert_eq!(execute(&mut a, "bad").await.expect("prepared"), ["good"]);

@@ -10,7 +10,7 @@ use crate::product::{Client, Product};
 /// The length of the value in the check `large_value`, in bytes.
 const LARGE: usize = 1 << 20;
 
-/// The line of a check that is skipped, because its requests would make the product unusable for other clients.
+/// The answer line of a check that was skipped. A check is skipped if its requests would make the product unusable for other clients.
 pub(crate) const NOT_SENT: &str = "not sent";
 
 /// Runs all checks. Returns the name and the answers of each check.
@@ -94,8 +94,8 @@ async fn prepared_statement<A: Adapter>(_: &Product, client: &mut Client<A>) -> 
     log
 }
 
-/// Check of pipelines: 500 executions before one Sync, and then three statements with a Sync each, sent together. The second of these three
-/// statements fails.
+/// Check of pipelines. The first pipeline has 500 executions and one Sync. The second pipeline has three statements, each with its own
+/// Sync, and the second statement fails.
 async fn pipeline<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     let mut log = Log::new();
     let conn = &mut client.conn;
@@ -186,7 +186,7 @@ async fn copied_out<A: Adapter>(client: &mut Client<A>) -> Result<u64, Error> {
     Ok(end.rows)
 }
 
-/// Check of a COPY that the client aborts, and of a COPY with a malformed row.
+/// Check of two COPY operations that fail: the client aborts the first, and sends a malformed row in the second.
 async fn failed_copy<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     let mut log = Log::new();
     for end in ["abort", "row"] {
@@ -245,11 +245,11 @@ async fn transaction<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
 async fn cancel<A: Adapter>(product: &Product, client: &mut Client<A>) -> Log {
     let mut log = Log::new();
     client.conn.query(product.asleep()).flush().await.expect("sent");
-    // The statement sends this notice before it sleeps, so the server executes the statement now.
+    // The statement sends this notice before it sleeps. So the statement is running when the notice arrives.
     log.extend(line(client.conn.recv().await.expect("a message")));
     if let Some(target) = client.session.cancel_target() {
-        // The result of `cancel` shows only whether the request was sent; the statement's error below shows whether it was cancelled.
-        // PGlite rejects the connection of the cancel request, so an error is accepted for PGlite.
+        // The result of `cancel` shows only whether the request was sent. The statement's error below shows whether the statement was
+        // cancelled. PGlite rejects the connection of the cancel request, so an error is accepted for PGlite.
         let cancelled = A::cancel(&client.config, &target).await;
         assert!(cancelled.is_ok() || product.is_pglite(), "{}: {cancelled:?}", product.name);
     }
@@ -266,8 +266,9 @@ async fn notice<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
 
 /// Check of a prepared statement that a client executes after another client has begun a transaction.
 ///
-/// A pooler may give the first client's server connection to the other client, and the statement would be missing. Other tests use the
-/// poolers at the same time, so the other client may get a different server connection. So up to three other clients begin a transaction.
+/// A pooler may give the server connection with the statement to the other client. The first client then gets a server connection without
+/// the statement. Tests that run at the same time also use the poolers, so the other client may get a different server connection. The
+/// check therefore tries up to three other clients.
 async fn another_client<A: Adapter>(product: &Product, client: &mut Client<A>) -> Log {
     let mut log = Log::new();
     // Each run uses a different name, because a pooler may keep the statement of an earlier run on a server connection.

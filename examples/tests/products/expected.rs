@@ -168,7 +168,7 @@ pub(crate) const ANSWERS: [(&str, &[&str]); 15] = [
     ("end", &["the peer closed the connection"]),
 ];
 
-/// Placeholder in an expected answer, which the lines of [`PLANETS`] replace.
+/// Placeholder in an expected answer. The lines of [`PLANETS`] replace the placeholder.
 const ROWS: &str = "the rows of mock_server";
 
 /// The answer of `mock_server` to every SELECT.
@@ -185,7 +185,7 @@ const NO_EXTENDED: &str = "a test double: it rejects the extended protocol";
 /// A deviation from PostgreSQL's answer: the names of the product and of the check, the lines of the product's answer, and the reason.
 type Deviation = (&'static str, &'static str, &'static [&'static str], &'static str);
 
-/// All deviations.
+/// All deviations of the products from PostgreSQL's answers.
 const DEVIATIONS: [Deviation; 20] = [
     (
         "PgBouncer, transaction pooling",

@@ -56,7 +56,7 @@ pub(crate) fn line(frame: Frame<'_>) -> Option<String> {
             TransactionStatus::Idle => "ready".into(),
             status => format!("ready, transaction {status:?}"),
         },
-        // The debug text of any other message begins with the message's name. The line is only this name.
+        // The line of any other message is only the message's name, with which the debug text begins.
         Ok(message) => {
             let text = format!("{message:?}");
             text.split(['(', ' ']).next().unwrap_or_default().into()

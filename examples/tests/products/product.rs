@@ -22,7 +22,7 @@ impl Product {
         Self { name, config: url.parse().expect("a connection string") }
     }
 
-    /// Describes a product at this address that has the role `scram`.
+    /// Describes a product at this address. The product must have the role `scram`.
     pub(crate) fn at(name: &'static str, address: SocketAddr, database: &str) -> Self {
         Self::new(name, &format!("postgres://scram:scram-secret@{address}/{database}?sslmode=disable"))
     }
@@ -47,7 +47,7 @@ impl Product {
         !(self.is_pglite() && matches!(check, "copy_in" | "failed_copy"))
     }
 
-    /// The time that the test waits for the product to close the connection after Terminate.
+    /// The time limit for the product to close the connection after Terminate.
     pub(crate) fn patience(&self) -> Duration {
         // PGlite never closes the connection. A short time limit saves time there.
         if self.is_pglite() { Duration::from_millis(500) } else { PATIENCE / 2 }
@@ -62,7 +62,7 @@ pub(crate) struct Client<A: Adapter> {
 }
 
 impl<A: Adapter> Client<A> {
-    /// Opens a connection. With PGlite, tries repeatedly.
+    /// Opens a connection. With PGlite, tries again until the connection is accepted.
     pub(crate) async fn open(product: &Product) -> Self {
         let deadline = Instant::now() + PATIENCE / 2;
         loop {

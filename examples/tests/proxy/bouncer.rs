@@ -1,5 +1,5 @@
-//! Tests that compare `pg-proxy` with PgBouncer, both in front of PostgreSQL 15. Clients must have the same results, and the server's view
-//! `pg_stat_activity` must have the same rows.
+//! Tests that compare `pg-proxy` with PgBouncer, both in front of PostgreSQL 15. A client must have the same result through each of them,
+//! and the server's view `pg_stat_activity` must have the same row.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -10,7 +10,8 @@ use crate::process::{Proxy, until};
 use crate::support::{Ended, Server, finish};
 use crate::wire::{Client, startup_with};
 
-/// An address to which clients connect. `database` is the name of the database `test` at this address.
+/// An address to which clients connect, and the database name that clients use there. PgBouncer offers the database `test` under another
+/// name.
 #[derive(Clone, Copy)]
 struct Front {
     address: SocketAddr,
@@ -55,7 +56,7 @@ impl Both {
         change(&mut psql);
         let Ended { code, stdout, stderr } = finish(&mut psql);
         let port = format!("port {}", front.address.port());
-        // Removes the process id of the server process, because each connection has another server process.
+        // Removes the process id of the server process, because this id differs between the two connections.
         let stdout = match stdout.split_once("process with PID ") {
             Some((before, after)) => {
                 before.to_owned() + after.trim_start_matches(|c: char| c.is_ascii_digit())
@@ -83,13 +84,14 @@ impl Both {
 enum Expected {
     /// Both results are the same in every byte.
     Same,
-    /// The results differ. The pairs are for `pg-proxy` and for PgBouncer: the exit code, and the start of the error text.
+    /// The results differ. Each pair has the exit code and the start of the error text. The first pair is for `pg-proxy`, the second pair
+    /// is for PgBouncer.
     Other([(i32, &'static str); 2]),
 }
 
 use Expected::{Other, Same};
 
-/// A comparison: its name, the role, the arguments of psql, and the expected results.
+/// A comparison: its name, the role of the client, the arguments of psql, and the expected results.
 type Row<'a> = (&'a str, &'a str, &'a [&'a str], Expected);
 
 const FAILED: &str = "psql: error: connection to server at \"127.0.0.1\", port PORT failed: FATAL:  ";
@@ -367,7 +369,8 @@ fn pgbouncer_keeps_the_servers_connection_and_the_proxy_closes_it() {
         client.say(&crate::wire::query("select pg_backend_pid()"));
         let answer = client.until_ready();
         let row = answer.iter().find(|frame| frame.code.0 == b'D').expect("a row");
-        // The process id identifies the server connection. The application name would not: PgBouncer resets it with DISCARD ALL.
+        // Identifies the server connection by its process id. The application name is not usable for this, because PgBouncer resets it with
+        // DISCARD ALL.
         let pid = String::from_utf8_lossy(&row.body[6..]).into_owned();
         let count = || both.asked(&format!("select count(*) from pg_stat_activity where pid = {pid}"));
         assert_eq!(count(), "1");

@@ -1,4 +1,4 @@
-//! Tests with clients of other projects: through the proxy, the clients must have the same results as without the proxy.
+//! Tests with clients of other projects. Through the proxy, a client must have the same result as without the proxy.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -86,7 +86,8 @@ impl Lab {
         self.directory.path().join(name)
     }
 
-    /// Stops the proxy. Checks that the proxy has passed on all messages unchanged, and that its trace contains these messages.
+    /// Stops the proxy. Checks that the proxy has passed on all messages unchanged, and that its trace contains a message like each of
+    /// `lines`.
     #[track_caller]
     fn saw(self, lines: &[&str]) {
         let trace = self.proxy.trace();
@@ -273,7 +274,7 @@ fn a_dump_is_restored_to_the_same_database() {
 #[ignore = "needs servers: cargo xtask test"]
 fn a_base_backup_is_complete() {
     for mut lab in Lab::both() {
-        // Replaces the proxy by a proxy without a trace. The trace would have 250 MB, and other tests trace the same messages.
+        // Uses a proxy without a trace here. The trace would have 250 MB, and other tests trace the same kinds of messages.
         lab.proxy = Proxy::with(lab.server.address, &["--check"]);
         let arguments =
             ["-D", "backup", "-X", "stream", "-c", "fast", "--no-sync", "--manifest-checksums=SHA256"];

@@ -1,4 +1,4 @@
-//! Tests of `--fault`. Each kind of fault is injected between a client of this project and a scripted server.
+//! Tests of `--fault`. `pg-proxy` injects each kind of fault between a client of this project and a scripted server.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -28,7 +28,7 @@ fn codes(codes: &str) -> Outcome {
     Outcome::Codes(codes.into())
 }
 
-/// Runs a client whose proxy injects these faults. If the client takes longer than `limit`, the outcome is [`Outcome::Waited`].
+/// Runs a client behind a proxy that injects these faults. If the client takes longer than `limit`, the outcome is [`Outcome::Waited`].
 fn outcome(fault: &str, limit: Duration) -> Outcome {
     let proxy = Proxy::with(polite_server(), &["--fault", fault]);
     let outcome = ask(proxy.address(), limit);
@@ -86,8 +86,8 @@ fn a_client_gets_along_with_pauses_pieces_and_repeated_messages() {
         outcome("server:CommandComplete:flood 100000", PATIENCE),
         codes(&format!("{}ZCZ", "C".repeat(100_001)))
     );
-    // `swap` exchanges the first CommandComplete with the ReadyForQuery after it. Each message is still well-formed, so the client reports
-    // no error.
+    // `swap` exchanges the first CommandComplete with the ReadyForQuery that follows it. The client reports no error, because each message
+    // is still well-formed.
     assert_eq!(outcome("server:CommandComplete:swap", PATIENCE), codes("ZCCZ"));
 }
 
@@ -118,14 +118,14 @@ fn a_client_gets_an_error_when_the_connection_ends_or_bytes_are_wrong() {
 fn a_stall_ends_when_the_waiting_client_closes() {
     let limit = Duration::from_millis(500);
     for fault in ["server:ReadyForQuery#2:stall@1", "client:Query#2:stall@4", "client:byte#0:stall"] {
-        // The client waits until its time limit and closes. The proxy must then end the session: `outcome` also checks that the proxy can
-        // stop.
+        // The client waits until its time limit, and then closes the connection. The proxy must then end the session. `outcome` checks
+        // this: it stops the proxy, which must exit with code 0.
         assert_eq!(outcome(fault, limit), Outcome::Waited, "{fault}");
     }
 }
 
-/// Starts a server that accepts each login. At the end of each connection, the server sends to the returned channel the bytes that it has
-/// received after the start-up packet, or the error.
+/// Starts a server that accepts each login. At the end of each connection, the returned channel receives the bytes that the client has sent
+/// after the start-up packet, or the error.
 fn reporting_server() -> (SocketAddr, mpsc::Receiver<Result<Vec<u8>, ErrorKind>>) {
     let (send, ends) = mpsc::channel();
     let address = server(move |_, mut stream| {
@@ -241,8 +241,8 @@ fn the_same_seed_injects_the_same_faults_into_each_connection() {
         let proxy =
             Proxy::with(polite_server(), &["--fault-seed", seed, "--fault-rate", rate, "--threads", "2"]);
         for _ in 0..6 {
-            // With `--fault-rate`, the proxy injects each fault into the first 200 messages or the first 6400 bytes of a side. The client
-            // sends more than that, so that each fault is reached. Errors are ignored, because a fault may end the connection.
+            // The proxy places each random fault in the first 200 messages or the first 6400 bytes that one side sends. The client sends
+            // more than that, so that each fault is reached. Errors are ignored, because a fault may end the connection.
             let mut client = Client::new(proxy.address());
             client.try_to_say(&startup());
             client.try_to_say(&query(&"x".repeat(90)).repeat(210));

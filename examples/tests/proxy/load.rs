@@ -10,8 +10,8 @@ use crate::process::{Proxy, until};
 use crate::support::Server;
 use crate::wire::{Client, polite_server, query, startup_with};
 
-/// Raises the limit on open files to its maximum. For each connection, this process has two sockets: the client's and the scripted
-/// server's.
+/// Raises the limit on open files to its maximum. This process needs two sockets for each connection: one for the client, one for the
+/// scripted server.
 pub(crate) fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
@@ -56,7 +56,7 @@ fn clients_over_the_limit_wait_until_others_disconnect() {
     let mut waiting = [(); 10].map(|()| Client::new(proxy.address()));
     waiting.iter_mut().for_each(|client| client.say(&crate::wire::startup()));
     clients.iter_mut().for_each(Client::is_served);
-    // When a client disconnects, the proxy must serve a client that waits, and must not end other sessions.
+    // When a client disconnects, the proxy must serve a waiting client, and must keep the sessions of the connected clients.
     for client in &mut waiting {
         clients.remove(0);
         client.until_ready();
@@ -80,15 +80,15 @@ fn for_a_client_that_does_not_read_the_proxy_holds_no_more_than_its_buffers() {
             client.until_ready();
             let before = proxy.memory();
             client.say(&query(MUCH));
-            // Waits until all buffers between the server and the client are full. The server's view `pg_stat_activity` then has the wait
-            // event `ClientWrite`.
+            // Waits until all buffers between the server and the client are full. The view `pg_stat_activity` then shows that the client's
+            // server process waits for the event `ClientWrite`.
             let mut other = Client::let_in(server.address);
             let blocked = format!(
                 "select 1 from pg_stat_activity where application_name = '{name}' and wait_event = 'ClientWrite'"
             );
             until("the server is stopped", || {
-                // The wait event is read twice, with a pause between, because the server may also wait for a short time before the buffers
-                // are full.
+                // Reads the wait event twice, with a pause. A single read is not enough, because the server may wait for a short time
+                // before the buffers are full.
                 let stopped = [(); 2].map(|()| {
                     other.say(&query(&blocked));
                     let waiting = other.until_ready().iter().any(|frame| frame.code.0 == b'D');

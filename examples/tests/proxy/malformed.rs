@@ -1,5 +1,5 @@
-//! Tests of messages with a valid header and a body that cannot be decoded. The proxy must pass on such a message, and must leave the error
-//! to the receiver.
+//! Tests of messages with a valid header and a body that cannot be decoded. The proxy must pass on such a message without an error of its
+//! own, so that the receiver reports the error.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -16,8 +16,8 @@ fn message(code: u8, body: &[u8]) -> Vec<u8> {
     [&[code][..], &length, body].concat()
 }
 
-/// Sequences of messages, each with one message that cannot be decoded. The first value is this message's name in the trace, the second
-/// value is the bytes of the sequence.
+/// Sequences of messages. In each sequence, one message cannot be decoded. The first value is the name of this message in the trace, the
+/// second value is the bytes of the whole sequence.
 fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     let sync = message(b'S', b"");
     let bind =
@@ -109,7 +109,7 @@ fn each_connection_reports_its_first_malformed_message() {
 
 #[test]
 fn a_malformed_message_of_the_server_is_passed_to_the_client() {
-    // A DataRow whose column count is 2, but which contains only one value.
+    // A DataRow that contains one value, although its column count is 2.
     const ROW: &[u8] = b"D\0\0\0\x0a\0\x02\0\0\0\0";
     let upstream = server(|_, mut stream| {
         let _ = take_packet(&mut stream);

@@ -1,5 +1,5 @@
-//! Tests of the opening phase of a connection, which lasts until the client is authenticated. They cover clients that disconnect or are
-//! silent, a server that is down, secrets, and memory.
+//! Tests of the opening phase of a connection, which lasts until the client is authenticated. The tests cover clients that disconnect or
+//! are silent, a server that is down, secrets, and memory.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -43,7 +43,7 @@ fn asking_server() -> SocketAddr {
 #[test]
 fn a_client_that_disconnects_ends_its_connection_even_if_the_server_is_silent() {
     let (upstream, heard) = silent_server();
-    // The timeout is longer than the test, so that only the client's disconnection can end the connection.
+    // The timeout is longer than the test. So the proxy can end the connection only because the client disconnects.
     let proxy = Proxy::with(upstream, &["--opening-timeout", "100000"]);
     for (first, vanishes) in [
         (startup(), true),
@@ -134,7 +134,7 @@ fn psql_shows_why_the_server_cannot_be_reached_in_every_sslmode_that_allows_clea
 #[test]
 fn an_invalid_length_of_the_first_packet_is_reported_in_postgresqls_words() {
     let proxy = Proxy::start(polite_server());
-    // The first case is Terminate as the very first message, as node-postgres sends it.
+    // The first case is a client whose very first message is Terminate, as node-postgres sends it.
     for said in [&b"X\0\0\0\x04"[..], b"\0\0\0\x03", b"\xff\xff\xff\xff"] {
         let mut client = Client::new(proxy.address());
         client.say(said);
@@ -168,7 +168,8 @@ fn a_client_gets_the_timeout_error_only_after_its_start_up_message() {
 fn the_opening_timeout_does_not_end_a_session() {
     let proxy = Proxy::with(polite_server(), &["--opening-timeout", "1"]);
     let mut idle = Client::let_in(proxy.address());
-    // The second client sends nothing. When the proxy disconnects it, the time limit of the first client would have expired too.
+    // A second client connects later and sends nothing, so the proxy disconnects the second client at the time limit. If the time limit
+    // also applied to the session of the first client, that session would have ended before.
     assert_eq!(Client::new(proxy.address()).rest(), b"");
     idle.is_served();
 }
@@ -215,8 +216,8 @@ fn a_client_that_waits_for_the_server_is_never_displaced() {
     waiting.say(&startup());
     let mut next = Client::new(proxy.address());
     next.say(&startup());
-    // The proxy allows one connection in the opening phase. It must not end the first connection early, because the first client waits for
-    // the server. So the second client is served only after the first client's timeout.
+    // The proxy allows one connection in the opening phase. The proxy must not end the first client's connection early, because this client
+    // waits for the server. The second client is served only after the first client's timeout.
     for client in [&mut waiting, &mut next] {
         assert_eq!(client.outcome_in_words(), ["FATAL 57014: canceling authentication due to timeout"]);
     }
@@ -248,7 +249,7 @@ fn has_keepalive(local: u16, remote: u16) -> bool {
         port(fields.get(1).unwrap_or(&"")) == Some(local)
             && port(fields.get(2).unwrap_or(&"")) == Some(remote)
     });
-    // In this field, 01 is a retransmission timer and 02 is a keepalive timer.
+    // In this field of the table, 01 stands for a retransmission timer, and 02 stands for a keepalive timer.
     row.is_some_and(|fields| fields[5].starts_with("02:"))
 }
 
@@ -266,16 +267,16 @@ fn both_sides_have_a_keepalive_timer() {
         let client = Client::let_in(proxy.address());
         let ours = client.stream.local_addr().expect("the socket is connected").port();
         let dialled = from.recv_timeout(PATIENCE).expect("the proxy connects");
-        // While sent bytes of a socket are not acknowledged, the system shows another timer for it. So the test waits until the keepalive
-        // timer is shown.
+        // While the peer has not acknowledged all bytes, the system shows a retransmission timer for the socket. So the test waits until
+        // the keepalive timer is shown.
         until("the client's side has one", || has_keepalive(proxy.address().port(), ours));
         until("the server's side has one", || has_keepalive(dialled, upstream.port()));
         assert!(!has_keepalive(ours, proxy.address().port()), "the test's own socket must have none");
     }
 }
 
-/// Returns the password with this number. It is long, so that it cannot be in the proxy's memory by chance. It is computed at run time, so
-/// that it is not a constant in any program.
+/// Returns the password with this number. The password is long, so that the same bytes cannot be in the proxy's memory by chance. It is
+/// computed at run time, so that no program contains it as a constant.
 fn password(number: usize) -> String {
     format!("{}-{number:04}-{}", "correct horse".to_uppercase(), "battery staple".to_uppercase())
 }
@@ -286,7 +287,7 @@ fn password_message(number: usize) -> Vec<u8> {
     bytes(&PasswordMessage { password: pg_wire::codec::SecretText(password.as_str().into()) })
 }
 
-/// Returns the first 13 bytes of every password. A search for these bytes also finds a message that was cut in the middle of a password.
+/// Returns the first 13 bytes of every password. With these bytes, the test also finds a password that was cut before its end.
 fn beginning() -> Vec<u8> {
     password(0).into_bytes()[..13].to_vec()
 }
@@ -294,8 +295,8 @@ fn beginning() -> Vec<u8> {
 #[test]
 fn no_password_is_left_in_memory_however_the_opening_ended() {
     let whole = password_message(0).len();
-    // Of four clients in a row, the server accepts the password of the first, rejects the second, never answers the third, and disconnects
-    // the fourth.
+    // The server accepts the password of the first of four clients, rejects the second, never answers the third, and disconnects the
+    // fourth.
     let upstream = server(move |number, mut stream| {
         let _ = take_packet(&mut stream);
         let _ = stream.write_all(&bytes(&Authentication::CleartextPassword));

@@ -17,8 +17,8 @@ use crate::wire::{
 fn a_client_that_disconnects_at_any_byte_leaves_nothing_behind() {
     let (send, heard) = mpsc::channel();
     let upstream = server(move |_, mut stream| {
-        // The server sends its messages at once, without reading first. So a client receives the same messages at whatever byte it
-        // disconnects.
+        // The server sends its messages at once, without reading first. So each client receives the same messages, whether it disconnects
+        // early or late.
         let _ = stream.write_all(&[welcome(), done()].concat());
         let _ = send.send(to_the_end(&mut stream));
     });
@@ -35,7 +35,7 @@ fn a_client_that_disconnects_at_any_byte_leaves_nothing_behind() {
         let mut client = Client::new(proxy.address());
         client.say(said);
         if end % 2 == 0 {
-            // Every second client half-closes the connection, then reads the answer.
+            // The clients with an even `end` half-close the connection, and then read the answer.
             client.finish();
             let heard = client.rest();
             assert_eq!(heard.is_empty(), end < packet, "after {end} bytes");
@@ -43,8 +43,8 @@ fn a_client_that_disconnects_at_any_byte_leaves_nothing_behind() {
         drop(client);
         if end >= packet {
             let heard = heard.recv_timeout(PATIENCE).expect("the server receives the bytes");
-            // The other clients close without reading, which resets the connection. The reset may discard the last bytes that they have
-            // sent.
+            // The clients with an odd `end` close without reading, which resets the connection. The reset may discard the last bytes that
+            // the client has sent.
             let all = heard == said || end % 2 == 1 && heard.len() >= packet && said.starts_with(&heard);
             assert!(all, "after {end} bytes: {heard:?}");
         }
@@ -195,7 +195,7 @@ fn a_cancel_request_is_passed_on_and_closed_when_the_server_closes() {
     let upstream = server(move |_, mut stream| {
         let _ = send.send(take_packet(&mut stream).expect("a packet"));
         let mut rest = [0];
-        // The client is still connected during this read. So the read ends only if the proxy closes the connection.
+        // The client is still connected. So this read ends only if the proxy closes the connection.
         assert_eq!(stream.read(&mut rest).unwrap_or(0), 0);
     });
     let proxy = Proxy::start(upstream);

@@ -41,7 +41,7 @@ pub(crate) struct Stopped {
     pub(crate) counts: [u64; 4],
     /// The number of malformed messages in the summary of the proxy.
     pub(crate) malformed: u64,
-    /// The number of sessions with a message that does not answer any request, from the summary of the proxy.
+    /// The number of sessions in which `--check` has found an unexpected message, from the summary of the proxy.
     pub(crate) unexplained: u64,
     /// The lines that the proxy has written to standard error, without the first line (the address) and the last line (the summary).
     pub(crate) said: Vec<String>,
@@ -64,7 +64,7 @@ impl Proxy {
         Self::by(Command::new(env!("CARGO_BIN_EXE_pg-proxy")), upstream, arguments)
     }
 
-    /// Starts a proxy by `command`, for example by a shell. The arguments of the proxy are appended to this command.
+    /// Starts a proxy by `command`, for example by a shell. The arguments of the proxy are appended to the arguments of `command`.
     pub(crate) fn by(mut command: Command, upstream: impl ToString, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let trace = directory.path().join("trace");

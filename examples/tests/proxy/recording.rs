@@ -107,7 +107,7 @@ fn a_recording_is_played_to_the_same_client_and_has_no_password() {
 
         let double = Double::replaying(&file, &["--auth", "scram"]);
         assert_eq!(ask(double.address, &queries).as_ref(), Ok(&seen), "{text}");
-        // A second connection must get the recording from its beginning.
+        // Checks that a second connection also gets the recording, again from its beginning.
         assert_eq!(ask(double.address, &queries).as_ref(), Ok(&seen));
         let error = ask(double.address, &["select 2"]).expect_err("another query");
         assert!(error.contains("of the transcript: expected F") && error.contains("select 2"), "{error}");

@@ -12,7 +12,7 @@ use crate::wire::{
     welcome,
 };
 
-/// Returns the outcome of a client to which the proxy has sent the error of its shutdown.
+/// Returns the expected outcome of a client that is connected when the proxy shuts down: the proxy sends the client an error.
 fn sent_away() -> (String, Option<SqlState>) {
     ("E".into(), Some(SqlState::ADMIN_SHUTDOWN))
 }
@@ -41,8 +41,8 @@ fn a_client_that_waits_for_an_incomplete_answer_gets_the_error() {
         let mut waiting = Client::let_in(proxy.address());
         waiting.say(&query("select pg_sleep(600)"));
         assert_eq!(proxy.stop().code, Some(0));
-        // The proxy passes on only complete messages. So the client has received no byte of the incomplete row, and the error is
-        // well-formed.
+        // The proxy passes on only complete messages. So the client has received no part of the incomplete row, and can read the error that
+        // the proxy sends.
         assert_eq!(waiting.outcome(), sent_away());
     }
 }

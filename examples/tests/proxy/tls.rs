@@ -68,7 +68,8 @@ fn the_proxy_verifies_the_server_over_tls_while_clients_use_no_tls() {
         let upstream = ["--upstream-tls", "verify-full", "--upstream-ca", &root].map(String::from);
         let clear = ["--check", "--trace", "TRACE", "--tls", "refuse"].map(String::from);
         let proxy = start(&server, &[clear.as_slice(), &upstream].concat());
-        // psql connects to the proxy without TLS. So the proxy must not offer SCRAM-SHA-256-PLUS, although the server does.
+        // psql connects to the proxy without TLS. So the proxy must not offer SCRAM-SHA-256-PLUS to psql, although the server offers it to
+        // the proxy.
         answered(psql(15, &proxy, "sslmode=prefer"));
         let trace = stopped(proxy);
         assert!(trace.contains("DataRow\t 1 2 '42'"), "{trace}");

@@ -1,4 +1,4 @@
-//! Tests of base backups. pg_verifybackup must accept each backup, and a server must start from it.
+//! Tests of base backups. pg_verifybackup must accept each backup, and a server must start from the files of the backup.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -125,7 +125,7 @@ fn a_server_starts_from_an_unpacked_tar_backup() {
                 expected.insert("pg_wal.tar".into());
             }
             assert_eq!(paths(&archives), expected);
-            // pg_verifybackup can verify archives since version 18. For version 15, only the unpacked backup is verified below.
+            // Only pg_verifybackup of version 18 can verify archives. For version 15, the test verifies only the unpacked backup, below.
             if programs.major >= 18 {
                 verify(&programs, &archives, &["--no-parse-wal"]);
             }
@@ -145,7 +145,8 @@ fn a_server_starts_from_an_unpacked_tar_backup() {
             std::os::unix::fs::symlink(&copy, &link).expect("linked");
             verify(&programs, &data, &[]);
 
-            // Removes the link of the tablespace. The server must make the link again, as the file `tablespace_map` says.
+            // Removes the link of the tablespace. A server that starts from the backup must make the link again, as the file
+            // `tablespace_map` says.
             fs::remove_file(link).expect("removed");
             let map = fs::read_to_string(data.join("tablespace_map")).expect("a map");
             assert_eq!(map.trim_end(), format!("{oid} {}", space.display()));
@@ -172,7 +173,7 @@ fn a_backup_has_the_files_of_pg_basebackup() {
             let mut reference = cluster.client("pg_basebackup");
             reference.args(["-c", "fast", "--no-sync", "-X", method, "-T", &mapping(their_copy), "-D"]);
             done(reference.arg(theirs));
-            // The names of WAL segments are not compared, because each of the two backups begins in another segment.
+            // The names of WAL segments are not compared, because the two backups begin in different segments.
             let without_segments = |directory: &Path| {
                 let is_segment = |path: &String| {
                     path.starts_with("pg_wal/0") || path.starts_with("pg_wal/archive_status/0")

@@ -1,4 +1,4 @@
-//! Tests that compare the WAL segments that `pg-receive` writes with the WAL segments that pg_receivewal writes.
+//! Tests of received WAL. `pg-receive` must write the same WAL segments as `pg_receivewal`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -62,9 +62,8 @@ fn assert_same(ours: &Path, theirs: &Path) -> Vec<String> {
     names(&ours)
 }
 
-/// Returns a WAL position at which all clients can stop with the same files. A client may write the whole message that contains the
-/// position. A message has at most 128 kB of WAL, and the server has more WAL than that after the position, so this message is the same for
-/// all clients.
+/// Returns a WAL position at which all clients can stop with the same files. A client writes the whole message that contains the position.
+/// All clients receive the same message: a message has at most 128 kB of WAL, and the server has more WAL than this after the position.
 fn end_position(cluster: &Cluster) -> String {
     let end = cluster.sql("select pg_current_wal_insert_lsn()");
     cluster.write_wal(400);
@@ -89,7 +88,7 @@ fn segments_that_exist_are_received_as_pg_receivewal_receives_them() {
                 names.len() >= 3 && names.iter().filter(|name| name.ends_with(".partial")).count() == 1,
                 "{names:?}"
             );
-            // Checks that the files have the same permissions as the files of pg_receivewal.
+            // Checks that the files of both programs have the same permissions.
             let modes = [&our_files, &their_files].map(|directory| {
                 let path = directory.join(&names[0]);
                 fs::metadata(path).expect("a file").permissions()
@@ -115,7 +114,7 @@ fn a_live_stream_is_received_up_to_the_shutdown_of_the_server() {
         cluster.write_wal(1);
         let begin = Instant::now();
         cluster.stop();
-        // The server has waited until both clients have confirmed all WAL. This must not take long.
+        // The server ends only after both clients have confirmed all WAL. A client that confirms late would delay the end.
         assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
         for (receiver, name) in receivers.into_iter().zip(["pg-receive", "pg_receivewal"]) {
             let ended = receiver.ended();
@@ -260,7 +259,7 @@ fn the_slot_advances_only_to_synced_positions() {
         let (our_files, _) = make_pair(&cluster);
         let receiver = Running::start(ours(&cluster, &our_files, "ours").args(["--status-interval", "1"]));
         until("it receives", || cluster.is_active("ours"));
-        // Query for the positions that the client has reported to the server. `parse` converts the result to numbers.
+        // SQL that returns the positions that the client has reported to the server. The closure `parse` converts the result to numbers.
         let reported = "select write_lsn - '0/0' || ' ' || (flush_lsn - '0/0') from pg_stat_replication";
         let parse = |row: &str| -> Option<(u64, u64)> {
             let (written, flushed) = row.lines().last()?.split_once(' ')?;
@@ -271,8 +270,8 @@ fn the_slot_advances_only_to_synced_positions() {
         let end = cluster.sql("select pg_current_wal_flush_lsn() - '0/0'").parse().expect("a number");
         until("the first position is confirmed", || positions().is_some_and(|(_, flushed)| flushed >= end));
         let begin = positions().expect("a row").1;
-        // The program syncs a file at the end of a segment or when the stream is idle. For these four seconds neither happens, so the
-        // program must not confirm any WAL as flushed.
+        // The program syncs a file at the end of a segment, or when the stream is idle. During these four seconds, the segment does not end
+        // and the stream is not idle. So the program must not confirm any WAL as flushed.
         let busy = "do $$ begin for i in 1..400 loop insert into filler values (i); commit; perform pg_sleep(0.01); end loop; end $$";
         let (written, flushed) = parse(&cluster.sql_in_turn(&[busy, reported])).expect("a row");
         assert_eq!(flushed, begin, "confirmed without a sync");
@@ -345,8 +344,8 @@ fn the_stream_follows_a_standby_to_its_new_timeline() {
         let receivers = [ours(&standby, &our_files, "ours"), theirs(&standby, &their_files, "theirs")];
         let receivers = receivers.map(|mut command| Running::start(&mut command));
         until("both receive", || standby.is_active("ours") && standby.is_active("theirs"));
-        // Makes directories for two late clients. They receive a part of the WAL before the standby is promoted to a new timeline, and
-        // continue after that.
+        // Makes directories for two clients that are late. Each client receives a part of the WAL before the standby is promoted to a new
+        // timeline, and the rest after the promotion.
         let late = ["late_ours", "late_theirs"].map(|slot| {
             standby.make_slot(slot);
             let path = standby.path(slot);

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use crate::support::{Ended, Server, finish, until};
 
-/// Settings of every cluster. They keep the WAL of background processes small, so that almost all WAL is the WAL of the test.
+/// Settings of every cluster. They keep the background processes from writing much WAL, so that almost all WAL is written by the test.
 const SETTINGS: [&str; 7] = [
     "listen_addresses=127.0.0.1",
     "fsync=off",
@@ -74,7 +74,7 @@ impl Programs {
         done(Command::new("chown").args(["-R", "-h", &owner]).arg(directory));
     }
 
-    /// Makes a temporary directory for a cluster. It belongs to the user that runs the servers.
+    /// Makes a temporary directory for a cluster. The directory belongs to the user that runs the servers.
     pub(crate) fn directory(&self) -> tempfile::TempDir {
         let directory = tempfile::tempdir().expect("a directory");
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("our directory");
@@ -128,8 +128,8 @@ impl Cluster {
         cluster
     }
 
-    /// Starts a standby with these further settings. A standby is a second server that starts from a copy of this server's files and
-    /// receives this server's WAL. Its name in `synchronous_standby_names` is `standby`.
+    /// Starts a standby with these further settings. The standby is a second server: it starts from a copy of this server's files, and then
+    /// receives this server's WAL. The standby's name in `synchronous_standby_names` is `standby`.
     pub(crate) fn standby(&self, settings: &[&str]) -> Self {
         let directory = self.programs.directory();
         let data = directory.path().join("data");
@@ -143,7 +143,7 @@ impl Cluster {
         Self::start_with(&self.programs, directory, &[&[upstream.as_str()], settings].concat())
     }
 
-    /// Makes this standby a primary, and waits until it accepts changes.
+    /// Makes this standby a primary, and waits until the server accepts changes.
     pub(crate) fn promote(&self) {
         self.sql("select pg_promote()");
         until("the standby is promoted", || self.sql("select pg_is_in_recovery()") == "f");
@@ -221,7 +221,7 @@ impl Cluster {
         done(&mut psql).trim_end().to_owned()
     }
 
-    /// Inserts rows, which write about this many kilobytes of WAL.
+    /// Inserts rows, so that the server writes about this many kilobytes of WAL.
     pub(crate) fn write_wal(&self, kilobytes: u32) {
         self.sql("create table if not exists filler (n int, t text)");
         self.sql(&format!(
@@ -229,7 +229,7 @@ impl Cluster {
         ));
     }
 
-    /// Makes a slot that keeps the WAL from now on.
+    /// Makes a replication slot. From now on, the server keeps the WAL for this slot.
     pub(crate) fn make_slot(&self, name: &str) {
         self.sql(&format!("select pg_create_physical_replication_slot('{name}', true)"));
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-/// Time limit of a program: a program that takes longer is killed. On an idle machine, the slowest program takes a second.
+/// Time limit of a program. A program that takes longer is killed. On an idle machine, the slowest program takes a second.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A PostgreSQL server for tests: its version and its addresses.
@@ -26,7 +26,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Returns PostgreSQL 15 and 18. Panics if their addresses are not in the environment, so that no test is skipped.
+    /// Returns PostgreSQL 15 and 18. Panics if the environment does not contain their addresses, so that no test is skipped silently.
     pub(crate) fn both() -> [Self; 2] {
         [15, 18].map(|major| {
             let variable = |name: &str| {
@@ -151,7 +151,7 @@ pub(crate) fn wait_for_end(child: &Child) {
     assert!(is_readable(&process), "the process does not end");
 }
 
-/// Waits until a descriptor is readable or its other end is closed. Returns false after [`PATIENCE`].
+/// Waits until a descriptor is readable, or until the other end of its pipe or socket is closed. Returns false if [`PATIENCE`] has passed.
 pub(crate) fn is_readable(descriptor: &impl AsFd) -> bool {
     let limit = Timespec::try_from(PATIENCE).expect("a short time");
     let ready = poll(&mut [PollFd::new(descriptor, PollFlags::IN)], Some(&limit)).expect("a descriptor");

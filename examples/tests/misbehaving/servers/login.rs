@@ -1,5 +1,5 @@
-//! Servers with a wrong authentication. They request invalid or forbidden methods, accept the login too early, or negotiate invalid
-//! protocol versions.
+//! Servers that misbehave during the authentication. They request invalid or forbidden methods, accept the login too early, or negotiate
+//! invalid protocol versions.
 
 use pg_auth::config::{AuthMethod, ProtocolVersion, RequireAuth, SslMode};
 use pg_auth::oauth::{SourceError, Token, TokenReply, TokenRequest, Tokens};

@@ -3,7 +3,7 @@
 //! A row has the name of the server, its script, and the client's expected outcome: [`SESSION`], or a part of the error's text. The test
 //! also checks for each row:
 //!
-//! - The client ends by itself, unless the script ends the connection.
+//! - The client ends before its time limit, except in the rows that test the time limit.
 //! - The client makes one connection for each script of the row.
 //! - The error does not contain the password.
 //! - The memory of the client stays below the limit of the row.
@@ -30,14 +30,14 @@ use crate::wire::{sasl, welcome};
 /// Expected outcome: the login succeeds.
 const SESSION: &str = "a session";
 
-/// The largest amount of memory that a connection attempt may take, in bytes. A row may set another limit. The two buffers of the
+/// The largest amount of memory that a connection attempt may take, in bytes. A row may set a different limit. The two buffers of the
 /// connection and the state of TLS take most of this memory.
 const MAX_MEMORY: u64 = 512 * 1024;
 
-/// Time limit of a connection attempt that must end before the time limit.
+/// Time limit of most connection attempts. If such an attempt lasts until this limit, the test fails.
 const LONG: Duration = Duration::from_secs(40);
 
-/// Time limit of a connection attempt that must end at the time limit, because the server never answers.
+/// Time limit of a connection attempt to a server that never answers. Only the time limit can end such an attempt.
 const SHORT: Duration = Duration::from_millis(200);
 
 /// A misbehaving server, and the expected outcome of a connection attempt.
@@ -103,7 +103,7 @@ impl Row {
         self.with(|config| config.channel_binding(BindingMode::Require))
     }
 
-    /// Sets a short time limit for the connection attempt. For a row in which the attempt must end at the time limit.
+    /// Sets a short time limit for the connection attempt, in a row in which the attempt must end at the time limit.
     fn impatient(self) -> Self {
         self.with(|config| config.connect_timeout(SHORT))
     }

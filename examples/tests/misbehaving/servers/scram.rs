@@ -161,8 +161,8 @@ fn an_invalid_server_first_message_is_rejected() {
     ]);
 }
 
-/// Expected error if the client accepts the altered challenge: it then sends its proof, which does not match the original challenge, and
-/// the scripted server rejects the proof.
+/// Expected error if the client accepts the altered challenge. The client then sends a proof that does not match the original challenge,
+/// and the scripted server rejects this proof.
 const SCRAM_GOES_ON: &str = "FATAL 28P01: the proof is wrong";
 
 #[test]

@@ -11,8 +11,8 @@ fn settles(name: &str, bytes: impl AsRef<[u8]>, expected: &'static str) -> Row {
 
 /// Creates a row with a server that sends the bytes `first`, and then 64 MiB of copies of the message `again`.
 fn floods(name: &str, first: impl AsRef<[u8]>, again: Vec<u8>, expected: &'static str) -> Row {
-    // The client must return the error `expected` before it has received 64 MiB. If it accepted all messages, it would take too much
-    // memory, and the login would succeed.
+    // The client must return the error `expected` before it has received 64 MiB. A client that accepted all messages would take too much
+    // memory, and its login would succeed.
     let times = (64 << 20) / again.len();
     let script = [answer(first), vec![Act::Flood(again, times), say(welcome()), say(READY)]].concat();
     row(name, script, expected)

@@ -1,5 +1,5 @@
-//! Servers at the start of a connection: servers of other protocols, early ends of the connection, silence, several hosts, and Unix-domain
-//! sockets.
+//! Servers at the start of a connection: servers of other protocols, servers that close early or stay silent, several hosts, and
+//! Unix-domain sockets.
 
 use pg_auth::config::SslMode;
 
@@ -118,7 +118,8 @@ fn the_next_host_is_tried_only_after_some_errors() {
 
 /// Creates a row with a second host. The client must not try the second host after the first host's script.
 fn stops(name: &str, script: Script, expected: &'static str) -> Row {
-    // No server listens on port 1 of the loopback address. If the client tried this host, its error would contain the name "unreachable".
+    // No server listens on port 1 of the loopback address. If the client tried this host, the client's error would contain the name
+    // "unreachable".
     let unreachable = pg_auth::Host::at_address("unreachable", [127, 0, 0, 1], 1);
     let mut row = row(name, script, expected).hides("unreachable");
     row.last_host = Some(unreachable);

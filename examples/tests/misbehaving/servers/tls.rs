@@ -162,8 +162,8 @@ fn a_client_that_prefers_tls_tries_again_in_clear() {
         )
         .again(good()),
         preferred("N and a good login", [replying(b"N"), good()].concat(), SESSION),
-        // The bytes after the `N` are accepted as the server's messages, as in libpq. A check would not help: on a connection without TLS,
-        // an attacker can send such bytes at any time.
+        // The server declines TLS with `N`. The client accepts the bytes after the `N` as messages of the server, as libpq does. To reject
+        // them would not help: without TLS, an attacker can send such bytes at any time.
         preferred("N with a login after it", replying([b"N", &welcome()[..]].concat()), SESSION),
         preferred(
             "N and a request for the password in clear text",
