@@ -39,6 +39,7 @@ const VALUES: &[(&str, &str)] = &[
     ("tid", "(4294967295,65535)"),
     ("regclass", "pg_class"),
     ("regtype", "integer"),
+    ("regproc", "-"),
     ("oidvector", "1 2 3"),
     // An empty `int2vector` is not tested: the server sends the value's binary form, but rejects the same bytes as a parameter.
     ("int2vector", "-1 2"),
@@ -153,6 +154,7 @@ const VALUES: &[(&str, &str)] = &[
     ("every_type.moods", r#"{sad,"very happy"}"#),
     ("every_type.moods[]", r#"{"{sad,\"very happy\"}",NULL}"#),
     ("every_type.boxes", "{(1,1),(0,0);(2,2),(0,0)}"),
+    ("every_type.boxes[]", "{\"{(1,1),(0,0)}\";\"{(2,2),(0,0);(3,3),(0,0)}\"}"),
     ("every_type.words", r#"["","a""\\,")"#),
     ("every_type.words[]", r#"{"[a,b)","(,)"}"#),
     ("every_type.word", "()"),

@@ -156,6 +156,29 @@ fn the_header_has_the_names_of_the_columns() {
 }
 
 #[test]
+fn all_bytes_of_the_first_character_are_escaped_in_a_value_that_equals_the_null_string() {
+    for (null, expected) in
+        [("é", "\\303\\251\n"), ("€b", "\\342\\202\\254b\n"), ("ab", "\\141b\n"), ("\\t", "\\011\n")]
+    {
+        let options = CopyOptions::text().delimiter(b'|').null(null);
+        let value = if null == "\\t" { "\t" } else { null };
+        let data = written(&options, &["a"], &[&[&value]]);
+        assert_eq!(data.escape_ascii().to_string(), expected.as_bytes().escape_ascii().to_string());
+        assert_eq!(read_all(|| reader(&options), &data), rows(&[&[Some(value)]]));
+    }
+}
+
+#[test]
+fn a_header_in_another_encoding_is_compared_with_ascii_names_only() {
+    let options = CopyOptions::csv().encoding("LATIN1").header(Header::Match);
+    let mut reader = CopyReader::with_names(&options, &["a"]).expect("an ASCII name");
+    let row = reader.row(&mut &b"a\nb\n"[..]).expect("the header is equal").expect("a row");
+    assert_eq!(row.bytes(0), Some(&b"b"[..]));
+    let error = CopyReader::with_names(&options, &["é"]).expect_err("the bytes of the header are not UTF-8");
+    assert!(matches!(error.kind(), CopyErrorKind::Option(_)), "{error}");
+}
+
+#[test]
 fn binary_rows_have_a_header_and_a_trailer() {
     let row: &[&dyn CopyValue] = &[&1i32, &"ab", &None::<bool>, &0.5f64];
     let data = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\0\x04\0\0\0\x04\0\0\0\x01\0\0\0\x02ab\xff\xff\xff\xff\

@@ -221,23 +221,33 @@ impl<'w> TextField<'w> {
     }
 }
 
-/// Replaces the first character of a field in text format by a numeric escape. Precondition: the field is equal to the NULL string or the
+/// Replaces the first character of a field in text format by numeric escapes, one for each byte. All bytes of the character are escaped,
+/// because the server checks the encoding of a line before it removes the escapes. Precondition: the field is equal to the NULL string or the
 /// DEFAULT string, so without the escape the value would be read as NULL or as the default value of the column.
 #[cold]
 fn escape_first(dialect: &Dialect, out: &mut Vec<u8>, start: usize) -> Result<(), CopyErrorKind> {
     let field = out.split_off(start);
-    let (byte, rest) = match *field {
+    let single;
+    let (bytes, rest) = match *field {
         [] if dialect.null.is_empty() => return Err(CopyErrorKind::EmptyIsNull),
         [] => return Err(CopyErrorKind::EmptyIsDefault),
         [b'\\', letter, ref rest @ ..] => {
             let byte = (0..=u8::MAX).find(|byte| dialect.action(*byte) == letter && *byte != action::NUL);
-            (byte.unwrap_or(letter), rest)
+            single = [byte.unwrap_or(letter)];
+            (&single[..], rest)
         }
-        [byte, ref rest @ ..] => (byte, rest),
+        [_, ref rest @ ..] => {
+            let is_continuation = |byte: &&u8| matches!(byte, 0x80..=0xbf);
+            field.split_at(1 + rest.iter().take_while(is_continuation).count())
+        }
     };
-    for escaped in [alloc::format!("\\{byte:03o}"), alloc::format!("\\x{byte:02x}")] {
+    for is_octal in [true, false] {
         out.truncate(start);
-        out.extend_from_slice(escaped.as_bytes());
+        for byte in bytes {
+            let escape =
+                if is_octal { alloc::format!("\\{byte:03o}") } else { alloc::format!("\\x{byte:02x}") };
+            out.extend_from_slice(escape.as_bytes());
+        }
         out.extend_from_slice(rest);
         if !out.get(start..).is_some_and(|field| dialect.is_marker(field)) {
             break;

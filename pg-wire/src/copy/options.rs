@@ -42,8 +42,24 @@ pub enum ForceColumns {
     None,
     /// All columns.
     All,
-    /// The columns with these names.
+    /// The columns with these names. An empty list means no column.
     Columns(Vec<String>),
+}
+
+impl ForceColumns {
+    /// Whether the list has no column.
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::None => true,
+            Self::All => false,
+            Self::Columns(names) => names.is_empty(),
+        }
+    }
+
+    /// Whether the list has names of columns.
+    pub(super) fn has_names(&self) -> bool {
+        matches!(self, Self::Columns(names) if !names.is_empty())
+    }
 }
 
 /// Reaction of the server to a value that cannot be converted to the type of its column.
@@ -246,7 +262,9 @@ impl CopyOptions {
         Sql { options: self, is_from: false }
     }
 
-    /// Checks the combination of options. The rules are the same as on the server.
+    /// Checks the combination of options. Every combination that the server rejects is an error. Some combinations that the server accepts
+    /// are also errors, because the server would read the rows in another way than a writer writes them: a NULL string or a DEFAULT string
+    /// that contains the end marker or ends with an unpaired backslash in text format, and a newline as quote or escape.
     ///
     /// # Errors
     /// [`CopyErrorKind::Option`] with the reason.
@@ -263,7 +281,7 @@ impl CopyOptions {
 
     /// Returns the error text for the first option that the format does not have. Returns `None` if the format has all set options.
     fn format_reason(&self) -> Option<&'static str> {
-        let forced = |columns: &ForceColumns| *columns != ForceColumns::None;
+        let forced = |columns: &ForceColumns| !columns.is_empty();
         let binary = [
             (self.delimiter.is_some(), "the binary format has no delimiter"),
             (self.null.is_some(), "the binary format has no NULL string"),
@@ -303,6 +321,12 @@ impl CopyOptions {
         }
         if markers().any(|marker| marker == "\\.") {
             return Some("the NULL string and the DEFAULT string cannot be the end marker");
+        }
+        if self.format == RowFormat::Text && markers().any(has_unsafe_backslash) {
+            return Some(
+                "in text format the NULL string and the DEFAULT string cannot contain the end marker, \
+                 and cannot end with an unpaired backslash",
+            );
         }
         if self.format == RowFormat::Text && b"\\.abcdefghijklmnopqrstuvwxyz0123456789".contains(&delimiter) {
             return Some(
@@ -361,6 +385,18 @@ impl CopyOptions {
             (None, _) => "\\N",
         }
     }
+}
+
+/// Whether a NULL string or DEFAULT string in text format contains the end marker, or ends with a backslash that would escape the next
+/// delimiter or line end. The server accepts such a string as an option, but reads the rows in another way than the writer writes them.
+fn has_unsafe_backslash(marker: &str) -> bool {
+    let mut bytes = marker.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte == b'\\' && matches!(bytes.next(), None | Some(b'.')) {
+            return true;
+        }
+    }
+    false
 }
 
 /// The options as a part of a statement.
@@ -457,7 +493,7 @@ mod tests {
     use alloc::string::ToString;
 
     #[test]
-    fn combinations_that_the_server_rejects_are_errors() {
+    fn combinations_that_the_server_rejects_or_misreads_are_errors() {
         let (text, csv, binary) = (CopyOptions::text, CopyOptions::csv, CopyOptions::binary);
         for options in [
             binary().delimiter(b','),
@@ -490,6 +526,10 @@ mod tests {
             text().default_string("a\tb"),
             text().default_string("a\nb"),
             text().default_string("\\."),
+            // These three are accepted by the server, which then reads rows in another way than a writer writes them.
+            text().default_string("x\\"),
+            text().null("\\"),
+            text().null("a\\.b"),
             text().default_string("\\N"),
             csv().default_string(""),
             csv().default_string("a\"b"),
@@ -507,6 +547,9 @@ mod tests {
             csv().delimiter(b'a'),
             csv().escape(b'\\'),
             text().null(""),
+            text().null("\\\\"),
+            text().null("a\\\\.b"),
+            text().force_null(ForceColumns::Columns([].into())),
             text().default_string(""),
             text().default_string("\\D").on_error(OnError::Ignore).reject_limit(i64::MAX as u64),
             csv().force_null(ForceColumns::All).force_not_null(ForceColumns::All),

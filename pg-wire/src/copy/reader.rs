@@ -8,7 +8,7 @@ use super::encoding;
 use super::error::{CopyError, CopyErrorKind};
 use super::lines::{Found, Lines};
 use super::markers::Markers;
-use super::options::{CopyOptions, ForceColumns, Header, RowFormat};
+use super::options::{CopyOptions, Header, RowFormat};
 use super::row::{CopyRow, Field, FromCopyRow, Shape};
 use super::tuples::{Read, Tuples};
 use crate::basic::enums::FormatCode;
@@ -96,10 +96,9 @@ impl CopyReader {
     /// The errors of [`with_names`](Self::with_names), and [`CopyErrorKind::NoNames`] when the options need the names of the columns.
     pub fn new(options: &CopyOptions) -> Result<Self, CopyError> {
         options.check()?;
-        let is_named = |columns: &ForceColumns| matches!(columns, ForceColumns::Columns(_));
         if options.header == Header::Match
-            || is_named(&options.force_null)
-            || is_named(&options.force_not_null)
+            || options.force_null.has_names()
+            || options.force_not_null.has_names()
         {
             return Err(CopyErrorKind::NoNames.into());
         }
@@ -130,6 +129,13 @@ impl CopyReader {
             }
         }
         let names: Vec<String> = names.iter().map(|name| String::from(name.as_ref())).collect();
+        if encoding.is_some() && options.header == Header::Match && !names.iter().all(|name| name.is_ascii())
+        {
+            return Err(CopyErrorKind::Option(
+                "a reader of another encoding than UTF-8 compares the header only with names of ASCII characters",
+            )
+            .into());
+        }
         let (columns, markers) = (names.len(), Markers::new(options, &names)?);
         Ok(Self {
             format: if is_binary {

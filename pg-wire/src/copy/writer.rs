@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::error::{CopyError, CopyErrorKind};
 use super::field::{Dialect, TextField};
 use super::markers::Forced;
-use super::options::{CopyOptions, ForceColumns, Header, RowFormat};
+use super::options::{CopyOptions, Header, RowFormat};
 use super::value::{CopyValue, CopyValues, VisitCopyValue};
 use crate::basic::short;
 
@@ -71,7 +71,7 @@ impl CopyWriter {
     /// # Errors
     /// The errors of [`with_names`](Self::with_names), and [`CopyErrorKind::NoNames`] when the options need the names of the columns.
     pub fn new(options: &CopyOptions) -> Result<Self, CopyError> {
-        if options.header != Header::Absent || matches!(options.force_quote, ForceColumns::Columns(_)) {
+        if options.header != Header::Absent || options.force_quote.has_names() {
             options.check()?;
             return Err(CopyErrorKind::NoNames.into());
         }

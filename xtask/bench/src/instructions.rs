@@ -47,8 +47,8 @@ pub(crate) fn run_marked(lines: Vec<Line>) -> Result<()> {
 }
 
 /// Counts the instructions of every implementation of the work. `only` contains the filters that selected the measurements. The process
-/// under valgrind gets the same filters.
-pub(crate) fn count(results: &mut [Measured], only: &[String]) -> Result<()> {
+/// under valgrind gets the same filters, and the option `--quick` if `quick` is true, so that both processes have the same measurements.
+pub(crate) fn count(results: &mut [Measured], only: &[String], quick: bool) -> Result<()> {
     // Measurements over sockets are left out. Under valgrind a client is slower, so it waits for the server more or less often than in a
     // normal run, and the count of instructions differs.
     let is_counted =
@@ -67,6 +67,9 @@ pub(crate) fn count(results: &mut [Measured], only: &[String]) -> Result<()> {
     valgrind.args(["--zero-before=pg_bench_round_begins", "--dump-before=pg_bench_round_ends"]);
     valgrind.arg(format!("--callgrind-out-file={}", out.display()));
     valgrind.arg(&ourselves).arg("--marked");
+    if quick {
+        valgrind.arg("--quick");
+    }
     for word in only {
         valgrind.arg("--only").arg(word);
     }

@@ -135,7 +135,7 @@ fn main() -> Result<()> {
 /// Counts the instructions of the selected measurements that have a target for instructions. Returns an error if a target is not met.
 fn gate(arguments: &Arguments) -> Result<()> {
     let mut results: Vec<_> = arguments.micro()?.into_iter().map(Measured::unmeasured).collect();
-    instructions::count(&mut results, &arguments.only)?;
+    instructions::count(&mut results, &arguments.only, arguments.quick)?;
     results.retain(|result| result.target.instructions.is_some());
     anyhow::ensure!(!results.is_empty(), "no selected measurement has a target for instructions");
     report::print_gate(&results)
@@ -188,7 +188,7 @@ fn compare(arguments: &Arguments) -> Result<()> {
         }
     }
     if !arguments.no_instructions && has("valgrind") {
-        instructions::count(&mut results, &arguments.only)?;
+        instructions::count(&mut results, &arguments.only, arguments.quick)?;
     }
     report::print(&results);
     if let Some(ends) = &ends {

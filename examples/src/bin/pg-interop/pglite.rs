@@ -3,6 +3,12 @@
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// Time limit for PGlite to start. PGlite starts in a few seconds.
+const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// A running PGlite server. Dropping this value kills the process.
 #[derive(Debug)]
@@ -32,21 +38,28 @@ impl Pglite {
         let mut pglite = Self { child, port: 0, _directory: directory };
         let stdout = pglite.child.stdout.take();
         let stdout = stdout.ok_or_else(|| io::Error::other("standard output is not a pipe"))?;
-        let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
-        // The line with the address is `PGLiteSocketServer listening on {"port":1234,"host":"127.0.0.1"}`.
-        let port = lines.find_map(|line| {
-            let (_, rest) = line.split_once("listening on {\"port\":")?;
-            rest.split(',').next()?.parse().ok()
+        let (found, port) = mpsc::channel();
+        // Reads all lines of the server, also after the line with the port, so that the pipe does not become full.
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = port_in(&line).map(|port| found.send(port));
+            }
         });
-        pglite.port = port.ok_or_else(|| io::Error::other("PGlite does not report its port"))?;
-        // Reads and discards further lines of the server, so that the pipe does not become full.
-        std::thread::spawn(move || lines.for_each(drop));
+        let port = port.recv_timeout(START_LIMIT);
+        pglite.port =
+            port.map_err(|error| io::Error::other(format!("PGlite has not reported its port: {error}")))?;
         Ok(pglite)
     }
 
     pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", self.port)
     }
+}
+
+/// Returns the port in the line `PGLiteSocketServer listening on {"port":1234,"host":"127.0.0.1"}`.
+fn port_in(line: &str) -> Option<u16> {
+    let (_, rest) = line.split_once("listening on {\"port\":")?;
+    rest.split(',').next()?.parse().ok()
 }
 
 impl Drop for Pglite {

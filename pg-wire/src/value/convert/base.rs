@@ -94,9 +94,11 @@ pub(super) fn converter(type_: &Type) -> Result<Converter, Mismatch> {
         Type::CIRCLE => geometry::circle,
         Type::TS_VECTOR => search::tsvector,
         _ if is_text(type_) => |text, out| append(out, text.rest()),
-        _ if oid::OBJECTS.contains(&type_.oid()) => {
-            |text, out| append(out, read::<u32>(text, oid::OID)?.to_be_bytes())
-        }
+        _ if oid::OBJECTS.contains(&type_.oid()) => |text, out| {
+            // The server writes `-` for the oid 0. An object with the name `-` is written in quotes.
+            let number = if text.skip(b"-") { 0 } else { read::<u32>(text, oid::OID)? };
+            append(out, number.to_be_bytes())
+        },
         _ if is_extension(type_, &["ltree", "lquery", "ltxtquery"]) => versioned,
         _ if is_extension(type_, &["hstore"]) => hstore,
         _ => return Err(unreadable(type_, "cannot be converted to the binary form")),

@@ -128,6 +128,8 @@ fn bounds(text: &mut Cursor<'_>) -> Result<Vec<(i32, i32)>, Mismatch> {
 fn delimiter(member: &Type) -> u8 {
     match member.kind() {
         Kind::Domain(base) => delimiter(base),
+        // An array of arrays exists only as an array of a domain over an array.
+        Kind::Array(member) => delimiter(member),
         _ if *member == Type::BOX => b';',
         _ => b',',
     }

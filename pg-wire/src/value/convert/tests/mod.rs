@@ -79,6 +79,7 @@ fn numbers_are_converted() {
     converts(&Type::INT8, "-1", &[b"\xff\xff\xff\xff\xff\xff\xff\xff"]);
     converts(&Type::OID, "4294967295", &[b"\xff\xff\xff\xff"]);
     converts(&Type::REGCLASS, "1259", &[b"\0\0\x04\xeb"]);
+    converts(&Type::REGCLASS, "-", &[b"\0\0\0\0"]);
     converts(&Type::XID8, "18446744073709551615", &[b"\xff\xff\xff\xff\xff\xff\xff\xff"]);
     converts(&Type::PG_LSN, "16/B374D848", &[b"\0\0\0\x16\xb3\x74\xd8\x48"]);
     converts(&Type::FLOAT4, "1.5", &[b"\x3f\xc0\0\0"]);
@@ -90,6 +91,7 @@ fn numbers_are_converted() {
     fails(&Type::INT4, " 1");
     fails(&Type::BOOL, "true");
     fails(&Type::REGCLASS, "pg_class");
+    fails(&Type::REGCLASS, "-1");
 }
 
 #[test]
@@ -394,6 +396,15 @@ fn arrays_are_converted() {
     whole(&Type::BOX_ARRAY, "{(1,1),(0,0);(1,1),(0,0)}", &[&header(false, 603, 2, 1), &boxes]);
     let domain = custom("square", 16_700, Kind::Domain(Type::BOX));
     whole(&array_of(&domain), "{(1,1),(0,0);(1,1),(0,0)}", &[&header(false, 16_700, 2, 1), &boxes]);
+    let domain = custom("boxes", 16_710, Kind::Domain(Type::BOX_ARRAY));
+    let element = [&header(false, 603, 2, 1)[..], &boxes].concat();
+    let length = u32::try_from(element.len()).expect("a short array").to_be_bytes();
+    let elements = [&length[..], &element, &length, &element].concat();
+    whole(
+        &array_of(&domain),
+        r#"{"{(1,1),(0,0);(1,1),(0,0)}";"{(1,1),(0,0);(1,1),(0,0)}"}"#,
+        &[&header(false, 16_710, 2, 1), &elements],
+    );
     for wrong in [
         "1",
         "{1,2",
