@@ -12,7 +12,7 @@ use crate::secret::Password;
 #[non_exhaustive]
 pub struct OAuthSettings {
     /// `oauth_issuer`: the HTTPS address of the issuer of tokens, or of its discovery document. No other issuer is trusted, even if the
-    /// server's document names another issuer.
+    /// PostgreSQL server names another issuer.
     pub issuer: Option<String>,
     /// `oauth_client_id`: the client's name at the issuer.
     pub client_id: Option<String>,

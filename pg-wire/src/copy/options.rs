@@ -262,9 +262,13 @@ impl CopyOptions {
         Sql { options: self, is_from: false }
     }
 
-    /// Checks the combination of options. Every combination that the server rejects is an error. Some combinations that the server accepts
-    /// are also errors, because the server would read the rows in another way than a writer writes them: a NULL string or a DEFAULT string
-    /// that contains the end marker or ends with an unpaired backslash in text format, and a newline as quote or escape.
+    /// Checks the combination of options. Every combination that the server rejects is an error.
+    ///
+    /// The server accepts three further kinds of options, but would then read other rows than the writer has written. They are errors too:
+    ///
+    /// - a newline as quote or escape;
+    /// - a NULL string or DEFAULT string that is equal to the end marker `\.`;
+    /// - in text format, a NULL string or DEFAULT string that contains the end marker or ends with an unpaired backslash.
     ///
     /// # Errors
     /// [`CopyErrorKind::Option`] with the reason.

@@ -104,7 +104,7 @@ proptest! {
 /// A type that can represent infinity.
 type Wide = postgres_types::Timestamp<()>;
 
-/// The second field of a [`pair`].
+/// A value of the composite type [`pair`]. Only the second field, a text, is stored.
 #[derive(Debug, PartialEq)]
 struct Pair(Option<String>);
 
