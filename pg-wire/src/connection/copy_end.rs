@@ -1,6 +1,7 @@
 //! Beginning and end of a COPY on a connection.
 
 use core::fmt;
+use core::future::poll_fn;
 
 use crate::basic::code::MessageCode;
 use crate::basic::enums::{CopyFormat, TransactionStatus};
@@ -59,11 +60,18 @@ impl<T: Transport, O: Observer> Channel<'_, T, O> {
             Err(error) => return Err(error),
         }
         loop {
-            let code = self.next_code().await?;
-            if code == begin {
-                return announced(self.recv().await?);
+            let head = match poll_fn(|cx| self.poll_head(cx)).await {
+                Ok(head) => head,
+                Err(error) => return Err(self.abandon_copy(error).await),
+            };
+            if head.code() == begin {
+                // The message is decoded before it is taken. So after an error, `abandon_copy` receives the message and ends the COPY.
+                return match announced(self.conn.incoming.inbox.look(&head)) {
+                    Ok(announced) => self.lend(head).map(|_| announced),
+                    Err(error) => Err(self.abandon_copy(error).await),
+                };
             }
-            match code {
+            match head.code() {
                 MessageCode::ERROR_RESPONSE
                 | MessageCode::READY_FOR_QUERY
                 | MessageCode::COPY_IN_RESPONSE
@@ -86,6 +94,18 @@ impl<T: Transport, O: Observer> Channel<'_, T, O> {
                     self.recv().await?;
                 }
             }
+        }
+    }
+
+    /// Ends a COPY after an error, and returns the error. If the error is not fatal, first receives messages up to ReadyForQuery. Returns
+    /// the fatal error instead if the connection fails meanwhile.
+    async fn abandon_copy(&mut self, error: Error) -> Error {
+        if error.is_fatal() {
+            return error;
+        }
+        match self.end_copy(&mut End::<Error>::new(), |_| Ok(())).await {
+            Err(fatal) if fatal.is_fatal() => fatal,
+            _ => error,
         }
     }
 
