@@ -180,6 +180,24 @@ fn for_each_passes_the_last_row_after_a_dropped_future_of_row_has_received_copy_
 }
 
 #[test]
+fn several_messages_over_their_limit_end_the_copy_and_the_connection_is_ready() {
+    let long = data(&[b'1'; 5000]);
+    let end = [done(), complete("COPY 3"), ready()].concat();
+    let mut conn = connect([reads(&[&begin(b'H'), &long, &long, &end])], [], Limits::BACKEND.bulk(1000));
+    let mut copy = copy_out(&mut conn);
+    assert!(matches!(block_on(copy.row()).map(drop), Err(Error::Frame(_))));
+    drop(copy);
+    assert!(conn.is_quiet());
+
+    let malformed = data(b"1\t2\n");
+    let mut conn = connect([reads(&[&begin(b'H'), &malformed, &long, &end])], [], Limits::BACKEND.bulk(1000));
+    let mut copy = copy_out(&mut conn);
+    assert_eq!(message(block_on(copy.row())), "COPY row 1, column 1: expected 1 fields, found 2");
+    drop(copy);
+    assert!(conn.is_quiet());
+}
+
+#[test]
 fn a_copy_without_copy_done_is_an_error() {
     let replies = [&begin(b'H')[..], &data(b"1\n"), &complete("COPY 1"), &ready()];
     let mut conn = connect([reads(&replies)], [], Limits::BACKEND);

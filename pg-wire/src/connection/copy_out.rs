@@ -395,13 +395,7 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
         if self.phase == Phase::Failed {
             return CopyError::new(CopyErrorKind::AfterError).into();
         }
-        let end = loop {
-            match self.channel.end_copy(&mut self.end, |_| Ok(())).await {
-                // A message is longer than its limit. The message is skipped, and receiving continues.
-                Err(Error::Frame(error)) if !error.is_fatal() => {}
-                end => break end,
-            }
-        };
+        let end = self.channel.end_copy(&mut self.end, |_| Ok(())).await;
         self.phase = Phase::Failed;
         match (end, self.error.take()) {
             (Err(fatal), _) if fatal.is_fatal() => fatal,
