@@ -4,9 +4,9 @@
 mod support;
 
 use pg_wire::copy::{CopyErrorKind, CopyOptions, CopyReader, CopyWriter, Header};
-use pg_wire::session::{CopyDirection, NotIdle, Observer, Over, Reply, Waiting};
+use pg_wire::session::{Bounds, CopyDirection, NotIdle, Observer, Over, Reply, SessionState, Waiting};
 use pg_wire::{
-    Connection, CopyIn, CopyOut, Error, Frame, Limits, PgProtocol, SqlState, TrackedConnection,
+    Connection, CopyIn, CopyOut, Error, Frame, Limits, PgProtocol, SqlState, Statement, TrackedConnection,
     TransactionStatus,
 };
 use std::pin::pin;
@@ -736,4 +736,31 @@ fn a_copy_begins_when_notices_fill_the_inbox_before_the_statement_is_sent() {
     let copy = block_on(conn.copy_in(SQL, text_writer())).expect("the COPY has begun");
     assert_eq!(block_on(copy.finish()).expect("copied").rows, 0);
     assert_eq!(written(&conn), [(b'c', vec![])]);
+}
+
+#[test]
+fn a_full_queue_of_requests_drops_the_statement_and_keeps_the_messages_before() {
+    for is_in in [true, false] {
+        let replies = [reads(&[&frame(b'1', b"").repeat(15), &ready()])];
+        let mut state = SessionState::new();
+        state.set_bounds(Bounds { runs: 1, ..Bounds::default() });
+        let mut conn = TrackedConnection::with_state(connect(replies, [], Limits::BACKEND), state);
+
+        // The queue has room for one run, which holds 16 requests: the 15 Parse messages and the Sync, but not the COPY statement.
+        for _ in 0..15 {
+            conn.parse(Statement::UNNAMED).query("select 1").finish();
+        }
+        conn.sync();
+        let begun = if is_in {
+            block_on(conn.copy_in(SQL, text_writer())).map(drop)
+        } else {
+            block_on(conn.copy_out("copy t to stdout", text_reader())).map(drop)
+        };
+        assert!(matches!(begun, Err(Error::QueueFull(_))), "{begun:?}");
+        block_on(conn.flush()).expect("the statement is not queued");
+        block_on(conn.until_ready(|_| Ok::<_, Error>(()))).expect("parsed");
+        assert_eq!(conn.check_idle(), Ok(()));
+        let codes: Vec<u8> = all_written(conn.connection()).into_iter().map(|(code, _)| code).collect();
+        assert_eq!(codes, b"PPPPPPPPPPPPPPPS");
+    }
 }

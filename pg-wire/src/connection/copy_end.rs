@@ -53,11 +53,18 @@ impl<E> fmt::Debug for End<E> {
 impl<T: Transport, O: Observer> Channel<'_, T, O> {
     /// Sends a COPY statement, and waits until the server begins the COPY with the message `begin`.
     pub(super) async fn begin_copy(&mut self, sql: &str, begin: MessageCode) -> Result<Announced, Error> {
+        let queued = self.conn.outgoing.outbox.batch().len();
         self.query(sql);
         match self.flush().await {
             // After `InboxFull`, the loop below receives messages and continues to send.
             Ok(()) | Err(Error::InboxFull) => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                if matches!(error, Error::QueueFull(_)) {
+                    // Otherwise the next flush of the caller would begin the COPY.
+                    self.conn.outgoing.outbox.truncate_batch(queued);
+                }
+                return Err(error);
+            }
         }
         loop {
             let head = match poll_fn(|cx| self.poll_head(cx)).await {

@@ -105,8 +105,10 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
     /// [`recover`](Self::recover) can be called after every error and after every dropped future.
     ///
     /// # Errors
-    /// The errors of `Connection::copy_out`; [`QueueFull`](Error::QueueFull) as in [`flush`](Self::flush); and
-    /// [`Unexpected`](Error::Unexpected) when a message is not a reply to a sent request.
+    /// - The errors of `Connection::copy_out`.
+    /// - [`QueueFull`](Error::QueueFull) as in [`flush`](Self::flush). The statement is dropped; messages that were queued before this call
+    ///   stay queued.
+    /// - [`Unexpected`](Error::Unexpected) when a message is not a reply to a sent request.
     pub async fn copy_out(&mut self, sql: &str, reader: CopyReader) -> Result<CopyOut<'_, T, O>, Error> {
         CopyOut::begin(self.channel(), sql, reader).await
     }
