@@ -180,6 +180,66 @@ fn for_each_passes_the_last_row_after_a_dropped_future_of_row_has_received_copy_
 }
 
 #[test]
+fn for_each_succeeds_after_a_dropped_future_of_row_has_received_command_complete() {
+    let start = [&begin(b'H')[..], &data(b"1\n"), &done(), &complete("COPY 1")];
+    let reads = [reads(&start), Read::Wait, reads(&[&ready()])];
+    let mut conn = connect(reads, [], Limits::BACKEND);
+    let mut copy = copy_out(&mut conn);
+    assert!(block_on(copy.row()).expect("a row").is_some());
+    assert!(poll_once(pin!(copy.row())).is_pending());
+    let end = block_on(copy.for_each::<Error>(|_| panic!("no row is left")));
+    assert_eq!(end.expect("copied").rows, 1);
+    assert!(conn.is_quiet());
+}
+
+#[test]
+fn for_each_returns_the_result_after_row_has_received_the_end() {
+    for rows in ["1\n", "1"] {
+        let replies = [&begin(b'H')[..], &data(rows.as_bytes()), &done(), &complete("COPY 1")];
+        let mut conn = connect([reads(&[&replies.concat(), &frame(b'Z', b"T")])], [], Limits::BACKEND);
+        let mut copy = copy_out(&mut conn);
+        assert!(block_on(copy.row()).expect("a row").is_some());
+        if rows.ends_with('\n') {
+            assert!(block_on(copy.row()).expect("no error").is_none());
+        }
+        let end = block_on(copy.for_each(|_| Ok::<_, Error>(()))).expect("copied");
+        assert_eq!((end.rows, end.status), (1, TransactionStatus::InTransaction));
+        assert!(conn.is_quiet());
+    }
+}
+
+#[test]
+fn for_each_reports_a_copy_without_copy_done_after_a_dropped_future_of_row() {
+    let replies = [reads(&[&begin(b'H'), &complete("COPY 0")]), Read::Wait, reads(&[&ready()])];
+    let mut conn = connect(replies, [], Limits::BACKEND);
+    let mut copy = copy_out(&mut conn);
+    assert!(poll_once(pin!(copy.row())).is_pending());
+    let end = block_on(copy.for_each(|_| Ok::<_, Error>(())));
+    assert_eq!(message(end), "COPY: the server did not send the end of a single COPY");
+    assert!(conn.is_quiet());
+}
+
+#[test]
+fn a_malformed_end_of_a_copy_is_an_error() {
+    let malformed = [frame(b'C', b"COPY 1"), frame(b'Z', b"")];
+    for (complete, ready) in [(&malformed[0], &ready()), (&complete("COPY 1"), &malformed[1])] {
+        let replies = [reads(&[&begin(b'H'), &data(b"1\n"), &done(), complete, ready])];
+        let mut conn = connect(replies.clone(), [], Limits::BACKEND);
+        let mut copy = copy_out(&mut conn);
+        assert!(block_on(copy.row()).expect("a row").is_some());
+        assert!(matches!(block_on(copy.row()).map(drop), Err(Error::Decode(_))));
+        assert_eq!(message(block_on(copy.row())), "COPY: no row can be read after an error");
+        drop(copy);
+        assert!(conn.is_quiet());
+
+        let mut conn = connect(replies, [], Limits::BACKEND);
+        let end = block_on(copy_out(&mut conn).for_each(|_| Ok::<_, Error>(())));
+        assert!(matches!(end, Err(Error::Decode(_))));
+        assert!(conn.is_quiet());
+    }
+}
+
+#[test]
 fn several_messages_over_their_limit_end_the_copy_and_the_connection_is_ready() {
     let long = data(&[b'1'; 5000]);
     let end = [done(), complete("COPY 3"), ready()].concat();

@@ -5,6 +5,7 @@ use core::future::poll_fn;
 
 use crate::basic::code::MessageCode;
 use crate::basic::enums::{CopyFormat, TransactionStatus};
+use crate::basic::error::DecodeError;
 use crate::client::protocol::PgProtocol;
 use crate::codec::frame::Frame;
 use crate::connection::channel::Channel;
@@ -34,19 +35,52 @@ pub(super) struct Announced {
 /// lost when the future is dropped.
 pub(super) struct End<E> {
     outcome: Outcome<E>,
-    /// Number of rows in the first CommandComplete of a COPY; `None` before this message has been received.
-    rows: Option<u64>,
+    pub(super) rows: RowCount,
 }
 
 impl<E: From<Error>> End<E> {
     pub(super) fn new() -> Self {
-        Self { outcome: Outcome::new(), rows: None }
+        Self::after(RowCount::default())
+    }
+
+    /// Creates the progress after a part of the end has been received. `rows` is the row count in this part.
+    pub(super) fn after(rows: RowCount) -> Self {
+        Self { outcome: Outcome::new(), rows }
+    }
+}
+
+/// Number of rows in the first CommandComplete of a COPY; `None` before this message has been received.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RowCount(Option<u64>);
+
+impl RowCount {
+    /// Takes the number of rows from a CommandComplete. Ignores the results of other commands than COPY, which the query string may also
+    /// contain.
+    pub(super) fn record(&mut self, frame: Frame<'_>) -> Result<(), DecodeError> {
+        if self.0.is_none() {
+            let complete = frame.decode::<CommandComplete<'_>>()?;
+            if complete.command().as_bytes() == b"COPY" {
+                self.0 = complete.rows();
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the result of a COPY after ReadyForQuery.
+    pub(super) fn complete(self, status: TransactionStatus) -> Result<CopyComplete, Error> {
+        match self.0 {
+            Some(rows) => Ok(CopyComplete { rows, status }),
+            None => {
+                let kind = CopyErrorKind::Unexpected("CommandComplete with the number of rows");
+                Err(CopyError::new(kind).into())
+            }
+        }
     }
 }
 
 impl<E> fmt::Debug for End<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("End").field("rows", &self.rows).finish_non_exhaustive()
+        f.debug_struct("End").field("rows", &self.rows.0).finish_non_exhaustive()
     }
 }
 
@@ -129,23 +163,13 @@ impl<T: Transport, O: Observer> Channel<'_, T, O> {
             let received = self.recv().await;
             let code = received.as_ref().ok().map(|frame| frame.code);
             let ended = outcome.take(received, &mut |frame| {
-                if frame.code == MessageCode::COMMAND_COMPLETE && rows.is_none() {
-                    let complete = frame.decode::<CommandComplete<'_>>().map_err(Error::from)?;
-                    // The query string may contain other commands than COPY. Their results are ignored.
-                    if complete.command().as_bytes() == b"COPY" {
-                        *rows = complete.rows();
-                    }
+                if frame.code == MessageCode::COMMAND_COMPLETE {
+                    rows.record(frame).map_err(Error::from)?;
                 }
                 each(frame)
             });
             if let Some(ended) = ended {
-                let status = ended?;
-                let rows = rows.ok_or_else(|| {
-                    Error::from(CopyError::new(CopyErrorKind::Unexpected(
-                        "CommandComplete with the number of rows",
-                    )))
-                })?;
-                return Ok(CopyComplete { rows, status });
+                return Ok(rows.complete(ended?)?);
             }
             match code {
                 Some(MessageCode::COPY_IN_RESPONSE) => self.copy_fail("the client expects no other COPY"),

@@ -7,7 +7,7 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 
 use crate::basic::code::MessageCode;
-use crate::basic::enums::FormatCode;
+use crate::basic::enums::{FormatCode, TransactionStatus};
 use crate::buffer::inbox::Head;
 use crate::connection::channel::Channel;
 use crate::connection::copy_end::{CopyComplete, End};
@@ -16,6 +16,7 @@ use crate::connection::stream::Transport;
 use crate::connection::tracked::TrackedConnection;
 use crate::connection::whole::Connection;
 use crate::copy::{CopyError, CopyErrorKind, CopyReader, CopyRow, FromCopyRow};
+use crate::message::backend::ReadyForQuery;
 use crate::session::Observer;
 
 /// A running `COPY … TO STDOUT`. [`Connection::copy_out`] and [`TrackedConnection::copy_out`] return this type.
@@ -33,7 +34,7 @@ pub struct CopyOut<'c, T: Transport, O: Observer = ()> {
     /// Whether CopyDone has been received.
     is_done: bool,
     phase: Phase,
-    /// Progress of receiving the end of the COPY after an error.
+    /// Progress of receiving the end of the COPY.
     end: End<Error>,
     /// The error of a row or of a message. Stored until ReadyForQuery has been received, and then returned.
     error: Option<Error>,
@@ -46,8 +47,8 @@ enum Phase {
     Failing,
     /// The COPY has failed. ReadyForQuery has been received.
     Failed,
-    /// The COPY has succeeded. ReadyForQuery has been received.
-    Ended,
+    /// The COPY has succeeded. ReadyForQuery has been received with this status.
+    Ended(TransactionStatus),
 }
 
 impl<T: Transport> Connection<T> {
@@ -134,7 +135,8 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
         })
     }
 
-    /// Passes all remaining rows to `each`, and waits for the end of the COPY. The fields are lent from the receive buffer.
+    /// Passes all remaining rows to `each`, and waits for the end of the COPY. The fields are lent from the receive buffer. If
+    /// [`row`](Self::row) or [`decode`](Self::decode) has already returned the last row, returns the result of the COPY.
     ///
     /// # Errors
     /// The first error of the server, of a row ([`Copy`](Error::Copy)) or of `each`. The remaining rows are then received and dropped, and
@@ -147,7 +149,7 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
         if matches!(self.phase, Phase::Failing | Phase::Failed) {
             return Err(self.failed().await.into());
         }
-        let Self { channel, reader, data, read, is_done, phase, .. } = &mut self;
+        let Self { channel, reader, data, read, is_done, phase, end, .. } = &mut self;
         let mut failure = None;
         let mut rest = data.get(*read..).unwrap_or_default();
         loop {
@@ -161,9 +163,6 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
             }
             break;
         }
-        if *phase == Phase::Ended {
-            return Err(failure.unwrap_or_else(|| Error::from(CopyError::new(CopyErrorKind::Ended)).into()));
-        }
         if *is_done && failure.is_none() {
             // A dropped future of `row` may have received CopyDone without returning the last row. So the last row is read here.
             failure = match reader.finish() {
@@ -172,7 +171,14 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
                 Err(error) => Some(Error::from(error).into()),
             };
         }
-        let mut progress = End::new();
+        if let Phase::Ended(status) = *phase {
+            return match failure {
+                Some(failure) => Err(failure),
+                None => Ok(end.rows.complete(status)?),
+            };
+        }
+        // A dropped future of `row` may have received CommandComplete.
+        let mut progress = End::after(end.rows);
         let end = channel.end_copy(&mut progress, |frame| {
             if failure.is_some() {
                 return Ok(());
@@ -307,22 +313,18 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
                     return Ok(Some(end - row.len()..end));
                 }
                 Ok(None) => self.read = self.data.len(),
-                Err(error) => {
-                    self.error = Some(error.into());
-                    self.begin_failing();
-                }
+                Err(error) => self.begin_failing(Some(error.into())),
             }
             match self.phase {
                 Phase::Copying => {}
                 Phase::Failing | Phase::Failed => return Err(self.failed().await),
-                Phase::Ended => return Ok(None),
+                Phase::Ended(_) => return Ok(None),
             }
             let code = match self.channel.next_code().await {
                 Ok(code) => code,
                 Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => {
-                    self.error = Some(error);
-                    self.begin_failing();
+                    self.begin_failing(Some(error));
                     continue;
                 }
             };
@@ -337,16 +339,24 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
                     self.channel.recv().await?;
                     self.is_done = true;
                 }
+                MessageCode::COMMAND_COMPLETE if self.is_done => {
+                    let frame = self.channel.recv().await?;
+                    if let Err(error) = self.end.rows.record(frame) {
+                        self.begin_failing(Some(error.into()));
+                    }
+                }
                 MessageCode::READY_FOR_QUERY if self.is_done => {
-                    self.channel.recv().await?;
-                    self.phase = Phase::Ended;
+                    let ready = self.channel.recv().await?.decode::<ReadyForQuery>();
+                    self.phase = ready.as_ref().map_or(Phase::Failed, |ready| Phase::Ended(ready.status));
+                    ready?;
                 }
                 MessageCode::ERROR_RESPONSE
+                | MessageCode::COMMAND_COMPLETE
                 | MessageCode::READY_FOR_QUERY
                 | MessageCode::COPY_IN_RESPONSE
                 | MessageCode::COPY_OUT_RESPONSE
                 | MessageCode::COPY_BOTH_RESPONSE => {
-                    self.begin_failing();
+                    self.begin_failing(None);
                 }
                 _ => {
                     self.channel.recv().await?;
@@ -383,8 +393,10 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
     }
 
     /// Begins to drop the remaining rows. First drops the data that was received and not read, so that `row` returns no further row.
+    /// `error` is the error to return; `None` if the next messages of the server decide which error is returned.
     #[cold]
-    fn begin_failing(&mut self) {
+    fn begin_failing(&mut self, error: Option<Error>) {
+        self.error = error;
         self.phase = Phase::Failing;
         self.data = Vec::new();
         self.read = 0;
