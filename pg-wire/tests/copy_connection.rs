@@ -3,7 +3,7 @@
 
 mod support;
 
-use pg_wire::copy::{CopyErrorKind, CopyOptions, CopyReader, CopyWriter, Header};
+use pg_wire::copy::{CopyErrorKind, CopyOptions, CopyReader, CopyWriter, ForceColumns, Header};
 use pg_wire::session::{Bounds, CopyDirection, NotIdle, Observer, Over, Reply, SessionState, Waiting};
 use pg_wire::{
     Connection, CopyIn, CopyOut, Error, Frame, Limits, PgProtocol, SqlState, Statement, TrackedConnection,
@@ -255,6 +255,26 @@ fn several_messages_over_their_limit_end_the_copy_and_the_connection_is_ready() 
     assert_eq!(message(block_on(copy.row())), "COPY row 1, column 1: expected 1 fields, found 2");
     drop(copy);
     assert!(conn.is_quiet());
+}
+
+#[test]
+fn the_options_of_copy_from_do_not_apply_to_the_data_of_copy_to() {
+    // The row that a server sends for `select null, '', 'x', '\D'`.
+    let rows = data(b",\"\",x,\\D\n");
+    let end = [done(), complete("COPY 1"), ready()].concat();
+    let begin = frame(b'H', b"\0\0\x04\0\0\0\0\0\0\0\0");
+    for options in [
+        CopyOptions::csv(),
+        CopyOptions::csv().force_null(ForceColumns::All),
+        CopyOptions::csv().force_not_null(ForceColumns::All),
+        CopyOptions::csv().default_string("\\D"),
+    ] {
+        let mut conn = connect([reads(&[&begin, &rows, &end])], [], Limits::BACKEND);
+        let reader = CopyReader::new(&options).expect("the options are valid");
+        let mut copy = block_on(conn.copy_out("copy t to stdout", reader)).expect("the COPY has begun");
+        let row = block_on(copy.decode::<(Option<&str>, Option<&str>, &str, &str)>());
+        assert_eq!(row.expect("decoded"), Some((None, Some(""), "x", "\\D")), "{options:?}");
+    }
 }
 
 #[test]

@@ -56,8 +56,8 @@ impl<T: Transport> Connection<T> {
     /// outstanding.
     ///
     /// The options of `reader` must be equal to the options of the statement. The method
-    /// [`CopyOptions::copy_to`](crate::copy::CopyOptions::copy_to) prints these options. During the COPY, notices and notifications are
-    /// received and dropped.
+    /// [`CopyOptions::copy_to`](crate::copy::CopyOptions::copy_to) prints these options. The options FORCE_NULL, FORCE_NOT_NULL and DEFAULT,
+    /// which exist only for `COPY … FROM`, are ignored. During the COPY, notices and notifications are received and dropped.
     ///
     /// If the future is dropped after it was polled, the statement is sent and its replies are outstanding. Then queue
     /// [`copy_fail`](crate::PgProtocol::copy_fail), call [`flush`](Self::flush), and receive the replies with
@@ -117,6 +117,7 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
 
 impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
     async fn begin(mut channel: Channel<'c, T, O>, sql: &str, mut reader: CopyReader) -> Result<Self, Error> {
+        reader.ignore_copy_from_options();
         let announced = channel.begin_copy(sql, MessageCode::COPY_OUT_RESPONSE).await?;
         let format = if announced.is_binary { FormatCode::Binary } else { FormatCode::Text };
         if let Err(kind) = reader.expect(announced.columns, format) {
