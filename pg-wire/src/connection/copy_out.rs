@@ -210,8 +210,11 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
         }
     }
 
-    /// Returns the next row. This method copies the data of each row once; [`for_each`](Self::for_each) and [`decode`](Self::decode) do not
-    /// copy the data. Returns `None` after the last row: then the connection is ready for the next request.
+    /// Returns the next row. Returns `None` after the last row: then the connection is ready for the next request.
+    ///
+    /// This method copies the data of each CopyData message once. [`for_each`](Self::for_each) copies only rows that lie in several
+    /// messages, and fields with escapes or quotes. [`decode`](Self::decode) lends a row without a copy if the format is binary and a
+    /// message begins with the whole row; otherwise `decode` copies the data as `row` does.
     ///
     /// The future may be dropped at any point; no row and no error is lost.
     ///
@@ -227,7 +230,7 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
     }
 
     /// Returns the next row as a tuple. Does the same as [`row`](Self::row) and [`CopyRow::decode`]. In binary format, this method is the
-    /// fastest: the values are lent from the receive buffer, and no list of the fields is made.
+    /// fastest: a row at the beginning of a message is lent from the receive buffer, and no list of the fields is made.
     ///
     /// The future may be dropped at any point; no row and no error is lost.
     ///
