@@ -3,10 +3,11 @@
 
 mod support;
 
-use pg_wire::copy::{CopyErrorKind, CopyOptions, CopyReader, CopyWriter, Header};
-use pg_wire::session::{CopyDirection, NotIdle, Observer, Over, Reply, Waiting};
+use pg_wire::copy::{CopyErrorKind, CopyOptions, CopyReader, CopyWriter, ForceColumns, Header};
+use pg_wire::session::{Bounds, CopyDirection, NotIdle, Observer, Over, Reply, SessionState, Waiting};
 use pg_wire::{
-    Connection, CopyIn, CopyOut, Error, Frame, Limits, SqlState, TrackedConnection, TransactionStatus,
+    Connection, CopyIn, CopyOut, Error, Frame, Limits, PgProtocol, SqlState, Statement, TrackedConnection,
+    TransactionStatus,
 };
 use std::pin::pin;
 use std::task::Poll;
@@ -39,6 +40,11 @@ fn server_error(sqlstate: &str) -> Vec<u8> {
     frame(b'E', format!("SERROR\0VERROR\0C{sqlstate}\0Mfailed\0\0").as_bytes())
 }
 
+/// Returns a notice whose text has `length` bytes.
+fn notice(length: usize) -> Vec<u8> {
+    frame(b'N', format!("SNOTICE\0M{}\0\0", "x".repeat(length)).as_bytes())
+}
+
 fn reads(parts: &[&[u8]]) -> Read {
     Read::Bytes(parts.concat())
 }
@@ -68,6 +74,18 @@ fn copy_out(conn: &mut Connection<Steps>) -> CopyOut<'_, Steps> {
 
 /// Returns the code and the body of each message that was written after the statement.
 fn written(conn: &Connection<Steps>) -> Vec<(u8, Vec<u8>)> {
+    let mut frames = all_written(conn);
+    assert_eq!(frames.remove(0).0, b'Q');
+    frames
+}
+
+/// Returns the codes of the messages that were written after the statement.
+fn written_codes(conn: &Connection<Steps>) -> Vec<u8> {
+    written(conn).into_iter().map(|(code, _)| code).collect()
+}
+
+/// Returns the code and the body of each message that was written.
+fn all_written(conn: &Connection<Steps>) -> Vec<(u8, Vec<u8>)> {
     let (mut rest, mut frames) = (&conn.transport().wrote[..], Vec::new());
     while let [code, a, b, c, d, body @ ..] = rest {
         let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize - 4;
@@ -75,7 +93,6 @@ fn written(conn: &Connection<Steps>) -> Vec<(u8, Vec<u8>)> {
         rest = &body[length..];
     }
     assert!(rest.is_empty(), "the last message is complete");
-    assert_eq!(frames.remove(0).0, b'Q');
     frames
 }
 
@@ -160,6 +177,104 @@ fn for_each_passes_the_last_row_after_a_dropped_future_of_row_has_received_copy_
     }));
     assert_eq!(end.expect("copied").rows, 2);
     assert_eq!(last, [2]);
+}
+
+#[test]
+fn for_each_succeeds_after_a_dropped_future_of_row_has_received_command_complete() {
+    let start = [&begin(b'H')[..], &data(b"1\n"), &done(), &complete("COPY 1")];
+    let reads = [reads(&start), Read::Wait, reads(&[&ready()])];
+    let mut conn = connect(reads, [], Limits::BACKEND);
+    let mut copy = copy_out(&mut conn);
+    assert!(block_on(copy.row()).expect("a row").is_some());
+    assert!(poll_once(pin!(copy.row())).is_pending());
+    let end = block_on(copy.for_each::<Error>(|_| panic!("no row is left")));
+    assert_eq!(end.expect("copied").rows, 1);
+    assert!(conn.is_quiet());
+}
+
+#[test]
+fn for_each_returns_the_result_after_row_has_received_the_end() {
+    for rows in ["1\n", "1"] {
+        let replies = [&begin(b'H')[..], &data(rows.as_bytes()), &done(), &complete("COPY 1")];
+        let mut conn = connect([reads(&[&replies.concat(), &frame(b'Z', b"T")])], [], Limits::BACKEND);
+        let mut copy = copy_out(&mut conn);
+        assert!(block_on(copy.row()).expect("a row").is_some());
+        if rows.ends_with('\n') {
+            assert!(block_on(copy.row()).expect("no error").is_none());
+        }
+        let end = block_on(copy.for_each(|_| Ok::<_, Error>(()))).expect("copied");
+        assert_eq!((end.rows, end.status), (1, TransactionStatus::InTransaction));
+        assert!(conn.is_quiet());
+    }
+}
+
+#[test]
+fn for_each_reports_a_copy_without_copy_done_after_a_dropped_future_of_row() {
+    let replies = [reads(&[&begin(b'H'), &complete("COPY 0")]), Read::Wait, reads(&[&ready()])];
+    let mut conn = connect(replies, [], Limits::BACKEND);
+    let mut copy = copy_out(&mut conn);
+    assert!(poll_once(pin!(copy.row())).is_pending());
+    let end = block_on(copy.for_each(|_| Ok::<_, Error>(())));
+    assert_eq!(message(end), "COPY: the server did not send the end of a single COPY");
+    assert!(conn.is_quiet());
+}
+
+#[test]
+fn a_malformed_end_of_a_copy_is_an_error() {
+    let malformed = [frame(b'C', b"COPY 1"), frame(b'Z', b"")];
+    for (complete, ready) in [(&malformed[0], &ready()), (&complete("COPY 1"), &malformed[1])] {
+        let replies = [reads(&[&begin(b'H'), &data(b"1\n"), &done(), complete, ready])];
+        let mut conn = connect(replies.clone(), [], Limits::BACKEND);
+        let mut copy = copy_out(&mut conn);
+        assert!(block_on(copy.row()).expect("a row").is_some());
+        assert!(matches!(block_on(copy.row()).map(drop), Err(Error::Decode(_))));
+        assert_eq!(message(block_on(copy.row())), "COPY: no row can be read after an error");
+        drop(copy);
+        assert!(conn.is_quiet());
+
+        let mut conn = connect(replies, [], Limits::BACKEND);
+        let end = block_on(copy_out(&mut conn).for_each(|_| Ok::<_, Error>(())));
+        assert!(matches!(end, Err(Error::Decode(_))));
+        assert!(conn.is_quiet());
+    }
+}
+
+#[test]
+fn several_messages_over_their_limit_end_the_copy_and_the_connection_is_ready() {
+    let long = data(&[b'1'; 5000]);
+    let end = [done(), complete("COPY 3"), ready()].concat();
+    let mut conn = connect([reads(&[&begin(b'H'), &long, &long, &end])], [], Limits::BACKEND.bulk(1000));
+    let mut copy = copy_out(&mut conn);
+    assert!(matches!(block_on(copy.row()).map(drop), Err(Error::Frame(_))));
+    drop(copy);
+    assert!(conn.is_quiet());
+
+    let malformed = data(b"1\t2\n");
+    let mut conn = connect([reads(&[&begin(b'H'), &malformed, &long, &end])], [], Limits::BACKEND.bulk(1000));
+    let mut copy = copy_out(&mut conn);
+    assert_eq!(message(block_on(copy.row())), "COPY row 1, column 1: expected 1 fields, found 2");
+    drop(copy);
+    assert!(conn.is_quiet());
+}
+
+#[test]
+fn the_options_of_copy_from_do_not_apply_to_the_data_of_copy_to() {
+    // The row that a server sends for `select null, '', 'x', '\D'`.
+    let rows = data(b",\"\",x,\\D\n");
+    let end = [done(), complete("COPY 1"), ready()].concat();
+    let begin = frame(b'H', b"\0\0\x04\0\0\0\0\0\0\0\0");
+    for options in [
+        CopyOptions::csv(),
+        CopyOptions::csv().force_null(ForceColumns::All),
+        CopyOptions::csv().force_not_null(ForceColumns::All),
+        CopyOptions::csv().default_string("\\D"),
+    ] {
+        let mut conn = connect([reads(&[&begin, &rows, &end])], [], Limits::BACKEND);
+        let reader = CopyReader::new(&options).expect("the options are valid");
+        let mut copy = block_on(conn.copy_out("copy t to stdout", reader)).expect("the COPY has begun");
+        let row = block_on(copy.decode::<(Option<&str>, Option<&str>, &str, &str)>());
+        assert_eq!(row.expect("decoded"), Some((None, Some(""), "x", "\\D")), "{options:?}");
+    }
 }
 
 #[test]
@@ -311,7 +426,7 @@ fn a_malformed_row_ends_decoding_and_the_connection_is_ready() {
 
 #[test]
 fn a_full_inbox_with_an_incomplete_message_waits_for_the_rest_of_the_message() {
-    let notice = frame(b'N', format!("SNOTICE\0M{}\0\0", "x".repeat(1000)).as_bytes());
+    let notice = notice(1000);
     let (first, rest) = notice.split_at(500);
     let mut replies = vec![reads(&[&begin(b'G')]), reads(&[first])];
     replies.extend(vec![Read::Wait; 100]);
@@ -379,7 +494,7 @@ fn any_reason_of_a_failure_is_a_valid_copy_fail() {
 
 #[test]
 fn a_failure_is_confirmed_when_the_inbox_is_full() {
-    let notice = frame(b'N', format!("SNOTICE\0M{}\0\0", "x".repeat(200)).as_bytes());
+    let notice = notice(200);
     let replies = [reads(&[&begin(b'G')]), reads(&[&notice, &server_error("57014"), &ready()])];
     let mut conn = connect(replies, vec![Write::Wait; 4], Limits::BACKEND.read_ahead(100));
     block_on(copy_in(&mut conn).fail("no more")).expect("the server confirms");
@@ -433,7 +548,6 @@ fn the_number_of_rows_is_taken_from_the_copy_and_not_from_a_later_command() {
 
 #[test]
 fn a_dropped_future_of_copy_in_is_followed_by_copy_fail_and_until_ready() {
-    use pg_wire::PgProtocol;
     let replies = [Read::Wait, reads(&[&begin(b'G'), &server_error("57014"), &ready()])];
     let mut conn = connect(replies, [], Limits::BACKEND);
     let writer = CopyWriter::new(&CopyOptions::text()).expect("the options are valid");
@@ -441,6 +555,77 @@ fn a_dropped_future_of_copy_in_is_followed_by_copy_fail_and_until_ready() {
     block_on(conn.copy_fail("abandoned").flush()).expect("sent");
     let none = |_: Frame<'_>| Ok::<_, Error>(());
     assert_eq!(state(block_on(conn.until_ready(none))), Some(SqlState::QUERY_CANCELED));
+    assert!(conn.is_quiet());
+}
+
+/// Starts a COPY that cannot begin, and returns the error. Checks that `sent` are the codes of the messages after the statement, and that
+/// the connection is ready.
+#[track_caller]
+fn not_begun(replies: &[u8], is_in: bool, sent: &[u8]) -> Error {
+    let mut conn = connect([reads(&[replies])], [], Limits::BACKEND.bulk(1000));
+    let begun = if is_in {
+        block_on(conn.copy_in(SQL, text_writer())).map(drop)
+    } else {
+        block_on(conn.copy_out("copy t to stdout", text_reader())).map(drop)
+    };
+    assert!(conn.is_quiet(), "ReadyForQuery has been received");
+    assert_eq!(written_codes(&conn), sent);
+    begun.expect_err("the COPY cannot begin")
+}
+
+#[test]
+fn a_copy_that_cannot_begin_is_ended_and_the_connection_is_ready() {
+    let long = notice(5000);
+    let failed = [server_error("57014"), ready()].concat();
+    let copied = [data(b"1\n"), done(), complete("COPY 1"), ready()].concat();
+
+    let error = not_begun(&[&long[..], &begin(b'G'), &failed].concat(), true, b"f");
+    assert!(matches!(error, Error::Frame(_)), "{error:?}");
+    let error = not_begun(&[&long[..], &begin(b'H'), &copied].concat(), false, b"");
+    assert!(matches!(error, Error::Frame(_)), "{error:?}");
+    let error = not_begun(&[&long[..], &long, &server_error("42601"), &ready()].concat(), true, b"");
+    assert!(matches!(error, Error::Frame(_)), "{error:?}");
+
+    let malformed = b"\0\0\x02\0\0";
+    let error = not_begun(&[&frame(b'G', malformed)[..], &failed].concat(), true, b"f");
+    assert!(matches!(error, Error::Decode(_)), "{error:?}");
+    let error = not_begun(&[&frame(b'H', malformed)[..], &copied].concat(), false, b"");
+    assert!(matches!(error, Error::Decode(_)), "{error:?}");
+}
+
+#[test]
+fn a_fatal_error_while_a_copy_is_ended_is_returned() {
+    let replies = [reads(&[&notice(5000), &begin(b'G')]), Read::End];
+    let mut conn = connect(replies, [], Limits::BACKEND.bulk(1000));
+    let error = block_on(conn.copy_in(SQL, text_writer())).map(drop).expect_err("the stream has ended");
+    assert!(matches!(error, Error::Closed { .. }), "{error:?}");
+}
+
+#[test]
+fn a_message_over_its_limit_during_a_copy_in_loses_no_row() {
+    let replies = [
+        reads(&[&begin(b'G')]),
+        reads(&[&notice(5000)]),
+        Read::Wait,
+        reads(&[&complete("COPY 2"), &ready()]),
+    ];
+    let mut conn = connect(replies, [], Limits::BACKEND.bulk(1000));
+    let mut copy = copy_in(&mut conn);
+    block_on(copy.row(&(1,))).expect("written");
+    assert!(matches!(block_on(copy.flush()), Err(Error::Frame(_))));
+    block_on(copy.row(&(2,))).expect("written");
+    assert_eq!(block_on(copy.finish()).expect("copied").rows, 2);
+    assert_eq!(written(&conn), [(b'd', b"1\n".to_vec()), (b'd', b"2\n".to_vec()), (b'c', vec![])]);
+}
+
+#[test]
+fn a_finish_that_receives_a_message_over_its_limit_ends_the_copy() {
+    let replies = [reads(&[&begin(b'G')]), reads(&[&notice(5000), &server_error("57014"), &ready()])];
+    let mut conn = connect(replies, vec![Write::Wait; 4], Limits::BACKEND.bulk(1000).read_ahead(100));
+    let mut copy = copy_in(&mut conn);
+    block_on(copy.row(&(1,))).expect("written");
+    assert!(matches!(block_on(copy.finish()), Err(Error::Frame(_))));
+    assert_eq!(written_codes(&conn), b"df");
     assert!(conn.is_quiet());
 }
 
@@ -478,7 +663,7 @@ fn text_reader() -> CopyReader {
 #[track_caller]
 fn is_idle(conn: &Tracked, sent: &[u8], received: &[u8]) {
     assert_eq!(conn.check_idle(), Ok(()));
-    let written: Vec<u8> = written(conn.connection()).into_iter().map(|(code, _)| code).collect();
+    let written = written_codes(conn.connection());
     let codes = |direction| conn.observer().0.iter().filter(move |seen| seen.0 == direction);
     assert_eq!(codes('>').map(|seen| seen.1).collect::<Vec<_>>(), [b"Q", &written[..]].concat());
     assert_eq!(written, sent);
@@ -623,7 +808,7 @@ fn a_tracked_connection_reports_a_message_that_is_no_reply_of_the_copy() {
 
 #[test]
 fn a_copy_begins_when_notices_fill_the_inbox_before_the_statement_is_sent() {
-    let notice = frame(b'N', format!("SNOTICE\0M{}\0\0", "x".repeat(200)).as_bytes());
+    let notice = notice(200);
     let mut steps = Steps::reading([reads(&[&notice, &begin(b'G'), &complete("COPY 0"), &ready()])]);
     steps.at_end = Read::Never;
     steps.writes = [Write::Wait, Write::Take(usize::MAX)].into();
@@ -631,4 +816,31 @@ fn a_copy_begins_when_notices_fill_the_inbox_before_the_statement_is_sent() {
     let copy = block_on(conn.copy_in(SQL, text_writer())).expect("the COPY has begun");
     assert_eq!(block_on(copy.finish()).expect("copied").rows, 0);
     assert_eq!(written(&conn), [(b'c', vec![])]);
+}
+
+#[test]
+fn a_full_queue_of_requests_drops_the_statement_and_keeps_the_messages_before() {
+    for is_in in [true, false] {
+        let replies = [reads(&[&frame(b'1', b"").repeat(15), &ready()])];
+        let mut state = SessionState::new();
+        state.set_bounds(Bounds { runs: 1, ..Bounds::default() });
+        let mut conn = TrackedConnection::with_state(connect(replies, [], Limits::BACKEND), state);
+
+        // The queue has room for one run, which holds 16 requests: the 15 Parse messages and the Sync, but not the COPY statement.
+        for _ in 0..15 {
+            conn.parse(Statement::UNNAMED).query("select 1").finish();
+        }
+        conn.sync();
+        let begun = if is_in {
+            block_on(conn.copy_in(SQL, text_writer())).map(drop)
+        } else {
+            block_on(conn.copy_out("copy t to stdout", text_reader())).map(drop)
+        };
+        assert!(matches!(begun, Err(Error::QueueFull(_))), "{begun:?}");
+        block_on(conn.flush()).expect("the statement is not queued");
+        block_on(conn.until_ready(|_| Ok::<_, Error>(()))).expect("parsed");
+        assert_eq!(conn.check_idle(), Ok(()));
+        let codes: Vec<u8> = all_written(conn.connection()).into_iter().map(|(code, _)| code).collect();
+        assert_eq!(codes, b"PPPPPPPPPPPPPPPS");
+    }
 }

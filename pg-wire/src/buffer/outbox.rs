@@ -219,6 +219,15 @@ impl Outbox {
         self.tidy();
     }
 
+    /// Drops the bytes of the current batch after the first `length` bytes. Does nothing if the batch has an error.
+    #[cfg(feature = "std")]
+    pub(crate) fn truncate_batch(&mut self, length: usize) {
+        if self.error.is_none() {
+            self.end = self.end.min(self.committed.saturating_add(length));
+            self.tidy();
+        }
+    }
+
     /// Drops all bytes that are not sent, and the error of the batch. Used when the stream accepts no more bytes.
     #[cfg(feature = "std")]
     pub(crate) fn clear(&mut self) {

@@ -1,9 +1,11 @@
 //! Beginning and end of a COPY on a connection.
 
 use core::fmt;
+use core::future::poll_fn;
 
 use crate::basic::code::MessageCode;
 use crate::basic::enums::{CopyFormat, TransactionStatus};
+use crate::basic::error::DecodeError;
 use crate::client::protocol::PgProtocol;
 use crate::codec::frame::Frame;
 use crate::connection::channel::Channel;
@@ -33,37 +35,84 @@ pub(super) struct Announced {
 /// lost when the future is dropped.
 pub(super) struct End<E> {
     outcome: Outcome<E>,
-    /// Number of rows in the first CommandComplete of a COPY; `None` before this message has been received.
-    rows: Option<u64>,
+    pub(super) rows: RowCount,
 }
 
 impl<E: From<Error>> End<E> {
     pub(super) fn new() -> Self {
-        Self { outcome: Outcome::new(), rows: None }
+        Self::after(RowCount::default())
+    }
+
+    /// Creates the progress after a part of the end has been received. `rows` is the row count in this part.
+    pub(super) fn after(rows: RowCount) -> Self {
+        Self { outcome: Outcome::new(), rows }
+    }
+}
+
+/// Number of rows in the first CommandComplete of a COPY; `None` before this message has been received.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RowCount(Option<u64>);
+
+impl RowCount {
+    /// Takes the number of rows from a CommandComplete. Ignores the results of other commands than COPY, which the query string may also
+    /// contain.
+    pub(super) fn record(&mut self, frame: Frame<'_>) -> Result<(), DecodeError> {
+        if self.0.is_none() {
+            let complete = frame.decode::<CommandComplete<'_>>()?;
+            if complete.command().as_bytes() == b"COPY" {
+                self.0 = complete.rows();
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the result of a COPY after ReadyForQuery.
+    pub(super) fn complete(self, status: TransactionStatus) -> Result<CopyComplete, Error> {
+        match self.0 {
+            Some(rows) => Ok(CopyComplete { rows, status }),
+            None => {
+                let kind = CopyErrorKind::Unexpected("CommandComplete with the number of rows");
+                Err(CopyError::new(kind).into())
+            }
+        }
     }
 }
 
 impl<E> fmt::Debug for End<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("End").field("rows", &self.rows).finish_non_exhaustive()
+        f.debug_struct("End").field("rows", &self.rows.0).finish_non_exhaustive()
     }
 }
 
 impl<T: Transport, O: Observer> Channel<'_, T, O> {
     /// Sends a COPY statement, and waits until the server begins the COPY with the message `begin`.
     pub(super) async fn begin_copy(&mut self, sql: &str, begin: MessageCode) -> Result<Announced, Error> {
+        let queued = self.conn.outgoing.outbox.batch().len();
         self.query(sql);
         match self.flush().await {
             // After `InboxFull`, the loop below receives messages and continues to send.
             Ok(()) | Err(Error::InboxFull) => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                if matches!(error, Error::QueueFull(_)) {
+                    // Otherwise the next flush of the caller would begin the COPY.
+                    self.conn.outgoing.outbox.truncate_batch(queued);
+                }
+                return Err(error);
+            }
         }
         loop {
-            let code = self.next_code().await?;
-            if code == begin {
-                return announced(self.recv().await?);
+            let head = match poll_fn(|cx| self.poll_head(cx)).await {
+                Ok(head) => head,
+                Err(error) => return Err(self.abandon_copy(error).await),
+            };
+            if head.code() == begin {
+                // The message is decoded before it is taken. So after an error, `abandon_copy` receives the message and ends the COPY.
+                return match announced(self.conn.incoming.inbox.look(&head)) {
+                    Ok(announced) => self.lend(head).map(|_| announced),
+                    Err(error) => Err(self.abandon_copy(error).await),
+                };
             }
-            match code {
+            match head.code() {
                 MessageCode::ERROR_RESPONSE
                 | MessageCode::READY_FOR_QUERY
                 | MessageCode::COPY_IN_RESPONSE
@@ -89,6 +138,18 @@ impl<T: Transport, O: Observer> Channel<'_, T, O> {
         }
     }
 
+    /// Ends a COPY after an error, and returns the error. If the error is not fatal, first receives messages up to ReadyForQuery. Returns
+    /// the fatal error instead if the connection fails meanwhile.
+    async fn abandon_copy(&mut self, error: Error) -> Error {
+        if error.is_fatal() {
+            return error;
+        }
+        match self.end_copy(&mut End::<Error>::new(), |_| Ok(())).await {
+            Err(fatal) if fatal.is_fatal() => fatal,
+            _ => error,
+        }
+    }
+
     /// Receives messages up to ReadyForQuery, as [`until_ready`](crate::Connection::until_ready) does. If the query string contains a
     /// second COPY, this method ends the second COPY, because the server would otherwise wait for data for ever. If the future is dropped,
     /// a call with the same `end` continues to receive.
@@ -102,23 +163,13 @@ impl<T: Transport, O: Observer> Channel<'_, T, O> {
             let received = self.recv().await;
             let code = received.as_ref().ok().map(|frame| frame.code);
             let ended = outcome.take(received, &mut |frame| {
-                if frame.code == MessageCode::COMMAND_COMPLETE && rows.is_none() {
-                    let complete = frame.decode::<CommandComplete<'_>>().map_err(Error::from)?;
-                    // The query string may contain other commands than COPY. Their results are ignored.
-                    if complete.command().as_bytes() == b"COPY" {
-                        *rows = complete.rows();
-                    }
+                if frame.code == MessageCode::COMMAND_COMPLETE {
+                    rows.record(frame).map_err(Error::from)?;
                 }
                 each(frame)
             });
             if let Some(ended) = ended {
-                let status = ended?;
-                let rows = rows.ok_or_else(|| {
-                    Error::from(CopyError::new(CopyErrorKind::Unexpected(
-                        "CommandComplete with the number of rows",
-                    )))
-                })?;
-                return Ok(CopyComplete { rows, status });
+                return Ok(rows.complete(ended?)?);
             }
             match code {
                 Some(MessageCode::COPY_IN_RESPONSE) => self.copy_fail("the client expects no other COPY"),

@@ -102,8 +102,10 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
     /// [`recover`](Self::recover) can be called after every error and after every dropped future.
     ///
     /// # Errors
-    /// The errors of `Connection::copy_in`; [`QueueFull`](Error::QueueFull) as in [`flush`](Self::flush); and
-    /// [`Unexpected`](Error::Unexpected) when a message is not a reply to a sent request.
+    /// - The errors of `Connection::copy_in`.
+    /// - [`QueueFull`](Error::QueueFull) as in [`flush`](Self::flush). The statement is dropped; messages that were queued before this call
+    ///   stay queued.
+    /// - [`Unexpected`](Error::Unexpected) when a message is not a reply to a sent request.
     pub async fn copy_in(&mut self, sql: &str, writer: CopyWriter) -> Result<CopyIn<'_, T, O>, Error> {
         CopyIn::begin(self.channel(), sql, writer).await
     }
@@ -131,6 +133,8 @@ impl<'c, T: Transport, O: Observer> CopyIn<'c, T, O> {
     /// - [`Copy`](Error::Copy) when the row cannot be written. The row is not sent, and further rows can be written.
     /// - [`Server`](Error::Server) when the server has sent an error, for example because of an earlier row. The COPY has ended, all rows
     ///   are dropped, and the connection is ready for the next request.
+    /// - [`Frame`](Error::Frame) when the server has sent a message over the limit [`bulk`](crate::Limits::bulk). The message is skipped,
+    ///   and no row is lost. Further rows can be written, unless the message was an error of the server.
     /// - The errors of [`recv`](Connection::recv) and [`flush`](Connection::flush).
     #[inline]
     pub async fn row<R: CopyValues + ?Sized>(&mut self, row: &R) -> Result<(), Error> {
@@ -180,7 +184,9 @@ impl<'c, T: Transport, O: Observer> CopyIn<'c, T, O> {
             self.fail("the client cannot write the data").await?;
             return Err(error.into());
         }
-        self.send_data().await?;
+        if let Err(error) = self.send_data().await {
+            return Err(self.abandon(error).await);
+        }
         self.channel.copy_done();
         self.end().await
     }
@@ -205,6 +211,18 @@ impl<'c, T: Transport, O: Observer> CopyIn<'c, T, O> {
         match self.end().await {
             Err(Error::Server(error)) if error.sqlstate() == Some(SqlState::QUERY_CANCELED) => Ok(()),
             ended => ended.map(drop),
+        }
+    }
+
+    /// Ends the COPY after an error, and returns the error. Returns the fatal error instead if the connection fails meanwhile.
+    async fn abandon(&mut self, error: Error) -> Error {
+        if error.is_fatal() || self.phase != Phase::Copying {
+            return error;
+        }
+        self.channel.copy_fail("the client cannot receive a message");
+        match self.end().await {
+            Err(fatal) if fatal.is_fatal() => fatal,
+            _ => error,
         }
     }
 

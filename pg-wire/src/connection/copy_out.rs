@@ -7,7 +7,7 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 
 use crate::basic::code::MessageCode;
-use crate::basic::enums::FormatCode;
+use crate::basic::enums::{FormatCode, TransactionStatus};
 use crate::buffer::inbox::Head;
 use crate::connection::channel::Channel;
 use crate::connection::copy_end::{CopyComplete, End};
@@ -16,6 +16,7 @@ use crate::connection::stream::Transport;
 use crate::connection::tracked::TrackedConnection;
 use crate::connection::whole::Connection;
 use crate::copy::{CopyError, CopyErrorKind, CopyReader, CopyRow, FromCopyRow};
+use crate::message::backend::ReadyForQuery;
 use crate::session::Observer;
 
 /// A running `COPY … TO STDOUT`. [`Connection::copy_out`] and [`TrackedConnection::copy_out`] return this type.
@@ -33,7 +34,7 @@ pub struct CopyOut<'c, T: Transport, O: Observer = ()> {
     /// Whether CopyDone has been received.
     is_done: bool,
     phase: Phase,
-    /// Progress of receiving the end of the COPY after an error.
+    /// Progress of receiving the end of the COPY.
     end: End<Error>,
     /// The error of a row or of a message. Stored until ReadyForQuery has been received, and then returned.
     error: Option<Error>,
@@ -46,8 +47,8 @@ enum Phase {
     Failing,
     /// The COPY has failed. ReadyForQuery has been received.
     Failed,
-    /// The COPY has succeeded. ReadyForQuery has been received.
-    Ended,
+    /// The COPY has succeeded. ReadyForQuery has been received with this status.
+    Ended(TransactionStatus),
 }
 
 impl<T: Transport> Connection<T> {
@@ -55,8 +56,8 @@ impl<T: Transport> Connection<T> {
     /// outstanding.
     ///
     /// The options of `reader` must be equal to the options of the statement. The method
-    /// [`CopyOptions::copy_to`](crate::copy::CopyOptions::copy_to) prints these options. During the COPY, notices and notifications are
-    /// received and dropped.
+    /// [`CopyOptions::copy_to`](crate::copy::CopyOptions::copy_to) prints these options. The options FORCE_NULL, FORCE_NOT_NULL and DEFAULT,
+    /// which exist only for `COPY … FROM`, are ignored. During the COPY, notices and notifications are received and dropped.
     ///
     /// If the future is dropped after it was polled, the statement is sent and its replies are outstanding. Then queue
     /// [`copy_fail`](crate::PgProtocol::copy_fail), call [`flush`](Self::flush), and receive the replies with
@@ -105,8 +106,10 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
     /// [`recover`](Self::recover) can be called after every error and after every dropped future.
     ///
     /// # Errors
-    /// The errors of `Connection::copy_out`; [`QueueFull`](Error::QueueFull) as in [`flush`](Self::flush); and
-    /// [`Unexpected`](Error::Unexpected) when a message is not a reply to a sent request.
+    /// - The errors of `Connection::copy_out`.
+    /// - [`QueueFull`](Error::QueueFull) as in [`flush`](Self::flush). The statement is dropped; messages that were queued before this call
+    ///   stay queued.
+    /// - [`Unexpected`](Error::Unexpected) when a message is not a reply to a sent request.
     pub async fn copy_out(&mut self, sql: &str, reader: CopyReader) -> Result<CopyOut<'_, T, O>, Error> {
         CopyOut::begin(self.channel(), sql, reader).await
     }
@@ -114,6 +117,7 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
 
 impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
     async fn begin(mut channel: Channel<'c, T, O>, sql: &str, mut reader: CopyReader) -> Result<Self, Error> {
+        reader.ignore_copy_from_options();
         let announced = channel.begin_copy(sql, MessageCode::COPY_OUT_RESPONSE).await?;
         let format = if announced.is_binary { FormatCode::Binary } else { FormatCode::Text };
         if let Err(kind) = reader.expect(announced.columns, format) {
@@ -132,7 +136,8 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
         })
     }
 
-    /// Passes all remaining rows to `each`, and waits for the end of the COPY. The fields are lent from the receive buffer.
+    /// Passes all remaining rows to `each`, and waits for the end of the COPY. The fields are lent from the receive buffer. If
+    /// [`row`](Self::row) or [`decode`](Self::decode) has already returned the last row, returns the result of the COPY.
     ///
     /// # Errors
     /// The first error of the server, of a row ([`Copy`](Error::Copy)) or of `each`. The remaining rows are then received and dropped, and
@@ -145,7 +150,7 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
         if matches!(self.phase, Phase::Failing | Phase::Failed) {
             return Err(self.failed().await.into());
         }
-        let Self { channel, reader, data, read, is_done, phase, .. } = &mut self;
+        let Self { channel, reader, data, read, is_done, phase, end, .. } = &mut self;
         let mut failure = None;
         let mut rest = data.get(*read..).unwrap_or_default();
         loop {
@@ -159,9 +164,6 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
             }
             break;
         }
-        if *phase == Phase::Ended {
-            return Err(failure.unwrap_or_else(|| Error::from(CopyError::new(CopyErrorKind::Ended)).into()));
-        }
         if *is_done && failure.is_none() {
             // A dropped future of `row` may have received CopyDone without returning the last row. So the last row is read here.
             failure = match reader.finish() {
@@ -170,7 +172,14 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
                 Err(error) => Some(Error::from(error).into()),
             };
         }
-        let mut progress = End::new();
+        if let Phase::Ended(status) = *phase {
+            return match failure {
+                Some(failure) => Err(failure),
+                None => Ok(end.rows.complete(status)?),
+            };
+        }
+        // A dropped future of `row` may have received CommandComplete.
+        let mut progress = End::after(end.rows);
         let end = channel.end_copy(&mut progress, |frame| {
             if failure.is_some() {
                 return Ok(());
@@ -201,8 +210,11 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
         }
     }
 
-    /// Returns the next row. This method copies the data of each row once; [`for_each`](Self::for_each) and [`decode`](Self::decode) do not
-    /// copy the data. Returns `None` after the last row: then the connection is ready for the next request.
+    /// Returns the next row. Returns `None` after the last row: then the connection is ready for the next request.
+    ///
+    /// This method copies the data of each CopyData message once. [`for_each`](Self::for_each) copies only rows that lie in several
+    /// messages, and fields with escapes or quotes. [`decode`](Self::decode) lends a row without a copy if the format is binary and a
+    /// message begins with the whole row; otherwise `decode` copies the data as `row` does.
     ///
     /// The future may be dropped at any point; no row and no error is lost.
     ///
@@ -218,7 +230,8 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
     }
 
     /// Returns the next row as a tuple. The result is the same as from [`row`](Self::row) and then [`CopyRow::decode`]. In binary format,
-    /// this method is faster than those two calls: the values are lent from the receive buffer, and no list of the fields is made.
+    /// this method is faster than those two calls: a row at the beginning of a message is lent from the receive buffer, and no list of the
+    /// fields is made.
     ///
     /// The future may be dropped at any point; no row and no error is lost.
     ///
@@ -304,22 +317,18 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
                     return Ok(Some(end - row.len()..end));
                 }
                 Ok(None) => self.read = self.data.len(),
-                Err(error) => {
-                    self.error = Some(error.into());
-                    self.begin_failing();
-                }
+                Err(error) => self.begin_failing(Some(error.into())),
             }
             match self.phase {
                 Phase::Copying => {}
                 Phase::Failing | Phase::Failed => return Err(self.failed().await),
-                Phase::Ended => return Ok(None),
+                Phase::Ended(_) => return Ok(None),
             }
             let code = match self.channel.next_code().await {
                 Ok(code) => code,
                 Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => {
-                    self.error = Some(error);
-                    self.begin_failing();
+                    self.begin_failing(Some(error));
                     continue;
                 }
             };
@@ -334,16 +343,24 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
                     self.channel.recv().await?;
                     self.is_done = true;
                 }
+                MessageCode::COMMAND_COMPLETE if self.is_done => {
+                    let frame = self.channel.recv().await?;
+                    if let Err(error) = self.end.rows.record(frame) {
+                        self.begin_failing(Some(error.into()));
+                    }
+                }
                 MessageCode::READY_FOR_QUERY if self.is_done => {
-                    self.channel.recv().await?;
-                    self.phase = Phase::Ended;
+                    let ready = self.channel.recv().await?.decode::<ReadyForQuery>();
+                    self.phase = ready.as_ref().map_or(Phase::Failed, |ready| Phase::Ended(ready.status));
+                    ready?;
                 }
                 MessageCode::ERROR_RESPONSE
+                | MessageCode::COMMAND_COMPLETE
                 | MessageCode::READY_FOR_QUERY
                 | MessageCode::COPY_IN_RESPONSE
                 | MessageCode::COPY_OUT_RESPONSE
                 | MessageCode::COPY_BOTH_RESPONSE => {
-                    self.begin_failing();
+                    self.begin_failing(None);
                 }
                 _ => {
                     self.channel.recv().await?;
@@ -381,8 +398,10 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
     }
 
     /// Begins to drop the remaining rows. First drops the data that was received and not read, so that `row` returns no further row.
+    /// `error` is the error to return; `None` if the next messages of the server decide which error is returned.
     #[cold]
-    fn begin_failing(&mut self) {
+    fn begin_failing(&mut self, error: Option<Error>) {
+        self.error = error;
         self.phase = Phase::Failing;
         self.data = Vec::new();
         self.read = 0;
@@ -395,13 +414,7 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
         if self.phase == Phase::Failed {
             return CopyError::new(CopyErrorKind::AfterError).into();
         }
-        let end = loop {
-            match self.channel.end_copy(&mut self.end, |_| Ok(())).await {
-                // A message is longer than its limit. The message is skipped, and receiving continues.
-                Err(Error::Frame(error)) if !error.is_fatal() => {}
-                end => break end,
-            }
-        };
+        let end = self.channel.end_copy(&mut self.end, |_| Ok(())).await;
         self.phase = Phase::Failed;
         match (end, self.error.take()) {
             (Err(fatal), _) if fatal.is_fatal() => fatal,

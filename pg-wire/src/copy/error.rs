@@ -64,7 +64,7 @@ pub enum CopyErrorKind {
     NoDefault,
     /// The field is the DEFAULT string, so the field has no value.
     IsDefault,
-    /// A row was written, or rows were requested, after the end of the data.
+    /// A row was written, or the COPY was ended again, after the end of the data.
     Ended,
     /// An earlier error has ended the reader.
     AfterError,

@@ -22,6 +22,9 @@ const LIMIT: usize = 0x3fff_ffff;
 /// The data may be cut into pieces at any byte. A row that lies in one piece is lent from the piece. A row that lies in several pieces is
 /// copied into a buffer of at most [`limit`](Self::limit) bytes. A field is also copied if escapes or quotes must be removed from it.
 ///
+/// The options FORCE_NULL, FORCE_NOT_NULL and DEFAULT exist only for `COPY … FROM`. The reader applies these options, as the server does in
+/// `COPY … FROM`. The reader of a `CopyOut` ignores these options, because a `CopyOut` receives the data of `COPY … TO`.
+///
 /// ```
 /// use pg_wire::copy::{CopyOptions, CopyReader};
 ///
@@ -340,6 +343,13 @@ impl CopyReader {
                 Err((kind, column)) => return Err(self.fail(kind, column)),
             }
         }
+    }
+
+    /// Ignores FORCE_NULL, FORCE_NOT_NULL and DEFAULT from now on: the server does not apply these options in `COPY … TO`.
+    #[cfg(feature = "std")]
+    pub(crate) fn ignore_copy_from_options(&mut self) {
+        self.markers = None;
+        self.shape.is_plain = self.shape.encoding.is_none();
     }
 
     /// Compares the number of columns and the format that the server has announced with the settings of the reader. Stores the number of
