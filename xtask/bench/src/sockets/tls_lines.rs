@@ -13,9 +13,9 @@ use crate::micro::decode::runtime;
 /// The number of connections in a round.
 const CONNECTS: u64 = 20;
 
-/// The number of connections in a round if TLS sessions are resumed and SCRAM keys are kept. A connection then takes less than half a
-/// millisecond, so a round with few connections would be too short to measure.
-const RESUMED_CONNECTS: u64 = 200;
+/// The number of connections in a round if TLS sessions are resumed and keys are kept. With more connections, the server would forget
+/// tickets that a client has not used yet: rustls keeps 256 sessions, and stores several for each connection.
+const RESUMED_CONNECTS: u64 = 50;
 
 /// Measurements of reading rows and of connecting. The PostgreSQL servers are `servers`; `resuming` is a server that resumes TLS sessions.
 pub(super) fn lines<'s>(
