@@ -21,9 +21,7 @@ pub(super) const CHECKS: &[Check] = &[
         &[SQL, CONCURRENT],
         |t| {
             let mut client = asleep(t, "")?;
-            let (pid, key) = client.cancel_key()?;
-            request(t, &cancel_request(pid, &key))?;
-            client.expect(&["ErrorResponse ERROR 57014", "ReadyForQuery I"])?;
+            cancelled(t, &mut client, "ReadyForQuery I")?;
             client.finish()
         },
     ),
@@ -33,9 +31,7 @@ pub(super) const CHECKS: &[Check] = &[
         &[SQL, CONCURRENT],
         |t| {
             let mut client = asleep(t, "begin")?;
-            let (pid, key) = client.cancel_key()?;
-            request(t, &cancel_request(pid, &key))?;
-            client.expect(&["ErrorResponse ERROR 57014", "ReadyForQuery E"])?;
+            cancelled(t, &mut client, "ReadyForQuery E")?;
             client.exchange(&query("rollback"), &["CommandComplete \"ROLLBACK\"", "ReadyForQuery I"])?;
             client.finish()
         },
@@ -48,9 +44,7 @@ pub(super) const CHECKS: &[Check] = &[
             let mut client = t.session()?;
             client.send(&[run(SLEEP), run("select 1"), sync()].concat())?;
             client.expect(&["ParseComplete", "BindComplete", "NoticeResponse NOTICE *"])?;
-            let (pid, key) = client.cancel_key()?;
-            request(t, &cancel_request(pid, &key))?;
-            client.expect(&["ErrorResponse ERROR 57014", "ReadyForQuery I"])?;
+            cancelled(t, &mut client, "ReadyForQuery I")?;
             client.finish()
         },
     ),
@@ -75,7 +69,7 @@ pub(super) const CHECKS: &[Check] = &[
                 return failed(format!("the key has {} bytes", key.len()));
             }
             request(t, &cancel_request(pid, &key[..4]))?;
-            cancelled(t, &mut client)?;
+            cancelled(t, &mut client, "ReadyForQuery I")?;
             client.finish()
         },
     ),
@@ -85,7 +79,7 @@ pub(super) const CHECKS: &[Check] = &[
         &[SQL, CONCURRENT, Since(18)],
         |t| {
             let mut client = asleep_with(t, ProtocolVersion::V3_2, "")?;
-            cancelled(t, &mut client)?;
+            cancelled(t, &mut client, "ReadyForQuery I")?;
             client.finish()
         },
     ),
@@ -142,11 +136,11 @@ fn asleep_with<'t>(t: &'t Target, version: ProtocolVersion, before: &str) -> Che
     Ok(client)
 }
 
-/// Cancels the running statement of a session, and checks that the session receives the error 57014.
-fn cancelled(t: &Target, client: &mut Client<'_>) -> Checked {
+/// Cancels the running statement of a session. Checks that the session receives the error 57014 and then the line `ready`.
+fn cancelled(t: &Target, client: &mut Client<'_>, ready: &str) -> Checked {
     let (pid, key) = client.cancel_key()?;
     request(t, &cancel_request(pid, &key))?;
-    client.expect(&["ErrorResponse ERROR 57014", "ReadyForQuery I"])
+    client.expect(&["ErrorResponse ERROR 57014", ready])
 }
 
 /// Sends a cancel request that the server has to ignore, and checks that the running statement completes.
