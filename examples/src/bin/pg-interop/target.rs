@@ -20,7 +20,7 @@ use crate::message::{query, sync};
 /// the same machine, the end arrives in less than a millisecond, or later if the machine is busy.
 const REJECTION: Duration = Duration::from_millis(20);
 
-/// A feature that a server lacks, and the sentence of its documentation that says so.
+/// A feature that a server does not have. The text is the sentence in the documentation of the server that states this.
 pub(crate) type Lack = (Feature, &'static str);
 
 /// A server under test.

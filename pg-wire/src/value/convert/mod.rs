@@ -1,7 +1,7 @@
 //! Converts values from the text form to the binary form, for `postgres_types::FromSql`, which reads only the binary form.
 //!
-//! The text forms are those that a server sends. A server also accepts other forms as input, such as spaces between the elements of an
-//! array; these forms are errors. The binary forms are byte for byte those of the server.
+//! Only the text form that a server sends for a value is converted. Other text forms are errors, even if a server accepts them as input,
+//! such as an array with spaces between its elements. The resulting binary form has the same bytes as the binary form that a server sends.
 //!
 //! The text cannot make the recursion deep. Each level follows a reference from a type to the type of its members, so the type determines
 //! the depth. Only the number of dimensions of an array depends on the text, and this number is limited.
