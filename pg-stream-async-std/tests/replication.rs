@@ -17,7 +17,9 @@ use pg_stream_async_std::{
     Config, Connection, Host, PgProtocol, ReplicationStream, Socket, SslMode, connect,
 };
 
-/// Runs a test against each server while no other test of this program runs: the servers have few replication connections.
+/// Runs a test against each server, in a new database: a replication connection also receives messages and empty transactions of other
+/// sessions in the same database. Only one test of this program runs at a time, because the servers have few replication connections.
+/// nextest starts a process for each test; `xtask/nextest.toml` has the same limit for nextest.
 fn alone_on_both(test: impl AsyncFn(&Config)) {
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -27,9 +29,19 @@ fn alone_on_both(test: impl AsyncFn(&Config)) {
         let address = env::var(&name).unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`"));
         let (_, port) = address.rsplit_once(':').expect("a port");
         let host = Host::new("127.0.0.1", port.parse().expect("a number"));
-        let config = Config::new("admin").database("test").host(host).sslmode(SslMode::Disable);
+        let admin = Config::new("admin").database("test").host(host).sslmode(SslMode::Disable);
+        let run = async {
+            let name = format!("async_replication_{}", std::process::id());
+            let mut session = open(&admin).await;
+            let drop = format!("drop database if exists {name} with (force)");
+            // A failed test leaves its database.
+            query(&mut session, &drop).await;
+            query(&mut session, &format!("create database {name} template template0")).await;
+            test(&admin.clone().database(name)).await;
+            query(&mut session, &drop).await;
+        };
         let limit = Duration::from_secs(120);
-        block_on(async_std::future::timeout(limit, Box::pin(test(&config))))
+        block_on(async_std::future::timeout(limit, Box::pin(run)))
             .expect("the test ends within its time limit");
     }
 }

@@ -19,7 +19,10 @@ fn sqlstate(error: ServerError) -> SqlState {
 #[ignore = "needs servers: cargo xtask test"]
 fn identify_system_returns_the_systems_identity() {
     alone_on_both(async |server| {
-        for (replication, database) in [(Replication::Physical, None), (Replication::Logical, Some("test"))] {
+        let database = database();
+        for (replication, database) in
+            [(Replication::Physical, None), (Replication::Logical, Some(database.as_str()))]
+        {
             let mut conn = walsender(server, replication).await;
             let reply = run(&mut conn, &IdentifySystem).await.expect("a reply");
             let system: SystemIdentification<'_> = reply.row(0);

@@ -11,21 +11,40 @@ use pg_stream_tokio::pg_wire::replication::reply::FromReply;
 use pg_stream_tokio::pg_wire::value::Columns;
 use pg_stream_tokio::{Config, Connection, MessageCode, PgProtocol, Socket};
 
-use crate::support::{Server, get_in, on_both};
+use crate::support::{Server, get_in, on_both, query};
 
 pub(crate) type Conn = Connection<Socket>;
 
-/// Runs a test against both servers. Only one test of this program runs at a time, for three reasons. The servers have few replication
-/// connections. The creation of a slot waits until all transactions of other tests have ended. A base backup copies files that another test
-/// creates and removes.
+/// Runs a test against both servers, in a new database: a replication connection also receives messages and empty transactions of other
+/// sessions in the same database.
+///
+/// Only one test of this program runs at a time, for three reasons. The servers have few replication connections. The creation of a slot
+/// waits until all transactions of other tests have ended. A base backup copies files that another test creates and removes. nextest starts
+/// a process for each test; `xtask/nextest.toml` has the same limit for nextest.
 pub(crate) fn alone_on_both(test: impl AsyncFn(&Server)) {
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    on_both(test);
+    on_both(async |server| {
+        let name = database();
+        let (mut admin, _) = get_in(&superuser(server).database("test")).await;
+        let drop = format!("drop database if exists {name} with (force)");
+        // A failed test leaves its database.
+        for sql in [&drop, &format!("create database {name} template template0")] {
+            query(&mut admin, sql).await.expect("executed");
+        }
+        test(server).await;
+        query(&mut admin, &drop).await.expect("dropped");
+    });
 }
 
-fn superuser(server: &Server) -> Config {
-    server.config("admin", "").sslmode(SslMode::Disable)
+/// The name of the database of the running test.
+pub(crate) fn database() -> String {
+    own_name("replication")
+}
+
+/// The configuration of the superuser for the database of the running test.
+pub(crate) fn superuser(server: &Server) -> Config {
+    server.config("admin", "").sslmode(SslMode::Disable).database(database())
 }
 
 /// Opens an ordinary session of the superuser.

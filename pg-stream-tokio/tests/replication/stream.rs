@@ -214,8 +214,7 @@ fn an_error_of_the_server_is_returned_with_all_its_fields_and_the_connection_can
 
 /// Connects to a server that disconnects a client which has sent nothing for a second.
 async fn impatient_walsender(server: &Server) -> Conn {
-    let config = server.config("admin", "").sslmode(pg_stream_tokio::SslMode::Disable);
-    get_in(&config.replication(Replication::Logical).options("-c wal_sender_timeout=1s")).await.0
+    get_in(&superuser(server).replication(Replication::Logical).options("-c wal_sender_timeout=1s")).await.0
 }
 
 #[test]
@@ -271,12 +270,7 @@ fn a_keepalive_is_replied_to_at_once_and_confirms_its_position_only_if_that_is_e
                 .await
                 .expect("WAL");
             query(&mut session, "select pg_switch_wal()").await.expect("WAL");
-            let config = server
-                .config("admin", "")
-                .sslmode(pg_stream_tokio::SslMode::Disable)
-                .replication(Replication::Logical)
-                .options("-c wal_sender_timeout=1s");
-            let (conn, _) = get_in(&config).await;
+            let conn = impatient_walsender(server).await;
             // With interval zero, status updates are sent only in reply to keepalives.
             let stream = start_on(conn, name, Lsn::INVALID).await.interval(Duration::ZERO);
             let mut stream = stream.confirm_keepalives(confirm);
