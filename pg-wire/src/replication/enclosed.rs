@@ -275,7 +275,7 @@ macro_rules! kinds {
                 Self::decode_hot(data, scope, || Self::decode_cold(data, scope))
             }
 
-            /// Decodes a message whose path is `Hot` in the macro call; calls `decode_cold` for any other message.
+            /// Decodes a message that the macro call marks as `Hot`; calls `decode_cold` for any other message.
             #[inline(always)]
             fn decode_hot(
                 data: &'a [u8],

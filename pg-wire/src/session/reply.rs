@@ -18,8 +18,8 @@ pub struct Reply {
     pub request: Request,
     /// Whether this message is the last reply to the request.
     pub last: bool,
-    /// Whether the message certainly belongs to this request. After a COPY has failed, it can be unknown whether the server ignored a Sync.
-    /// If the message fits whether or not the Sync was ignored, `certain` is false; see
+    /// Whether the message certainly belongs to this request. After a COPY has failed, the client may not know whether the server ignored a
+    /// Sync. If the message could be a reply in both cases, `certain` is false, because the message may belong to another request; see
     /// [`SessionState::is_certain`](super::SessionState::is_certain).
     pub certain: bool,
 }

@@ -31,7 +31,7 @@ pub(super) enum Role {
     /// A message with a code byte. The string is the name of the code's constant.
     Message(String),
     /// A packet without a code byte, which is sent at the start of a connection. The number is the packet's request code. `None` if the
-    /// code is one of the packet's fields.
+    /// struct has a field for the request code.
     Packet(Option<u32>),
     /// A part of a message: a field, or an item of a list.
     Part,
