@@ -740,3 +740,30 @@ fn a_decoded_row_is_the_same_in_any_pieces_and_after_an_error() {
     let error = short.decode::<(i32, &str)>(&mut data).unwrap_err();
     assert_eq!(error.to_string(), "COPY row 1: the row has 3 fields but the tuple has 2 members");
 }
+
+#[test]
+fn every_negative_length_except_null_is_an_error_of_decode() {
+    for (length, expected) in [
+        (-1, Ok((None, 7))),
+        (-2, Err("COPY row 2, column 0: expected a length or a number of fields, found -2")),
+        (i32::MIN, Err("COPY row 2, column 0: expected a length or a number of fields, found -2147483648")),
+        (i32::MAX, Err("COPY row 2, column 0: the row is longer than the limit of 1073741823 bytes")),
+        (1000, Err("incomplete")),
+    ] {
+        let mut writer = CopyWriter::new(&CopyOptions::binary()).expect("valid");
+        writer.row(&("a", 7i32)).expect("written");
+        let mut data = writer.data().to_vec();
+        data.extend(2i16.to_be_bytes());
+        data.extend(i32::to_be_bytes(length));
+        data.extend([0, 0, 0, 4, 0, 0, 0, 7]);
+        // The second row is read on the fast path. The third type belongs to no column.
+        let mut reader = CopyReader::new(&CopyOptions::binary()).expect("valid").types(&[25, 23, 23]);
+        let mut piece = &data[..];
+        let first = reader.decode::<(Option<&str>, i32)>(&mut piece).expect("valid");
+        assert_eq!(first, Some((Some("a"), 7)));
+        let second = reader.decode::<(Option<&str>, i32)>(&mut piece);
+        let second = second.map_err(|error| error.to_string());
+        let second = second.and_then(|row| row.ok_or_else(|| String::from("incomplete")));
+        assert_eq!(second.as_ref().map_err(String::as_str), expected.as_ref().map_err(|text| *text));
+    }
+}

@@ -468,6 +468,93 @@ fn a_flush_sends_the_rows_of_a_dropped_future() {
     assert_eq!(conn.transport().flushed, conn.transport().wrote.len());
 }
 
+/// Returns `count` rows of 101 bytes each, in text format.
+fn long_rows(count: usize) -> Vec<(String,)> {
+    (0..count).map(|number| (format!("{number:0100}"),)).collect()
+}
+
+/// Concatenates the data of the CopyData messages.
+fn data_of(frames: Vec<(u8, Vec<u8>)>) -> Vec<u8> {
+    frames.into_iter().filter(|(code, _)| *code == b'd').flat_map(|(_, body)| body).collect()
+}
+
+#[test]
+fn extend_sends_the_same_bytes_as_a_call_for_each_row() {
+    let rows = long_rows(3000);
+    let sent = [false, true].map(|is_extended| {
+        // While the five blocks are sent, the server sends nothing.
+        let mut replies = vec![reads(&[&begin(b'G')])];
+        replies.extend(vec![Read::Wait; 5]);
+        replies.push(reads(&[&complete("COPY 3000"), &ready()]));
+        let mut conn = connect(replies, [], Limits::BACKEND);
+        let mut copy = copy_in(&mut conn);
+        block_on(async {
+            if is_extended {
+                copy.extend(&rows).await?;
+            } else {
+                for row in &rows {
+                    copy.row(row).await?;
+                }
+            }
+            assert_eq!(copy.finish().await?.rows, 3000);
+            Ok::<_, Error>(())
+        })
+        .expect("copied");
+        written(&conn)
+    });
+    // 303,000 bytes are four full blocks of 64 KiB and a rest.
+    assert_eq!(sent[1].iter().filter(|(code, _)| *code == b'd').count(), 5);
+    assert!(sent[0] == sent[1]);
+}
+
+#[test]
+fn an_error_of_a_row_ends_extend_and_the_rows_before_the_error_are_sent() {
+    let replies = [reads(&[&begin(b'G')]), Read::Wait, reads(&[&complete("COPY 3"), &ready()])];
+    let mut conn = connect(replies, [], Limits::BACKEND);
+    let mut copy = copy_in(&mut conn);
+    let mut rows = ["a", "b", "\0", "c"].map(|text| (text,)).into_iter();
+    let Err(Error::Copy(error)) = block_on(copy.extend(&mut rows)) else { panic!("a NUL cannot be sent") };
+    assert_eq!(error.row(), Some(3));
+    block_on(copy.extend(rows)).expect("the rest is valid");
+    assert_eq!(block_on(copy.finish()).expect("copied").rows, 3);
+    assert_eq!(data_of(written(&conn)), b"a\nb\nc\n");
+}
+
+#[test]
+fn extend_takes_no_further_row_after_an_error_of_the_server() {
+    let replies = [reads(&[&begin(b'G')]), reads(&[&server_error("23505"), &ready()])];
+    let mut conn = connect(replies, [], Limits::BACKEND);
+    let mut copy = copy_in(&mut conn);
+    let rows = long_rows(3000);
+    let mut rest = rows.iter();
+    assert_eq!(state(block_on(copy.extend(rest.by_ref()))), Some(SqlState::UNIQUE_VIOLATION));
+    // 649 rows of 101 bytes are the first block of at least 65,536 bytes.
+    assert_eq!(rest.len(), 3000 - 649);
+    assert!(block_on(copy.extend(rest.by_ref())).is_err());
+    assert_eq!(rest.len(), 3000 - 649);
+    drop(copy);
+    assert!(conn.is_quiet());
+}
+
+#[test]
+fn a_dropped_future_of_extend_loses_no_row_that_was_taken() {
+    let writes: Vec<_> = (0..40).flat_map(|_| [Write::Take(10_000), Write::Wait]).collect();
+    let replies = [reads(&[&begin(b'G')])];
+    let mut conn = connect(replies, writes, Limits::BACKEND);
+    let mut copy = copy_in(&mut conn);
+    let rows = long_rows(2000);
+    let mut rest = rows.iter();
+    let mut dropped = 0;
+    while poll_once(pin!(copy.extend(rest.by_ref()))).is_pending() {
+        dropped += 1;
+    }
+    assert!(dropped > 2, "{dropped} futures were dropped");
+    while poll_once(pin!(copy.flush())).is_pending() {}
+    drop(copy);
+    let expected: String = rows.iter().map(|(text,)| format!("{text}\n")).collect();
+    assert!(data_of(written(&conn)) == expected.into_bytes());
+}
+
 #[test]
 fn an_error_is_not_lost_when_the_future_of_a_row_is_dropped_before_ready_for_query() {
     let replies = [reads(&[&begin(b'G')]), reads(&[&server_error("23505")]), Read::Wait, reads(&[&ready()])];

@@ -43,9 +43,7 @@ async fn planets(conn: &mut Connection<Socket>) -> Result<()> {
     let options = CopyOptions::text();
     let sql = format!("COPY planets FROM STDIN ({})", options.copy_from());
     let mut copy = conn.copy_in(&sql, CopyWriter::new(&options)?).await?;
-    for (name, moons) in [("Mercury", 0), ("Earth", 1), ("Mars", 2)] {
-        copy.row(&(name, moons)).await?;
-    }
+    copy.extend([("Mercury", 0), ("Earth", 1), ("Mars", 2)]).await?;
     println!("{} rows are copied in", copy.finish().await?.rows);
 
     let options = CopyOptions::csv().header(Header::Match);

@@ -150,6 +150,52 @@ impl<'c, T: Transport, O: Observer> CopyIn<'c, T, O> {
         poll_fn(|cx| poll_out_of_line(sending.as_mut(), cx)).await
     }
 
+    /// Writes rows, and sends the buffer as [`row`](Self::row) does. For a row of three columns, this method takes about three quarters of
+    /// the time of `row`, because a future is polled only for each full buffer.
+    ///
+    /// If the future is dropped, the rows that were taken from the iterator stay in the buffer and are sent later.
+    ///
+    /// ```
+    /// use pg_wire::{Connection, Error, Limits, copy::{CopyOptions, CopyWriter}, testing::Script};
+    ///
+    /// # pg_wire::testing::block_on(async {
+    /// let socket = Script::says(b"G\0\0\0\x0b\0\0\x02\0\0\0\0C\0\0\0\x0bCOPY 2\0Z\0\0\0\x05I");
+    /// let mut conn = Connection::new(socket, Limits::BACKEND);
+    /// let writer = CopyWriter::new(&CopyOptions::text())?;
+    /// let planets = [("Earth", 1i32), ("Mars", 2)];
+    /// let mut copy = conn.copy_in("COPY planets FROM STDIN", writer).await?;
+    /// copy.extend(&planets).await?;
+    /// assert_eq!(copy.finish().await?.rows, 2);
+    /// # Ok::<_, Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// The errors of `row`. The rows before the error are written, and no further row is taken from the iterator.
+    pub async fn extend<I: IntoIterator<Item: CopyValues>>(&mut self, rows: I) -> Result<(), Error> {
+        let mut rows = rows.into_iter();
+        while self.fill(&mut rows)? {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes rows until the buffer has 64 KiB or the iterator has ended. Returns whether the caller must flush, and then call this method
+    /// again.
+    #[inline(always)]
+    fn fill(&mut self, rows: &mut impl Iterator<Item: CopyValues>) -> Result<bool, Error> {
+        if self.phase != Phase::Copying {
+            return Ok(true);
+        }
+        for row in rows {
+            self.writer.row(&row)?;
+            if self.writer.data().len() >= BLOCK {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Returns the number of rows that have been written.
     pub fn rows(&self) -> u64 {
         self.writer.rows()

@@ -260,44 +260,31 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
         Decode { copy: Some(self), row: PhantomData }
     }
 
-    /// Returns the place and the length of the next row, if the format is binary and the whole row has been received.
+    /// Returns the place of the next row if the format is binary and the whole row has been received. Returns `None` if the row is in a
+    /// message with other data.
     #[inline(always)]
-    fn whole_tuple<'r, R: FromCopyRow<'r>>(&self) -> Option<(Place, usize)> {
+    fn whole_tuple<'r, R: FromCopyRow<'r>>(&self) -> Option<Place> {
         if self.phase != Phase::Copying {
             return None;
         }
         if self.read < self.data.len() {
-            let length = self.reader.whole_tuple::<R>(self.data.get(self.read..)?)?;
-            return Some((Place::Stored, length));
+            return self.reader.whole_tuple::<R>(self.data.get(self.read..)?).map(Place::Stored);
         }
         let inbox = &self.channel.conn.incoming.inbox;
         let head = inbox.whole_fast()?;
         if head.code() != MessageCode::COPY_DATA {
             return None;
         }
-        let length = self.reader.whole_tuple::<R>(inbox.look_fast(&head).body)?;
-        Some((Place::Message(head), length))
+        let body = inbox.look_fast(&head).body;
+        (self.reader.whole_tuple::<R>(body)? == body.len()).then_some(Place::Message(head))
     }
 
     /// Reads the row that [`whole_tuple`](Self::whole_tuple) has found.
     #[inline(always)]
-    fn decode_tuple<'r, R: FromCopyRow<'r>>(
-        &'r mut self,
-        place: Place,
-        length: usize,
-    ) -> Result<Option<R>, Error> {
+    fn decode_tuple<'r, R: FromCopyRow<'r>>(&'r mut self, place: Place) -> Result<Option<R>, Error> {
         let row = match place {
-            Place::Message(head) => {
-                let data = self.channel.lend(head)?.body;
-                let (row, rest) = data.split_at_checked(length).unwrap_or((data, &[]));
-                if !rest.is_empty() {
-                    self.data.clear();
-                    self.data.extend_from_slice(rest);
-                    self.read = 0;
-                }
-                row
-            }
-            Place::Stored => {
+            Place::Message(head) => self.channel.lend(head)?.body,
+            Place::Stored(length) => {
                 let start = self.read;
                 self.read += length;
                 self.data.get(start..self.read).unwrap_or_default()
@@ -427,10 +414,10 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
 
 /// Place of a whole row in binary format.
 enum Place {
-    /// At the beginning of the next message, which is a CopyData with this head.
+    /// The data of the next message, which is a CopyData with this head.
     Message(Head),
-    /// In `data`, after the bytes that have been read.
-    Stored,
+    /// In `data`, after the bytes that have been read. The number is the length of the row in bytes.
+    Stored(usize),
 }
 
 /// The future of [`CopyOut::decode`]. A hand-written `poll` instead of an `async` block, as in [`Connection::recv`].
@@ -446,8 +433,8 @@ impl<'r, T: Transport, O: Observer, R: FromCopyRow<'r>> Future for Decode<'r, '_
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // A poll after completion is always pending.
         let Some(copy) = self.copy.take() else { return Poll::Pending };
-        if let Some((place, length)) = copy.whole_tuple::<R>() {
-            return Poll::Ready(copy.decode_tuple(place, length));
+        if let Some(place) = copy.whole_tuple::<R>() {
+            return Poll::Ready(copy.decode_tuple(place));
         }
         match copy.poll_row(cx) {
             Poll::Ready(Ok(row)) => Poll::Ready(copy.decode_row(row)),

@@ -55,8 +55,8 @@ pub struct CopyReader {
     /// Whether the next line is the header.
     is_before_header: bool,
     state: State,
-    /// Whether the next byte is the first byte of a row in binary format, and no part of a row is stored. This flag replaces four
-    /// conditions, because [`decode`](Self::decode) checks the flag for each row.
+    /// Whether the fast path of [`decode`](Self::decode) can read the next row: the format is binary, the next byte is the first byte of a
+    /// row, no part of a row is stored, and `limit` is at most `i32::MAX`. If so, `shape.types` has one type for each column.
     is_before_tuple: bool,
     /// Fields of the current row.
     fields: Vec<Field>,
@@ -232,7 +232,7 @@ impl CopyReader {
         if !self.is_before_tuple {
             return None;
         }
-        let (row, rest) = R::from_tuple(input, self.columns?, &self.shape.types)?;
+        let (row, rest) = R::from_tuple(input, &self.shape.types)?;
         let length = input.len() - rest.len();
         if length > self.limit {
             return None;
@@ -251,7 +251,7 @@ impl CopyReader {
         if !self.is_before_tuple {
             return None;
         }
-        R::tuple_length(input, self.columns?).filter(|length| *length <= self.limit)
+        R::tuple_length(input, self.shape.types.len()).filter(|length| *length <= self.limit)
     }
 
     /// Reads the row that [`whole_tuple`](Self::whole_tuple) has found. An error concerns the value of a field.
@@ -261,7 +261,7 @@ impl CopyReader {
         &'r mut self,
         mut row: &'d [u8],
     ) -> Result<Option<R>, CopyError> {
-        if let Some((values, _)) = R::from_tuple(row, self.columns.unwrap_or_default(), &self.shape.types) {
+        if let Some((values, _)) = R::from_tuple(row, &self.shape.types) {
             self.rows += 1;
             return Ok(Some(values));
         }
@@ -317,10 +317,13 @@ impl CopyReader {
     fn take_row_slowly<'d>(&mut self, input: &mut &'d [u8]) -> Result<Option<&'d [u8]>, CopyError> {
         let row = self.search_row(input);
         let is_at_start = match &self.format {
-            Format::Tuples(tuples) => tuples.is_before_count(),
+            Format::Tuples(tuples) => tuples.is_before_count() && self.limit <= i32::MAX as usize,
             Format::Lines(_) => false,
         };
         self.is_before_tuple = is_at_start && self.state == State::Between && self.partial.is_empty();
+        if let (true, Some(columns)) = (self.is_before_tuple, self.columns) {
+            self.shape.types.resize(columns, 0);
+        }
         row
     }
 

@@ -186,19 +186,24 @@ pub trait FromCopyRow<'r>: Sized {
     /// The errors of [`CopyRow::decode`].
     fn from_copy_row(row: &CopyRow<'r>) -> Result<Self, CopyError>;
 
-    /// Fast path: reads the row in binary format at the beginning of `bytes`, and returns the row and the bytes after the row. `columns` is
-    /// the number of columns, `types` are their types. Returns `None` if the row is not complete or not valid, or if a value has no fast
-    /// path. The caller then reads the row with `from_copy_row`. Implementations need not provide this method.
+    /// Fast path: reads the row in binary format at the beginning of `bytes`, and returns the row and the bytes after the row. `types` has
+    /// the type of each column. Returns `None` if the row is not complete or not valid, if the number of columns differs from the number of
+    /// members of the tuple, or if a value has no fast path. The caller then reads the row with `from_copy_row`. Implementations need not
+    /// provide this method.
+    ///
+    /// The caller must ignore a row of more than `i32::MAX` bytes: such a row may be the result of a negative length (see [`field`]).
     #[doc(hidden)]
     #[inline(always)]
-    fn from_tuple(bytes: &'r [u8], columns: usize, types: &[Oid]) -> Option<(Self, &'r [u8])> {
-        let _ = (bytes, columns, types);
+    fn from_tuple(bytes: &'r [u8], types: &[Oid]) -> Option<(Self, &'r [u8])> {
+        let _ = (bytes, types);
         None
     }
 
     /// Returns the length of the row in binary format at the beginning of `bytes`. Returns `None` if the row is not complete or is
     /// malformed, or if the number of fields or of columns differs from the number of members of the tuple. Implementations need not
     /// provide this method.
+    ///
+    /// The caller must ignore a row of more than `i32::MAX` bytes, as after [`from_tuple`](Self::from_tuple).
     #[doc(hidden)]
     #[inline(always)]
     fn tuple_length(bytes: &[u8], columns: usize) -> Option<usize> {
@@ -207,28 +212,27 @@ pub trait FromCopyRow<'r>: Sized {
     }
 }
 
-/// Returns the bytes after the field at the beginning of `bytes`.
+/// Returns the value of the field at the beginning of `bytes` (`None` for NULL), and the bytes after the field.
+///
+/// Reads the Int32 length as an unsigned number. A negative length is then more than `i32::MAX`, which is longer than any received row, so
+/// one comparison finds both a negative length and an incomplete value. In a slice of more than `i32::MAX` bytes, the function can accept a
+/// negative length; see [`FromCopyRow::from_tuple`].
 #[inline(always)]
-fn after_field(bytes: &[u8]) -> Option<&[u8]> {
+fn field(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
     let (length, rest) = bytes.split_first_chunk()?;
-    match i32::from_be_bytes(*length) {
-        -1 => Some(rest),
-        length => rest.get(usize::try_from(length).ok()?..),
+    let length = u32::from_be_bytes(*length);
+    match rest.split_at_checked(length as usize) {
+        Some((value, rest)) => Some((Some(value), rest)),
+        // -1 stands for NULL.
+        None => (length == u32::MAX).then_some((None, rest)),
     }
 }
 
-/// Reads the field at the beginning of `bytes`. Returns the value and the bytes after the field.
+/// Reads the field at the beginning of `bytes` as a `T`. Returns the value and the bytes after the field.
 #[inline(always)]
-fn field<'r, T: FromValue<'r>>(bytes: &'r [u8], type_oid: Oid) -> Option<(T, &'r [u8])> {
-    let (length, rest) = bytes.split_first_chunk()?;
-    let column = Column { type_oid, format: FormatCode::Binary };
-    match i32::from_be_bytes(*length) {
-        -1 => Some((T::from_value_fast(None, column)?, rest)),
-        length => {
-            let (value, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-            Some((T::from_value_fast(Some(value), column)?, rest))
-        }
-    }
+fn read_field<'r, T: FromValue<'r>>(bytes: &'r [u8], type_oid: Oid) -> Option<(T, &'r [u8])> {
+    let (value, rest) = field(bytes)?;
+    Some((T::from_value_fast(value, Column { type_oid, format: FormatCode::Binary })?, rest))
 }
 
 macro_rules! tuples {
@@ -246,13 +250,13 @@ macro_rules! tuples {
 
             #[inline(always)]
             #[allow(non_snake_case)]
-            fn from_tuple(bytes: &'r [u8], columns: usize, types: &[Oid]) -> Option<(Self, &'r [u8])> {
+            fn from_tuple(bytes: &'r [u8], types: &[Oid]) -> Option<(Self, &'r [u8])> {
                 let (count, rest) = bytes.split_first_chunk()?;
-                let wanted = [$($index),+].len();
-                if usize::from(u16::from_be_bytes(*count)) != wanted || columns != wanted {
+                let types: &[Oid; [$($index),+].len()] = types.try_into().ok()?;
+                if usize::from(u16::from_be_bytes(*count)) != types.len() {
                     return None;
                 }
-                $(let ($name, rest) = field(rest, types.get($index).copied().unwrap_or_default())?;)+
+                $(let ($name, rest) = read_field(rest, types[$index])?;)+
                 Some((($($name,)+), rest))
             }
 
@@ -265,7 +269,7 @@ macro_rules! tuples {
                 }
                 let mut rest = rest;
                 for _ in fields {
-                    rest = after_field(rest)?;
+                    (_, rest) = field(rest)?;
                 }
                 Some(bytes.len() - rest.len())
             }

@@ -7,6 +7,7 @@ use super::{Column, FromValue, Mismatch};
 use crate::basic::enums::FormatCode;
 use crate::basic::oid;
 use crate::basic::oid::Oid;
+use crate::basic::text;
 
 /// Returns whether the values of a column are text. Returns an error if the column has none of the given types.
 ///
@@ -36,7 +37,7 @@ fn of<'a>(
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, Mismatch> {
-    core::str::from_utf8(bytes).map_err(|_| Mismatch::Utf8)
+    text::utf8(bytes).map_err(|_| Mismatch::Utf8)
 }
 
 /// Types whose values are numbers in both formats. The most frequent types are first, because the list is searched for each value.
@@ -166,7 +167,7 @@ macro_rules! floats {
                         value?.try_into().ok().map(<$type>::from_be_bytes)
                     }
                     Column { type_oid: $type_oid, format: FormatCode::Text } => {
-                        core::str::from_utf8(value?).ok()?.parse().ok()
+                        text::utf8(value?).ok()?.parse().ok()
                     }
                     _ => None,
                 }
@@ -267,7 +268,7 @@ impl<'a> FromValue<'a> for &'a str {
         match column {
             Column { format: FormatCode::Text, .. }
             | Column { type_oid: oid::TEXT | oid::VARCHAR | 0, format: FormatCode::Binary } => {
-                core::str::from_utf8(value?).ok()
+                text::utf8(value?).ok()
             }
             _ => None,
         }

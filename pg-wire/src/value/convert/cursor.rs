@@ -4,6 +4,7 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::str::FromStr;
 
+use crate::basic::text::utf8;
 use crate::value::Mismatch;
 
 /// The part of a text that has not been read. Each method that reads returns [`Mismatch::Malformed`] if the text does not continue as
@@ -114,5 +115,5 @@ impl<'t> Cursor<'t> {
 
 /// Parses a whole text by `FromStr`.
 pub(super) fn parse<T: FromStr>(text: &[u8]) -> Result<T, Mismatch> {
-    core::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(Mismatch::Malformed)
+    utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(Mismatch::Malformed)
 }

@@ -70,6 +70,10 @@ fn many_rows(batches: usize) -> Result<Vec<Line>> {
             .with(Who::Limit, sent_by_hand(batches, false)?)
             .with(Who::Ours, sent_by_ours(binary(), batches)?)
             .with(Who::Peer("tokio-postgres"), sent_by_tokio_postgres(batches)?),
+        line("send binary, a call for each row", Target::new(1.7, 1.0))
+            .with(Who::Limit, sent_by_hand(batches, false)?)
+            .with(Who::Ours, sent_row_by_row(binary(), batches)?)
+            .with(Who::Peer("tokio-postgres"), sent_by_tokio_postgres(batches)?),
         line("send text", Target::limit(1.2))
             .with(Who::Limit, sent_by_hand(batches, true)?)
             .with(Who::Ours, sent_by_ours(text(), batches)?),
@@ -105,7 +109,7 @@ fn few_rows() -> Result<Vec<Line>> {
             OPERATIONS,
             Target { peer: Some(2.0), ..Target::default() },
         )
-        .with(Who::Ours, sent_by_ours(CopyOptions::binary(), BATCHES)?)
+        .with(Who::Ours, sent_row_by_row(CopyOptions::binary(), BATCHES)?)
         .with(Who::Peer("tokio-postgres"), sent_by_tokio_postgres(BATCHES)?),
         Line::new(
             "micro: copy rows, receive binary",
@@ -343,7 +347,25 @@ fn receiving_server(is_text: bool) -> CopyServer {
     if is_text { server.text() } else { server }
 }
 
+/// Sends each batch with one call.
 fn sent_by_ours(options: CopyOptions, batches: usize) -> Result<impl FnMut() -> Result<u64>> {
+    let is_text = options.format() == RowFormat::Text;
+    let (runtime, rows, server) = (runtime()?, rows(), receiving_server(is_text));
+    let copied = server.copied();
+    let mut conn = Connection::new(TokioIo(server.after_login()), Limits::BACKEND);
+    Ok(move || {
+        runtime.block_on(async {
+            let mut copy = conn.copy_in("copy t from stdin", CopyWriter::new(&options)?).await?;
+            for _ in 0..batches {
+                copy.extend(rows.iter().map(|(id, name, size)| (*id, &name[..], *size))).await?;
+            }
+            copy.finish().await?;
+            Ok(copied.take())
+        })
+    })
+}
+
+fn sent_row_by_row(options: CopyOptions, batches: usize) -> Result<impl FnMut() -> Result<u64>> {
     let is_text = options.format() == RowFormat::Text;
     let (runtime, rows, server) = (runtime()?, rows(), receiving_server(is_text));
     let copied = server.copied();
