@@ -203,8 +203,7 @@ impl Session {
         }
     }
 
-    /// Stores the columns to hide for the statement or portal that a Describe names. For a Query, stores the columns to hide in the rows
-    /// that follow.
+    /// Stores `mask` for the statement or portal that a Describe names. For a Query, stores `mask` for the rows that follow.
     fn describe(&mut self, mask: Mask) {
         match self.requests.front() {
             Some(Request { code: MessageCode::DESCRIBE, statement: Some(statement), .. }) => {

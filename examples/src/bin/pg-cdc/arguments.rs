@@ -86,7 +86,8 @@ struct Arguments {
     /// Creates the slot if it does not exist and the output contains no changes yet
     #[arg(long)]
     create_slot: bool,
-    /// Creates a slot that the server drops when the connection ends. So the program cannot connect again, and a new start cannot continue
+    /// Creates a slot that the server drops when the connection ends. So the program ends when it loses the connection, and a new start
+    /// cannot continue the output
     #[arg(long, conflicts_with_all = ["state", "start"])]
     temporary: bool,
     /// Output file; - is standard output

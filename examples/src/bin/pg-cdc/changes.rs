@@ -11,7 +11,7 @@ use crate::line::{Format, Line};
 use crate::print::{Head, Printed, put_end, put_message, put_relation, put_start};
 use crate::value::Types;
 
-/// Number of bytes of collected lines that is enough to hand the lines over to the output thread at once.
+/// Limit, in bytes, for collected lines. When the lines reach the limit, they are handed over to the output thread without a pause.
 pub(crate) const BLOCK: usize = 256 * 1024;
 
 /// Converts changes to lines, and collects the lines for the output thread.
@@ -101,8 +101,8 @@ impl Changes {
                 self.boundary = Some((self.lines.len(), commit.end));
             }
             Change::RollbackPrepared(rollback) => {
-                // A RollbackPrepared message contains no position of its WAL record, but only the position after the record. A record that
-                // begins at `until` or later ends after `until`.
+                // A RollbackPrepared message contains the end of its WAL record, but not the beginning. So the condition is `end > until`:
+                // it is true for every record that begins at `until` or later.
                 if self.until.is_some_and(|until| rollback.end > until) {
                     return Ok(Taken::Reached);
                 }

@@ -103,7 +103,8 @@ impl Follow<'_> {
     }
 
     /// Passes the collected lines to the output, and confirms the durable position. The timer of `run` also confirms the durable position,
-    /// but may not fire while many changes arrive. If the output is standard output, holds back the lines of an unfinished transaction.
+    /// but `run` polls the timer only if no further change has arrived. If the output is standard output, holds back the lines of an
+    /// unfinished transaction.
     async fn hand_over(&mut self) -> Result<(), Failure> {
         let mut lines = std::mem::take(&mut self.changes.lines);
         let boundary = self.changes.boundary.take();

@@ -62,8 +62,7 @@ pub(crate) fn put_message(line: Line<'_>, message: &LogicalMessage<'_>) {
     }
 }
 
-/// Data for the line of a change inside a transaction, without the change itself: the transaction, the position, the form of the line, and
-/// the kinds of types.
+/// Everything that the line of a change inside a transaction needs, except the change itself.
 #[derive(Debug)]
 pub(crate) struct Printed<'a> {
     pub(crate) head: &'a Head,

@@ -264,8 +264,8 @@ fn switch_point(history: &str, timeline: u32) -> Option<Lsn> {
     })
 }
 
-/// Converts the insert position of the server, at which the next WAL record will begin, to the end of the last record. The two positions
-/// differ if the last record ends at the end of a page: the insert position is then after the header of the next page.
+/// Converts the insert position of the server to the end of the last WAL record. The next record will begin at the insert position. The two
+/// positions differ if the last record ends at the end of a page: the insert position is then after the header of the next page.
 fn before_page_header(lsn: Lsn, block: u64) -> Lsn {
     const SHORT_HEADER: u64 = 24;
     const LONG_HEADER: u64 = 40;

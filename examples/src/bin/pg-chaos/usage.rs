@@ -41,8 +41,8 @@ pub(crate) async fn settled(before: &Usage) -> Usage {
     now
 }
 
-/// Checks that the process has closed its file descriptors and that its memory has not grown too much. `lists` is the memory in bytes of
-/// the clients' lists of transactions, by which the memory may grow in addition.
+/// Checks that the process has closed its file descriptors and that its memory has not grown too much. `lists` is the memory of the
+/// clients' lists of transactions, in bytes. The memory may grow by `lists` in addition to `GROWTH`.
 pub(crate) fn check(before: &Usage, after: &Usage, lists: u64) -> Result<()> {
     // Largest number of file descriptors of the reactor of the runtime `Smol`. The first connection starts the reactor, which then stays.
     const REACTOR: usize = 4;

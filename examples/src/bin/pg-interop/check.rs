@@ -77,8 +77,8 @@ pub(crate) enum Feature {
     Session,
     /// Prepared statements that last longer than a transaction
     Prepared,
-    /// A direct connection: no program between client and server keeps the connection of one side open after the other side has closed its
-    /// connection
+    /// A direct connection: when one side closes its connection, no program between client and server keeps the other side's connection
+    /// open
     Direct,
     /// Several connections at the same time. A server that lacks this closes a second connection, and is checked by one connection after
     /// the other

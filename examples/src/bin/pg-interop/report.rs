@@ -186,7 +186,7 @@ impl Report {
     }
 }
 
-/// Returns the error for a server that allows one connection and no longer answers, so that no further check can be run.
+/// Returns the error for a server that allows only one connection and could not be reset. Without the reset, no further check can be run.
 fn stopped(next: &Check, problem: &Problem) -> io::Error {
     let (Problem::Failed(reason) | Problem::NotSupported(reason) | Problem::NotChecked(reason)) = problem;
     io::Error::other(format!("an earlier check has stopped the server before \"{}\": {reason}", next.name))

@@ -16,8 +16,8 @@ use crate::check::{Check, Checked, Feature, Method, Need, Problem, failed};
 use crate::client::Client;
 use crate::message::{query, sync};
 
-/// Longest wait for a server that allows one connection to reject a second connection. The server closes the second connection at once: on
-/// the same machine, the end arrives in less than a millisecond, or later if the machine is busy.
+/// Longest wait for the rejection of a second connection by a server that allows only one connection. Such a server closes the second
+/// connection at once. On the same machine, the end arrives in less than a millisecond, or later if the machine is busy.
 const REJECTION: Duration = Duration::from_millis(20);
 
 /// A feature that a server does not have. The text is the sentence in the documentation of the server that states this.

@@ -30,7 +30,7 @@ const BACKLOG: usize = 64 * 1024;
 const PARTING: Duration = Duration::from_secs(2);
 
 thread_local! {
-    /// A spare read buffer, which the next client that sends a request takes. An idle client holds no read buffer.
+    /// A spare read buffer. The next client that sends a request takes this buffer. An idle client holds no read buffer.
     static SPARE: RefCell<Option<Inbox>> = const { RefCell::new(None) };
 }
 
@@ -127,8 +127,8 @@ impl Client {
             if server.is_idle() {
                 return Poll::Ready(Ok(()));
             }
-            // The client has sent Terminate. Either the server has replied to all earlier requests, or it waits for COPY data that will not
-            // arrive. After the failure `Gone`, `settle` ends a COPY and rolls back an open transaction.
+            // After Terminate, the session of the client ends when the server has replied to all earlier requests, or when the server waits
+            // for COPY data that will not arrive. After the failure `Gone`, `settle` ends a COPY and rolls back an open transaction.
             let state = &server.session.state;
             let waits_for_data = matches!(state.next_step(), Ok(Some(Step::CopyFail)));
             if self.has_left && (state.oldest().is_none() || waits_for_data) {

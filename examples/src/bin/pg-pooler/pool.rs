@@ -77,8 +77,8 @@ struct Routed {
     parked: Option<Lease>,
 }
 
-/// The right of a client to use one of the pool's server connections, which may not be connected yet. Dropping a lease closes the
-/// connection, and gives the right to the next waiting client.
+/// The right of a client to use one of the pool's server connections. `server` is `None` if this connection still has to be made. Dropping
+/// a lease closes the connection, and gives the right to the next waiting client.
 pub(crate) struct Lease {
     pool: Arc<Pool>,
     server: Option<Box<Server>>,

@@ -27,8 +27,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Longest time to make the session of a disconnected client idle. If this takes longer, the pooler closes the connection to the server.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Largest number of steps to make the session of a disconnected client idle. If more steps are needed, the pooler closes the connection to
-/// the server.
+/// Largest number of steps to make the session of a disconnected client idle. A step sends a message to the server, or reads replies once.
+/// If more steps are needed, the pooler closes the connection to the server.
 const MOST_STEPS: usize = 100_000;
 
 /// A connection to the server, and its session.

@@ -33,8 +33,8 @@ pub(crate) struct Session {
     unnamed: Option<(Unnamed, Sent)>,
     /// Number of Sync messages that were sent. It is also the number of the batch that ends with the next Sync.
     batch: u64,
-    /// Whether a batch was sent that may change the client's names of statements, and whose replies have not all arrived. See
-    /// [`has_barrier`](Self::has_barrier).
+    /// Whether a batch was sent in which the client prepares or closes a named statement, and the server has not answered this request yet.
+    /// See [`has_barrier`](Self::has_barrier).
     barrier: bool,
     /// Settings that the session of the server has now. `None` if the pooler does not know them.
     applied: Option<Arc<Settings>>,

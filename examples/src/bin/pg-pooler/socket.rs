@@ -16,7 +16,7 @@ pub(crate) const READ_SIZE: usize = 256 * 1024;
 /// Number of consecutive reads that must end with a row before a result counts as long.
 const LONG: u32 = 16;
 
-/// First and longest pause between two reads of a long result. The pause doubles until a read fills half of the buffer.
+/// The first pause and the longest pause between two reads of a long result. The pause doubles until a read fills half of the buffer.
 ///
 /// A server sends rows in pieces of 8 kB. Without pauses, each piece costs one read and one write. During a pause several pieces arrive,
 /// and one read returns all of them. For a million rows, the CPU time with pauses is a quarter of the time without pauses.
@@ -76,8 +76,8 @@ impl Socket {
                 self.state = State::Paused(stream.into_std()?, Box::pin(sleep(self.pause)));
             }
             State::Paused(stream, mut end) => {
-                // After a full read, more data is probably waiting, so the next read follows at once: `end` is not moved, and has already
-                // passed.
+                // After a full read, more data is probably waiting. So the timer `end` is not reset. It has already expired, so the next
+                // read follows at once.
                 if count < READ_SIZE {
                     let grown = if count < READ_SIZE / 2 { 2 * self.pause } else { self.pause };
                     self.pause = grown.min(PAUSES[1]);

@@ -71,8 +71,8 @@ fn runtime(threads: u16) -> io::Result<Runtime> {
 /// Serves clients until a signal arrives.
 async fn run(arguments: Arguments) -> io::Result<Arc<Proxy>> {
     let descriptors = raise_descriptor_limit();
-    // Signals are received from here on. The line "listening on" is printed later, so a signal after this line stops the proxy cleanly
-    // instead of killing the process.
+    // Signals are received from here on, before the line "listening on" is printed. So after this line is printed, a signal stops the proxy
+    // cleanly instead of killing the process.
     let mut signals = Signals::new()?;
     let (address, mode) = (arguments.listen.clone(), arguments.listen_mode);
     let openings = usize::try_from(arguments.opening_limit).unwrap_or(usize::MAX);

@@ -443,8 +443,9 @@ async fn hear(client: &mut Connection, sends: &mut bool) -> Result<(), Failure> 
     }
 }
 
-/// Overwrites the part of the stack that earlier calls have used. Unoptimised code leaves pieces of a password on the stack. A struct that
-/// is later built at the same place has such a piece in its padding, and takes it to the heap.
+/// Overwrites the part of the stack that earlier calls have used. Unoptimised code leaves pieces of a password on the stack. If a struct is
+/// later built over such a piece, the padding of the struct contains the piece. When the struct moves to the heap, the piece is copied to
+/// the heap too.
 #[inline(never)]
 fn wipe_stack() {
     std::hint::black_box([0u8; 32 * 1024]);

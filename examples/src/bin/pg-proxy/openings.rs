@@ -13,7 +13,8 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 /// Time for which a client may be silent in its opening phase before the proxy may end its connection. The time is longer than a round trip
-/// to a distant client, so no client that answers at once is disconnected. If many such clients connect at once, the later clients wait.
+/// to a distant client, so a client that answers without delay is not disconnected. If many such clients connect at the same time, the
+/// later clients wait.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The connections that are in their opening phase.

@@ -95,8 +95,9 @@ impl Pump {
                 }
             }
         };
-        // The error does not show which side has failed. For `Gone(Party::Server)`, the session waits for the end of the other direction,
-        // which follows by itself.
+        // The error does not show whether the client or the server has failed. `Gone(Party::Client)` from the pump of the client's bytes
+        // would end the session at once, and the client could lose answers. After `Gone(Party::Server)`, the session first waits for the
+        // end of the other direction.
         copied.await.map_err(|_| Failure::Gone(Party::Server))
     }
 }

@@ -42,8 +42,8 @@ impl Recordings {
     }
 }
 
-/// Returns the name of a connection's file. If the name contains `%d`, the number replaces it. Otherwise the first connection has the name
-/// unchanged, and for other connections the number is appended.
+/// Returns the name of a connection's file. `%d` in the name is replaced by the number of the connection. In a name without `%d`, the first
+/// connection has the name unchanged, and the other connections have the name, a dot and their number.
 fn file_name(name: &str, number: u64) -> String {
     match (name.contains("%d"), number) {
         (true, number) => name.replace("%d", &number.to_string()),
@@ -56,8 +56,8 @@ impl Record {
     /// A recording that writes nothing.
     pub(crate) const NONE: Self = Self(Lines::NONE);
 
-    /// Records a message as its line in a trace, with secrets masked. The notation of strings in a trace is ambiguous. So if a transcript
-    /// would read another message from the line, the bytes of the message are recorded instead.
+    /// Records a message as its line in a trace, with secrets masked. The notation of strings in a trace is ambiguous. If the line would be
+    /// parsed as another message, records the bytes of the message instead, unless the message may contain a secret.
     #[inline]
     pub(crate) fn message<M: Message + ?Sized>(&self, direction: Direction, message: &M) {
         self.0.write(|output| {

@@ -151,8 +151,8 @@ impl Context {
 
 /// Serves one client until its connection ends.
 ///
-/// `place` counts the connection in the limited number of connections in their opening phase. It is dropped after this phase, so that
-/// another client can begin.
+/// `place` counts the connection as one of the connections in their opening phase, whose number is limited. `place` is dropped after the
+/// opening phase, so that another client can begin.
 ///
 /// Each phase is boxed, so that a connection needs memory only for its current phase.
 pub(crate) async fn run(proxy: Arc<Proxy>, client: ClientStream, place: Place) {

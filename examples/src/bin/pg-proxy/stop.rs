@@ -25,7 +25,7 @@ impl Stop {
     /// `None`.
     ///
     /// Precondition: all polls of the returned future are made by the same task, because only the first poll registers a waker. Every later
-    /// poll costs one load.
+    /// poll adds only one read of an atomic flag.
     pub(crate) async fn unless_given<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         let mut order = pin!(self.waiting.notified());

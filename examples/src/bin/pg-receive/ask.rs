@@ -93,7 +93,8 @@ pub(crate) struct System {
     /// The latest timeline of the server, and the position up to which its WAL is flushed.
     pub(crate) place: Place,
     pub(crate) size: SegmentSize,
-    /// Whether the server gives its group the permission to read its files. If so, the files of pg-receive get the same permission.
+    /// Whether `data_directory_mode` allows the group of the server's files to read them. If so, the files of pg-receive get the same
+    /// permission.
     pub(crate) for_group: bool,
 }
 

@@ -35,8 +35,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Whether the program reports durable positions to the server. Without a slot, the server does not need them. It would only consider
-    /// this client as a synchronous standby.
+    /// Whether the program reports durable positions to the server. Without a slot, the server needs these positions only if it waits for
+    /// this program as a synchronous standby.
     fn reports_durable(&self) -> bool {
         self.slot.is_some() || self.is_synchronous
     }

@@ -1,4 +1,5 @@
-//! Kinds of types, which determine the form of values. The kinds of types that are not built in are read from the catalog.
+//! The kind of a type, for example array or range, determines the form of its values. For types that are not built in, the kind is read
+//! from the catalog.
 
 use std::collections::HashMap;
 
