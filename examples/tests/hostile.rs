@@ -401,9 +401,9 @@ fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
     Heard { answers: String::from_utf8_lossy(answers).into_owned(), codes, state }
 }
 
-/// Plays the clients of all rows against each server, and in two rounds against a proxy in front of the server. In the first round, the
-/// proxy must give each client the same answer as the server. After the second round, the proxy must hold as many descriptors as before,
-/// and about the same memory as after the first round.
+/// Plays the clients of all rows in two rounds against a proxy in front of each server. In the first round, also plays each client directly
+/// against the server: the proxy and the server must give the client the same answer. After each round, the proxy must hold as many
+/// descriptors as before the first round. After the second round, the proxy must hold about the same memory as after the first round.
 fn withstands(rows: &[Row], in_session: bool) {
     for server in Server::both() {
         let proxy = Proxy::with(server.address, &["--check"]);

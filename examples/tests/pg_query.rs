@@ -463,8 +463,9 @@ fn an_unexpected_ready_for_query_does_not_answer_the_query() {
     }
     let (end, heard) = answered([ready, answer].concat());
     assert_eq!(end, ended(0, "1\n", SURPLUS));
-    // Checks that the program has sent a Sync. The server answers the Query before the Sync. So if the ReadyForQuery of the Sync arrives
-    // without an answer to the Query, the program need not wait any longer.
+    // The program has sent a Sync after the ReadyForQuery that answers no Query. The server answers the Query before the Sync. So if the
+    // ReadyForQuery of the Sync arrived without an answer to the Query, the answer would never arrive, and the program would end with an
+    // error.
     assert_eq!(heard.after, b"S\0\0\0\x04X\0\0\0\x04");
 }
 

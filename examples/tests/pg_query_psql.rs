@@ -38,7 +38,8 @@ enum Compared {
 /// One comparison of the two programs: their input, and the parts of their results that must be equal.
 struct Row {
     name: &'static str,
-    /// Connection string, with a placeholder for the address of the server: the second `@` of `@@`, or an `@` after a comma.
+    /// Connection string. One `@` stands for the address of the server: the second `@` of `@@`, as in `postgres://trust@@/test`, or an `@`
+    /// after a comma.
     url: &'static str,
     sql: &'static str,
     stdin: &'static str,

@@ -64,8 +64,9 @@ fn the_stream_receives_the_bytes_that_pg_recvlogical_writes() {
         for sql in TRAFFIC {
             session.run(sql);
         }
-        // Each `txid_current` writes a WAL record that causes no message. So no message has the position `end`. Without the first call, the
-        // last Commit would have this position, because a Commit has the position after its WAL record.
+        // No message may have the position `end`: pg_recvlogical would write this message, but `receive` would not. So `txid_current` is
+        // called before `end` and after `end`. Each call writes a WAL record that causes no message. Without the first call, the last
+        // Commit would have the position `end`, because a Commit has the position after its WAL record.
         session.run("SELECT txid_current()");
         let end = session.value("SELECT pg_current_wal_insert_lsn()");
         session.run("SELECT txid_current()");

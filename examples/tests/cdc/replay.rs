@@ -33,8 +33,8 @@ pub(crate) struct Replay<'s> {
     prepared: HashMap<String, Vec<Statement>>,
     /// The columns of each table, as the last line of kind `relation` for the table describes them. The key is the name of the table.
     described: HashMap<String, Rc<Columns>>,
-    /// The names of the columns of each table in the second database, as they will be after the waiting statements have run. The key is the
-    /// name of the table.
+    /// The names of the columns that each table will have in the second database when the SQL in `waiting` has run. The key is the name of
+    /// the table.
     present: HashMap<String, Vec<String>>,
     inside: bool,
     /// Position at which the last transaction ended.
@@ -150,8 +150,8 @@ impl<'s> Replay<'s> {
 
     /// Makes the changes of a transaction in the second database.
     fn apply(&mut self, transaction: Vec<Statement>) {
-        // If the program has written an insertion twice, the replay must not hide this. For a table with a key, the second INSERT fails.
-        // For other tables, the comparison at the end of the test finds the difference.
+        // If the program has written an insertion twice, the test must fail. In a table with a key, the second INSERT fails. In other
+        // tables, both INSERTs succeed, and the comparison at the end of the test finds the additional row.
         self.waiting += "BEGIN; ";
         for Statement { sql, table } in transaction {
             if let Some((table, columns)) = table {

@@ -133,7 +133,7 @@ fn the_program_stops_and_starts_at_the_given_positions() {
         };
         assert_eq!(until(&ends[1], &[]), [1, 2]);
         assert_eq!(until(&ends[0], &[]), [1, 2], "an earlier position has been reached");
-        // The program continues at the recorded position if `--start` names an earlier position. If `--start` names a later position, the
+        // If `--start` names a position before the recorded position, `--start` has no effect. If `--start` names a later position, the
         // program skips the transactions before this later position.
         assert_eq!(until(&ends[2], &["--start", &ends[0]]), [1, 2, 3]);
         session.run("INSERT INTO t VALUES (5)");

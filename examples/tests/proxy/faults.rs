@@ -125,7 +125,7 @@ fn a_stall_ends_when_the_waiting_client_closes() {
 }
 
 /// Starts a server that accepts each login. At the end of each connection, the returned channel receives the bytes that the client has sent
-/// after the start-up packet, or the error.
+/// after the start-up packet. If the connection has failed, the channel receives the kind of the error instead.
 fn reporting_server() -> (SocketAddr, mpsc::Receiver<Result<Vec<u8>, ErrorKind>>) {
     let (send, ends) = mpsc::channel();
     let address = server(move |_, mut stream| {

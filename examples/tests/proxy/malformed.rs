@@ -96,8 +96,8 @@ fn each_connection_reports_its_first_malformed_message() {
     }
     drop(client);
     let stopped = proxy.stop();
-    // The proxy has decoded eleven messages: StartupMessage, AuthenticationOk, ReadyForQuery, two Query messages, and three answers of two
-    // messages.
+    // The proxy has decoded eleven messages: StartupMessage, AuthenticationOk, ReadyForQuery, the two valid Query messages, and the
+    // server's answers to all three Query messages. Each answer has two messages.
     assert_eq!((stopped.code, stopped.counts, stopped.malformed), (Some(0), [1, 11, 0, 0], 2));
     assert_eq!(
         stopped.said,

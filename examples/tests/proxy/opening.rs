@@ -87,7 +87,7 @@ fn a_server_that_is_down_is_reported_after_any_first_request() {
         client.say(&startup());
         assert_eq!(client.outcome(), refused, "after {} requests", requests.len());
     }
-    // No error may be sent to a client without a start-up message:
+    // The proxy may not send an error to a client that has sent no start-up message:
     //
     // - A client that sends an SSLRequest and then closes gets only the answer to the SSLRequest.
     // - A client that sends a cancel request, or nothing, gets no answer.
@@ -216,8 +216,8 @@ fn a_client_that_waits_for_the_server_is_never_displaced() {
     waiting.say(&startup());
     let mut next = Client::new(proxy.address());
     next.say(&startup());
-    // The proxy allows one connection in the opening phase. The proxy must not end the first client's connection early, because this client
-    // waits for the server. The second client is served only after the first client's timeout.
+    // The proxy allows one connection in the opening phase. If the first client were silent, the proxy would disconnect it for the second
+    // client. But the first client waits for the server, so the proxy keeps it until the timeout. Only then is the second client served.
     for client in [&mut waiting, &mut next] {
         assert_eq!(client.outcome_in_words(), ["FATAL 57014: canceling authentication due to timeout"]);
     }
@@ -249,7 +249,7 @@ fn has_keepalive(local: u16, remote: u16) -> bool {
         port(fields.get(1).unwrap_or(&"")) == Some(local)
             && port(fields.get(2).unwrap_or(&"")) == Some(remote)
     });
-    // In this field of the table, 01 stands for a retransmission timer, and 02 stands for a keepalive timer.
+    // This field is `tr` and `tm->when`. `tr` is the kind of the timer: 01 for a retransmission timer, 02 for a keepalive timer.
     row.is_some_and(|fields| fields[5].starts_with("02:"))
 }
 

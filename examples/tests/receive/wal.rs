@@ -62,8 +62,9 @@ fn assert_same(ours: &Path, theirs: &Path) -> Vec<String> {
     names(&ours)
 }
 
-/// Returns a WAL position at which all clients can stop with the same files. A client writes the whole message that contains the position.
-/// All clients receive the same message: a message has at most 128 kB of WAL, and the server has more WAL than this after the position.
+/// Returns a WAL position at which all clients can stop with the same files. A client stops after the message that contains the position,
+/// and writes this whole message. So the message must have the same end for all clients. A message has at most 128 kB of WAL, and the
+/// server has more WAL than this after the position. So the end of the server's WAL does not shorten the message.
 fn end_position(cluster: &Cluster) -> String {
     let end = cluster.sql("select pg_current_wal_insert_lsn()");
     cluster.write_wal(400);

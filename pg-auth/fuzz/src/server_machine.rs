@@ -16,8 +16,8 @@ use crate::input::Input;
 use crate::secrets::{PASSWORD, TOKEN, assert_hidden, contains, is_known};
 use client::Client;
 
-/// Maximum number of steps that the test makes before it passes more bytes of the client to the server. Fewer steps are made if the machine
-/// waits for the client.
+/// Maximum number of steps of the state machine before the test passes it more bytes of the client. The test makes fewer steps if the
+/// machine waits for the client or has ended.
 const MOST_STEPS: usize = 8;
 
 /// The salt of MD5 passwords.

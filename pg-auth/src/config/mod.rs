@@ -208,8 +208,8 @@ impl Config {
         own.map(|(_, password)| password).or(self.password.as_ref())
     }
 
-    /// The configuration for a login at this host, in which `password` is the password for this host. Borrows this configuration if no host
-    /// has its own password.
+    /// The configuration for a login at this host: `password` is the password for this host. If no host has its own password, the result is
+    /// `self`, borrowed.
     pub fn for_host(&self, host: &Host) -> Cow<'_, Self> {
         if self.host_passwords.is_empty() {
             return Cow::Borrowed(self);
@@ -218,10 +218,10 @@ impl Config {
         Cow::Owned(Self { password, hosts: vec![host.clone()], host_passwords: Vec::new(), ..self.clone() })
     }
 
-    /// Returns the verification that these settings demand for the server's certificate when TLS is used. `sslmode` sets the minimum. If a
-    /// root certificate is configured, the chain of the server's certificate is always verified: `require`, `prefer` and `allow` then
-    /// verify in the same way as `verify-ca`, as in libpq. If the file of the root certificate does not exist, TLS fails in every mode; in
-    /// this case, libpq skips the verification.
+    /// Returns how to verify the server's certificate when TLS is used. `sslmode` sets the minimum of verification. If a root certificate
+    /// is configured, the chain of the server's certificate is always verified: `require`, `prefer` and `allow` then verify in the same way
+    /// as `verify-ca`, as in libpq. If the file of the root certificate does not exist, TLS fails in every mode. In libpq, only `verify-ca`
+    /// and `verify-full` fail then; the other modes skip the verification.
     ///
     /// `verify-full` without a root certificate trusts [`RootCert::System`]; in this case, libpq refuses to connect.
     ///

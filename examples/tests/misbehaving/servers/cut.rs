@@ -33,8 +33,8 @@ fn connect(
 
 /// Repeats a login, which the server cuts after 0 bytes, `step` bytes, twice `step` bytes, and so on. Returns the number of cut logins.
 ///
-/// `spread` is the largest difference in length between two complete logins, in bytes. No login is cut in the last `spread` bytes, because
-/// a shorter login may already be complete there.
+/// Two complete logins may differ in length by up to `spread` bytes. So no login is cut in its last `spread` bytes: a shorter login would
+/// be complete before the cut.
 fn cut_everywhere(config: &Config, script: &Script, step: usize, spread: usize) -> usize {
     let mut logins = 0;
     for adapter in Adapter::ALL {
