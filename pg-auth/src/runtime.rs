@@ -41,7 +41,7 @@ pub trait Runtime: Offload + Clone + Default {
     type Tcp: Transport;
     /// A stream over a Unix-domain socket; [`Never`](crate::stream::Never) if there are no such sockets.
     type Unix: Transport;
-    /// The TLS library that is used if the caller names no TLS library; [`NoTls`](crate::tls::NoTls) if there is no TLS library.
+    /// The default TLS library; [`NoTls`](crate::tls::NoTls) if there is none.
     type Tls: TlsConnect<Self::Tcp> + Clone + Default;
 
     /// Resolves a host name to its addresses.

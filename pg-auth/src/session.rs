@@ -199,7 +199,8 @@ pub struct CancelKey {
 }
 
 impl CancelKey {
-    /// Makes a key from a process id and 4 to 256 secret bytes. With any other number of bytes, the request cannot be encoded.
+    /// Makes a key from a process id and 4 to 256 secret bytes. With any other number of bytes, a cancel request cannot be
+    /// encoded.
     pub fn new(pid: i32, key: &[u8]) -> Self {
         Self { pid, key: Zeroizing::new(key.to_vec()) }
     }

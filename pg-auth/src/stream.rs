@@ -11,8 +11,8 @@ use crate::link::Link;
 
 /// TCP, a Unix-domain socket, or TLS: the stream of a dialled connection.
 ///
-/// This is an enum, because the server's answer decides whether the stream uses TLS. Each call costs one branch more than a call on the
-/// inner stream.
+/// This is an enum, because the server's answer to the SSLRequest decides at run time whether the stream uses TLS. Each call costs one
+/// branch more than a call on the inner stream.
 #[derive(Debug)]
 pub enum Stream<Tcp, Unix, Tls> {
     /// A TCP stream without TLS.

@@ -1,8 +1,8 @@
 //! Starts TLS, as a client and as a server: the request, the answer of one byte, and the hook for a TLS library.
 //!
-//! [`TlsStart`] (client) and [`TlsOffer`] (server) are state machines without I/O: a platform whose sockets can start TLS themselves can
-//! also use these machines. [`negotiate`] and [`receive_offer`] run these machines over any stream that can be polled. A TLS library is
-//! plugged in by a closure or, for a client, by the one-method trait [`TlsConnect`].
+//! [`TlsStart`] (client) and [`TlsOffer`] (server) are state machines without I/O. A platform that has its own function to start TLS on a
+//! socket can also use these machines. [`negotiate`] and [`receive_offer`] run these machines over any stream that can be polled. A TLS
+//! library is plugged in by a closure or, for a client, by the one-method trait [`TlsConnect`].
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL)
 

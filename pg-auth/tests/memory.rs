@@ -267,8 +267,8 @@ fn no_secret_stays_in_memory() {
             assert_eq!(login(&sides, method, right, usize::MAX, usize::MAX), right, "{method}");
             assert_eq!(found(&needles, &mut window), [""; 0], "{method}, the right secret: {right}");
         }
-        // In each turn, the client or the server disconnects after `goes` bytes. The loop ends when `goes` is so large that the login
-        // succeeds in both cases.
+        // Each turn makes two logins: the client disconnects after `goes` bytes in the first login, the server in the second login. The
+        // loop ends when `goes` is so large that both logins succeed.
         for goes in 0.. {
             let client_in = login(&sides, method, true, goes, usize::MAX);
             let left = found(&needles, &mut window);

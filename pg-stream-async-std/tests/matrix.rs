@@ -1,5 +1,5 @@
-//! Compares logins by this crate, over the platform's TLS library, with logins by `psql` on the same server. The logins are a part of the
-//! matrix of `pg-stream-tokio`. Each expected difference is listed as an exception with its reason.
+//! Compares logins by this crate, over the platform's TLS library, with logins by `psql` on the same server. The logins are a
+//! selection from the list in `pg-stream-tokio/tests/matrix/cells.rs`. Each expected difference is an exception with its reason.
 
 #[path = "../../pg-stream-tokio/tests/matrix/cells.rs"]
 mod cells;
@@ -22,8 +22,8 @@ use pg_stream_async_std::connect;
 use cells::{Cell, Link, Method};
 use exceptions::EXCEPTIONS;
 
-/// Selects the logins that depend on the TLS library: SCRAM with and without channel binding, and client certificates, all on PostgreSQL
-/// 18. Direct TLS is left out, because `native-tls` does not support it.
+/// Selects logins on PostgreSQL 18: SCRAM with and without channel binding, and client certificates, over TLS and over Unix-domain sockets.
+/// Direct TLS is left out, because `native-tls` does not support it.
 fn is_ours(cell: &Cell) -> bool {
     let methods = [Method::Scram, Method::Cert].contains(&cell.method);
     let links = [Link::Tls12, Link::Tls13, Link::Unix].contains(&cell.link);

@@ -18,8 +18,8 @@ pub struct OAuthSettings {
     pub client_id: Option<String>,
     /// `oauth_client_secret`: the client's password at the issuer.
     pub client_secret: Option<Password>,
-    /// `oauth_scope`: the rights to ask for, with spaces between them. Without this setting, the rights are named by the document with
-    /// which the server rejects an attempt without a token.
+    /// `oauth_scope`: the rights to ask for, with spaces between them. Without this setting, the server's document names the rights; see
+    /// [`Discovery`](super::Discovery).
     pub scope: Option<String>,
 }
 

@@ -74,8 +74,8 @@ impl ServerFirst {
     /// - the client's nonce.
     ///
     /// # Errors
-    /// [`AuthError::Peer`]: the message is malformed, has a mandatory extension or an authorization identity, or the binding flag does not
-    /// fit the server's offer and the client's choice.
+    /// [`AuthError::Peer`]: the message is malformed, or has a mandatory extension or an authorization identity. Or the binding flag
+    /// contradicts the [`OfferedBinding`], for example `n` although the client chose `SCRAM-SHA-256-PLUS`.
     pub fn client_first(self, message: &[u8]) -> Result<ServerChallenge, AuthError> {
         let syntax = |offset| fault(CLIENT_FIRST, offset, ScramFault::Syntax);
 

@@ -107,7 +107,8 @@ fn no_message_of_a_proof_can_be_left_out_doubled_or_swapped() {
         let refused = |changed: Vec<Vec<u8>>, how: &str| {
             let machine = machine_after(&config, &changed.concat());
             assert!(!is_in(&machine, method), "{method}, {how}: {machine:?}");
-            // A server may log in a client without a password. But a server that has begun SCRAM must finish the exchange.
+            // A server may accept a client without asking for a password, so the client may be ready. But a server that has begun SCRAM
+            // must finish the exchange.
             assert!(method != AuthMethod::ScramSha256 || !machine.is_ready(), "{how}: {machine:?}");
         };
         for at in proof {

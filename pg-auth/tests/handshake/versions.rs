@@ -72,7 +72,8 @@ fn a_version_that_was_not_requested_or_does_not_exist_is_rejected() {
         (V3_2, ProtocolVersion::new(2, 0)),
         (V3_2, ProtocolVersion::new(4, 0)),
         (V3_2, ProtocolVersion::new(0, 0)),
-        // These answers contain the minor version alone, as the manual describes the message. No server sends such an answer.
+        // The following answers contain only a minor version, as the manual describes NegotiateProtocolVersion. No server sends such an
+        // answer: servers send the whole version.
         (V3_2, ProtocolVersion(0)),
         (V3_2, ProtocolVersion(2)),
         (V3_2, ProtocolVersion(u32::MAX)),

@@ -22,8 +22,8 @@ pub(crate) enum Method {
     Cleartext(Vec<u8>),
     Md5(md5::Verifier),
     Scram(Verifier, Nonce),
-    /// A list of messages, for a server that authenticates nobody. The server answers every piece of received bytes with the next message
-    /// of the list, without a check of the bytes. With a list of a client's messages, `Server` takes the role of a client.
+    /// A list of messages. `Server` answers each piece of received bytes with the next message of the list, and does not check the bytes.
+    /// If the list contains the messages of a client, `Server` takes the role of a client.
     Canned(VecDeque<Vec<u8>>),
 }
 
@@ -194,7 +194,8 @@ impl Source for Wire {
         let count =
             space.len().min(self.conditions.piece).min(self.coming.len()).min(self.conditions.readable);
         if count == 0 {
-            // There is nothing to read. If the stream has not ended, the next bytes arrive after a write of the client.
+            // There is nothing to read. If `readable` is above 0, the stream has not ended, and the server sends the next bytes after the
+            // client's next write.
             if self.conditions.readable > 0 {
                 return Poll::Pending;
             }

@@ -128,8 +128,8 @@ fn name(host: &Host, checked: bool) -> io::Result<String> {
             let message = "the connection has no host name, so the name in the certificate cannot be checked";
             Err(io::Error::new(io::ErrorKind::InvalidInput, message))
         }
-        // A placeholder: `native-tls` needs a name, but the host has neither a name nor an address. The server does not see this address,
-        // because an address is never sent as SNI.
+        // A placeholder, because `native-tls` needs a name. A Unix-domain socket, for example, has neither a name nor an address.
+        // The server does not see the placeholder, because an address is never sent as SNI.
         ("", None) => Ok(String::from("0.0.0.0")),
         (name, _) => Ok(name.to_owned()),
     }

@@ -57,7 +57,7 @@ pub(super) fn server_name(host: &Host, verification: &Verification) -> io::Resul
             );
             Err(io::Error::new(io::ErrorKind::InvalidInput, message))
         }
-        // The name is not checked in this `sslmode`. rustls needs a name nevertheless: use an IP address, which is never sent as SNI.
+        // Only `Verification::Full` checks the name. rustls needs a name nevertheless: use an IP address, which is never sent as SNI.
         _ => Ok(ServerName::from(address.unwrap_or(IpAddr::from([0, 0, 0, 0])))),
     }
 }

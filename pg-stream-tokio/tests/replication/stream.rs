@@ -121,7 +121,7 @@ fn a_stream_resumes_at_the_position_that_was_declared_and_confirms_no_other() {
         assert_eq!(confirmed(&mut session, name).await, second);
         assert!(run(&mut conn, &IdentifySystem).await.is_ok(), "the connection takes commands again");
 
-        // A server process streams changes only once. So the server ends the second stream of the same connection at once.
+        // A server process can stream changes only one time. So the server ends a second stream on the same connection immediately.
         let mut again = start_on(conn, name, Lsn::INVALID).await;
         let error = again.next().await.expect_err("ended");
         assert!(matches!(error.kind, StreamErrorKind::EndedByServer), "{error}");

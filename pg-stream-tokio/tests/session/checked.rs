@@ -19,7 +19,7 @@ use crate::support::Server;
 /// Time limit for a message that the model expects. If the model is right, every message arrives earlier.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Time of waiting for a message that the model does not expect. Short, because every such check takes the whole time.
+/// How long a test waits for a message that the model does not expect. Short, because the test waits the whole time if the model is right.
 const SHORT: Duration = Duration::from_millis(3);
 
 /// Maximum number of steps from any state to an idle session. A session that needs more steps fails the test.

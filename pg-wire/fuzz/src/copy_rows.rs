@@ -137,8 +137,8 @@ fn write(options: &CopyOptions, rows: &[Row]) {
         };
         match written {
             Ok(()) => {}
-            // The error `EmptyIsNull` is possible with an empty NULL string: a single backslash at the end of the data is read as an empty
-            // string, and the writer cannot write this string.
+            // If the NULL string of the COPY is empty, the writer cannot write an empty string (`EmptyIsNull`). But the reader can return
+            // an empty string: a single backslash at the end of the data.
             Err(error) if matches!(error.kind(), CopyErrorKind::Nul | CopyErrorKind::EmptyIsNull) => {
                 assert_eq!(writer.data().len(), before, "a row that is not written leaves no bytes");
                 return;

@@ -39,8 +39,8 @@ fn traces(mut stream: &[u8], sender: Direction) -> Vec<(String, Vec<u8>)> {
     let mut traces = Vec::new();
     let mut push = |trace: String, bytes: &[u8]| {
         let masks = ["'BBBB'", "\"SSSS\"", "Unknown ", "MD5Password"];
-        // A trace does not escape strings, so a quote or a newline in a string may end the string in the transcript. A trace prints a Byte1
-        // without quotes, so a Byte1 that is a space is read as a separator. Such traces are not checked.
+        // Not every trace can be parsed as a transcript. A trace does not escape strings, so a quote or a newline in a string may end the
+        // string. A trace prints a Byte1 without quotes, so a Byte1 that is a space is read as a separator. Such traces are not checked.
         let is_whole = !masks.iter().any(|mask| trace.contains(mask))
             && !bytes.iter().any(|byte| matches!(byte, b'"' | b'\'' | b'\n' | b'\r'))
             && !trace.contains('\u{fffd}')

@@ -64,8 +64,9 @@ const TYPES: &[u32] = &[
 
 /// Reads arbitrary bytes as a value of an arbitrary type. Encodes the value, reads the encoded value, and compares the two.
 ///
-/// The first byte selects the Rust type. The second byte selects the type and the format of the column. For Rust types that `postgres-types`
-/// reads, only the upper two bits of the second byte are used: 0 and 1 select binary format, 2 selects text format, and 3 selects `nested`.
+/// The first byte selects the Rust type. For a Rust type in `OWN`, the second byte selects the type and the format of the column. For any
+/// other first byte, the upper two bits of the second byte select the check. For 0 and 1, `sql` reads a value in binary format; for 2,
+/// `sql` reads a value in text format. For 3, `nested` reads a text, and the whole second byte selects the type of the text.
 pub fn values(data: &[u8]) {
     let mut input = Input::new(data);
     let (rust, column) = (usize::from(input.byte()), input.byte());

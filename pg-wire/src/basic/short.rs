@@ -71,8 +71,8 @@ fn halves<const N: usize>(to: &mut [u8], from: &[u8]) -> bool {
     !has_nul(&seen)
 }
 
-/// Copies `N` bytes in pieces of sixteen bytes. Returns the smallest byte at each of the sixteen indices, among `seen` and all pieces. So
-/// the result contains a NUL if `seen` contains a NUL or if one of the copied bytes is NUL.
+/// Copies `N` bytes in pieces of sixteen bytes. Byte `i` of the result is the smallest byte at index `i` of `seen` and of all pieces.
+/// So the result contains a NUL if `seen` or one of the pieces contains a NUL.
 ///
 /// The first four pieces are copied without a loop: the compiler would turn a loop into one copy of all bytes, and would then load each
 /// piece again for the comparison.

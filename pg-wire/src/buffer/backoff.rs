@@ -8,8 +8,8 @@ const LONGEST: u8 = 63;
 ///
 /// - A wait counts only if the buffer has been used since the last counted wait. So repeated polls during one wait count as one wait.
 /// - The first counted wait with a large buffer frees the buffer.
-/// - After a release, some counted waits with a large buffer are skipped before the next release: 1 wait after the first release, then 3
-///   waits, then 7, and so on up to 63.
+/// - After that, some counted waits with a large buffer are skipped each time before the buffer is freed again: first 1 wait, then 3 waits,
+///   then 7, and so on up to 63.
 /// - A counted wait with a small buffer halves the number of waits to skip.
 ///
 /// So a steady transfer allocates rarely, and a large buffer is freed after at most 64 counted waits.
@@ -17,8 +17,8 @@ const LONGEST: u8 = 63;
 pub(crate) struct Backoff {
     /// Number of counted waits that are still to be skipped before the buffer is freed again.
     left: u8,
-    /// Number of counted waits to skip after a release, as set by the last release. Each counted wait with a small buffer halves this
-    /// number. The next release doubles this number and adds one, up to [`LONGEST`].
+    /// Number of counted waits to skip, as set when the buffer was last freed. Each counted wait with a small buffer halves this number.
+    /// When the buffer is freed again, this number is doubled and increased by one, up to [`LONGEST`].
     skip: u8,
     /// Whether the buffer was used since the last counted wait.
     used: bool,

@@ -20,9 +20,9 @@ const FIRST_READ: usize = 8 * 1024;
 /// have less than 16 KiB, no result fills the second read. So the buffer never becomes larger, and the connection keeps the buffer.
 const IDLE: usize = 3 * FIRST_READ;
 
-/// Length in bytes of the smallest frame for which [`Inbox::take_owned`] returns the buffer itself instead of a copy of the frame. The
-/// buffer itself is returned only if the other buffered bytes are at most half as long as the frame, because these bytes then have to be
-/// copied to a new buffer. A smaller frame is always copied: otherwise a small frame could keep a large buffer allocated.
+/// Length in bytes of the smallest frame for which [`Inbox::take_owned`] returns the buffer itself instead of a copy of the frame. If the
+/// buffer itself is returned, the other buffered bytes have to be copied to a new buffer. So the frame is copied instead if the other bytes
+/// are more than half as long as the frame. A smaller frame is always copied: otherwise a small frame could keep a large buffer allocated.
 const HAND_OVER: usize = 256 * 1024;
 
 /// The buffer that receives frames and lends them.
@@ -30,8 +30,8 @@ const HAND_OVER: usize = 256 * 1024;
 /// An inbox does no I/O: read into [`space`](Self::space), report the number of bytes to [`filled`](Self::filled), then call
 /// [`next`](Self::next) until it returns `None`. One allocation holds all messages. When too little space is left at the end of the buffer,
 /// the unfinished message moves to the front. For a large message the buffer grows as the bytes of the message arrive. An empty buffer
-/// shrinks to twice [`Limits::read_size`]. A buffer of more than eight times `read_size` also shrinks when it holds at most `read_size`
-/// bytes.
+/// shrinks to twice [`Limits::read_size`]. A buffer of more than eight times `read_size` also shrinks when neither the buffered bytes nor
+/// the first message are longer than `read_size`.
 ///
 /// If a read finds no bytes, call [`waiting`](Self::waiting), which frees a large buffer of an idle connection.
 ///
@@ -159,8 +159,9 @@ impl Inbox {
             self.buf.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        // When the read size has grown to `read_size`, the buffer has room for two reads. So the beginning of an unfinished message is
-        // moved less often. Before that, the buffer has room for only one read, to save memory: most connections are idle most of the time.
+        // For reads of the full size (`Limits::read_size`), the buffer has room for two reads. So the beginning of an unfinished message is
+        // moved less often. For smaller reads, the buffer has room for only one read, to save memory: most connections are idle most of the
+        // time.
         let steady = if read < self.limits.read_size { read } else { 2 * read };
         let least = steady.max(self.end + read);
         if self.buf.len() < least {
@@ -474,8 +475,8 @@ impl Inbox {
     }
 
     /// Frees an empty buffer of more than twice the read size. Under constant load, each read can end inside a frame, so that the buffer is
-    /// never empty. Therefore a buffer of more than eight times the read size is also replaced when at most as many bytes as one read are
-    /// buffered.
+    /// never empty. Therefore a buffer of more than eight times the read size is also replaced, if neither the buffered bytes nor the first
+    /// frame are longer than the read size.
     fn shrink(&mut self) {
         let read_size = self.limits.read_size.max(1);
         let keep = read_size.saturating_mul(2);
@@ -532,7 +533,7 @@ impl Drop for Inbox {
 }
 
 /// Returns the empty slice, for bounds checks that cannot fail. Out of line, so that the compiler emits a branch that is never taken.
-/// Inlined, the compiler would emit a conditional move, and all later loads would wait for the result of the move.
+/// If this function were inlined, the compiler would emit a conditional move, and all later loads would wait for the result of the move.
 #[cold]
 #[inline(never)]
 fn empty<'a>() -> &'a [u8] {

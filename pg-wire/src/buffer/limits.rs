@@ -38,8 +38,9 @@ pub struct Limits {
     /// Default 65,531: PostgreSQL accepts 65,535 bytes, including the four bytes of the length field, because a GSSAPI token can be that
     /// long.
     pub authentication: usize,
-    /// Maximum number of bytes that [`flush`](crate::Connection::flush) reads into the inbox while the peer does not read. At
-    /// this limit, `flush` returns [`InboxFull`](crate::Error::InboxFull).
+    /// Number of buffered bytes at which [`flush`](crate::Connection::flush) stops reading and returns
+    /// [`InboxFull`](crate::Error::InboxFull). `flush` reads while the peer does not read, because the peer may be waiting until its own
+    /// messages are read.
     ///
     /// Default 16 MiB. This memory is allocated only if a pipeline needs it.
     pub read_ahead: usize,
