@@ -55,8 +55,8 @@ pub struct CopyReader {
     /// Whether the next line is the header.
     is_before_header: bool,
     state: State,
-    /// Whether the next byte is the first byte of a row in binary format, and no part of a row is stored. This flag replaces four
-    /// conditions, because [`decode`](Self::decode) checks the flag for each row.
+    /// Whether the next byte is the first byte of a row in binary format, and no part of a row is stored. This flag combines several
+    /// conditions, so that [`decode`](Self::decode) checks only one flag for each row.
     is_before_tuple: bool,
     /// Fields of the current row.
     fields: Vec<Field>,
