@@ -336,8 +336,8 @@ mod tests {
                 );
                 assert_eq!(out, b"");
                 let mut outbox = Outbox::new(1024);
-                // The Sync makes the outbox allocate memory, so that the fast path for the Bind is tried. The fast path must detect the
-                // wrong count too.
+                // The fast path for a Bind needs an outbox with allocated memory, so a Sync is queued first. The fast path must also detect
+                // the wrong count of parameters.
                 outbox.sync().bind(Statement(""), Portal("")).finish(WrongCount(count, shown()));
                 assert_eq!(
                     outbox.commit().expect_err("two values are visited").kind,

@@ -10,7 +10,8 @@ use crate::codec::writer::Writer;
 /// The layout is `Byte1 code` (not for the packets before the session), `Int32 length` (of the length field and the body), body.
 pub trait Message {
     /// Whether the compiler can inline the computation of the whole length. If `true`, the writer computes the length before it writes.
-    /// For example, a Bind with a slice of parameters has `false`, because the length of each parameter needs a call.
+    /// If `false`, the writer checks for each parameter whether the buffer has room. For example, a Bind with a slice of parameters has
+    /// `false`, because the length of each parameter is known only after a call.
     #[doc(hidden)]
     const MEASURED: bool = true;
 

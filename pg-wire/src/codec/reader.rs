@@ -40,7 +40,8 @@ impl<'a> Reader<'a> {
         DecodeError { message: self.message, offset: self.offset(), kind }
     }
 
-    /// Creates an error of this kind at the first byte of `rest`. Precondition: `rest` contains the bytes that were read last.
+    /// Creates an error of this kind at the first of the bytes that were read last. The number of these bytes is the length of `rest`; the
+    /// content of `rest` is not used.
     #[inline]
     pub(crate) fn error_before(&self, rest: &[u8], kind: DecodeErrorKind) -> DecodeError {
         DecodeError { message: self.message, offset: self.offset() - rest.len(), kind }

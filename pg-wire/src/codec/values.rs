@@ -95,8 +95,8 @@ impl<'a> Values<'a> {
 /// Whether the bytes consist of a count and exactly that number of values.
 fn is_sound(bytes: &[u8]) -> bool {
     let Some((&count, mut rest)) = bytes.split_first_chunk() else { return false };
-    // Lengths are read as unsigned below. So a negative length other than -1 exceeds every body of at most `MAX_LENGTH` bytes, and is
-    // rejected.
+    // The loop reads each length as an unsigned number. A negative length is then larger than `MAX_LENGTH`. So in a body of at most
+    // `MAX_LENGTH` bytes, no value can have this length, and the loop rejects the length. The length -1 (NULL) has its own match arm.
     if rest.len() > MAX_LENGTH {
         return false;
     }

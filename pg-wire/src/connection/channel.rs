@@ -1,4 +1,4 @@
-//! The messages of a COPY, on a plain connection or on a connection with the state of its session.
+//! Sends and receives the messages of a COPY. The connection is a `Connection` or a `TrackedConnection`.
 
 use core::future::poll_fn;
 use core::pin::Pin;
@@ -190,7 +190,8 @@ pub(super) fn received<O: Observer>(
     Ok(reply)
 }
 
-/// Passes the code of a skipped message to the state. A message is skipped if it is longer than its limit.
+/// Passes the code of a skipped message to the state. The connection skips a message over the limit [`bulk`](crate::Limits::bulk). Returns
+/// `error`, or [`Error::Unexpected`] if the message is not a reply to a sent request.
 #[cold]
 pub(super) fn skipped(state: &mut SessionState, error: Error) -> Error {
     if let Error::Frame(frame) = &error

@@ -43,7 +43,7 @@ impl<E: From<Error>> End<E> {
         Self::after(RowCount::default())
     }
 
-    /// Creates the progress after a part of the end has been received. `rows` is the row count in this part.
+    /// Creates the progress for the case that the CommandComplete may already have been received. `rows` is the row count so far.
     pub(super) fn after(rows: RowCount) -> Self {
         Self { outcome: Outcome::new(), rows }
     }
@@ -106,7 +106,8 @@ impl<T: Transport, O: Observer> Channel<'_, T, O> {
                 Err(error) => return Err(self.abandon_copy(error).await),
             };
             if head.code() == begin {
-                // The message is decoded before it is taken. So after an error, `abandon_copy` receives the message and ends the COPY.
+                // This message begins the COPY, and stays in the inbox while it is decoded. So if the decoding fails, `abandon_copy`
+                // receives this message and ends the COPY.
                 return match announced(self.conn.incoming.inbox.look(&head)) {
                     Ok(announced) => self.lend(head).map(|_| announced),
                     Err(error) => Err(self.abandon_copy(error).await),

@@ -385,7 +385,8 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
     }
 
     /// Begins to drop the remaining rows. First drops the data that was received and not read, so that `row` returns no further row.
-    /// `error` is the error to return; `None` if the next messages of the server decide which error is returned.
+    /// `error` is the error that [`failed`](Self::failed) returns later, unless a fatal error follows. If `error` is `None`, `failed`
+    /// returns the error of the server, or [`unexpected`] if the server sends no error.
     #[cold]
     fn begin_failing(&mut self, error: Option<Error>) {
         self.error = error;

@@ -27,9 +27,9 @@ pub enum Error {
     Decode(DecodeError),
     /// A queued message cannot be sent. Recoverable: no part of its batch has been sent, and the batch is dropped.
     Encode(EncodeError),
-    /// The peer does not read until its own messages are received, and the inbox is full. A full inbox holds
-    /// [`Limits::read_ahead`](crate::Limits::read_ahead) bytes of these messages. Recoverable: call `recv`, which also continues to send,
-    /// or call `flush` again later.
+    /// The stream accepts no more bytes, and the inbox is full: it holds [`Limits::read_ahead`](crate::Limits::read_ahead) bytes that the
+    /// peer has sent. The peer may read only after its own messages have been received. Recoverable: call `recv`, which also continues to
+    /// send, or call `flush` again later.
     InboxFull,
     /// The server sent an ErrorResponse, which [`until_ready`](crate::Connection::until_ready) returns as this error. Recoverable, except
     /// for the severities FATAL and PANIC, after which the server closes the connection.

@@ -15,7 +15,7 @@ mod action {
     pub(super) const NUL: u8 = 0xff;
     /// In CSV format: copies the byte, and the field must be quoted.
     pub(super) const QUOTE: u8 = 0xfe;
-    // Any other action exists only in text format: the writer writes a backslash and then the action itself, which is an ASCII character.
+    // Every other number is an ASCII character, and is used only in text format: the writer writes a backslash and then this character.
 }
 
 /// The options of the text or CSV format, converted so that the writer can look up the action for a byte.

@@ -19,7 +19,8 @@ mod class {
     pub(super) const QUOTE: u8 = 5;
 }
 
-/// Largest number of fields of a row. An Int16 holds the number of fields in binary format; text and CSV format have the same limit here.
+/// Largest number of fields of a row. In binary format, an Int16 holds the number of fields. The reader has the same limit for text and
+/// CSV format.
 pub(super) const MOST_FIELDS: usize = 32_767;
 
 /// Reader of lines: the options, and the progress inside the current row.
@@ -181,7 +182,8 @@ impl Lines {
         Some(end + 1)
     }
 
-    /// Returns the index and the class of the first byte at or after `start` whose class is not `OTHER`.
+    /// Returns the index and the class of the first byte at or after `start` that is not ordinary: a byte that can end a field, begin an
+    /// escape (in text format) or begin a quoted part (in CSV format).
     #[inline(always)]
     fn next_special(&self, bytes: &[u8], start: usize) -> Option<(usize, u8)> {
         for (at, byte) in bytes.get(start..)?.iter().enumerate() {
@@ -243,8 +245,8 @@ impl Lines {
         Ok(Found::Row(consumed))
     }
 
-    /// Processes the byte at `at`, and moves `at` after the processed bytes. Precondition: the class of this byte is not `OTHER`, or the
-    /// mode is not `Plain`.
+    /// Processes the byte at `at`, and moves `at` after the processed bytes. In the mode `Plain`, the caller must first skip the ordinary
+    /// bytes, which have the class `OTHER`.
     #[inline(never)]
     fn special(
         &mut self,

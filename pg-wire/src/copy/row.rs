@@ -12,8 +12,8 @@ use crate::value::{Column, FromValue};
 /// Position of a field.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Field {
-    /// Index of the first byte of the field. `kind` states where the bytes are: in the row, or in the buffer for fields without escapes and
-    /// quotes.
+    /// Index of the first byte of the field. If `kind` is [`Unescaped`](Kind::Unescaped), this is an index into the buffer for fields from
+    /// which escapes and quotes have been removed. Otherwise, this is an index into the row.
     pub(super) start: u32,
     /// Index after the last byte.
     pub(super) end: u32,

@@ -14,7 +14,8 @@ use crate::param::params::{FieldByField, Params, VisitParam};
 
 /// Writes one frame to the beginning of a slice, and detects whether the frame fits and can be sent.
 ///
-/// The frame is valid only if [`Extent::is_sendable`] returns true for the same message.
+/// This writer does not detect a field that is longer than a message may be. So the frame is valid only if [`Extent::is_sendable`] returns
+/// true for the same message.
 pub(crate) struct Fill<'a> {
     /// The length field of the frame, which is written last.
     field: &'a mut [u8; 4],

@@ -16,7 +16,8 @@ use crate::encode::measure::{Extent, Measure};
 /// call for each field takes several times as long as writing the field.
 const STAGED: usize = 256;
 
-/// Frames of up to this number of bytes use a smaller space on the stack, because the space is zeroed before each use.
+/// Frames of up to this number of bytes use a space on the stack of only this size. The space is zeroed before each use, so a short frame
+/// must not use a large space.
 const SHORT: usize = 64;
 
 /// Space on the stack for frames of up to `N` bytes. Aligned to a cache line, because a copy from an unaligned address takes up to twice

@@ -45,7 +45,7 @@ macro_rules! message {
 pub(crate) enum Path {
     /// Inlined, for the few kinds of messages that are received very often.
     Hot,
-    /// Out of line, for all other messages. So a loop over hot messages does not construct the large enum of all messages.
+    /// Not inlined, for all other messages. So a loop that receives `Hot` messages does not construct the large enum of all messages.
     Cold,
 }
 
@@ -56,8 +56,8 @@ impl Path {
 }
 
 /// Declares a direction (all messages of the client, or all messages of the server) by a table. Each row declares one message: `CODE = byte
-/// => Message, path, size class;`. The path is a variant of [`Path`], and the size class is a variant of
-/// [`Size`](crate::basic::code::Size).
+/// => Message, path, size class;`. The path is a variant of [`Path`], and selects whether the decoding is inlined. The size class is a
+/// variant of [`Size`](crate::basic::code::Size), and selects the limit for the length of the message.
 ///
 /// - If both directions have a message with the same code, the row in the second table has the form `CODE also byte`. The first table has
 ///   already declared the constant.
@@ -107,8 +107,8 @@ macro_rules! direction {
                         $crate::codec::message::Decode::decode(frame.body).map(Self::$message)
                     })*
                     code => match Self::decode_cold(code, frame.body) {
-                        // Unreachable, because `decode_cold` returns no message whose path is `Hot`. Without these arms, the compiler
-                        // generates the caller's loop twice.
+                        // These arms are never used, because `decode_cold` does not decode the messages that the table marks as `Hot`.
+                        // Without these arms, the compiler generates the caller's loop twice.
                         $(Ok(Self::$message(_)) if const { $crate::message::table::Path::$path.is_hot() } => {
                             Ok(Self::Unknown(frame))
                         })*

@@ -27,8 +27,8 @@ enum Repr<'a> {
     Borrowed(&'a [u8]),
 }
 
-/// Bytes of a value, aligned to 8 bytes so that these bytes do not share a word with the tag of the enum. So a single store writes each
-/// word, and a later load of the word need not wait (store forwarding).
+/// Bytes of a value. The alignment of 8 bytes puts these bytes and the tag of the enum into different words of memory. So a single store
+/// writes a whole word, and a later load of this word need not wait for several stores (store forwarding).
 #[derive(Clone, Copy, Debug)]
 #[repr(align(8))]
 struct Aligned<const N: usize>([u8; N]);

@@ -10,8 +10,8 @@ use crate::basic::enums::FormatCode;
 pub(crate) struct Formats(pub(crate) u32);
 
 const TEXT: u32 = 1;
-/// Bit that stands for the binary format. In little-endian order, the upper two bytes of this number are 0 and 1, which are the bytes of
-/// the format code on the wire.
+/// Bit that stands for the binary format. [`Formats::code`] returns the upper two bytes of this number in little-endian order: 0 and 1.
+/// These are the bytes of the binary format code on the wire.
 const BINARY: u32 = 1 << 24;
 
 impl Formats {
