@@ -142,8 +142,8 @@ impl SessionState {
                 if !self.track.push(request, self.bounds.runs) {
                     return Err(QueueFull);
                 }
-                // Only the queue of `track` is checked against the limit. All requests in the queue of any other possible state are also in
-                // the queue of `track`. The other queue has at most one run more than the queue of `track`.
+                // The queues of the other possible states are not checked against the limit. Each of these queues contains only requests
+                // that are also in the queue of `track`, and has at most one run more than the queue of `track`.
                 self.others.iter_mut().for_each(|track| {
                     track.push(request, usize::MAX);
                 });
