@@ -209,7 +209,8 @@ impl FaultInjector {
         }
     }
 
-    /// Processes the message or other unit in `partial`. Does nothing if more bytes are needed to recognise the unit.
+    /// Processes the bytes in `partial`: a message, a packet, a one-byte answer, or bytes that are no message. Does nothing if more bytes
+    /// are needed to decide which.
     fn decide(&mut self) {
         match next_unit(self.sender, &self.partial, self.first) {
             Unit::Need(_) => {}
