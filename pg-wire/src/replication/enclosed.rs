@@ -84,7 +84,7 @@ impl<M: Enclosed + ?Sized> Message for InCopyData<'_, M> {
     #[inline(always)]
     fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         if out.wants_fields() {
-            // A trace shows the data of a CopyData as one field. So the message is first encoded into a buffer.
+            // A trace shows the data of a CopyData as one field. So all fields of the message are first encoded into one buffer.
             let mut data = Vec::new();
             match self.0.encode(&mut data) {
                 Ok(()) => out.bytes(&data),
@@ -253,7 +253,8 @@ macro_rules! enclosed {
 }
 
 /// Declares an enum of messages and the functions that decode it. Each line of the macro call declares one message: `kind => Message,
-/// path;`. [`Path`](crate::message::table::Path) explains the `path`.
+/// path;`. The `path` is a variant of [`Path`](crate::message::table::Path): a `Hot` message is decoded inline, a `Cold` message out of
+/// line.
 macro_rules! kinds {
     ($(#[$doc:meta])* pub enum $name:ident { $($kind:literal => $message:ident $(<$life:lifetime>)?, $path:ident;)* }) => {
         $(#[$doc])*
@@ -287,8 +288,8 @@ macro_rules! kinds {
                         $crate::replication::enclosed::DecodeEnclosed::decode(data, scope).map(Self::$message)
                     })*
                     _ => match decode_cold() {
-                        // Unreachable, because `decode_cold` returns no message whose path is `Hot`. Without these arms, the compiler
-                        // generates the caller's loop twice.
+                        // Unreachable: `decode_cold` never returns a message that the macro call marks as `Hot`. Without these arms, the
+                        // compiler generates the caller's loop twice.
                         $(Ok(Self::$message(_)) if const { $crate::message::table::Path::$path.is_hot() } => {
                             Ok(Self::Unknown($crate::replication::enclosed::Unknown {
                                 kind: $kind,

@@ -18,7 +18,7 @@ enclosed! {
     /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-XLOGDATA)
     b'w' => pub struct XLogData<'a> {
         /// In physical replication: position of the first byte of the data. In logical replication: position of the WAL record that caused
-        /// the message; `0/0` if this is not the last message for the record.
+        /// the message; `0/0` if the record causes further messages after this message.
         pub start: Lsn,
         /// In physical replication: end of the WAL on the server. In logical replication: the same as `start`.
         pub end: Lsn,

@@ -189,7 +189,7 @@ impl<'a> Rewrite<'a> {
     ///
     /// # Errors
     /// When the values of the frame are malformed, when the frame has no value for one of the indexes, or when the indexes are not
-    /// ascending. After an error, a proxy that hides a value must not forward the frame.
+    /// ascending. After an error, a proxy that hides a value must not forward the frame, because the frame still contains the value.
     pub fn with_values(self, values: &'a [(usize, Option<&'a [u8]>)]) -> Result<Self, RewriteError> {
         let mut count = 0;
         let mut parts = Parts { before: self.rest, values: &[], after: &[] };

@@ -19,8 +19,8 @@ pub struct Reply {
     /// Whether this message is the last reply to the request.
     pub last: bool,
     /// Whether the message certainly belongs to this request. After a COPY has failed, the client may not know whether the server ignored a
-    /// Sync. If the message could be a reply in both cases, `certain` is false, because the message may belong to another request; see
-    /// [`SessionState::is_certain`](super::SessionState::is_certain).
+    /// Sync, so several states of the server are possible. If the message answers different requests in these states, `certain` is false;
+    /// see [`SessionState::is_certain`](super::SessionState::is_certain).
     pub certain: bool,
 }
 
@@ -89,10 +89,11 @@ pub enum Step {
     CopyDone,
     /// Send [`Sync`](crate::frontend::Sync).
     Sync,
-    /// Send [`Query`](crate::frontend::Query) with this SQL: `ROLLBACK`, or an empty text. The EmptyQueryResponse to an empty text shows
-    /// which of the earlier requests the server has executed.
+    /// Send [`Query`](crate::frontend::Query) with this SQL. `ROLLBACK` ends an open transaction. An empty text is for a state that is not
+    /// [certain](super::SessionState::is_certain): the replies show which of the possible states is the real one.
     Query(&'static str),
-    /// Send [`Close`](crate::frontend::Close) of the unnamed portal. The CloseComplete shows which requests the server has executed.
+    /// Send [`Close`](crate::frontend::Close) of the unnamed portal. This step replaces the empty Query if EmptyQueryResponse can also be a
+    /// reply to an earlier request.
     ClosePortal,
     /// Receive a message.
     Receive,

@@ -37,8 +37,8 @@ pub enum Request {
 }
 
 impl Request {
-    /// Returns the kind of the request in a client's frame; `None` if the message is no request, such as CopyData, Terminate and a valid
-    /// Flush.
+    /// Returns the kind of the request in a client's frame; `None` if the message is no request, such as CopyData or Terminate. A Flush is
+    /// a request only if it has a body, because the server then replies with an error.
     pub(super) fn of(frame: Frame<'_>) -> Option<Self> {
         Some(match frame.code {
             MessageCode::QUERY => Self::Query,
@@ -64,7 +64,7 @@ impl Request {
     }
 
     /// Whether the request belongs to the extended query protocol: if the request fails, the server discards every message up to the next
-    /// Sync. For Sync itself, the result is false.
+    /// Sync. False for Sync, because a Sync that fails is answered by ReadyForQuery, and no message is discarded.
     pub fn is_extended(self) -> bool {
         !self.ends_with_ready() && self != Self::CopyEnd
     }

@@ -142,8 +142,8 @@ impl SessionState {
                 if !self.track.push(request, self.bounds.runs) {
                     return Err(QueueFull);
                 }
-                // Only the queue of `track` is checked against the limit. All requests in the queue of any other possible state are also in
-                // the queue of `track`. The other queue has at most one run more than the queue of `track`.
+                // The queues of the other possible states are not checked against the limit. Each of these queues contains only requests
+                // that are also in the queue of `track`, and has at most one run more than the queue of `track`.
                 self.others.iter_mut().for_each(|track| {
                     track.push(request, usize::MAX);
                 });
@@ -376,8 +376,8 @@ impl SessionState {
     ///
     /// A COPY from the client ignores Sync. If such a COPY fails after a Sync was sent, the client does not know whether the server read
     /// the Sync before or after the error. A Sync read before the error was ignored, and no ReadyForQuery answers this Sync. A Sync read
-    /// after the error is answered by ReadyForQuery. This state tracks both cases until a reply fits only one of the cases. An empty Query
-    /// shows which case is true; [`next_step`](Self::next_step) returns when to send this Query.
+    /// after the error is answered by ReadyForQuery. This state tracks both cases until a reply fits only one of the cases. The steps
+    /// that [`next_step`](Self::next_step) returns lead to such a reply.
     pub fn is_certain(&self) -> bool {
         self.others.is_empty()
     }

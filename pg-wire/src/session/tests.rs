@@ -167,7 +167,8 @@ fn a_session_that_is_not_idle_has_a_reason_and_a_next_step() {
         (">E >S <G0 >f >S <E0! <Z1!?", Err(NotIdle::Uncertain), Waiting::Unknown, Step::Query("")),
         (">E >S <G0 >f >S <E0! <Z1!? >Q", Err(NotIdle::Uncertain), Waiting::Reply, Step::Receive),
         (">E >S <G0 <E0!", Err(NotIdle::Uncertain), Waiting::Unknown, Step::Sync),
-        // It is unknown whether the Query was executed or discarded. A further empty Query would receive the same reply in both cases.
+        // It is unknown whether the Query was executed or discarded. If the Query was executed, an EmptyQueryResponse can be its reply. So
+        // the next step is a Close instead of an empty Query.
         (">E >S <G0 <E0! >Q >S <Z1!?", Err(NotIdle::Uncertain), Waiting::Unknown, Step::ClosePortal),
     ] {
         let state = fed(text);

@@ -45,7 +45,7 @@ enum Phase {
     CopyOut,
     /// Next: data of replication, or the end of replication. Both sides send data.
     CopyBoth,
-    /// Next: the rest of the data, or the results of the command. The server has ended its direction of replication.
+    /// Next: the rest of a transaction, or the results of the command. The server has already sent its CopyDone.
     CopyBothDone,
     /// Next: ReadyForQuery, which is the last reply.
     Finishing,
@@ -287,8 +287,8 @@ impl Track {
         }
     }
 
-    /// Returns the direction of the active COPY if the client has to end it: the client has sent neither the end of the COPY nor any other
-    /// request except Sync.
+    /// Returns the direction of the active COPY if the client must still end the COPY: the client sends data, and has sent no request
+    /// except Sync. Any other request ends the COPY (CopyDone or CopyFail), or makes the server end the session.
     pub(super) fn needs_copy_end(&self) -> Option<CopyDirection> {
         let copy = self.copy().filter(|copy| *copy != CopyDirection::Out)?;
         self.queue.first_but_sync().is_none().then_some(copy)

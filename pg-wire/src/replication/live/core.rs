@@ -85,8 +85,8 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
         let mut turns = 0;
         let head = loop {
             if self.payload.is_replaying() {
-                // This branch returns stored data and receives no message. Code that receives a message also sends buffered bytes and
-                // status updates; here, `keep_sending` sends them.
+                // This branch returns stored data and does not call `poll_data`, which also sends buffered bytes and due status updates. So
+                // `keep_sending` sends the bytes and updates here.
                 poll_fn(|cx| {
                     self.keep_sending(cx);
                     Poll::Ready(())

@@ -33,8 +33,8 @@ pub enum StreamErrorKind {
     /// The server sent an ErrorResponse, stored here with all fields. If the severity is neither FATAL nor PANIC,
     /// [`finish`](super::ReplicationStream::finish) returns the connection for other commands.
     Server(ServerError),
-    /// The server ended the command without ending the copy. Either the server shuts down, or this connection has already had a logical
-    /// stream: a server process of PostgreSQL runs only one logical stream.
+    /// The server ended the command without ending the copy. There are two possible reasons. The server shuts down. Or this connection has
+    /// already had a logical stream: a server process of PostgreSQL runs at most one logical stream in its life.
     EndedByServer,
     /// The server sent a malformed message.
     Decode(DecodeError),

@@ -36,8 +36,8 @@ impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
             put(&mut core.conn, &mut core.driver.status, &core.driver.clock);
             core.conn.copy_done();
             match core.conn.flush().await {
-                // `InboxFull`: the server reads nothing until the client has received the messages that the server has sent. `drain`
-                // receives these messages, and continues to send.
+                // `InboxFull` means that the server reads nothing before the client has received the server's messages. This is no failure:
+                // `drain` receives the messages, and continues to send.
                 Ok(()) | Err(Error::InboxFull) => {}
                 Err(error) => return Err(core.fail(error.into())),
             }

@@ -72,8 +72,8 @@ impl Kept {
         Ok(())
     }
 
-    /// Drops the changes of the subtransaction `xid`. Changes at the end of the stored bytes are cut off. Changes that are followed by
-    /// changes of another subtransaction stay in the store, and the replay skips them.
+    /// Drops the changes of the subtransaction `xid`. Dropped changes at the end of the stored bytes are cut off. Dropped changes before
+    /// other changes stay in the store, and the replay skips the dropped changes.
     pub(super) fn abort<S: Store>(&mut self, store: &mut S, top: u32, xid: u32) -> Result<(), S::Error> {
         let Some(subtransaction) = self.subtransactions.get_mut(&xid) else { return Ok(()) };
         subtransaction.is_aborted = true;

@@ -73,8 +73,8 @@ impl<'a> Change<'a> {
     /// Decodes one message. The caller has to know the scope: whether the message is inside a block of a streamed transaction. [`Decoder`]
     /// tracks the scope over a sequence of messages.
     ///
-    /// This function does not read the values of the last tuple, so a malformed value in this tuple is not reported. Iterating over the
-    /// values, or [`validate`](Self::validate), reports the error.
+    /// The last tuple of a message extends to the end of the message, so this function does not read the values of this tuple. A malformed
+    /// value in this tuple is reported only by [`validate`](Self::validate), or by iterating over the values.
     ///
     /// # Errors
     /// When the data is empty, or the fields do not match the kind of the message, which is the first byte.

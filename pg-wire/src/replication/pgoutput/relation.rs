@@ -13,8 +13,8 @@ use crate::replication::enclosed::enclosed;
 enclosed! {
     /// Describes a table. The server sends a Relation before the first change of the table, and again after the table has been altered.
     ///
-    /// `R`, Int32 xid (in a stream only), Int32 relation, String namespace, String name, Int8 replica identity, Int16 n, n times a
-    /// [`RelationColumn`].
+    /// `R`, Int32 xid (only in a block of a streamed transaction), Int32 relation, String namespace, String name, Int8 replica identity,
+    /// Int16 n, n times a [`RelationColumn`].
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-RELATION)
     b'R' => pub struct Relation<'a> {
@@ -102,7 +102,7 @@ impl<'a> Field<'a> for RelationColumn<'a> {
 enclosed! {
     /// Names a type that is not built into PostgreSQL. The server sends a Type before the [`Relation`] that has a column of this type.
     ///
-    /// `Y`, Int32 xid (in a stream only), Int32 type, String namespace, String name.
+    /// `Y`, Int32 xid (only in a block of a streamed transaction), Int32 type, String namespace, String name.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-TYPE)
     b'Y' => pub struct Type<'a> {

@@ -294,9 +294,9 @@ impl Relations {
         Ok(())
     }
 
-    /// Makes table descriptions valid for all later changes: the descriptions that were received inside a streamed transaction, which has
-    /// now ended. A newer description of the same table, received outside the transaction, is not replaced, because the server does not
-    /// send the newer description again.
+    /// Makes the table descriptions of the streamed transaction `xid` valid for all later changes, because the transaction has ended.
+    /// Exception: if the same table was described again later, outside this transaction, the later description stays valid. The server does
+    /// not send the later description again.
     fn keep(&mut self, xid: u32) {
         for (relation, described) in self.streamed.remove(&xid).unwrap_or_default() {
             let dropped = match self.tables.get(&relation) {

@@ -11,7 +11,7 @@ use crate::replication::pgoutput::tuple::Tuple;
 
 /// Reports that a row was inserted.
 ///
-/// `I`, Int32 xid (in a stream only), Int32 relation, Byte1 `N`, [`Tuple`].
+/// `I`, Int32 xid (only in a block of a streamed transaction), Int32 relation, Byte1 `N`, [`Tuple`].
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-INSERT)
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -87,7 +87,7 @@ impl<'a> OldRow<'a> {
 
 /// Reports that a row was updated.
 ///
-/// `U`, Int32 xid (in a stream only), Int32 relation, an [`OldRow`] or nothing, Byte1 `N`, [`Tuple`].
+/// `U`, Int32 xid (only in a block of a streamed transaction), Int32 relation, an [`OldRow`] or nothing, Byte1 `N`, [`Tuple`].
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-UPDATE)
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -143,7 +143,7 @@ impl<'a> DecodeEnclosed<'a> for Update<'a> {
 
 /// Reports that a row was deleted.
 ///
-/// `D`, Int32 xid (in a stream only), Int32 relation, [`OldRow`].
+/// `D`, Int32 xid (only in a block of a streamed transaction), Int32 relation, [`OldRow`].
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-DELETE)
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -188,7 +188,7 @@ impl<'a> DecodeEnclosed<'a> for Delete<'a> {
 
 /// Reports that one statement has truncated tables.
 ///
-/// `T`, Int32 xid (in a stream only), Int32 n, Int8 flags, Int32\[n\] relations.
+/// `T`, Int32 xid (only in a block of a streamed transaction), Int32 n, Int8 flags, Int32\[n\] relations.
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-TRUNCATE)
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -61,7 +61,7 @@ enclosed! {
 /// A message of `pg_logical_emit_message`. The server sends these messages only with the option
 /// [`messages`](crate::replication::command::PgOutput::messages).
 ///
-/// `M`, Int32 xid (in a stream only), Int8 flags, Int64 position, String prefix, Int32 length, bytes.
+/// `M`, Int32 xid (only in a block of a streamed transaction), Int8 flags, Int64 position, String prefix, Int32 length, bytes.
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-MESSAGE)
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -85,7 +85,8 @@ impl<'a> Field<'a> for TupleValue<'a> {
         match body.u8()? {
             b'n' => Ok(Self::Null),
             form => {
-                // A separate `match`: with all forms in one `match`, the compiler emits an indirect jump (NOTES.md of the benchmark).
+                // A separate `match`: with all forms in one `match`, the compiler emits an indirect jump, which takes longer than
+                // comparisons (NOTES.md of the benchmark).
                 cold_path();
                 match form {
                     b'u' => Ok(Self::Unchanged),

@@ -9,7 +9,8 @@ use crate::replication::Clock;
 use crate::testing::faults::injector::{FaultInjector, FaultStep};
 use crate::testing::{End, TestClock};
 
-/// An end of a [`duplex`](crate::testing::duplex) stream that sends bytes with the faults of a table.
+/// An end of a [`duplex`](crate::testing::duplex) stream. Adds the faults of a [`FaultTable`](crate::testing::FaultTable) to the bytes that
+/// this end sends.
 ///
 /// To test with a peer that misbehaves, play a [`Transcript`](crate::testing::Transcript) over this stream. A [`TestClock`] determines when
 /// a pause ends.

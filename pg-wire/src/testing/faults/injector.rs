@@ -17,7 +17,8 @@ const MOST_HELD: usize = 16 << 20;
 /// Number of bytes after which a `flood endless` ends, so that every test ends.
 const FLOOD: u64 = 1 << 30;
 
-/// Largest number of bytes in one step of a flood. If the message is longer, each step contains one message.
+/// Largest number of bytes in one step of a flood, so that the copies of a flood are never in memory all at once. If the message is longer,
+/// each step contains one message.
 const AT_ONCE: usize = 64 * 1024;
 
 /// Adds the faults of a [`FaultTable`](super::FaultTable) to the bytes of one direction of one connection, without I/O.
@@ -208,7 +209,8 @@ impl FaultInjector {
         }
     }
 
-    /// Processes the message or other unit in `partial`. Does nothing if more bytes are needed to recognise the unit.
+    /// Processes the bytes in `partial`: a message, a packet, a one-byte answer, or bytes that are no message. Does nothing if more bytes
+    /// are needed to decide which.
     fn decide(&mut self) {
         match next_unit(self.sender, &self.partial, self.first) {
             Unit::Need(_) => {}
@@ -239,8 +241,8 @@ impl FaultInjector {
         }
     }
 
-    /// Whether a fault can be at the next message, which has the code `code`. If the name of the message depends on the body, `true` means
-    /// that the body must be received before the decision.
+    /// Whether a fault can be at the next message, which has the code `code`. If the body determines the name of the message, `true` only
+    /// means that the injector must receive the body to decide.
     fn may_be_due(&self, code: Option<MessageCode>) -> bool {
         self.faults.iter().any(|armed| match &armed.fault.place {
             Place::Byte(_) => false,
@@ -485,8 +487,8 @@ mod tests {
         transcript.bytes(sender).expect("valid messages")
     }
 
-    /// Pushes the bytes that `sender` sends in `CONVERSATION`, in pieces of `size` bytes. Returns the steps as text. Adjacent bytes are
-    /// joined, except if `size` is `usize::MAX`.
+    /// Pushes the bytes that `sender` sends in `CONVERSATION`, in pieces of `size` bytes. Returns the steps as text. Adjacent `Send` steps
+    /// are joined. With the size `usize::MAX` they are not joined, so that a test sees each piece of a `split`.
     fn steps(faults: &str, sender: Direction, size: usize) -> Vec<String> {
         let table: FaultTable = faults.parse().expect("valid faults");
         let mut injector = table.injector(sender);

@@ -13,7 +13,7 @@ use crate::testing::transcript::Decoder;
 /// rejects packets of more than 10,000 bytes.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// The next unit at the beginning of some bytes.
+/// The kind of the bytes at the beginning of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     /// At least this many bytes are needed to decide.
@@ -26,8 +26,8 @@ pub(super) enum Unit {
     Opaque,
 }
 
-/// Finds the next unit. `first` is true until the first message with a code. Only before this message, packets and one-byte answers are
-/// possible.
+/// Finds the message, packet or one-byte answer at the beginning of `bytes`. `first` is true until the first message with a code. Packets
+/// and one-byte answers are possible only before this message.
 ///
 /// The first message of a server is neither a NoticeResponse nor a ParameterStatus. So before the first message, the bytes `N` and `S`,
 /// which are the codes of these two messages, are one-byte answers.
@@ -92,7 +92,8 @@ fn is_authentication(name: &str) -> bool {
     })
 }
 
-/// Returns the place of the count in the body of a message; `None` if the message has no count of 2 bytes, or ends before its count.
+/// Returns the place of the count of columns, parameters or formats in the body of a message. Returns `None` if the message has no count of
+/// 2 bytes, or ends before its count.
 pub(super) fn count_in(sender: Direction, code: MessageCode, body: &[u8]) -> Option<Range<usize>> {
     let start = match (sender, code) {
         (

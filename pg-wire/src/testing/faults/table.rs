@@ -38,9 +38,10 @@ use crate::testing::faults::injector::FaultInjector;
 /// | `message`, `DataRow` | the first message, the first DataRow |
 /// | `byte#1000` | after 1000 bytes of the sender |
 ///
-/// The names are the names of a trace. The four responses to an authentication request (PasswordMessage, SASLInitialResponse, SASLResponse,
-/// GSSResponse) have the same code, so each of these names means any of the four. The one-byte answer to a request for encryption is no
-/// message. Encrypted bytes, and bytes after an invalid header, contain no messages, so only a fault at a byte can be in these bytes.
+/// The name of a message is its name in a trace. The four responses to an authentication request (PasswordMessage, SASLInitialResponse,
+/// SASLResponse, GSSResponse) have the same code, so each of these names means any of the four. The one-byte answer to a request for
+/// encryption is no message. Encrypted bytes, and bytes after an invalid header, contain no messages, so only a fault at a byte can be in
+/// these bytes.
 ///
 /// | ACTION | effect |
 /// | --- | --- |
