@@ -45,7 +45,7 @@ impl Source for Repeating {
         let count = from.len().min(space.len()).min(self.piece).max(1);
         space[..count].copy_from_slice(&from[..count]);
         self.at = (self.at + count) % self.bytes.len();
-        // The next piece has fewer than 100,000 bytes. A piece of more than 65,536 bytes does not fit into one read.
+        // The next read returns at most `piece` bytes. This number changes, so that the reads have many different lengths.
         self.piece = (self.piece * 7 + 3) % 100_000;
         Poll::Ready(Ok(count))
     }

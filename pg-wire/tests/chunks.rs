@@ -138,8 +138,8 @@ proptest! {
             if index % lazy == 0 {
                 drain(&mut inbox, &mut seen);
             }
-            // `most` is the largest number of bytes that were buffered at one time. The buffer needs room for these bytes and for two
-            // reads. Its capacity may be twice this number, because a full buffer doubles its size.
+            // `most` is the largest number of bytes that were buffered at one time. The buffer needs room for `most` bytes and for
+            // two reads. The capacity may be twice as large as this room, because a full buffer doubles its size.
             prop_assert!(inbox.capacity() <= 2 * (most + 2 * stream.limits.read_size), "{} for {most}", inbox.capacity());
         }
         drain(&mut inbox, &mut seen);
@@ -317,11 +317,12 @@ fn memory_for_a_large_frame_is_freed_even_if_the_buffer_is_never_empty() {
         }
         inbox.capacity()
     };
-    // Each row has 100 bytes. So after a read of 10,000 bytes, the buffer ends at the same offset inside a row as before the read.
+    // A read of 10,000 bytes has the length of exactly 100 rows. So a read that begins at offset 60 of a row also ends at offset 60 of a
+    // row.
     let row = frame(b'D', &[7; 95]);
     let mut seen = 0;
-    // This call passes only the first 60 bytes of the last row. So each read of the later calls also ends inside a row, and the buffer is
-    // never empty.
+    // The bytes of this call end at offset 60 of a row. So each read of the later calls also ends inside a row, and the buffer is never
+    // empty.
     take(&[&frame(b'd', &vec![1; 5 << 20])[..], &row, &row[..60]].concat(), &mut seen);
     let mut capacity = 0;
     for _ in 0..3 {

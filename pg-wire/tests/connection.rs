@@ -85,8 +85,8 @@ fn a_task_that_has_both_halves_and_only_writes_deadlocks() {
         for query in queries(500) {
             to.query(query.as_str());
         }
-        // This call never returns: the sending half does not read, and the server does not read until the client has read the answers. So a
-        // single task that owns both halves must not wait in `flush`.
+        // This call never returns. `flush` waits until the server reads more queries. The server waits until the client reads the answers.
+        // The client would read the answers only after `flush`. So a single task that owns both halves must not wait in `flush`.
         to.flush().await.expect("never reached");
         while from.recv().await.is_ok() {}
     };
@@ -352,7 +352,8 @@ fn every_future_can_be_dropped_at_every_point() {
             let mut call = 0;
             let polls = || {
                 call += 1;
-                // Only the call with the index `dropped` has a limit. The futures of all other calls are polled until they are ready.
+                // `call` counts from 1, `dropped` from 0. Only the future with the index `dropped` has a limit. All other futures are
+                // polled until they are ready.
                 if call == dropped + 1 { patience } else { usize::MAX }
             };
             assert_eq!(

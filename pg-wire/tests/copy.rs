@@ -503,7 +503,7 @@ fn errors_name_the_row_and_the_column() {
         for piece in [data.len(), 1, 2, 3, 7] {
             let error = read(reader.clone(), data, piece).unwrap_err();
             // If the row arrives in pieces, the reader checks the limit when it stores a piece. Then the error also names the column in
-            // which the piece ends.
+            // which the piece ends. The test removes this column from the error text.
             let found = error.to_string().replace("row 2, column 0: the row is", "row 2: the row is");
             assert_eq!(found, message, "{} in pieces of {piece}", data.escape_ascii());
         }

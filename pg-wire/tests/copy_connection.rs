@@ -860,7 +860,8 @@ fn a_tracked_connection_is_idle_after_every_end_of_a_copy_out() {
     drop(copy);
     is_idle(&conn, b"", b"HdEZ");
 
-    // The CopyData is longer than its limit of 1,000 bytes. The state counts this message, but the observer does not receive it.
+    // The CopyData is longer than its limit of 1,000 bytes. The session state counts this CopyData as received, but the observer does not
+    // see it: `d` is missing in the expected codes.
     let mut conn = start(&[&data(&[b'1'; 5000]), &done(), &complete("COPY 1"), &ready()]);
     let mut copy = block_on(conn.copy_out(sql, text_reader())).expect("the COPY has begun");
     assert!(matches!(block_on(copy.row()).map(|_| ()), Err(Error::Frame(_))));
@@ -913,7 +914,8 @@ fn a_full_queue_of_requests_drops_the_statement_and_keeps_the_messages_before() 
         state.set_bounds(Bounds { runs: 1, ..Bounds::default() });
         let mut conn = TrackedConnection::with_state(connect(replies, [], Limits::BACKEND), state);
 
-        // The queue has room for one run, which holds 16 requests: the 15 Parse messages and the Sync, but not the COPY statement.
+        // The queue has room for one run. A run holds 16 requests in any order, here the 15 Parse messages and the Sync. So the queue has
+        // no room for the COPY statement.
         for _ in 0..15 {
             conn.parse(Statement::UNNAMED).query("select 1").finish();
         }

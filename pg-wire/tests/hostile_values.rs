@@ -14,12 +14,12 @@ use postgres_types::{Date, Field, FromSql, Json, Kind, PgLsn, Timestamp, ToSql, 
 /// Each type is tested with at least this number of damaged values.
 const FEWEST: usize = 50;
 
-/// Number of bytes that reading a value may hold at one time for each received byte. A NULL element of an array has 4 bytes on the wire and
-/// 24 bytes as an `Option<String>`. While a vector grows, the old and the new memory exist at the same time.
+/// Maximum memory in bytes that reading a value may hold at one time, for each received byte. A NULL element of an array has only 4 bytes
+/// on the wire, but 24 bytes of memory as an `Option<String>`. And while a vector grows, the old and the new memory exist at the same time.
 const TIMES: usize = 32;
 
-/// Number of bytes that reading a value may allocate in addition to [`TIMES`] per received byte. An error, and the minimum
-/// capacity of a collection, need memory even if the input is short.
+/// Memory in bytes that reading a value may hold in addition to [`TIMES`] bytes per received byte. An error, and the minimum capacity of a
+/// collection, need memory even if the input is short.
 const EXTRA: usize = 1024;
 
 /// Reads bytes as one Rust type. Returns whether the bytes are a valid value.
@@ -197,7 +197,8 @@ fn ours() -> Vec<Row> {
     ]
 }
 
-/// A type that accepts every value. In this file, `T` is a `Timestamp`. `Sql` passes infinity to a type whose name contains `Timestamp`.
+/// A Rust type that accepts every value of every PostgreSQL type. In this file, `T` is always `postgres_types::Timestamp`. So the name of
+/// this Rust type contains the path of `Timestamp`. Because of this path, `Sql` accepts infinity too.
 struct Any<T>(std::marker::PhantomData<T>);
 
 impl<'a, T> FromSql<'a> for Any<T> {

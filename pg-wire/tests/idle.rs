@@ -77,8 +77,8 @@ fn held(conn: &Connection<Pieces>) -> usize {
     conn.inbox().capacity() + conn.outbox().capacity()
 }
 
-/// Numbers of rows in a large result. Each row has 1000 bytes. The last read of the result returns few bytes for 250 rows, and many bytes
-/// for 300 rows. In both cases, the connection must free the memory.
+/// Numbers of rows in a large result. Each row has 1000 bytes. The last read of the result returns fewer bytes than the read size (65,536)
+/// for 250 rows, and more bytes than the read size for 300 rows. In both cases, the connection must free the memory.
 const LARGE: [usize; 2] = [250, 300];
 
 #[test]

@@ -239,8 +239,8 @@ fn keepalives_are_confirmed_on_request_only_between_transactions_that_are_flushe
     block_on(stream.next()).expect("received");
     assert_eq!(wrote(&stream), [status(0), status(210)]);
 
-    // Without pgoutput, the client does not know where a transaction ends. So the client does not confirm the position of a keepalive that
-    // arrives after data.
+    // The data is from another plugin than pgoutput, so the client does not know where a transaction ends. A keepalive that arrives after
+    // data may be inside a transaction. So the client does not confirm the position of this keepalive.
     let messages = [keepalive(60, true), wal(100, b"other plugin"), keepalive(200, true), wal(201, b"")];
     let mut stream = start(messages.map(Read::Bytes)).confirm_keepalives(true);
     for expected in [Lsn(60), Lsn(60)] {

@@ -66,8 +66,8 @@ fn a_wait_for_a_reply_that_will_not_arrive_is_an_error_with_the_reason() {
         conn.flush_msg().flush().await.unwrap();
         assert_eq!(conn.recv().await.unwrap().code, MessageCode::PARSE_COMPLETE);
         let mut idle = conn;
-        // One read has buffered all remaining messages of the script, so `recv` would return the next message. The state does not depend on
-        // the buffer, and reports that a Sync is missing.
+        // One read has buffered all messages of the script, even the ReadyForQuery, although no Sync was sent. The session state does not
+        // depend on the buffered messages, so it reports that a Sync is missing.
         assert_eq!(idle.state().waiting(), Waiting::Sync);
         idle.sync().flush().await.unwrap();
         assert_eq!(idle.recv().await.unwrap().code, MessageCode::READY_FOR_QUERY);
@@ -297,7 +297,8 @@ fn a_batch_that_does_not_fit_into_the_queue_stays_queued() {
         state.set_bounds(Bounds { runs: 1, ..Bounds::default() });
         let script = Script::says(&[PARSED.repeat(17), READY.to_vec()].concat());
         let mut conn = TrackedConnection::with_state(Connection::new(script, Limits::BACKEND), state);
-        // The queue has room for one run. A run is a group of consecutive requests of the same kind, so the 17 Parse messages form one run.
+        // The queue has room for one run: a pattern of up to 16 requests, which is repeated. The 17 Parse messages form one run, because
+        // they repeat a pattern of one request. The Sync below does not fit into this run, and the queue has no room for a second run.
         for _ in 0..17 {
             conn.parse(Statement::UNNAMED).query("select 1").finish();
         }

@@ -114,7 +114,7 @@ fn a_rollback_drops_the_changes_of_its_subtransaction_only() {
         receive_part(&mut transactions, &data);
     }
     let before = transactions.store().used();
-    // Change 5 is in the store after the changes of subtransaction 11. Only the end of the store can be removed. So the changes of
+    // The store can only remove changes at its end. Change 5 is after the changes of subtransaction 11 and must be kept. So the changes of
     // subtransaction 11 stay in the store, and the replay skips them.
     receive_part(&mut transactions, &abort(10, 11));
     assert_eq!(transactions.store().used(), before);
@@ -371,8 +371,8 @@ proptest! {
     #[test]
     fn all_changes_that_were_not_rolled_back_are_returned(actions in actions()) {
         let mut transactions = Transactions::new(MemoryStore::new(64 * MIB));
-        // The changes that must be returned. Each entry has the number of the subtransaction, the transaction id of the subtransaction,
-        // and the index of the action.
+        // The changes that must be returned. Each entry has the number of the subtransaction (0 for the transaction itself), its
+        // transaction id (100 plus this number), and the index of the action.
         let mut changes: Vec<(u8, u32, usize)> = Vec::new();
         let mut rolled_back: BTreeMap<u8, bool> = BTreeMap::new();
         receive_part(&mut transactions, &start(100, true));

@@ -28,7 +28,8 @@
 //! 1. Declare the message with `message!`, in a file in `pg-wire/src/message/backend` or `pg-wire/src/message/frontend`. The
 //!    declaration has the fields in wire order, the layout, the link to PostgreSQL's manual, and a test with the bytes of the
 //!    message (`testing::golden`).
-//! 2. Add one row to the table in `backend/mod.rs` or `frontend/mod.rs`: code, byte, type, hot or cold, size class.
+//! 2. Add one row to the table in `backend/mod.rs` or `frontend/mod.rs`: code, byte, type, how the decoding is compiled (`Hot` for a
+//!    message that is received very often, otherwise `Cold`), size class.
 //! 3. For a message that the client sends, add a method to `pg-wire/src/client/protocol.rs`.
 //!
 //! The tests in `pg-wire/src/message/mod.rs` do these steps for an example message. `cargo xtask lint` reports a forgotten step.

@@ -32,8 +32,8 @@ use crate::basic::enums::FormatCode;
 /// For a type of your own, implement [`FromValue`] instead of `FromSql` in two cases:
 ///
 /// - The type can represent infinity or `24:00:00`.
-/// - The `FromSql` of the type reserves memory for a count that the bytes contain, and no type in the table reads the same PostgreSQL
-///   type. The bytes of such a PostgreSQL type are not checked before `FromSql` reads them.
+/// - The `FromSql` of the type reads a count from the bytes and reserves memory for this count, and no type in the table reads the same
+///   PostgreSQL type. [`Sql`] does not check the bytes of such a PostgreSQL type, so a hostile server could send a huge count.
 ///
 /// # Text format
 ///
@@ -58,8 +58,8 @@ pub struct Sql<T>(pub T);
 
 impl<T: FromSqlOwned> Sql<T> {
     /// Reads a value of a type that is not built into PostgreSQL, such as an enum, a composite or an array of enums. `format` is the format
-    /// of the column. `type_` is the definition of the type, which the caller has read from the catalogs: an oid, as in a
-    /// RowDescription, does not contain the types of the members.
+    /// of the column. `type_` is the definition of the type. The caller reads the definition from the server's catalogs, because a
+    /// RowDescription has only the oid of the type, not the types of its members.
     ///
     /// ```
     /// use pg_wire::{FormatCode, value::Sql};

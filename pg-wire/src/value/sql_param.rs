@@ -14,8 +14,8 @@ use crate::param::params::{Params, VisitParam};
 
 /// A parameter that [`postgres_types::ToSql`] has encoded, in the format that `ToSql` chooses.
 ///
-/// `new` encodes the parameter once, into its own buffer. The parameter can then be bound any number of times. For many messages, a
-/// [`SqlParams`] saves the allocation of each buffer.
+/// `new` encodes the parameter once, into its own buffer. The parameter can then be bound any number of times. To send many
+/// different parameters with fewer allocations, use [`SqlParams`], which reuses one buffer.
 #[derive(Clone, Debug)]
 pub struct SqlParam {
     bytes: BytesMut,
@@ -66,7 +66,7 @@ impl Bindable for SqlParam {
 #[derive(Clone, Debug, Default)]
 pub struct SqlParams {
     bytes: BytesMut,
-    /// For each parameter: the index in `bytes` at which the bytes of the parameter end, and the form of the parameter.
+    /// For each parameter: the index in `bytes` at which the bytes of the parameter end, and the parameter's format and type.
     params: Vec<(usize, Form)>,
 }
 

@@ -49,8 +49,8 @@ pub(crate) fn run_marked(lines: Vec<Line>) -> Result<()> {
 /// Counts the instructions of every implementation of the work. `only` contains the filters that selected the measurements. The process
 /// under valgrind gets the same filters, and the option `--quick` if `quick` is true, so that both processes have the same measurements.
 pub(crate) fn count(results: &mut [Measured], only: &[String], quick: bool) -> Result<()> {
-    // Measurements over sockets are left out. Under valgrind a client is slower, so it waits for the server more or less often than in a
-    // normal run, and the count of instructions differs.
+    // Measurements over sockets are left out. A client is slower under valgrind, so it waits for the server more or less often than in a
+    // normal run. Its number of instructions would differ from a normal run.
     let is_counted =
         |result: &Measured| result.name.starts_with("micro") && result.operations <= MOST_OPERATIONS;
     let mut results: Vec<_> = results.iter_mut().filter(|result| is_counted(result)).collect();

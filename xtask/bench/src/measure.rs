@@ -124,7 +124,8 @@ pub(crate) fn measure(line: Line, effort: Effort) -> Result<Measured> {
         if !long {
             round().with_context(failed)?;
         }
-        // The allocations of this round are counted. With short rounds, a round before this one has filled the caches and buffers.
+        // The allocations of this round are counted. If rounds are short, an earlier round has filled the caches and buffers. If rounds are
+        // long, this is the first round.
         let (sum, allocations) = alloc::count(&mut round);
         let sum = sum.with_context(failed)?;
         let expected = *answer.get_or_insert(sum);

@@ -27,7 +27,7 @@ const TRIES: usize = 5;
 /// The time limit for a daemon to end after a signal. If the daemon takes longer, the next signal is sent.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Properties of a kind of daemon. They allow a process to find and stop a daemon that another process has started.
+/// Properties of a kind of daemon. A process needs these properties to find and stop a daemon that another process has started.
 #[derive(Debug)]
 pub(super) struct Kind {
     /// The path of the pid file, relative to the daemon's directory. The first line of the file is the process id.

@@ -9,7 +9,8 @@
 //! PGlite has one session, which all clients use one after the other: prepared statements, temporary tables and settings of a client exist
 //! until another client removes them, for example with `DISCARD ALL`. The socket server accepts one connection at a time, and closes a
 //! second connection at once. For a moment after the first client has disconnected, new connections are still closed. So a client has to
-//! try again. Tests that use PGlite are in the group `pglite` of `xtask/nextest.toml`, and only one test of each program uses PGlite.
+//! try again. Test programs that use PGlite are in the group `pglite` of `xtask/nextest.toml`, which runs one test at a time. In each of
+//! these test programs, only one test uses PGlite.
 //!
 //! After `COPY … FROM STDIN`, the socket server never answers again. So a test may send this statement only to a PGlite that the test has
 //! started for itself.

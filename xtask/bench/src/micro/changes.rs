@@ -1,9 +1,12 @@
 //! Measurements of decoding changes of logical replication. The bytes arrive in pieces of 64 KB, and each implementation reads every value
 //! of every inserted row.
 //!
-//! Neither of the two compared libraries has public functions for both steps: reading messages, and decoding pgoutput. The public functions
-//! of `pg_walstream` only decode pgoutput, so this module cuts the messages out of a buffer, as the private connection of `pg_walstream`
-//! does. The public functions of `pgwire-replication` only read messages, so the hand-written loop reads the values.
+//! The work has two steps: reading messages, and decoding pgoutput. Each of the two compared libraries has public functions for only one
+//! step:
+//!
+//! - `pg_walstream` only decodes pgoutput. So this module cuts the messages out of a buffer, as the private connection of `pg_walstream`
+//!   does.
+//! - `pgwire-replication` only reads messages. So a function of the hand-written loop reads the values.
 
 use anyhow::{Result, ensure};
 use bytes::BytesMut;

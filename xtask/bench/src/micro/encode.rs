@@ -80,8 +80,8 @@ impl Buffer for BytesMut {
 
 impl Buffer for Outbox {
     fn bytes(&mut self) -> &[u8] {
-        // An error needs no check here: after an error, bytes are missing, so the checksum of the round differs from the other libraries'
-        // checksums.
+        // An error is not checked here. After an error, bytes are missing, so the checksum differs from the checksums of the other
+        // libraries, and the measurement fails.
         let _ = self.commit();
         self.pending()
     }

@@ -1,9 +1,9 @@
 //! Sets the CPUs of clients and servers: two different CPUs, or the same CPU if client and server always wait for each other.
 //!
 //! If the scheduler chose the CPUs, this choice would change the times more than the client library does. A round trip between two CPUs
-//! takes up to three times as much CPU time as on one CPU. Most of this time is spent on waking the second CPU, and this part varies by
-//! half between runs. The scheduler keeps its choice for the life of a connection, so a measurement would show which client got the better
-//! CPUs.
+//! takes up to three times as much CPU time as on one CPU. Most of this time is spent on waking the second CPU, and the time of waking
+//! varies (`NOTES.md`). The scheduler keeps its choice for the life of a connection, so a measurement would show which client got the
+//! better CPUs.
 
 use std::fs;
 use std::path::Path;

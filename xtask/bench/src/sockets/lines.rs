@@ -268,8 +268,8 @@ fn statements(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
                 .near(line(of_trips, &Place::new(at.clone()), &[], move |client| client.round_trips(trips))),
         );
     }
-    // Compares two Unix-domain streams with our client: Tokio's stream and the stream of pg-stream-tokio. The result for Tokio's stream is
-    // reported as the limit.
+    // Compares two implementations of a Unix-domain stream: Tokio's stream and the stream of pg-stream-tokio. Our client uses both streams.
+    // In the report, Tokio's stream takes the place of the hand-written loop (the limit).
     let name = format!("server {major}: round trips, our Unix stream beside Tokio's");
     let streams = Line::new(name, "round trip", trips, Target::limit(0.95));
     let place = Place::new(server.unix.clone());

@@ -1,5 +1,5 @@
-//! Measurements over sockets. Each compared implementation is a client of PostgreSQL or of the replay server; the CPU time of the client is
-//! measured.
+//! Measurements over sockets. Most measurements compare clients of PostgreSQL or of the replay server, by the CPU time of the client. The
+//! other measurements compare proxies, poolers or programs for replication, by the CPU time of their process.
 
 mod apart;
 pub(crate) mod clients;

@@ -134,7 +134,7 @@ fn fields_of<'c>(
     Ok(join(&parts))
 }
 
-/// Joins the parts of a layout with commas. After the items of a list, which may contain commas, the separator is a semicolon.
+/// Joins the parts of a layout with commas. If a part is a list, a semicolon follows the list, because its items may contain commas.
 fn join(parts: &[String]) -> String {
     let mut text = String::new();
     for part in parts {
