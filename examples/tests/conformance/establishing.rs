@@ -197,7 +197,7 @@ fn credentials() -> Credentials {
     Credentials::Cleartext(StoredPassword::Plain("secret".into()))
 }
 
-/// Accepts clients of the same adapter, and drops the future of `accept` after 1, 2, 3, … polls.
+/// For each number in `counts`: accepts a client that uses the adapter `A`, and drops the future of `accept` after this number of polls.
 pub(crate) async fn accepted_clients<A: Adapter>(way: &Way) -> Log {
     let mut log = Log::new();
     if way.channel != Channel::Tcp {

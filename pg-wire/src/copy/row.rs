@@ -27,7 +27,7 @@ pub(super) enum Kind {
     /// Bytes of the row. The field is never NULL.
     Value,
     Null,
-    /// The DEFAULT string.
+    /// The string of the option DEFAULT: the column gets its default value.
     Default,
     /// Bytes of the row from which escapes or quotes have to be removed.
     Escaped,

@@ -106,7 +106,7 @@ fn each_reply_belongs_to_its_request_and_the_end_is_idle() {
         // A Sync and a Flush before CopyDone are ignored. A Sync after CopyDone is not ignored.
         ">B >E >S <20! <G1 >H >S >d >c >S <C1! <Z5!",
         ">Q >S <G0 >c >S <C0 <Z0! <Z3!",
-        // The COPY fails. The client has sent no Sync between the start of the COPY and the failure.
+        // The COPY fails, because of a CopyFail or an error of the server. The client sends a Sync only after that.
         ">E <G0 >d >f >S <E0! <Z2!",
         ">E <G0 <E0! >d >S >c >S <Z1! <Z3!",
         // Replication: a COPY in both directions.

@@ -101,8 +101,8 @@ impl Changes {
                 self.boundary = Some((self.lines.len(), commit.end));
             }
             Change::RollbackPrepared(rollback) => {
-                // A RollbackPrepared message contains the end of its WAL record, but not the beginning. So the condition is `end > until`:
-                // it is true for every record that begins at `until` or later.
+                // A RollbackPrepared message has the position (LSN) where its WAL record ends, but not the position where the record
+                // begins. The condition `end > until` is true for every record that begins at `until` or later.
                 if self.until.is_some_and(|until| rollback.end > until) {
                     return Ok(Taken::Reached);
                 }

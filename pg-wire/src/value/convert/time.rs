@@ -128,7 +128,7 @@ pub(super) fn time(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Misma
     append(out, time_of_day(text)?.to_be_bytes())
 }
 
-/// Converts a `timetz`: `10:20:30-08`. The binary form has the seconds west of UTC.
+/// Converts a `timetz`: `10:20:30-08`. In binary form, the offset is a number of seconds, and is positive west of UTC.
 pub(super) fn timetz(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     time(text, out)?;
     append(out, (-offset(text)?).to_be_bytes())
