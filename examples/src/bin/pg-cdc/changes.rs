@@ -11,7 +11,7 @@ use crate::line::{Format, Line};
 use crate::print::{Head, Printed, put_end, put_message, put_relation, put_start};
 use crate::value::Types;
 
-/// Limit, in bytes, for collected lines. When the lines reach the limit, they are handed over to the output thread without a pause.
+/// Limit, in bytes, for collected lines. When the lines reach the limit, they are handed over to the output thread at once.
 pub(crate) const BLOCK: usize = 256 * 1024;
 
 /// Converts changes to lines, and collects the lines for the output thread.
@@ -30,7 +30,7 @@ pub(crate) struct Changes {
     pub(crate) until: Option<Lsn>,
     /// The transaction that has begun and has not ended; `None` between transactions.
     open: Option<Head>,
-    /// The description of each table in its last line of kind `relation`. The key is the OID of the table.
+    /// For each table, the description that the last line of kind `relation` contains. The key is the OID of the table.
     tables: HashMap<Oid, Table>,
 }
 
