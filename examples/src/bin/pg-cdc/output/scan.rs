@@ -19,8 +19,7 @@ const LONGEST: usize = 120;
 pub(super) enum Found {
     /// The last complete transaction: the length of the file up to its end, and the position from which to continue.
     Complete(u64, Lsn),
-    /// A snapshot has begun and has not ended: the length of the file before the first line of the snapshot, and the length after this
-    /// line.
+    /// A snapshot has begun and has not ended. The numbers are the offsets at which the first line of the snapshot begins and ends.
     InSnapshot(u64, u64),
     /// The file is empty, or contains only a part of one transaction.
     Nothing,
