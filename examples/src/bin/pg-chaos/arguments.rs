@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     /// Mean number of faults in a connection
     #[arg(long, value_name = "R", default_value_t = 0.7)]
     pub(crate) fault_rate: f64,
-    /// Ask the program that started this program, on standard output, to restart servers at random moments
+    /// Request restarts of servers at random moments. The requests are lines on standard output, for the program that started this program
     #[arg(long)]
     pub(crate) restarts: bool,
     /// Commit without waiting for the disk. This option tests pg-chaos itself: an immediate shutdown then loses acknowledged transactions,
