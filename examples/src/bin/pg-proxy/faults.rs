@@ -32,7 +32,7 @@ use crate::tls::ClientStream;
 /// Size of one read, in bytes.
 const READ: usize = 64 * 1024;
 
-/// A number of messages of one side. Random faults are placed only within this number of messages from the start of a connection.
+/// Random faults are placed only within this number of messages of each side, counted from the start of the connection.
 const RANDOM_MESSAGES: u64 = 200;
 
 /// Longest time that a peer may take to read its last bytes and to close its connection.

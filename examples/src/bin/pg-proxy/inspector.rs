@@ -239,7 +239,7 @@ impl Look for Outbox {
 /// Decodes a message, passes it to a visitor and returns its name.
 #[inline(always)]
 fn decode(direction: Direction, frame: Frame<'_>, to: &mut impl Look) -> Result<&'static str, DecodeError> {
-    // Fast path for the most frequent message: without this branch, the compiler builds the enum of all messages for every row.
+    // Fast path for the most frequent message: without this branch, the compiled code builds the enum of all messages for every row.
     if direction == Direction::Backend && frame.code == MessageCode::DATA_ROW {
         let row = frame.decode::<DataRow<'_>>()?;
         // Decoding a row does not check its values, so they are checked here.

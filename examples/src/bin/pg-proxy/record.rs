@@ -126,7 +126,7 @@ fn may_be_secret(direction: Direction, code: Option<MessageCode>) -> bool {
     }
 }
 
-/// Whether a transcript reads the message with these bytes from the line.
+/// Whether the line, parsed as a transcript, gives the message with these bytes.
 fn is_read_as(line: &str, direction: Direction, bytes: &[u8]) -> bool {
     line.parse::<Transcript>().and_then(|line| line.bytes(direction)).is_ok_and(|read| read == bytes)
 }
