@@ -125,7 +125,7 @@ impl Replay {
     }
 }
 
-/// A running session. A cancel request with its key cancels its statement.
+/// A running session. A cancel request with the session's key cancels the session's statement.
 struct Running {
     key: CancelKey,
     /// Cancels the statement that the session is running. Has no effect on statements that begin later.

@@ -101,9 +101,8 @@ impl Follow<'_> {
         self.changes.describe(table)
     }
 
-    /// Passes the collected lines to the output, and confirms the durable position. The timer of `run` also confirms the durable position,
-    /// but `run` polls the timer only if no further change has arrived. If the output is standard output, holds back the lines of an
-    /// unfinished transaction.
+    /// Passes the collected lines to the output. Also confirms the durable position: while changes keep arriving, `run` does not poll the
+    /// timer that confirms the position otherwise. If the output is standard output, holds back the lines of an unfinished transaction.
     async fn hand_over(&mut self) -> Result<(), Failure> {
         let mut lines = std::mem::take(&mut self.changes.lines);
         let boundary = self.changes.boundary.take();

@@ -12,8 +12,8 @@ use crate::proxies::PER_SERVER;
 /// Runs clients against real servers through proxies that inject faults, and checks that the database has every acknowledged transaction
 /// exactly once
 ///
-/// The proxies inject faults of a network: cuts, resets, half-closes, stalls, delays and pieces. They never change bytes, because with
-/// changed bytes no client could promise that a transaction is executed exactly once.
+/// The proxies inject faults of a network: cuts, resets, half-closes, stalls, delays, and data in small pieces. They never change bytes,
+/// because with changed bytes no client could promise that a transaction is executed exactly once.
 #[derive(Debug, Parser)]
 #[command(
     name = "pg-chaos",

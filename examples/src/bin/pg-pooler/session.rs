@@ -81,7 +81,7 @@ enum Kind {
     CloseByClient(Box<[u8]>, Arc<Statement>),
     /// A Parse message for the unnamed statement. The second field is true if the message came from the client.
     Unnamed(Unnamed, bool),
-    /// A request with a syntax error instead of a client's request that the pooler rejects. The fields are the SQLSTATE and the text of the
+    /// A request with a syntax error, which replaces a rejected request of the client. The fields are the SQLSTATE and the text of the
     /// error that the client receives.
     Reject(SqlState, String),
 }

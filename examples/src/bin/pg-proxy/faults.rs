@@ -79,7 +79,7 @@ enum End {
 impl Plan {
     /// Returns the faults of the connection with this number.
     fn table(&self, number: u64) -> FaultTable {
-        // The number of random faults is the rate, rounded up or down in such a way that the mean over all connections is the rate.
+        // The number of random faults in this connection is the rate, rounded up or down. The mean over all connections is the rate.
         let before = |number: u64| (number as f64 * self.rate) as usize;
         let count = before(number) - before(number - 1);
         let seed = self.seed.wrapping_mul(1 << 32).wrapping_add(number);
@@ -253,7 +253,7 @@ impl Outward<'_> {
             }
             if count == 0 {
                 if stalled {
-                    // The sender has closed its connection. After a stall, this end is not passed on to the receiver, so both connections
+                    // The sender has closed its connection. After a stall, the receiver is not told, so both connections
                     // are closed here.
                     advance(self.end, End::Cut);
                 } else if !self.injector.has_ended() {

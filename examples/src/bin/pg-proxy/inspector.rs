@@ -30,7 +30,7 @@ pub(crate) struct Inspector<'c> {
     again: Outbox,
     /// Whether a message that cannot be decoded has already been reported. Later messages of this kind are not reported.
     malformed: bool,
-    /// Whether a message that was encoded again with different bytes has already been reported. Later differences are not reported.
+    /// Whether a message whose bytes changed when it was encoded again has already been reported. Later differences are not reported.
     mismatched: bool,
 }
 

@@ -115,8 +115,8 @@ fn letter(direction: Direction) -> char {
     }
 }
 
-/// Whether a message with this code may contain a secret. The line of such a message masks the secret, but its bytes do not. So the bytes
-/// must not be recorded.
+/// Whether a message with this code may contain a secret. The line of such a message masks the secret. The bytes would show the secret, so
+/// they must not be recorded.
 fn may_be_secret(direction: Direction, code: Option<MessageCode>) -> bool {
     match (direction, code) {
         (Direction::Frontend, code) => matches!(code, None | Some(MessageCode::AUTHENTICATION_RESPONSE)),

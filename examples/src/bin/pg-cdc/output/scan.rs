@@ -40,7 +40,8 @@ const ENDS: [(&str, &str); 5] = [
 /// values.
 pub(super) fn scan(file: &mut File, format: Format) -> io::Result<Found> {
     let length = file.seek(SeekFrom::End(0))?;
-    // `tail` contains the bytes of the file from `start` up to the lines that have been examined.
+    // `tail` contains the bytes from `start` to the end of the line whose beginning is not found yet, but at most the first `LONGEST`
+    // bytes.
     let (mut start, mut tail) = (length, Vec::new());
     // Offset of the end of the line whose beginning is not found yet; `None` until the first line feed is found.
     let mut end: Option<u64> = None;
