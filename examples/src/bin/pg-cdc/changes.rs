@@ -147,8 +147,8 @@ impl Changes {
 
     /// Makes the line of a message between transactions, and records `message.lsn` as the position from which to continue.
     ///
-    /// `message.lsn` is after the WAL record of the message, so a stream that starts there does not contain the message again. A later
-    /// position must not be recorded: the next WAL record may begin at `message.lsn`, and may be the commit of a transaction.
+    /// `message.lsn` is after the WAL record of the message, so a stream that starts there does not contain the message again. With a later
+    /// position, the stream could skip a transaction: the next WAL record may begin at `message.lsn`, and may be a commit.
     fn message_outside(&mut self, message: &LogicalMessage<'_>) -> Result<Taken, Failure> {
         if self.until.is_some_and(|until| message.lsn > until) {
             return Ok(Taken::Reached);

@@ -27,7 +27,7 @@ const TICK: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Longest wait for the server to end the stream. A server that is sending a large transaction may need more time. After this wait the
-/// program ends even so, and loses nothing: the next start continues from the position that the output or the state file records.
+/// program ends anyway, and loses nothing: the next start continues from the position that the output or the state file records.
 const FAREWELL: Duration = Duration::from_secs(10);
 
 /// The replication stream of one connection, and the parts of the program that process its changes.

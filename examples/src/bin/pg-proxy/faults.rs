@@ -253,8 +253,8 @@ impl Outward<'_> {
             }
             if count == 0 {
                 if stalled {
-                    // The sender has closed its connection. After a stall, the receiver is not told, so both connections
-                    // are closed here.
+                    // The sender has closed its connection. After a stall, the receiver is not told, so both connections are closed
+                    // here.
                     advance(self.end, End::Cut);
                 } else if !self.injector.has_ended() {
                     peer.shutdown().await?;
