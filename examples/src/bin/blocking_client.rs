@@ -2,8 +2,8 @@
 //! statements.
 //!
 //! The sockets are non-blocking. If a read or write would block, the socket is added to the list `WAITING`, and `block_on` waits for all
-//! sockets in this list at once. A wait for writing alone could deadlock: the server stops reading the pipeline while nobody reads its
-//! answers.
+//! sockets in this list at once. It must not wait for writing alone: while nobody reads the server's answers, the server stops reading the
+//! pipeline, and both sides would wait forever.
 //!
 //! `cargo run -p examples --bin blocking_client -- 'postgres://user:secret@localhost/mydb?sslmode=require'`
 
@@ -200,8 +200,8 @@ impl Runtime for Blocking {
 #[derive(Clone, Debug, Default)]
 struct Tls(Rustls);
 
-/// A TLS stream. A read does not wait for pending writes: a server may stop reading until the client has read its answers, so both sides
-/// would wait forever.
+/// A TLS stream. A read does not wait for pending writes. Otherwise both sides could wait forever: a server may stop reading until the
+/// client has read the server's answers.
 #[derive(Debug)]
 struct TlsStream {
     tls: ClientConnection,
@@ -225,7 +225,7 @@ impl TlsStream {
         let received = self.tls.read_tls(&mut &*self.socket.0);
         let count = ready!(self.socket.or_wait(received, PollFlags::IN))?;
         if let Err(error) = self.tls.process_new_packets() {
-            // Sends the TLS alert that contains the reason to the server, unless the socket would block.
+            // Sends a TLS alert, which tells the server the reason. If the socket would block, the alert is not sent.
             let _ = self.poll_send();
             return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidData, error)));
         }

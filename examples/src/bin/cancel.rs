@@ -29,7 +29,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     }
 
-    // The cancel request is sent over a second connection. It needs only `config` and `target`, so another task could send it as well.
+    // The cancel request is sent over a second connection. The function `cancel` needs only `config` and `target`, so another task could
+    // call it as well.
     cancel(&config, &target).await?;
     match until_ready(&mut conn, |_| Ok(())).await {
         Ok(()) => return Err("the statement was not cancelled".into()),

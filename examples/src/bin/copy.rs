@@ -2,8 +2,8 @@
 //!
 //! `cargo run -p examples --bin copy -- postgres://user:secret@localhost/mydb`
 //!
-//! A second argument `in` or `out` copies five million rows in one direction, with a progress bar on a terminal. A third argument is
-//! another number of rows:
+//! A second argument `in` or `out` copies five million rows in one direction, with a progress bar on a terminal. A third argument sets the
+//! number of rows:
 //!
 //! `cargo run --release -p examples --bin copy -- postgres://user:secret@localhost/mydb in 1000000`
 

@@ -156,8 +156,8 @@ impl Session {
             out.put(&frame);
             return Ok(());
         };
-        // After an error, the server discards requests without a reply. So the reply to a later request shows that the earlier requests are
-        // over.
+        // After an error, the server discards requests and sends no replies to them. So the reply to a later request shows that the earlier
+        // requests are over.
         self.finish(|number| number < reply.number);
         match frame.code {
             MessageCode::DATA_ROW => {

@@ -61,8 +61,8 @@ struct Arguments {
     /// File with the private key of the certificate, in PEM; other users must not be able to read the file
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// After the login, play the server's side of this transcript, such as a recording of pg-proxy --record. The login of the
-    /// transcript is not played: the server performs its own login, and reports the parameters in the transcript
+    /// After the login, play the server's side of this transcript, such as a recording of pg-proxy --record. The login of the transcript is
+    /// not played: the server performs its own login, and reports the recorded parameters to the client
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
 }
@@ -125,10 +125,10 @@ impl Replay {
     }
 }
 
-/// A running session. A cancel request with its key cancels its statement.
+/// A running session. A cancel request with the session's key cancels the session's statement.
 struct Running {
     key: CancelKey,
-    /// Ends the statement that the session is running as cancelled. Has no effect on statements that begin later.
+    /// Cancels the statement that the session is running. Has no effect on statements that begin later.
     cancelled: Arc<Notify>,
 }
 

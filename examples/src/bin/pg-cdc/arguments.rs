@@ -113,7 +113,7 @@ struct Arguments {
     /// Writes a prepared transaction at its PREPARE TRANSACTION, not at its COMMIT PREPARED
     #[arg(long)]
     two_phase: bool,
-    /// Receives values in binary form. The lines are the same, except values of types unknown to this program: they have the form \x00ff
+    /// Receives values in binary form. This changes only values of types unknown to this program: they are written in the form \x00ff
     #[arg(long)]
     binary: bool,
     /// First writes the rows that the published tables have when the slot is created; needs --create-slot or --temporary

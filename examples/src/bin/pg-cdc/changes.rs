@@ -11,7 +11,7 @@ use crate::line::{Format, Line};
 use crate::print::{Head, Printed, put_end, put_message, put_relation, put_start};
 use crate::value::Types;
 
-/// Limit, in bytes, for collected lines. When the lines reach the limit, they are handed over to the output thread without a pause.
+/// Limit, in bytes, for collected lines. When the lines reach the limit, they are handed over to the output thread at once.
 pub(crate) const BLOCK: usize = 256 * 1024;
 
 /// Converts changes to lines, and collects the lines for the output thread.
@@ -30,7 +30,7 @@ pub(crate) struct Changes {
     pub(crate) until: Option<Lsn>,
     /// The transaction that has begun and has not ended; `None` between transactions.
     open: Option<Head>,
-    /// The description of each table in its last line of kind `relation`. The key is the OID of the table.
+    /// For each table, the description that the last line of kind `relation` contains. The key is the OID of the table.
     tables: HashMap<Oid, Table>,
 }
 
@@ -147,8 +147,8 @@ impl Changes {
 
     /// Makes the line of a message between transactions, and records `message.lsn` as the position from which to continue.
     ///
-    /// `message.lsn` is after the WAL record of the message, so a stream that starts there does not contain the message again. A later
-    /// position must not be recorded: the next WAL record may begin at `message.lsn`, and may be the commit of a transaction.
+    /// `message.lsn` is after the WAL record of the message, so a stream that starts there does not contain the message again. With a later
+    /// position, the stream could skip a transaction: the next WAL record may begin at `message.lsn`, and may be a commit.
     fn message_outside(&mut self, message: &LogicalMessage<'_>) -> Result<Taken, Failure> {
         if self.until.is_some_and(|until| message.lsn > until) {
             return Ok(Taken::Reached);

@@ -27,8 +27,7 @@ const TICK: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Longest wait for the server to end the stream. A server that is sending a large transaction may need more time. After this wait the
-/// program ends without the server, and loses nothing: the next start continues from the position that the output or the state file
-/// records.
+/// program ends anyway, and loses nothing: the next start continues from the position that the output or the state file records.
 const FAREWELL: Duration = Duration::from_secs(10);
 
 /// The replication stream of one connection, and the parts of the program that process its changes.
@@ -102,9 +101,8 @@ impl Follow<'_> {
         self.changes.describe(table)
     }
 
-    /// Passes the collected lines to the output, and confirms the durable position. The timer of `run` also confirms the durable position,
-    /// but `run` polls the timer only if no further change has arrived. If the output is standard output, holds back the lines of an
-    /// unfinished transaction.
+    /// Passes the collected lines to the output. Also confirms the durable position: while changes keep arriving, `run` does not poll the
+    /// timer that confirms the position otherwise. If the output is standard output, holds back the lines of an unfinished transaction.
     async fn hand_over(&mut self) -> Result<(), Failure> {
         let mut lines = std::mem::take(&mut self.changes.lines);
         let boundary = self.changes.boundary.take();
@@ -151,7 +149,7 @@ impl Follow<'_> {
     async fn confirm(&mut self) -> Result<(), Failure> {
         let durable = self.output.durable.borrow().clone();
         let received = self.stream.status().received();
-        // Between transactions, when all lines are durable, the whole received position can be confirmed.
+        // Between transactions, if all lines are durable, the received position can be confirmed.
         let is_idle = !self.changes.is_inside() && self.changes.lines.is_empty() && durable.lsn == self.given;
         let confirmed = if is_idle { received } else { durable.lsn.unwrap_or(Lsn::INVALID).min(received) };
         if confirmed > self.stream.status().flushed() {

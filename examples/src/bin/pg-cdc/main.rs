@@ -258,8 +258,8 @@ impl<'a> Program<'a> {
 
 /// Returns the directory for temporary files with unfinished transactions.
 ///
-/// For an output file, this is the directory of the file, because its disk must have space for the transactions in any case. For standard
-/// output, it is the system's directory for temporary files.
+/// For an output file, this is the directory of the file: the disk of this directory must have space for the transactions in any case. For
+/// standard output, it is the system's directory for temporary files.
 fn spill_dir(task: &Task) -> PathBuf {
     match task.out.as_deref().map(Path::parent) {
         Some(Some(dir)) if !dir.as_os_str().is_empty() => dir.into(),

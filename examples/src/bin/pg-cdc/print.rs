@@ -35,7 +35,8 @@ pub(crate) fn put_start(out: &mut Vec<u8>, format: Format, head: &Head) {
     }
 }
 
-/// Appends the last line of a transaction: kind `commit` or `prepare`. `end` is the position after the WAL record.
+/// Appends the last line of a transaction: kind `commit` or `prepare`. `end` is the position after the WAL record that commits or prepares
+/// the transaction.
 pub(crate) fn put_end(out: &mut Vec<u8>, format: Format, head: &Head, end: Lsn) {
     let kind = if head.gid.is_some() { "prepare" } else { "commit" };
     let line = Line::start(out, format, kind, head.lsn).lsn("end", end);

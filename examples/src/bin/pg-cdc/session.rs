@@ -246,7 +246,7 @@ impl Session {
 
 /// Reads unknown types of a table from the catalog, on a separate connection.
 pub(crate) async fn look_up(config: &Config, types: &mut Types, table: &Table) {
-    // An error is ignored: the code below records the types that could not be read as unknown.
+    // An error is ignored: if a type could not be read, the code below records it as unknown.
     if let Ok(mut session) = Session::open(config).await {
         let _ = session.load_types(types).await;
         let _ = session.conn.terminate().close().await;

@@ -1,4 +1,4 @@
-//! Writes the fields of a line that describe a table or contain a row.
+//! Writes the fields that describe a table or contain a row.
 
 use pg_wire::replication::pgoutput::{ReplicaIdentity, Table, TableColumn, Tuple, TupleValue};
 

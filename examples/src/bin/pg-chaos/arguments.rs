@@ -12,8 +12,8 @@ use crate::proxies::PER_SERVER;
 /// Runs clients against real servers through proxies that inject faults, and checks that the database has every acknowledged transaction
 /// exactly once
 ///
-/// The proxies inject faults of a network: cuts, resets, half-closes, stalls, delays and pieces. They never change bytes, because with
-/// changed bytes no client could promise that a transaction is executed exactly once.
+/// The proxies inject faults of a network: cuts, resets, half-closes, stalls, delays, and data in small pieces. They never change bytes,
+/// because with changed bytes no client could promise that a transaction is executed exactly once.
 #[derive(Debug, Parser)]
 #[command(
     name = "pg-chaos",
@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     /// Mean number of faults in a connection
     #[arg(long, value_name = "R", default_value_t = 0.7)]
     pub(crate) fault_rate: f64,
-    /// Ask the program that started this program, on standard output, to restart servers at random moments
+    /// Request restarts of servers at random moments. The requests are lines on standard output, for the program that started this program
     #[arg(long)]
     pub(crate) restarts: bool,
     /// Commit without waiting for the disk. This option tests pg-chaos itself: an immediate shutdown then loses acknowledged transactions,

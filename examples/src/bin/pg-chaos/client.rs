@@ -27,7 +27,7 @@ const HANG: Duration = Duration::from_secs(60);
 /// Pause after a failed attempt to connect.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Classes of SQLSTATE, and SQLSTATEs, of the errors that faults, kills and restarts cause. Any other error of a server is a failure.
+/// SQLSTATEs, and classes of SQLSTATEs, that faults, kills and restarts can cause. Any other error of a server is a failure.
 ///
 /// - `08`, connection exception: the proxy cannot reach the server.
 /// - `57P`, operator intervention: a shutdown, a crash or a terminated session; the server is starting.

@@ -9,8 +9,8 @@
 use crate::Result;
 use crate::direct::Database;
 
-/// Creates the tables, with a row in `chaos_fence` for each client. The table `chaos_rows` has no unique constraint: the server would
-/// reject the duplicate rows that this program must detect.
+/// Creates the tables, with a row in `chaos_fence` for each client. The table `chaos_rows` has no unique constraint. With such a
+/// constraint, the server would reject the duplicate rows that this program must detect.
 pub(crate) async fn prepare(database: &Database, clients: i32) -> Result<()> {
     let sql = format!(
         "DROP TABLE IF EXISTS chaos_rows, chaos_fence;

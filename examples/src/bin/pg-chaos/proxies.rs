@@ -156,7 +156,7 @@ fn spawn(
     Ok((child, address))
 }
 
-/// Counts the faults that a proxy prints. The thread ends when the proxy ends.
+/// Counts the faults that a proxy prints. Returns when the proxy ends.
 fn count(lines: BufReader<ChildStderr>, tally: &Tally) {
     for line in lines.lines().map_while(std::io::Result::ok) {
         if let Some((_, fault)) = line.split_once(": fault ") {

@@ -27,8 +27,8 @@ impl Usage {
     }
 }
 
-/// Waits, for at most two seconds, until the process has no more file descriptors than in `before`. Without the wait the number may be too
-/// high: the threads of a runtime may close sockets after the last client has ended.
+/// Waits, for at most two seconds, until the process has no more file descriptors than in `before`. Without the wait, the process may have
+/// more file descriptors: the threads of a runtime may close sockets after the last client has ended.
 pub(crate) async fn settled(before: &Usage) -> Usage {
     let mut now = *before;
     for _ in 0..100 {

@@ -50,7 +50,7 @@ pub(crate) enum Need {
     Since(u32),
     /// PostgreSQL older than this major version.
     Before(u32),
-    /// A server that admits the user of the connection string without TLS.
+    /// A server that does not require TLS from the user of the connection string.
     Clear,
     /// A server that authenticates the user of the connection string by this method.
     Method(Method),
@@ -73,15 +73,14 @@ pub(crate) const CONCURRENT: Need = Need::Has(Feature::Concurrent);
 pub(crate) enum Feature {
     /// The SQL of PostgreSQL
     Sql,
-    /// A session of the server that belongs to the client from its login to its end. Transaction poolers lack this
+    /// A session of the server that belongs to one client, from the login to the end of the session. Transaction poolers lack this
     Session,
     /// Prepared statements that last longer than a transaction
     Prepared,
-    /// A direct connection: when one side closes its connection, no program between client and server keeps the other side's connection
-    /// open
+    /// A direct connection: when one side closes its connection, the connection of the other side ends too
     Direct,
-    /// Several connections at the same time. A server that lacks this closes a second connection, and is checked by one connection after
-    /// the other
+    /// Several connections at the same time. A server that lacks this closes a second connection. With such a server, pg-interop opens one
+    /// connection after the other
     Concurrent,
 }
 

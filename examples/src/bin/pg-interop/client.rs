@@ -95,7 +95,8 @@ impl<'t> Client<'t> {
         }
     }
 
-    /// Compares the messages with the name `kind` that the last [`expect`](Self::expect) has put aside, in the order of their arrival.
+    /// Takes the messages with the name `kind` that the last [`expect`](Self::expect) has put aside. Compares their lines with `expected`,
+    /// in the order of arrival.
     pub(crate) fn put_aside(&mut self, kind: &str, expected: &[&str]) -> Checked {
         let lines: Vec<&str> =
             self.asides.iter().map(Heard::line).filter(|line| line.starts_with(kind)).collect();
@@ -137,7 +138,7 @@ impl<'t> Client<'t> {
         }
     }
 
-    /// Waits until the server closes the connection. The server may send a FATAL error before.
+    /// Waits until the server closes the connection. The server may send a FATAL error first.
     pub(crate) fn expect_rejection(&mut self) -> Checked {
         match self.next()? {
             None => Ok(()),

@@ -1,6 +1,6 @@
 //! Known differences between the servers and PostgreSQL's manual, each with its reason.
 
-/// Checks that certain servers do not pass, all for the same reason.
+/// A list of checks that some servers do not pass, all for one reason.
 #[derive(Debug)]
 pub(crate) struct Deviation {
     /// The names of the servers in `servers.rs`.

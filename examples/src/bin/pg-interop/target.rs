@@ -17,10 +17,10 @@ use crate::client::Client;
 use crate::message::{query, sync};
 
 /// Longest wait for the rejection of a second connection by a server that allows only one connection. Such a server closes the second
-/// connection at once. On the same machine, the end arrives in less than a millisecond, or later if the machine is busy.
+/// connection at once. On the same machine, the client notices this in less than a millisecond, or later if the machine is busy.
 const REJECTION: Duration = Duration::from_millis(20);
 
-/// A feature that a server does not have. The text is the sentence in the documentation of the server that states this.
+/// A feature that a server does not have. The text is a sentence of the server's documentation, which says that the feature is missing.
 pub(crate) type Lack = (Feature, &'static str);
 
 /// A server under test.

@@ -151,8 +151,8 @@ impl Client {
             Poll::Pending => {}
         }
         let forwarded = self.requests(&mut inbox, server);
-        // After an error, no other client may get this inbox. It may still skip the rest of a long message, and would then drop bytes of
-        // the other client.
+        // After an error, no other client may get this inbox: while an inbox skips the rest of a long message, it would drop bytes of the
+        // other client.
         if forwarded.is_ok() && inbox.buffered() == 0 {
             SPARE.set(Some(inbox));
         } else {

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p examples --bin pg-pooler -- --listen 127.0.0.1:6432 --upstream 127.0.0.1:5432 --users users.txt`
 //!
-//! Each client is one task ([`client`]). When the client sends a request, the task takes a connection out of a [`pool`]. It forwards
+//! Each client is one task ([`client`]). When the client sends a request, the task takes a connection out of a [`pool`]. The task forwards
 //! messages in both directions, and returns the connection when the [`session`] is idle. So a query wakes only the task of the client, and
 //! wakes it twice: the first time for the request and the second time for the reply, each with one read and one write.
 

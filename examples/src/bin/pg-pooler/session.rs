@@ -81,7 +81,7 @@ enum Kind {
     CloseByClient(Box<[u8]>, Arc<Statement>),
     /// A Parse message for the unnamed statement. The second field is true if the message came from the client.
     Unnamed(Unnamed, bool),
-    /// A request with a syntax error instead of a client's request that the pooler rejects. The fields are the SQLSTATE and the text of the
+    /// A request with a syntax error, which replaces a rejected request of the client. The fields are the SQLSTATE and the text of the
     /// error that the client receives.
     Reject(SqlState, String),
 }
@@ -95,9 +95,9 @@ pub(crate) enum Forward {
     Unchanged,
     /// The message is dropped.
     Not,
-    /// A message with this code and an empty body is sent instead.
+    /// A message with this code and an empty body replaces the message of the server.
     Empty(MessageCode),
-    /// An error with this SQLSTATE and text is sent instead.
+    /// An error with this SQLSTATE and text replaces the message of the server.
     Error(SqlState, String),
 }
 
@@ -187,7 +187,7 @@ impl Session {
 
     fn send_as<M: Message>(&mut self, message: &M, kind: Option<Kind>) -> Result<(), Failure> {
         self.outbox.put(message);
-        // An empty body is sufficient: `note` reads only the body of a Describe message, and the pooler itself sends no Describe message.
+        // An empty body is sufficient: `note` reads the body only if the message is a Describe, and the pooler itself sends no Describe.
         self.note(Frame { code: message.code().unwrap_or_default(), body: b"" }, kind)
     }
 
@@ -372,8 +372,8 @@ impl Session {
         if self.state.over().is_some() {
             return Ok(Forward::Unchanged);
         }
-        // After an error, the server discards requests without a reply. The effects of these requests are undone in reverse order, because
-        // one name may have been closed and then prepared again.
+        // After an error, the server discards requests and sends no replies to them. The effects of these requests are undone in reverse
+        // order, because one name may have been closed and then prepared again.
         let mut discarded = Vec::new();
         while let Some(fix) = self.next_fix(|number| number < reply.number) {
             discarded.push(fix);

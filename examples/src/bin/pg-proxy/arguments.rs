@@ -10,7 +10,7 @@ use pg_wire::testing::{FaultKind, FaultTable};
 use crate::address::Address;
 use crate::faults::Plan;
 
-/// A proxy between PostgreSQL clients and a server, which decodes and traces every message
+/// A proxy between PostgreSQL clients and a server: decodes and traces every message
 ///
 /// The proxy decodes every message of both directions, encodes the message again and compares the bytes. It forwards the bytes that it
 /// has received. A trace shows SQL, rows and COPY data in full, but never passwords, SASL messages or cancel keys.

@@ -32,7 +32,7 @@ use crate::tls::ClientStream;
 /// Size of one read, in bytes.
 const READ: usize = 64 * 1024;
 
-/// A number of messages of one side. Random faults are placed only within this number of messages from the start of a connection.
+/// Random faults are placed only within this number of messages of each side, counted from the start of the connection.
 const RANDOM_MESSAGES: u64 = 200;
 
 /// Longest time that a peer may take to read its last bytes and to close its connection.
@@ -79,7 +79,7 @@ enum End {
 impl Plan {
     /// Returns the faults of the connection with this number.
     fn table(&self, number: u64) -> FaultTable {
-        // The number of random faults is the rate, rounded up or down in such a way that the mean over all connections is the rate.
+        // The number of random faults in this connection is the rate, rounded up or down. The mean over all connections is the rate.
         let before = |number: u64| (number as f64 * self.rate) as usize;
         let count = before(number) - before(number - 1);
         let seed = self.seed.wrapping_mul(1 << 32).wrapping_add(number);
@@ -253,8 +253,8 @@ impl Outward<'_> {
             }
             if count == 0 {
                 if stalled {
-                    // The sender has closed its connection. After a stall, this end is not passed on to the receiver, so both connections
-                    // are closed here.
+                    // The sender has closed its connection. After a stall, the receiver is not told, so both connections are closed
+                    // here.
                     advance(self.end, End::Cut);
                 } else if !self.injector.has_ended() {
                     peer.shutdown().await?;

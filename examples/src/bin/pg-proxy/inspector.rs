@@ -30,7 +30,7 @@ pub(crate) struct Inspector<'c> {
     again: Outbox,
     /// Whether a message that cannot be decoded has already been reported. Later messages of this kind are not reported.
     malformed: bool,
-    /// Whether a message that was encoded again with different bytes has already been reported. Later differences are not reported.
+    /// Whether a message whose bytes changed when it was encoded again has already been reported. Later differences are not reported.
     mismatched: bool,
 }
 
@@ -239,7 +239,7 @@ impl Look for Outbox {
 /// Decodes a message, passes it to a visitor and returns its name.
 #[inline(always)]
 fn decode(direction: Direction, frame: Frame<'_>, to: &mut impl Look) -> Result<&'static str, DecodeError> {
-    // Fast path for the most frequent message: without this branch, the compiler builds the enum of all messages for every row.
+    // Fast path for the most frequent message: without this branch, the compiled code builds the enum of all messages for every row.
     if direction == Direction::Backend && frame.code == MessageCode::DATA_ROW {
         let row = frame.decode::<DataRow<'_>>()?;
         // Decoding a row does not check its values, so they are checked here.

@@ -147,8 +147,8 @@ impl<'c> Opening<'c> {
             if self.server.is_none() && unreachable.is_none() && !(refuses && request.is_encryption()) {
                 match self.dial().await? {
                     Ok(server) => self.server = Some(server),
-                    // libpq does not show an error that is sent instead of the answer to a request for encryption. So the proxy declines
-                    // the request, and sends this error after the start-up message.
+                    // The server cannot be reached. libpq does not show an error that it receives instead of the answer to a request for
+                    // encryption. So the proxy declines the request, and sends the error after the start-up message.
                     Err(error) => unreachable = Some(Failure::Unreachable(error)),
                 }
             }

@@ -26,7 +26,8 @@ pub(crate) struct Openings {
     ended: Notify,
 }
 
-/// One of the limited number of connections in their opening phase. Dropping this value lets another connection begin its opening phase.
+/// A place for one connection in its opening phase. The number of places is limited. Dropping this value lets another connection begin its
+/// opening phase.
 #[derive(Debug)]
 pub(crate) struct Place {
     openings: Arc<Openings>,

@@ -24,8 +24,8 @@ pub(crate) struct Pump {
     pub(crate) inbox: Inbox,
     pub(crate) from: Reader,
     pub(crate) to: Writer,
-    /// Whether the last message to the receiver is complete. Before that, the proxy must not send an error to the receiver: the error would
-    /// become a part of the incomplete message.
+    /// Whether the last message to the receiver is complete. While a message is incomplete, the proxy must not send an error to the
+    /// receiver: the error would become a part of the incomplete message.
     pub(crate) between_messages: bool,
 }
 

@@ -115,8 +115,8 @@ fn letter(direction: Direction) -> char {
     }
 }
 
-/// Whether a message with this code may contain a secret. The line of such a message masks the secret, but its bytes do not. So the bytes
-/// must not be recorded.
+/// Whether a message with this code may contain a secret. The line of such a message masks the secret. The bytes would show the secret, so
+/// they must not be recorded.
 fn may_be_secret(direction: Direction, code: Option<MessageCode>) -> bool {
     match (direction, code) {
         (Direction::Frontend, code) => matches!(code, None | Some(MessageCode::AUTHENTICATION_RESPONSE)),
@@ -126,7 +126,7 @@ fn may_be_secret(direction: Direction, code: Option<MessageCode>) -> bool {
     }
 }
 
-/// Whether a transcript reads the message with these bytes from the line.
+/// Whether the line, parsed as a transcript, gives the message with these bytes.
 fn is_read_as(line: &str, direction: Direction, bytes: &[u8]) -> bool {
     line.parse::<Transcript>().and_then(|line| line.bytes(direction)).is_ok_and(|read| read == bytes)
 }

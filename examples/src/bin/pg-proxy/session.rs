@@ -60,7 +60,7 @@ pub(crate) struct Proxy {
 pub(crate) struct Context {
     pub(crate) proxy: Arc<Proxy>,
     pub(crate) trace: Trace,
-    /// The check of the session's messages with a `SessionState`; `None` without `--check`.
+    /// Checks the messages of the session with a `SessionState`; `None` without `--check`.
     watch: Option<Watch>,
     number: u64,
     /// The relays that inject faults; `None` without faults.

@@ -19,8 +19,7 @@ const LONGEST: usize = 120;
 pub(super) enum Found {
     /// The last complete transaction: the length of the file up to its end, and the position from which to continue.
     Complete(u64, Lsn),
-    /// A snapshot has begun and has not ended: the length of the file before the first line of the snapshot, and the length after this
-    /// line.
+    /// A snapshot has begun and has not ended. The numbers are the offsets at which the first line of the snapshot begins and ends.
     InSnapshot(u64, u64),
     /// The file is empty, or contains only a part of one transaction.
     Nothing,
@@ -41,7 +40,8 @@ const ENDS: [(&str, &str); 5] = [
 /// values.
 pub(super) fn scan(file: &mut File, format: Format) -> io::Result<Found> {
     let length = file.seek(SeekFrom::End(0))?;
-    // `tail` contains the bytes of the file from `start` up to the lines that have been examined.
+    // `tail` contains the bytes from `start` to the end of the line whose beginning is not found yet, but at most the first `LONGEST`
+    // bytes.
     let (mut start, mut tail) = (length, Vec::new());
     // Offset of the end of the line whose beginning is not found yet; `None` until the first line feed is found.
     let mut end: Option<u64> = None;

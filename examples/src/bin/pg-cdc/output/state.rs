@@ -19,7 +19,7 @@ pub(crate) struct Progress {
     pub(crate) length: Option<u64>,
     /// Whether a snapshot has begun and has not ended. If so, the next start has to create the slot again.
     pub(crate) in_snapshot: bool,
-    /// Length of the output after the first line of an unfinished snapshot; `None` if the output does not contain this line.
+    /// Length of the output up to the end of the first line of an unfinished snapshot; `None` if the output does not contain this line.
     pub(crate) marker: Option<u64>,
     /// `system_identifier` of the server at the last connection; empty before the first connection.
     pub(crate) system: String,

@@ -83,7 +83,7 @@ pub(super) const CHECKS: &[Check] = &[
     }),
 ];
 
-/// Sends bytes after which the server has to end the session. The server may send an error before.
+/// Sends bytes after which the server has to end the session. The server may send an error first.
 fn ended(t: &Target, bytes: &[u8]) -> Checked {
     let mut client = t.session()?;
     client.send(bytes)?;

@@ -132,7 +132,7 @@ pub(super) const CHECKS: &[Check] = &[
     ),
 ];
 
-/// Sends a first packet after which the server has to end the connection. The server may send an error before.
+/// Sends a first packet after which the server has to end the connection. The server may send an error first.
 fn rejected(t: &Target, packet: &[u8]) -> Checked {
     let mut client = t.connection()?;
     client.send(packet)?;
