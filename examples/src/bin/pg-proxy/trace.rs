@@ -29,7 +29,8 @@ pub(crate) enum Destination {
     PerConnection(String),
 }
 
-/// The destination of the trace lines of one connection, and its recording. Each direction of the connection holds a clone.
+/// The trace of one connection: the destination of the trace lines, and the recording of the connection. Each direction of the connection
+/// holds a clone.
 #[derive(Clone)]
 pub(crate) struct Trace {
     lines: Lines,

@@ -18,8 +18,8 @@ use crate::resume::Place;
 use crate::segment::history_name;
 use crate::stop::Stop;
 
-/// Time without new WAL after which the received WAL is synced and its position is confirmed. A server that shuts down waits until all WAL
-/// is confirmed.
+/// Time without new WAL after which the received WAL is synced and its position is confirmed. The time is short, because a server that
+/// shuts down waits until all WAL is confirmed.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// Settings of a WAL stream.

@@ -21,7 +21,7 @@ pub(crate) struct Tablespace {
 /// the WAL into these directories.
 const SHARED: [&str; 2] = ["pg_wal", "pg_wal/archive_status"];
 
-/// Unpacks one archive. No entry is written outside of the directory:
+/// Unpacks one archive into a directory. No entry is written outside of this directory:
 ///
 /// - The directory was empty, and only this program writes into it. So its only symbolic links are the links to tablespaces, which this
 ///   program makes.
