@@ -190,8 +190,8 @@ impl Stream<'_> {
         Ok(())
     }
 
-    /// Whether the stream has to end at this position, because the end position is reached or a signal has arrived. Prints a line if
-    /// `is_verbose` is set.
+    /// Whether the stream has to end at this position, because the end position is reached or a signal has arrived. If `is_verbose` is set,
+    /// prints a line for a complete segment, and a line for the end of the stream.
     fn is_over(&self, place: Place, is_segment_complete: bool) -> bool {
         let Place { timeline, position } = place;
         let is_reached = self.goal.borrow().is_some_and(|goal| goal <= position);
