@@ -87,7 +87,7 @@ async fn send<T: Transport>(conn: &mut TrackedConnection<T>, sql: &str) {
 /// SQL whose reply arrives in several parts: a row, a pause, a long row, and an error.
 const SLOW: &str = "select 1; select pg_sleep(0.003); select repeat('x', 300000); select 1/0";
 
-/// Makes each call of a `TrackedConnection` again and again, while [`each_poll`] drops its futures.
+/// Makes each call of a `TrackedConnection` repeatedly. [`each_poll`] drops the futures of the call.
 pub(crate) async fn each_future_of_a_tracked_connection<A: Adapter>(way: &Way) -> Log {
     let mut log = Log::new();
     log.push(

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use pg_wire::session::{QueueFull, SessionState, Unexpected};
 use pg_wire::{Direction, Frame};
 
-/// The check of one session with a `SessionState`. Both directions of the connection pass their messages to it.
+/// The check of one session with a `SessionState`. Both directions of the connection pass their messages to this check.
 ///
 /// A client's message is passed to the `SessionState` before it is forwarded to the server. So the `SessionState` sees each request before
 /// its reply.
