@@ -18,8 +18,8 @@ use crate::ways::{Channel, Way};
 /// Time limit for making a connection idle again.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Maximum number of bytes that `flush` may buffer while it sends. The replies to [`echo`] are larger than this limit, so `flush` may
-/// return `InboxFull`.
+/// Maximum number of received bytes that `flush` may buffer while it sends. The replies to [`echo`] are larger than this limit, so `flush`
+/// may return `InboxFull`.
 const READ_AHEAD: usize = 1 << 20;
 
 /// Makes the connection idle with `recover`, which must succeed within [`SOON`].
@@ -240,7 +240,7 @@ pub(crate) async fn a_recovery<A: Adapter>(way: &Way) -> Log {
     log
 }
 
-/// Drops the future of each call of a `Connection` after every poll, and repeats the call until it is ready.
+/// Drops the future of each call of a `Connection` after every poll, and repeats the call until a future is ready.
 pub(crate) async fn each_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     let mut conn = dialled::<A>(way).await;
     let mut log = Log::new();

@@ -149,7 +149,8 @@ async fn asleep<A: Adapter>(way: &Way) -> (Connection<A::Socket>, CancelTarget) 
     (conn, session.cancel_target().expect("a key"))
 }
 
-/// Cancels statements with `cancel` and with `cancel_over`. Also drops a future of `cancel`, and cancels again.
+/// Cancels statements with `cancel` and with `cancel_over`. Then, for each number in `counts`: drops a future of `cancel` after this number
+/// of polls, and cancels again.
 pub(crate) async fn a_cancel_request<A: Adapter>(way: &Way) -> Log {
     let mut log = Log::new();
     let (mut conn, target) = asleep::<A>(way).await;

@@ -63,7 +63,7 @@ impl<'t> Query<'t> {
 
     /// Sends the Query, and prints the answer up to its ReadyForQuery.
     pub(crate) async fn run(&mut self) -> Result<(), Failure> {
-        // Handles the messages that arrived before the Query was sent, because they are not part of the answer to it.
+        // Handles the messages that have already arrived. The Query is not sent yet, so these messages are not part of its answer.
         self.receive().await?;
         self.conn.query(self.task.sql.as_slice());
         self.answer = Answer::Nothing;

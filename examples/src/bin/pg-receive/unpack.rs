@@ -40,8 +40,8 @@ impl<'t> Unpack<'t> {
         Self { directory: directory.to_owned(), tablespaces, links: Vec::new(), open: None }
     }
 
-    /// Returns the tablespace to which a symbolic link leads. Returns an error if the link does not have the name `pg_tblspc/OID` and the
-    /// target of a tablespace on the server.
+    /// Returns the tablespace to which a symbolic link leads. A valid link has the name `pg_tblspc/OID` and leads to the server's directory
+    /// of the tablespace with this OID. Any other link is an error.
     fn linked(&self, path: &Path, target: &Path) -> Result<&'t Tablespace, Failure> {
         let found = self.tablespaces.iter().find(|tablespace| {
             path == Path::new("pg_tblspc").join(tablespace.oid.to_string())
