@@ -291,8 +291,9 @@ async fn every_type_is_sent_and_received_in_both_formats() -> Result<(), Box<dyn
     Ok(())
 }
 
-/// The bytes that `FromSql` receives. `Sql` passes infinity only to a type whose full name contains the module `postgres_types::special`.
-/// The full name of [`Raw`] contains this module, because the type parameter is a `Timestamp` of this module.
+/// The bytes that `FromSql` receives. `Sql` passes the value `infinity` of a date or a timestamp only to a type whose full name contains
+/// the module `postgres_types::special`. The full name of [`Raw`] contains this module, because the type parameter is a `Timestamp` of this
+/// module.
 #[derive(Debug, PartialEq)]
 struct Bytes<T>(Vec<u8>, PhantomData<T>);
 

@@ -205,7 +205,8 @@ fn compare(name: &str, theirs: &[String], ours: &[String]) {
 /// Returns two traces of a conversation: the trace of libpq, and the trace of a proxy between libpq and the server.
 #[track_caller]
 fn traces(server: &Server, conversation: &str, conninfo: &str) -> (Vec<u8>, Vec<String>) {
-    // A Unix-domain socket, because there the server declines TLS. TLS would hide the messages from the proxy.
+    // The proxy connects by a Unix-domain socket, because PostgreSQL declines TLS over such a socket. TLS would hide the messages from the
+    // proxy.
     let upstream = format!("{}/.s.PGSQL.{}", server.socket_dir, server.address.port());
     let proxy = Proxy::with(upstream, &["--check", "--trace", "TRACE%d"]);
     // The proxy writes the trace of its first connection to this pipe. libpq ends before the proxy has written the whole trace. So the test

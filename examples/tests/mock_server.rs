@@ -233,8 +233,8 @@ fn an_unknown_user_has_a_salt_and_iterations_like_a_real_user() {
 
 #[test]
 fn no_password_is_left_in_memory_however_the_login_ended() {
-    // The test computes the password at run time, so that no program contains the password as a constant. The server can have it only from
-    // a client.
+    // The test later searches the memory of `mock_server` for the password. The program must not contain the password as a constant, so the
+    // test computes the password at run time. The server can have the password only from a client.
     let secret = format!("{}-{}", "correct horse".to_uppercase(), "battery staple".to_uppercase());
     let mock = Mock::start(&["--auth", "cleartext", "--password", "something else"]);
     let message = wire::bytes(&PasswordMessage { password: SecretText(secret.as_str().into()) });

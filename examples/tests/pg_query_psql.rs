@@ -38,8 +38,8 @@ enum Compared {
 /// One comparison of the two programs: their input, and the parts of their results that must be equal.
 struct Row {
     name: &'static str,
-    /// Connection string. One `@` stands for the address of the server: the second `@` of `@@`, as in `postgres://trust@@/test`, or an `@`
-    /// after a comma.
+    /// Connection string. The test replaces the last `@` by the address of the server if the character before it is `@` or a comma, as in
+    /// `postgres://trust@@/test`.
     url: &'static str,
     sql: &'static str,
     stdin: &'static str,
@@ -408,7 +408,7 @@ fn pg_query_and_psql_read_sql_longer_than_an_argument_from_a_file() {
     }
 }
 
-/// Returns the same command with `--file` in place of the SQL.
+/// Returns a copy of a command with `--file` in place of the SQL.
 fn replaced(command: &mut Command, program: Program, file: &Path) -> Command {
     let mut arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
     arguments.pop();

@@ -1,4 +1,4 @@
-//! Tests of the small programs with real servers: output and exit status.
+//! Tests of the small example programs, such as `quickstart`, with real servers: output and exit status.
 
 #[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;

@@ -27,8 +27,8 @@ use support::until;
 /// The number of clients of each runtime.
 const CLIENTS: usize = 3;
 
-/// The smallest number of rows that each client must insert before the primary stops. Each client must insert this number again after the
-/// promotion.
+/// The smallest number of rows that each client must insert before the primary stops. After the promotion, each client must insert at least
+/// as many further rows.
 const ROWS: usize = 30;
 
 /// The time limit of each call of a client. A call that takes longer fails the test.

@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p examples --bin spans -- postgres://postgres@localhost/postgres`
 //!
-//! [`Spans`] is the complete adapter. Copy it into your program, and change the fields that it records.
+//! To use spans in your program, copy [`Spans`], and change the fields that it records.
 
 use std::collections::VecDeque;
 use std::error::Error;

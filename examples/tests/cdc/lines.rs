@@ -10,7 +10,7 @@ use crate::support::finish;
 const MODES: [&[&str]; 4] =
     [&[], &["--binary"], &["--streaming"], &["--streaming", "--two-phase", "--binary"]];
 
-/// Returns the lines that `pg-cdc` writes for the changes of `change`. First runs the SQL `set_up` in the database, and creates the
+/// Returns the lines that `pg-cdc` writes for the changes that `change` makes. First runs the SQL `set_up` in the database, and creates the
 /// publication and the slot.
 fn lines_of(cdc: &Cdc, mode: &[&str], set_up: &str, change: impl FnOnce(&mut Session)) -> Vec<Value> {
     let mut session = cdc.database.session();

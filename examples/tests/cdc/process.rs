@@ -151,7 +151,8 @@ fn is_in(file: &Path, text: &str) -> bool {
     File::open(file).is_ok_and(|file| has(file, text).expect("a file"))
 }
 
-/// Whether the first or the last 4000 bytes of a file contain this text.
+/// Whether the first or the last 4000 bytes of a file contain this text. A search through a whole long file would be slow, and the search
+/// is repeated until it succeeds.
 fn has(mut file: File, text: &str) -> io::Result<bool> {
     const END: u64 = 4000;
     let length = file.seek(SeekFrom::End(0))?;

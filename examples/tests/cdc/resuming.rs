@@ -133,8 +133,8 @@ fn the_program_stops_and_starts_at_the_given_positions() {
         };
         assert_eq!(until(&ends[1], &[]), [1, 2]);
         assert_eq!(until(&ends[0], &[]), [1, 2], "an earlier position has been reached");
-        // If `--start` names a position before the recorded position, `--start` has no effect. If `--start` names a later position, the
-        // program skips the transactions before this later position.
+        // The program continues at the position that it has recorded, or at `--start` if this position is later. With a later `--start`,
+        // the program skips the transactions before `--start`.
         assert_eq!(until(&ends[2], &["--start", &ends[0]]), [1, 2, 3]);
         session.run("INSERT INTO t VALUES (5)");
         assert_eq!(ids(&cdc.until_now(&["--start", &ends[3]])), [1, 2, 3, 5]);
@@ -265,8 +265,8 @@ fn standard_output_has_whole_transactions_only() {
         };
         assert_eq!(run(&["--create-slot"]), Vec::<Value>::new());
         session.run("INSERT INTO t SELECT g, repeat('x', 100) FROM generate_series(1, 20000) g; INSERT INTO t VALUES (0)");
-        // Kills the program after a part of the transaction is written: the pipe of its standard output is full, because the test does not
-        // read the rest. The program must not have confirmed the transaction to the server.
+        // The test reads only the first bytes of the program's standard output. So the pipe fills up, and the program waits in the middle
+        // of the transaction. The test then kills the program. The program must not have confirmed the transaction to the server.
         let mut command = cdc.without_out(&["--quiet"]);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
         let pipe = child.stdout.as_mut().expect("a pipe");

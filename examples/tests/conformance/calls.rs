@@ -246,7 +246,8 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
         log.push(format!("{reply:?} {}", text(frame)));
     }
 
-    // Starts several kinds of work. After each, the connection is not idle, and `recover` must make the connection idle again.
+    // Starts several kinds of work, one after the other. Each kind of work leaves the connection busy, and `recover` must make the
+    // connection idle again.
     for sql in [
         "begin",
         "begin; select 1/0",

@@ -32,8 +32,8 @@ fn end<T: Transport>(conn: &mut Connection<T>, extended: bool) {
     }
 }
 
-/// Copies data to the server. Drops the future of `send_copy_data` after each number of polls in `counts`. A call of `flush` then sends the
-/// rest of the data. No line may be lost or sent twice.
+/// Copies data to the server, once for each number in `counts`. Drops the future of `send_copy_data` after this number of polls. A call of
+/// `flush` then sends the rest of the data. No line may be lost or sent twice.
 pub(crate) async fn copy_in_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
     // The lines must not fit into the buffers of both sockets, so that the future of `send_copy_data` has to wait.
     let lines = if way.channel == Channel::Unix { 3_000 } else { 30_000 };
@@ -89,7 +89,7 @@ pub(crate) async fn copy_in_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
 /// Copies data from the server, in two parts:
 ///
 /// - Receives a whole COPY, and drops the future of `recv` after every poll.
-/// - Abandons a COPY after 1, 2, 3, … polls, and recovers the connection each time.
+/// - For each number in `counts`: abandons a COPY after this number of polls, and recovers the connection.
 pub(crate) async fn copy_out_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
     const COPY: &str = "copy (select repeat('x', 1000) from generate_series(1, 1000)) to stdout";
     let mut log = Log::new();

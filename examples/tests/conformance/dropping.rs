@@ -1,5 +1,5 @@
-//! Test bodies that drop pending futures of a connection, most of them after 1, 2, 3, … polls. After each drop, the connection must work
-//! again, and no bytes may be lost.
+//! Test bodies that drop pending futures of a connection. Most test bodies repeat a call, and drop its future later each time: after 1, 2,
+//! 3, … polls. After each drop, the connection must work again, and no bytes may be lost.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ use crate::ways::{Channel, Way};
 /// Time limit for making a connection idle again.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Maximum number of bytes that `flush` may buffer while it sends. The replies to [`echo`] are larger than this limit, so `flush` may
-/// return `InboxFull`.
+/// Maximum number of received bytes that `flush` may buffer while it sends. The replies to [`echo`] are larger than this limit, so `flush`
+/// may return `InboxFull`.
 const READ_AHEAD: usize = 1 << 20;
 
 /// Makes the connection idle with `recover`, which must succeed within [`SOON`].
@@ -58,8 +58,8 @@ async fn partly_sent<C: PgProtocol>(
     relay.hold(false);
 }
 
-/// Repeats `call`, and drops its future after 1, 2, 3, … polls, until the future is ready. After each drop, checks that the connection can
-/// be recovered. The future of `prepare`, which runs before each call, is not dropped.
+/// For each number in `counts`: makes `call`, and drops its future after this number of polls. Ends when a future is ready earlier. After
+/// each drop, checks that the connection can be recovered. The future of `prepare`, which runs before each call, is not dropped.
 async fn each_poll<A: Adapter>(
     way: &Way,
     name: &str,
@@ -87,7 +87,7 @@ async fn send<T: Transport>(conn: &mut TrackedConnection<T>, sql: &str) {
 /// SQL whose reply arrives in several parts: a row, a pause, a long row, and an error.
 const SLOW: &str = "select 1; select pg_sleep(0.003); select repeat('x', 300000); select 1/0";
 
-/// Makes each call of a `TrackedConnection`, and drops its future after 1, 2, 3, … polls.
+/// Makes each call of a `TrackedConnection` repeatedly. [`each_poll`] drops the futures of the call.
 pub(crate) async fn each_future_of_a_tracked_connection<A: Adapter>(way: &Way) -> Log {
     let mut log = Log::new();
     log.push(
@@ -193,7 +193,8 @@ pub(crate) async fn each_future_of_a_tracked_connection<A: Adapter>(way: &Way) -
                 send(conn, "listen own").await;
                 conn.until_ready(|_| Ok::<_, Error>(())).await.expect("listening");
                 send(conn, "select pg_sleep(0.003); notify own, 'a'").await;
-                // Leaves the two replies unread, because the notification may arrive before or after the ReadyForQuery.
+                // The reply stays unread. The notification may arrive before the ReadyForQuery of the reply, and `recv_unasked` must
+                // receive the notification.
             },
             async |conn| loop {
                 let frame = conn.recv_unasked().await.expect("a message");
@@ -207,7 +208,7 @@ pub(crate) async fn each_future_of_a_tracked_connection<A: Adapter>(way: &Way) -
     log
 }
 
-/// Drops the future of `recover` after 1, 2, 3, … polls, while the connection is busy with each kind of work.
+/// Calls `recover` while the connection is busy with each kind of work. [`each_poll`] drops the futures of `recover`.
 pub(crate) async fn a_recovery<A: Adapter>(way: &Way) -> Log {
     let mut log = Log::new();
     for sql in [
@@ -239,7 +240,7 @@ pub(crate) async fn a_recovery<A: Adapter>(way: &Way) -> Log {
     log
 }
 
-/// Drops the future of each call of a `Connection` after every poll, and repeats the call until it is ready.
+/// Drops the future of each call of a `Connection` after every poll, and repeats the call until a future is ready.
 pub(crate) async fn each_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     let mut conn = dialled::<A>(way).await;
     let mut log = Log::new();
@@ -339,7 +340,8 @@ pub(crate) async fn a_partly_sent_pipeline<A: Adapter>(way: &Way) -> Log {
     log
 }
 
-/// Drops the future of `close` after 1, 2, 3, … polls. The queued messages must be sent before the stream is closed.
+/// For each number in `counts`: drops a future of `close` after this number of polls. The queued messages must be sent before the stream is
+/// closed.
 pub(crate) async fn a_close<A: Adapter>(way: &Way) -> Log {
     let mut log = Log::new();
     for polls in counts() {

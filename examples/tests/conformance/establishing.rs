@@ -1,5 +1,5 @@
-//! Test bodies for connecting, accepting and cancelling. The test bodies open sessions in each supported way, cause errors, and drop
-//! futures after 1, 2, 3, … polls.
+//! Test bodies for connecting, accepting and cancelling. The test bodies open sessions in each supported way, and cause errors. Some test
+//! bodies repeat a call, and drop its future later each time: after 1, 2, 3, … polls.
 
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -115,7 +115,8 @@ pub(crate) async fn every_error_of_a_connection_attempt<A: Adapter>(way: &Way) -
     log
 }
 
-/// Drops the future of `connect` after 1, 2, 3, … polls. The next connection attempt must succeed.
+/// For each number in `counts`: drops a future of `connect` after this number of polls. After some of the drops, a new connection attempt
+/// must succeed.
 pub(crate) async fn a_dropped_connection_attempt<A: Adapter>(way: &Way) -> Log {
     let config = way.config();
     for polls in counts() {
@@ -148,7 +149,8 @@ async fn asleep<A: Adapter>(way: &Way) -> (Connection<A::Socket>, CancelTarget) 
     (conn, session.cancel_target().expect("a key"))
 }
 
-/// Cancels statements with `cancel` and with `cancel_over`. Also drops a future of `cancel`, and cancels again.
+/// Cancels statements with `cancel` and with `cancel_over`. Then, for each number in `counts`: drops a future of `cancel` after this number
+/// of polls, and cancels again.
 pub(crate) async fn a_cancel_request<A: Adapter>(way: &Way) -> Log {
     let mut log = Log::new();
     let (mut conn, target) = asleep::<A>(way).await;

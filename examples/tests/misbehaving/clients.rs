@@ -44,7 +44,7 @@ enum Act {
     Drip(Vec<u8>),
     /// Reads this number of bytes.
     Read(usize),
-    /// Sends the same bytes this number of times. Stops earlier if the server closes the connection.
+    /// Sends the bytes this number of times. Stops earlier if the server closes the connection.
     Flood(Vec<u8>, usize),
     Tls(Arc<ClientConfig>),
     /// Half-closes the connection.

@@ -31,7 +31,7 @@ pub(crate) enum Act {
     Say(Vec<u8>),
     /// Sends bytes one by one.
     Drip(Vec<u8>),
-    /// Sends the same bytes this number of times. Stops earlier if the other side closes the connection.
+    /// Sends the bytes this number of times. Stops earlier if the other side closes the connection.
     Flood(Vec<u8>, usize),
     /// Performs the server side of the TLS handshake.
     Tls(Arc<ServerConfig>),

@@ -175,7 +175,7 @@ async fn the_transaction_of_a_disconnected_client_is_rolled_back_and_the_connect
                 assert_ne!(client.status().await, TransactionStatus::Idle);
             } else {
                 // Waits for a fixed time until the query probably runs. The test cannot see the start of the query, because the server
-                // sends no reply before its end.
+                // sends no reply before the end of the query.
                 tokio::time::sleep(Duration::from_millis(300)).await;
             }
             drop(client);

@@ -143,7 +143,7 @@ pub(crate) async fn copy_in<A: Adapter>(_: &Product, client: &mut Client<A>) -> 
     log
 }
 
-/// Check of a COPY of the rows of a query to the client.
+/// Check of a COPY that sends the rows of a query to the client.
 async fn copy_out<A: Adapter>(_: &Product, client: &mut Client<A>) -> Log {
     vec![rows(copied_out(client).await)]
 }

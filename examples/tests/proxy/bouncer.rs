@@ -232,7 +232,7 @@ fn psql_has_the_same_results_as_through_pgbouncer() {
                 (2, "terminating connection due to administrator command"),
             ]),
         ),
-        // Here `pg-proxy` passes on PostgreSQL's error, but PgBouncer sends its own error.
+        // In the last two rows, `pg-proxy` passes on PostgreSQL's error, but PgBouncer sends its own error.
         (
             "a wrong password",
             "wrong",

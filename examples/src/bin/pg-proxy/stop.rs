@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use tokio::sync::Notify;
 
-/// The command to stop for all connections of the proxy. [`give`](Self::give) gives the command.
+/// The command that all connections of the proxy stop. [`give`](Self::give) gives the command.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     given: AtomicBool,

@@ -40,7 +40,7 @@ impl Tally {
         self.not_decoded.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a session that contains a message which `SessionState`, the model of a session, does not expect.
+    /// Counts a session with a message that `SessionState` does not expect. `SessionState` is the model of a session in `pg-wire`.
     pub(crate) fn unexplained(&self) {
         self.unexplained.fetch_add(1, Ordering::Relaxed);
     }

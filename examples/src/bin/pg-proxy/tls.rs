@@ -36,7 +36,7 @@ pub(crate) fn acceptor(arguments: &Arguments) -> io::Result<Option<RustlsAccepto
 }
 
 /// Performs the TLS handshake if the client requests TLS, by an SSLRequest or directly. Returns the client's stream. If the client does not
-/// request TLS, also returns the bytes that have been read from the client.
+/// request TLS, also returns the client's first bytes, which have already been read from the stream.
 pub(crate) async fn accept(
     acceptor: &RustlsAcceptor,
     mut stream: ClientStream,

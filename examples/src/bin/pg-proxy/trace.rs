@@ -29,7 +29,8 @@ pub(crate) enum Destination {
     PerConnection(String),
 }
 
-/// The destination of the trace lines of one connection, and its recording. Each direction of the connection holds a clone.
+/// The trace of one connection: the destination of the trace lines, and the recording of the connection. Each direction of the connection
+/// holds a clone.
 #[derive(Clone)]
 pub(crate) struct Trace {
     lines: Lines,
@@ -51,7 +52,8 @@ impl Destination {
     /// Opens the destination with this name; `None` stands for no trace.
     ///
     /// # Errors
-    /// The file cannot be created or opened for writing. If the name contains `%d`: no file can be created in the directory.
+    /// The file cannot be created or opened for writing. If the name contains `%d`: the directory in the name does not exist or is not
+    /// writable.
     pub(crate) fn open(name: Option<&str>) -> io::Result<Self> {
         Ok(match name {
             None => Self::Nowhere,

@@ -6,14 +6,14 @@ use std::sync::{Mutex, PoisonError};
 use pg_wire::session::{QueueFull, SessionState, Unexpected};
 use pg_wire::{Direction, Frame};
 
-/// The check of one session with a `SessionState`. Both directions of the connection pass their messages to it.
+/// The check of one session with a `SessionState`. Both directions of the connection pass their messages to this check.
 ///
 /// A client's message is passed to the `SessionState` before it is forwarded to the server. So the `SessionState` sees each request before
 /// its reply.
 pub(crate) struct Watch(Mutex<Option<SessionState>>);
 
-/// The reason why the check of a session ends: the `SessionState` does not expect a message, or more requests wait for replies than it can
-/// store.
+/// The reason why the check of a session ends. Either the `SessionState` does not expect a message, or so many requests wait for replies
+/// that the `SessionState` cannot store another request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disagreement {
     Unexpected(Unexpected),
@@ -35,7 +35,7 @@ impl Watch {
         Self(Mutex::new(Some(SessionState::starting())))
     }
 
-    /// Passes messages to the `SessionState`. After the first message that it does not expect, it is dropped, and later messages are not
+    /// Passes messages to the `SessionState`. The first error ends the check: the `SessionState` is dropped, and later messages are not
     /// checked.
     pub(crate) fn feed<'f>(
         &self,

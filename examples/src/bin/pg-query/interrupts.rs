@@ -25,8 +25,8 @@ impl Interrupts {
         Self { signals: Signals::new(), target: None, given_up: false }
     }
 
-    /// Sets the target of the cancel request. If the first Ctrl-C is pressed before this call, it ends the program. If it is pressed later,
-    /// it sends the cancel request.
+    /// Sets the target of the cancel request. Before this call, the first Ctrl-C ends the program. After this call, the first Ctrl-C sends
+    /// the cancel request.
     pub(crate) fn can_cancel(&mut self, config: Config, target: CancelTarget) {
         self.target = Some((config, target));
     }

@@ -21,7 +21,7 @@ enum Answer {
     Nothing,
     /// The answer to a statement of the Query has begun, and is not complete.
     Begun,
-    /// The answer to the last statement so far is complete. An error is a complete answer too.
+    /// The answer that began last is complete. An error is a complete answer too.
     Complete,
 }
 
@@ -63,7 +63,7 @@ impl<'t> Query<'t> {
 
     /// Sends the Query, and prints the answer up to its ReadyForQuery.
     pub(crate) async fn run(&mut self) -> Result<(), Failure> {
-        // Handles the messages that arrived before the Query was sent, because they are not part of the answer to it.
+        // Handles the messages that have already arrived. The Query is not sent yet, so these messages are not part of its answer.
         self.receive().await?;
         self.conn.query(self.task.sql.as_slice());
         self.answer = Answer::Nothing;
@@ -92,7 +92,8 @@ impl<'t> Query<'t> {
         }
     }
 
-    /// Ends the session. Returns the outcome of the task, which depends on the outcome of the Query and on the error of the server.
+    /// Ends the session. Returns the outcome of the task, which depends on the outcome of the Query and on the first error that the server
+    /// reported.
     pub(crate) async fn end(mut self, outcome: Result<(), Failure>) -> Result<(), Failure> {
         if outcome.is_ok() {
             // A failure to send Terminate does not change the outcome of the task.

@@ -58,7 +58,7 @@ impl Archive {
 
     /// Prepares the archive for a WAL stream that begins at this position.
     ///
-    /// Precondition: all WAL before the position is durable, in complete segments or on an earlier timeline.
+    /// Precondition: all WAL before the position is durable. This WAL is in complete segments, or belongs to an earlier timeline.
     pub(crate) fn begin(&mut self, position: Lsn) {
         (self.written, self.durable) = (position, position);
     }
@@ -124,7 +124,7 @@ impl Archive {
         Ok(())
     }
 
-    /// Syncs and closes the open segment. In an archive, an incomplete segment keeps the extension `.partial`.
+    /// Syncs and closes the open segment. With [`Use::Archive`], an incomplete segment keeps the extension `.partial`.
     pub(crate) async fn close(&mut self) -> Result<(), Failure> {
         self.finish_segment(false).await
     }

@@ -167,11 +167,11 @@ fn command(task: &Task) -> BaseBackup<'_> {
         .label(&task.label)
         .checkpoint(task.checkpoint)
         .wal(task.wal_method == WalMethod::Fetch)
-        // The server waits until the WAL is archived only if the backup contains no WAL.
+        // A backup without WAL needs the WAL from an archive. So only for such a backup, the server waits until the WAL is archived.
         .wait(task.wal_method == WalMethod::None)
         .manifest(ManifestOption::Yes)
-        // The user of a tar backup chooses the directories into which it is unpacked. So the server adds the file `tablespace_map`, from
-        // which a server that starts from the backup makes the links to its tablespaces.
+        // Only the user of a tar backup knows where the backup will be unpacked. So the server adds the file `tablespace_map` to the
+        // backup. A new server that starts from the backup makes the links to its tablespaces from this file.
         .tablespace_map(task.format == Format::Tar);
     if let Some(algorithm) = &task.manifest_checksums {
         command = command.manifest_checksums(algorithm);

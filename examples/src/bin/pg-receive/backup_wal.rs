@@ -39,7 +39,7 @@ pub(crate) struct BackupWal {
 }
 
 impl BackupWal {
-    /// Connects, and makes the directories. Makes a temporary slot if no slot is given.
+    /// Connects, and makes the directories for the WAL. Makes a temporary slot if no slot is given.
     pub(crate) async fn prepare(
         config: &Config,
         slot: Option<&str>,

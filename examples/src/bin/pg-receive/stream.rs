@@ -18,8 +18,8 @@ use crate::resume::Place;
 use crate::segment::history_name;
 use crate::stop::Stop;
 
-/// Time without new WAL after which the received WAL is synced and its position is confirmed. A server that shuts down waits until all WAL
-/// is confirmed.
+/// Time without new WAL after which the received WAL is synced and its position is confirmed. The time is short, because a server that
+/// shuts down waits until all WAL is confirmed.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// Settings of a WAL stream.
@@ -190,8 +190,8 @@ impl Stream<'_> {
         Ok(())
     }
 
-    /// Whether the stream has to end at this position, because the end position is reached or a signal has arrived. Prints a line if
-    /// `is_verbose` is set.
+    /// Whether the stream has to end at this position, because the end position is reached or a signal has arrived. If `is_verbose` is set,
+    /// prints a line for a complete segment, and a line for the end of the stream.
     fn is_over(&self, place: Place, is_segment_complete: bool) -> bool {
         let Place { timeline, position } = place;
         let is_reached = self.goal.borrow().is_some_and(|goal| goal <= position);

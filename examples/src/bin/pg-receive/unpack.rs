@@ -21,7 +21,7 @@ pub(crate) struct Tablespace {
 /// the WAL into these directories.
 const SHARED: [&str; 2] = ["pg_wal", "pg_wal/archive_status"];
 
-/// Unpacks one archive. No entry is written outside of the directory:
+/// Unpacks one archive into a directory. No entry is written outside of this directory:
 ///
 /// - The directory was empty, and only this program writes into it. So its only symbolic links are the links to tablespaces, which this
 ///   program makes.
@@ -40,8 +40,8 @@ impl<'t> Unpack<'t> {
         Self { directory: directory.to_owned(), tablespaces, links: Vec::new(), open: None }
     }
 
-    /// Returns the tablespace to which a symbolic link leads. Returns an error if the link does not have the name `pg_tblspc/OID` and the
-    /// target of a tablespace on the server.
+    /// Returns the tablespace to which a symbolic link leads. A valid link has the name `pg_tblspc/OID` and leads to the server's directory
+    /// of the tablespace with this OID. Any other link is an error.
     fn linked(&self, path: &Path, target: &Path) -> Result<&'t Tablespace, Failure> {
         let found = self.tablespaces.iter().find(|tablespace| {
             path == Path::new("pg_tblspc").join(tablespace.oid.to_string())

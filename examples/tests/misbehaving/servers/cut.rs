@@ -1,4 +1,5 @@
-//! Tests in which a server cuts the connection during a login: without TLS after every byte, with TLS after every 41st byte.
+//! Tests in which a server cuts the connection during a login. The login is repeated, and is cut one byte later each time; with TLS, 41
+//! bytes later each time.
 
 use pg_auth::config::{Host, RootCert, SslMode};
 use pg_auth::{Config, ConnectErrorKind};

@@ -1,5 +1,5 @@
-//! Servers that send wrong counts and lengths, and messages whose length is at a limit or above a limit. Some rows test this before
-//! AuthenticationOk, other rows after AuthenticationOk.
+//! Servers that send wrong counts and lengths, and messages whose length is at a limit or above a limit. Some servers send such a message
+//! before AuthenticationOk, other servers after AuthenticationOk.
 
 use super::{Row, SESSION, answer, check, row};
 use crate::wire::{OK, READY, announced, auth, message, negotiate, welcome};

@@ -18,7 +18,7 @@ fn floods(name: &str, first: impl AsRef<[u8]>, again: Vec<u8>, expected: &'stati
     row(name, script, expected)
 }
 
-/// Creates a row with a server that sends AuthenticationOk, a message `times` times, and the remaining messages of a valid login.
+/// Creates a row with a server that sends AuthenticationOk, `times` copies of the message `again`, and ReadyForQuery.
 fn repeats(name: &str, again: Vec<u8>, times: usize) -> Row {
     row(name, [answer(OK), vec![Act::Flood(again, times), say(READY)]].concat(), SESSION)
 }
