@@ -174,7 +174,7 @@ enum State {
     TokenChecked(bool, OAuthOffer),
     /// The document that rejects the token has been sent; the client's acknowledgement is expected.
     OAuthFailing,
-    /// GSSAPI was requested, or a token has been sent; the client's token is expected.
+    /// The server has requested GSSAPI, or has sent a token; the client's next token is expected.
     GssAwait(Context, Principals),
     /// A GSSAPI job that the caller has to run. `None` after `step` has returned the job; the state machine then waits for the result of
     /// the job.

@@ -1,5 +1,5 @@
 //! Tests of the opening phase of a connection, which lasts until the client is authenticated. The tests cover clients that disconnect or
-//! are silent, a server that is down, secrets, and memory.
+//! are silent, and a server that is down. They also check that passwords are removed from memory, and that memory is limited.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -249,7 +249,8 @@ fn has_keepalive(local: u16, remote: u16) -> bool {
         port(fields.get(1).unwrap_or(&"")) == Some(local)
             && port(fields.get(2).unwrap_or(&"")) == Some(remote)
     });
-    // This field is `tr` and `tm->when`. `tr` is the kind of the timer: 01 for a retransmission timer, 02 for a keepalive timer.
+    // Field 5 has two numbers, which the header of the table names `tr` and `tm->when`. `tr` is the kind of the timer: 01 for a
+    // retransmission timer, 02 for a keepalive timer.
     row.is_some_and(|fields| fields[5].starts_with("02:"))
 }
 
@@ -267,8 +268,8 @@ fn both_sides_have_a_keepalive_timer() {
         let client = Client::let_in(proxy.address());
         let ours = client.stream.local_addr().expect("the socket is connected").port();
         let dialled = from.recv_timeout(PATIENCE).expect("the proxy connects");
-        // While the peer has not acknowledged all bytes, the system shows a retransmission timer for the socket. So the test waits until
-        // the keepalive timer is shown.
+        // The system shows only one timer of a socket. While the peer has not acknowledged all bytes, this is a retransmission timer. So
+        // the test waits until the keepalive timer is shown.
         until("the client's side has one", || has_keepalive(proxy.address().port(), ours));
         until("the server's side has one", || has_keepalive(dialled, upstream.port()));
         assert!(!has_keepalive(ours, proxy.address().port()), "the test's own socket must have none");

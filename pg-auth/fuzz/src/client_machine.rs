@@ -15,8 +15,8 @@ use crate::input::Input;
 use crate::secrets::{PASSWORD, TOKEN, assert_hidden, contains, is_known};
 use server::Server;
 
-/// Maximum number of steps of the state machine before the test passes it more bytes of the server. The test makes fewer steps if the
-/// machine waits for the server or has ended.
+/// Maximum number of steps that the state machine takes between two portions of the server's bytes. The machine takes fewer steps if it
+/// waits for the server or has ended.
 const MOST_STEPS: usize = 8;
 
 /// Logs in with an arbitrary configuration at an arbitrary server. Checks that the client sends secrets only as the configuration allows.
