@@ -22,7 +22,7 @@ pub use peer::{ClientError, PeerError, ScramFault};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AuthError {
-    /// As a client: the server rejected the login with an ErrorResponse.
+    /// As a client: the server refused the login, and this is the reason.
     Server(Refusal),
     /// As a client: the server violated the protocol, or did not prove its identity. As a server: the client sent an invalid SCRAM message.
     Peer(PeerError),

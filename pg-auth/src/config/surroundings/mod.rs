@@ -57,8 +57,8 @@ const TLS_DIR: &str = if cfg!(windows) { "" } else { ".postgresql" };
 ///   ([manual](https://www.postgresql.org/docs/current/libpq-pgpass.html)).
 /// - The files `root.crt`, `root.crl`, `postgresql.crt` and `postgresql.key` in `~/.postgresql` are used for TLS if they exist and no other
 ///   file is given.
-/// - If no user is given, the user is the name set by [`user`](Self::user) or, after [`login_name`](Self::login_name) (feature
-///   `login-name`), the name of the operating system's user.
+/// - If no user is given, the user is the name set by [`user`](Self::user). If [`login_name`](Self::login_name) (feature `login-name`) was
+///   called instead of `user`, the user is the name of the operating system's user.
 /// - If no host is given, the host is a Unix-domain socket in the first usual directory that exists; see [`Host::local`].
 ///
 /// ```
