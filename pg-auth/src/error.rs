@@ -43,7 +43,7 @@ pub enum AuthError {
     Certificate(CertificateError),
     /// A plug-in that the caller supplies, such as a token source or a GSSAPI library, failed.
     Plugin(PluginError),
-    /// The caller called the methods of a state machine in the wrong order. The text names the missing call.
+    /// The caller called the methods of a state machine in the wrong order. The string names the missing call.
     Misuse(&'static str),
 }
 

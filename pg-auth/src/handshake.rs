@@ -145,7 +145,7 @@ enum State {
     Proven(Proven),
     /// The server asks for a bearer token; the token source's reply is expected.
     TokenWanted,
-    /// A token has been sent, or an empty token that asks for the address of the issuer.
+    /// A token has been sent, or an empty token that asks for the document that names the issuer of tokens.
     TokenSent { empty: bool },
     /// The server has rejected the token with this document; the server's ErrorResponse is expected.
     TokenRejected { empty: bool, document: Discovery },

@@ -20,8 +20,7 @@ use server::Server;
 const MOST_STEPS: usize = 8;
 
 /// Logs in with an arbitrary configuration at an arbitrary server. Checks that the client sends secrets only as the configuration allows.
-/// Checks that the client accepts a login only by an allowed method, and after SCRAM only if the server has proven that it knows the
-/// verifier.
+/// Checks that the client accepts a login only by an allowed method. In SCRAM, the server must also have proven that it knows the verifier.
 pub fn client_machine(data: &[u8]) {
     if is_known(data) {
         return;
@@ -105,7 +104,7 @@ impl Client<'_> {
     }
 }
 
-/// The settings of the configuration that decide which messages the client may send.
+/// The settings that decide which messages the client may send.
 struct Policy {
     settings: u8,
     link: Link,

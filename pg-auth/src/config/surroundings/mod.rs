@@ -26,8 +26,8 @@ const USER_SERVICE_FILE: &str = ".pg_service.conf";
 /// Name of the system's service file, in a directory of `SYSTEM_DIRS` or in `PGSYSCONFDIR`.
 const SYSTEM_SERVICE_FILE: &str = "pg_service.conf";
 
-/// Directories in which the system's service file is looked for: the directory on Debian, on Fedora, and on most other systems. Not used if
-/// `PGSYSCONFDIR` names a directory. libpq has a single directory, chosen when libpq is built.
+/// Directories in which the system's service file is looked for, in this order: the directory on Debian, the directory on Fedora, and the
+/// directory on most other systems. Not used if `PGSYSCONFDIR` names a directory. libpq has a single directory, chosen when libpq is built.
 const SYSTEM_DIRS: &[&str] =
     if cfg!(unix) { &["/etc/postgresql-common", "/etc/sysconfig/pgsql", "/etc"] } else { &[] };
 
