@@ -1,5 +1,5 @@
-//! Tests of the two example programs that do not use Tokio: `smol_client` and `blocking_client`. They connect to both servers, with and
-//! without TLS.
+//! Tests of the two example programs that do not use Tokio: `smol_client` and `blocking_client`. They connect to PostgreSQL 15 and 18, with
+//! and without TLS.
 
 #[allow(dead_code, reason = "shared by several test programs; each of them uses only a part")]
 mod support;
@@ -30,8 +30,8 @@ fn logged_in(program: &str, url: &str, channel: &str) -> String {
     rest.to_owned()
 }
 
-/// Returns connection strings for both servers. The second value of each pair describes the connection, such as `in clear`. The program
-/// must print this description.
+/// Returns connection strings for PostgreSQL 15 and 18. The second value of each pair describes the connection, such as `in clear`. The
+/// program must print this description.
 fn ways() -> Vec<(String, &'static str)> {
     let mut ways = Vec::new();
     let verified = format!("sslmode=verify-full&sslrootcert={}", file("PG_TLS_ROOT"));

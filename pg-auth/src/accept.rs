@@ -39,7 +39,7 @@ use crate::session::CancelKey;
 const MOST_GSS_TOKENS: usize = 16;
 
 /// The first byte of a TLS ClientHello: a record of type "handshake". Without TLS, the first byte of a connection is the highest byte of a
-/// packet's length. This byte would then mean a length of at least 369 MB, which is invalid, so the two cases cannot be confused.
+/// packet's length. A length that begins with 0x16 is at least 369 MB, which is invalid. So the two cases cannot be confused.
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// The server's connection phase as a state machine: each step decides the next action, without I/O and without waiting.
@@ -174,7 +174,7 @@ enum State {
     TokenChecked(bool, OAuthOffer),
     /// The document that rejects the token has been sent; the client's acknowledgement is expected.
     OAuthFailing,
-    /// GSSAPI was requested, or a token has been sent; the client's token is expected.
+    /// The server has requested GSSAPI, or has sent a token; the client's next token is expected.
     GssAwait(Context, Principals),
     /// A GSSAPI job that the caller has to run. `None` after `step` has returned the job; the state machine then waits for the result of
     /// the job.

@@ -22,7 +22,7 @@ pub use peer::{ClientError, PeerError, ScramFault};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AuthError {
-    /// As a client: the server rejected the login with an ErrorResponse.
+    /// As a client: the server refused the login, and this is the reason.
     Server(Refusal),
     /// As a client: the server violated the protocol, or did not prove its identity. As a server: the client sent an invalid SCRAM message.
     Peer(PeerError),
@@ -43,7 +43,7 @@ pub enum AuthError {
     Certificate(CertificateError),
     /// A plug-in that the caller supplies, such as a token source or a GSSAPI library, failed.
     Plugin(PluginError),
-    /// The caller called the methods of a state machine in the wrong order. The text names the missing call.
+    /// The caller called the methods of a state machine in the wrong order. The string names the missing call.
     Misuse(&'static str),
 }
 

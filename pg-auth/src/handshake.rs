@@ -41,7 +41,8 @@ const MOST_GSS_TOKENS: usize = 16;
 /// action that the returned [`Step`] names. [`connect`](crate::connect::connect) contains this loop; write your own loop if your I/O does
 /// not use `pg_wire::Connection`.
 ///
-/// Other code begins TLS before the machine starts, so that bytes received before TLS cannot be mistaken for bytes received through TLS.
+/// The machine does not begin TLS. TLS must begin before the first step, so that bytes received before TLS cannot be mistaken for bytes
+/// received through TLS.
 ///
 /// The machine bounds the memory that a server can make it use, and wipes secrets:
 /// - It sets the inbox's limits: at most 30,000 bytes for each message before AuthenticationOk, then at most 1 MiB for errors, notices and
@@ -144,7 +145,7 @@ enum State {
     Proven(Proven),
     /// The server asks for a bearer token; the token source's reply is expected.
     TokenWanted,
-    /// A token has been sent, or an empty token that asks for the address of the issuer.
+    /// A token has been sent, or an empty token that asks for the document that names the issuer of tokens.
     TokenSent { empty: bool },
     /// The server has rejected the token with this document; the server's ErrorResponse is expected.
     TokenRejected { empty: bool, document: Discovery },

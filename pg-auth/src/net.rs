@@ -13,7 +13,7 @@ use crate::config::Config;
 /// The operating system's error.
 pub fn configure<'s>(socket: impl Into<SockRef<'s>>, config: &Config) -> io::Result<()> {
     let socket = socket.into();
-    // Nagle's algorithm is off, because a batch is written as a whole: the algorithm would only delay the last packet of the batch.
+    // Nagle's algorithm is off. All messages of a flush are written together, so the algorithm would only delay their last packet.
     socket.set_tcp_nodelay(true)?;
     let settings = &config.keepalives;
     if settings.enabled {

@@ -1,5 +1,5 @@
 //! Tests of the opening phase of a connection, which lasts until the client is authenticated. The tests cover clients that disconnect or
-//! are silent, a server that is down, secrets, and memory.
+//! are silent, and a server that is down. They also check that passwords are removed from memory, and that memory is limited.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -24,7 +24,8 @@ fn nowhere() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address")
 }
 
-/// Starts a server that never answers. When a client has disconnected, the server sends all bytes of the client to the returned channel.
+/// Starts a server that never answers. When a client has disconnected, the server passes all bytes that the client has sent to the returned
+/// channel.
 fn silent_server() -> (SocketAddr, mpsc::Receiver<Vec<u8>>) {
     let (send, heard) = mpsc::channel();
     let address = server(move |_, mut stream| drop(send.send(to_the_end(&mut stream))));
@@ -43,7 +44,7 @@ fn asking_server() -> SocketAddr {
 #[test]
 fn a_client_that_disconnects_ends_its_connection_even_if_the_server_is_silent() {
     let (upstream, heard) = silent_server();
-    // The timeout is longer than the test. So the proxy can end the connection only because the client disconnects.
+    // The opening timeout is longer than the test. So the proxy can end the connection only because the client disconnects.
     let proxy = Proxy::with(upstream, &["--opening-timeout", "100000"]);
     for (first, vanishes) in [
         (startup(), true),
@@ -87,9 +88,9 @@ fn a_server_that_is_down_is_reported_after_any_first_request() {
         client.say(&startup());
         assert_eq!(client.outcome(), refused, "after {} requests", requests.len());
     }
-    // The proxy may not send an error to a client that has sent no start-up message:
+    // The proxy must not send an error to a client that has sent no start-up message:
     //
-    // - A client that sends an SSLRequest and then closes gets only the answer to the SSLRequest.
+    // - A client that sends an SSLRequest and then closes the connection gets only the answer to the SSLRequest.
     // - A client that sends a cancel request, or nothing, gets no answer.
     let cancel = b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07\x01\x02\x03\x04";
     for (said, answer) in [(SSL_REQUEST, &b"N"[..]), (cancel, b""), (b"", b"")] {
@@ -169,7 +170,7 @@ fn the_opening_timeout_does_not_end_a_session() {
     let proxy = Proxy::with(polite_server(), &["--opening-timeout", "1"]);
     let mut idle = Client::let_in(proxy.address());
     // A second client connects later and sends nothing, so the proxy disconnects the second client at the time limit. If the time limit
-    // also applied to the session of the first client, that session would have ended before.
+    // also applied to the session of the first client, the session of the first client would have ended earlier.
     assert_eq!(Client::new(proxy.address()).rest(), b"");
     idle.is_served();
 }
@@ -249,7 +250,8 @@ fn has_keepalive(local: u16, remote: u16) -> bool {
         port(fields.get(1).unwrap_or(&"")) == Some(local)
             && port(fields.get(2).unwrap_or(&"")) == Some(remote)
     });
-    // This field is `tr` and `tm->when`. `tr` is the kind of the timer: 01 for a retransmission timer, 02 for a keepalive timer.
+    // Field 5 has two numbers, which the header of the table names `tr` and `tm->when`. `tr` is the kind of the timer: 01 for a
+    // retransmission timer, 02 for a keepalive timer.
     row.is_some_and(|fields| fields[5].starts_with("02:"))
 }
 
@@ -267,8 +269,8 @@ fn both_sides_have_a_keepalive_timer() {
         let client = Client::let_in(proxy.address());
         let ours = client.stream.local_addr().expect("the socket is connected").port();
         let dialled = from.recv_timeout(PATIENCE).expect("the proxy connects");
-        // While the peer has not acknowledged all bytes, the system shows a retransmission timer for the socket. So the test waits until
-        // the keepalive timer is shown.
+        // The system shows only one timer of a socket. While the peer has not acknowledged all bytes, this is a retransmission timer. So
+        // the test waits until the keepalive timer is shown.
         until("the client's side has one", || has_keepalive(proxy.address().port(), ours));
         until("the server's side has one", || has_keepalive(dialled, upstream.port()));
         assert!(!has_keepalive(ours, proxy.address().port()), "the test's own socket must have none");
@@ -319,8 +321,8 @@ fn no_password_is_left_in_memory_however_the_opening_ended() {
     let mut session = None;
     for number in 0..4 * whole {
         let mut message = password_message(number);
-        // The first four clients send the complete message. Each further client sends only the first `number / 4` bytes, so four clients
-        // send each possible length.
+        // The first four clients send the complete PasswordMessage. Each further client sends only the first `number / 4` bytes, so four
+        // clients send each possible length.
         message.truncate(if number < 4 { whole } else { number / 4 });
         let mut client = Client::new(proxy.address());
         client.say(&startup());

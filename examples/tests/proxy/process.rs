@@ -109,7 +109,7 @@ impl Proxy {
         &self.trace
     }
 
-    /// Returns the lines that the proxy has written to standard error so far, without the first line.
+    /// Returns the lines that the proxy has written to standard error so far, without the first line (the address).
     pub(crate) fn said(&self) -> MutexGuard<'_, Vec<String>> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }

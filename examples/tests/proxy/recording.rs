@@ -1,4 +1,5 @@
-//! Tests of `--record`. `pg-proxy` records a conversation, and `mock_server --replay` then plays the server's messages to the same client.
+//! Tests of `--record`. `pg-proxy` records the conversation of a client and a server. Then `mock_server --replay` plays the server's
+//! messages to the same client.
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -9,7 +9,7 @@ fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`"))
 }
 
-/// Arguments that make the proxy accept TLS, with the same certificate as the servers.
+/// Arguments that make the proxy accept TLS. The proxy uses the certificate of the PostgreSQL servers of the tests.
 fn terminating() -> Vec<String> {
     let words = ["--check", "--trace", "TRACE", "--tls", "terminate", "--tls-cert"];
     let mut arguments: Vec<String> = words.map(String::from).into();

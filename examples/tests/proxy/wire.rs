@@ -84,7 +84,7 @@ impl Client {
         self.stream.write_all(bytes).expect("the peer reads");
     }
 
-    /// Does the same as [`say`](Self::say), but ignores errors, because the peer may have closed.
+    /// Does the same as [`say`](Self::say), but ignores errors, because the peer may have closed the connection.
     pub(crate) fn try_to_say(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes);
     }
@@ -219,7 +219,7 @@ fn serve_politely(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// Reads one packet without a code, as at the start of a connection. Reads no further byte.
+/// Reads one packet that has a length field but no message code, such as the first packet of a connection. Reads no further byte.
 pub(crate) fn take_packet(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;

@@ -62,9 +62,10 @@ fn assert_same(ours: &Path, theirs: &Path) -> Vec<String> {
     names(&ours)
 }
 
-/// Returns a WAL position at which all clients can stop with the same files. A client stops after the message that contains the position,
-/// and writes this whole message. So the message must have the same end for all clients. A message has at most 128 kB of WAL, and the
-/// server has more WAL than this after the position. So the end of the server's WAL does not shorten the message.
+/// Returns a WAL position. All clients that stop at this position have written the same files. A client writes the whole message that
+/// contains the position, and then stops. So this message must end at the same byte for every client. The message could end early if the
+/// server had no further WAL. So this function makes the server write about 400 kB of WAL after the position, which is more than the 128 kB
+/// of the longest message.
 fn end_position(cluster: &Cluster) -> String {
     let end = cluster.sql("select pg_current_wal_insert_lsn()");
     cluster.write_wal(400);
@@ -271,8 +272,8 @@ fn the_slot_advances_only_to_synced_positions() {
         let end = cluster.sql("select pg_current_wal_flush_lsn() - '0/0'").parse().expect("a number");
         until("the first position is confirmed", || positions().is_some_and(|(_, flushed)| flushed >= end));
         let begin = positions().expect("a row").1;
-        // The program syncs a file at the end of a segment, or when the stream is idle. During these four seconds, the segment does not end
-        // and the stream is not idle. So the program must not confirm any WAL as flushed.
+        // The program syncs a file at the end of a segment, or when the stream is idle. The statement `busy` runs for four seconds. In this
+        // time, the segment does not end and the stream is not idle. So the program must not confirm any WAL as flushed.
         let busy = "do $$ begin for i in 1..400 loop insert into filler values (i); commit; perform pg_sleep(0.01); end loop; end $$";
         let (written, flushed) = parse(&cluster.sql_in_turn(&[busy, reported])).expect("a row");
         assert_eq!(flushed, begin, "confirmed without a sync");

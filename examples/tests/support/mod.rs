@@ -124,8 +124,8 @@ pub(crate) fn output(command: &mut Command) -> Output {
     })
 }
 
-/// Runs a program to its end and returns its output. Calls `failure` once per second: if it returns a reason, kills the program and panics
-/// with this reason.
+/// Runs a program to its end and returns its output. Calls `failure` once per second. If `failure` returns a reason, this function kills
+/// the program and panics with the reason.
 pub(crate) fn output_unless(command: &mut Command, mut failure: impl FnMut() -> Option<String>) -> Output {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let child = child.expect("the program starts");

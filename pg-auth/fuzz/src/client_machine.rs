@@ -15,13 +15,12 @@ use crate::input::Input;
 use crate::secrets::{PASSWORD, TOKEN, assert_hidden, contains, is_known};
 use server::Server;
 
-/// Maximum number of steps of the state machine before the test passes it more bytes of the server. The test makes fewer steps if the
-/// machine waits for the server or has ended.
+/// Maximum number of steps that the state machine takes between two portions of the server's bytes. The machine takes fewer steps if it
+/// waits for the server or has ended.
 const MOST_STEPS: usize = 8;
 
 /// Logs in with an arbitrary configuration at an arbitrary server. Checks that the client sends secrets only as the configuration allows.
-/// Checks that the client accepts a login only by an allowed method, and after SCRAM only if the server has proven that it knows the
-/// verifier.
+/// Checks that the client accepts a login only by an allowed method. In SCRAM, the server must also have proven that it knows the verifier.
 pub fn client_machine(data: &[u8]) {
     if is_known(data) {
         return;
@@ -105,7 +104,7 @@ impl Client<'_> {
     }
 }
 
-/// The settings of the configuration that decide which messages the client may send.
+/// The settings that decide which messages the client may send.
 struct Policy {
     settings: u8,
     link: Link,

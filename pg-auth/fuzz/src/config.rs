@@ -9,7 +9,7 @@ const MARK: char = '\u{1}';
 /// Parses an arbitrary connection string. Neither the printed configuration nor the error may show a secret.
 ///
 /// The input is a connection string. A character U+0001 in the place of a password (after `password=`, or between `:` and `@`) is replaced
-/// by a password. `tests/libpq` of pg-auth compares the result of parsing the same inputs with libpq.
+/// by a password. `tests/libpq` of pg-auth parses the same inputs, and compares the results with libpq's results.
 pub fn config(data: &[u8]) {
     let Ok(string) = str::from_utf8(data) else { return };
     let _ = check(string);

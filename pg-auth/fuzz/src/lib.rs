@@ -10,7 +10,7 @@ mod certificate;
 mod client_machine;
 mod config;
 mod first_packet;
-// The fuzz targets of pg-wire read their inputs in the same way.
+// This module of pg-wire's fuzz targets also reads the inputs of the targets in this crate.
 #[path = "../../../pg-wire/fuzz/src/input.rs"]
 #[allow(dead_code, reason = "shared with the targets of pg-wire, which also read numbers")]
 mod input;

@@ -16,8 +16,8 @@ use crate::input::Input;
 use crate::secrets::{PASSWORD, TOKEN, assert_hidden, contains, is_known};
 use client::Client;
 
-/// Maximum number of steps of the state machine before the test passes it more bytes of the client. The test makes fewer steps if the
-/// machine waits for the client or has ended.
+/// Maximum number of steps that the state machine takes between two portions of the client's bytes. The machine takes fewer steps if it
+/// waits for the client or has ended.
 const MOST_STEPS: usize = 8;
 
 /// The salt of MD5 passwords.
@@ -191,8 +191,8 @@ fn credentials(method: u8) -> Credentials {
     }
 }
 
-/// A GSSAPI context that is established by the second token. [`client::TICKET`] authenticates [`USER`]; every other token authenticates
-/// another user.
+/// A GSSAPI context that is established by the second token. If the second token is [`client::TICKET`], it authenticates [`USER`];
+/// otherwise it authenticates another user.
 struct Ticket(u8);
 
 impl GssContext for Ticket {

@@ -35,9 +35,9 @@ pub enum Credentials {
 impl Credentials {
     /// Credentials for a user who does not exist: a SCRAM exchange that looks like any other exchange, and fails at its end.
     ///
-    /// `secret` must be random bytes that are created once and stored: with the same secret, a user name always gets the same salt. Salt
-    /// length and iteration count are PostgreSQL's defaults, 16 bytes and 4,096. If your users have other values, call
-    /// [`unknown_like`](Self::unknown_like); otherwise an attacker can distinguish existing users from unknown users.
+    /// `secret` must be random bytes that are created once and stored. With the same secret, a user name always gets the same salt, as the
+    /// name of an existing user does. Salt length and iteration count are PostgreSQL's defaults, 16 bytes and 4,096. If your users have
+    /// other values, call [`unknown_like`](Self::unknown_like); otherwise an attacker can distinguish existing users from unknown users.
     pub fn unknown(secret: &[u8], user: &[u8]) -> Self {
         Self::unknown_like(secret, user, DEFAULT_SALT_LENGTH, DEFAULT_ITERATIONS)
     }

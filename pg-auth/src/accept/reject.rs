@@ -10,9 +10,8 @@ use crate::oauth::OAuthFault;
 use crate::scram::CLIENT_FIRST;
 
 impl Accept {
-    /// Puts the ErrorResponse for `error` into the outbox. Does nothing if the client's start-up message has not arrived. PostgreSQL
-    /// answers only some errors before the start-up message, and the code that reads first packets has already put the ErrorResponse for
-    /// these errors into the outbox.
+    /// Puts the ErrorResponse for `error` into the outbox. Does nothing if the client's start-up message has not arrived: PostgreSQL then
+    /// answers only some errors, and `first_packet` has already put the ErrorResponse for these errors into the outbox.
     pub(super) fn reject(&self, error: &AuthError, outbox: &mut Outbox) {
         let Some(startup) = self.startup() else { return };
         let user = startup.user();

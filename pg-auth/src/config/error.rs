@@ -56,7 +56,7 @@ pub enum ConfigError {
     ReservedParameter(Box<str>),
     /// The service that the configuration names cannot be used.
     Service(Box<ServiceError>),
-    /// A stored password does not have the required form. The text shows the required form.
+    /// A stored password does not have the required form. The string is the required form, for example `md5<32 hexadecimal digits>`.
     StoredPassword(&'static str),
 }
 

@@ -219,11 +219,13 @@ impl Config {
     }
 
     /// Returns how to verify the server's certificate when TLS is used. `sslmode` sets the minimum of verification. If a root certificate
-    /// is configured, the chain of the server's certificate is always verified: `require`, `prefer` and `allow` then verify in the same way
-    /// as `verify-ca`, as in libpq. If the file of the root certificate does not exist, TLS fails in every mode. In libpq, only `verify-ca`
-    /// and `verify-full` fail then; the other modes skip the verification.
+    /// is configured, the chain of the server's certificate is always verified: `require`, `prefer` and `allow` verify in the same way as
+    /// `verify-ca`, as in libpq.
     ///
-    /// `verify-full` without a root certificate trusts [`RootCert::System`]; in this case, libpq refuses to connect.
+    /// Two rules differ from libpq:
+    /// - If the file of the root certificate does not exist, TLS fails in every mode. In libpq, TLS fails only in `verify-ca` and
+    ///   `verify-full`; the other modes skip the verification.
+    /// - `verify-full` without a root certificate trusts [`RootCert::System`]. libpq refuses to connect.
     ///
     /// # Errors
     /// `sslmode` is `verify-ca` and no root certificate is configured. The operating system's authorities are no substitute: they issue

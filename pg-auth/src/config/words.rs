@@ -1,6 +1,7 @@
 //! Enums for the parameters that have a fixed list of values.
 
-/// Defines an enum with one variant for each word that a parameter of libpq accepts. Errors show the parameter's name.
+/// Defines an enum with one variant for each word that a parameter of libpq accepts. The error for any other word shows the parameter's
+/// name.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident, $parameter:literal: $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)*) => {
         $(#[$doc])*

@@ -265,7 +265,7 @@ fn shuffle<T>(items: &mut [T]) {
     }
 }
 
-/// The kinds of session to look for. For each kind, `dial` tries all hosts.
+/// The kinds of session to look for: `dial` tries all hosts for the first kind, then all hosts for the second kind.
 fn passes(wanted: TargetSessionAttrs) -> &'static [TargetSessionAttrs] {
     use TargetSessionAttrs as Attrs;
     match wanted {

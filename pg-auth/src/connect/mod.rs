@@ -1,6 +1,7 @@
 //! The loops that drive the state machines over any stream that can be polled. Also dials and accepts connections, for every runtime.
 //!
-//! - [`connect`], [`drive`], [`accept`](accept()), [`cancel`](cancel()): functions that run one phase over a [`Connection`] of the caller.
+//! - [`connect`], [`drive`], [`accept`](accept()): functions that run the connection phase over the caller's [`Connection`].
+//! - [`cancel`](cancel()): sends a cancel request over the caller's [`Connection`].
 //! - [`ConnectionBuilder`]: the client side: tries hosts and addresses, with TLS and time limits, over a
 //!   [`Runtime`](crate::runtime::Runtime).
 //! - [`Acceptor`]: the server side: logs in an accepted client, with TLS and a time limit, over a [`Runtime`](crate::runtime::Runtime).

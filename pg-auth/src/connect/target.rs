@@ -19,8 +19,8 @@ pub(super) enum Verdict {
     Other,
 }
 
-/// Checks whether a session is of the kind `wanted`. PostgreSQL 14 and later report the necessary parameters at start-up. If the server has
-/// not reported the parameters, this function sends a query. Ends an unsuitable session by Terminate.
+/// Checks whether a session is of the kind `wanted`. At start-up, PostgreSQL 14 and later report the parameters that show the kind. If the
+/// server has not reported these parameters, this function sends a query. Ends an unsuitable session by Terminate.
 pub(super) async fn judge<T: Transport>(
     conn: &mut Connection<T>,
     session: &Session,
@@ -47,7 +47,8 @@ pub(super) async fn judge<T: Transport>(
 }
 
 /// Reads the kind of the session from the reported parameters. For `Primary` and `Standby`, returns true if the server is in hot standby.
-/// For every other kind, returns true if the session is read-only. Returns `None` if the server has not reported the necessary parameters.
+/// For every other kind, returns true if the session is read-only. Returns `None` if the server has not reported the parameters that show
+/// the kind.
 fn reported(parameters: &Parameters, wanted: TargetSessionAttrs) -> Option<bool> {
     let is_on = |name| parameters.get(name).map(|value| value == "on");
     let in_recovery = is_on("in_hot_standby");

@@ -89,8 +89,9 @@ impl Handshake<'_> {
         Ok(())
     }
 
-    /// Processes AuthenticationOk. Repeats the check of `require_auth`. Also checks two settings that `allow` cannot check yet:
-    /// `channel_binding` (was SCRAM bound to the channel?) and `sslcertmode` (was the client's certificate sent?).
+    /// Processes AuthenticationOk. Repeats the check of `require_auth`, so that no state of the machine can accept a login without this
+    /// check. Also checks two settings that `allow` cannot check yet: `channel_binding` (was SCRAM bound to the channel?) and `sslcertmode`
+    /// (was the client's certificate sent?).
     pub(super) fn settle(&mut self, proven: Option<Proven>) -> Result<State, AuthError> {
         let bound = proven.is_some_and(|proven| proven.is_bound());
         if self.config.channel_binding == BindingMode::Require && !bound {

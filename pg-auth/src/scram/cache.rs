@@ -52,7 +52,8 @@ struct Entry {
     keys: ScramKeys,
 }
 
-/// Default of [`KeyCache::max_age`]: an hour. No limit for WebAssembly in a browser, which has no clock.
+/// Default of [`KeyCache::max_age`]: an hour. No limit on `wasm32-unknown-unknown`, because Rust's standard library has no clock on this
+/// target.
 const MAX_AGE: Option<Duration> = if cfg!(all(target_family = "wasm", target_os = "unknown")) {
     None
 } else {
@@ -71,7 +72,7 @@ impl KeyCache {
         Self(Arc::new(Mutex::new(Entries { entries: VecDeque::new(), most, max_age: MAX_AGE, key })))
     }
 
-    /// Sets the maximum age of keys; `None` means no limit. Default: one hour.
+    /// Sets the maximum age of keys; `None` means no limit. Default: one hour. On `wasm32-unknown-unknown`, the default is no limit.
     ///
     /// With an age limit, [`get`](Self::get) and [`insert`](Self::insert) read the clock.
     pub fn max_age(self, age: Option<Duration>) -> Self {

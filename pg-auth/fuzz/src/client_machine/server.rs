@@ -82,7 +82,8 @@ impl Server {
     }
 }
 
-/// Returns the bodies of the messages with code `p` at the start of `said`: passwords, and messages of SASL and GSSAPI.
+/// Returns the bodies of the messages with code `p` that directly follow the first packet in `said`: passwords, and messages of SASL and
+/// GSSAPI.
 fn responses(said: &[u8]) -> Vec<Vec<u8>> {
     let mut inbox = Inbox::new(Limits::FRONTEND);
     inbox.extend(said);

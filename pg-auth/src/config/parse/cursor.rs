@@ -34,8 +34,8 @@ impl<'a> Cursor<'a> {
         self.take(end)
     }
 
-    /// Removes and returns this many bytes from the front. Precondition: the text is not shorter, and the cut does not split a character.
-    /// Otherwise removes and returns all bytes, so that there is no panic.
+    /// Removes and returns this many bytes from the front. Precondition: the text has at least this many bytes, and the cut does not split
+    /// a character. Otherwise removes and returns all bytes, so that there is no panic.
     pub(super) fn take(&mut self, bytes: usize) -> Self {
         let (piece, rest) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
         let taken = Self { rest: piece, offset: self.offset };

@@ -7,7 +7,8 @@ use crate::config::parameters::{Value, Values};
 use crate::config::parse::cursor::Cursor;
 use crate::error::ConfigError;
 
-/// Reads the part of a URI after `postgres://`. An empty part counts as absent, except in the query.
+/// Reads the text of a URI after `postgres://`. An empty user, password, host list or database counts as absent. In the query, an empty
+/// value counts as a value.
 pub(super) fn read(mut string: Cursor<'_>, values: &mut Values) -> Result<(), ConfigError> {
     user_info(&mut string, values)?;
     hosts(&mut string, values)?;

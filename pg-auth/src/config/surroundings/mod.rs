@@ -26,8 +26,8 @@ const USER_SERVICE_FILE: &str = ".pg_service.conf";
 /// Name of the system's service file, in a directory of `SYSTEM_DIRS` or in `PGSYSCONFDIR`.
 const SYSTEM_SERVICE_FILE: &str = "pg_service.conf";
 
-/// Directories in which the system's service file is looked for: the directory on Debian, on Fedora, and on most other systems. Not used if
-/// `PGSYSCONFDIR` names a directory. libpq has a single directory, chosen when libpq is built.
+/// Directories in which the system's service file is looked for, in this order: the directory on Debian, the directory on Fedora, and the
+/// directory on most other systems. Not used if `PGSYSCONFDIR` names a directory. libpq has a single directory, chosen when libpq is built.
 const SYSTEM_DIRS: &[&str] =
     if cfg!(unix) { &["/etc/postgresql-common", "/etc/sysconfig/pgsql", "/etc"] } else { &[] };
 
@@ -57,8 +57,8 @@ const TLS_DIR: &str = if cfg!(windows) { "" } else { ".postgresql" };
 ///   ([manual](https://www.postgresql.org/docs/current/libpq-pgpass.html)).
 /// - The files `root.crt`, `root.crl`, `postgresql.crt` and `postgresql.key` in `~/.postgresql` are used for TLS if they exist and no other
 ///   file is given.
-/// - If no user is given, the user is the name set by [`user`](Self::user) or, after [`login_name`](Self::login_name) (feature
-///   `login-name`), the name of the operating system's user.
+/// - If no user is given, the user is the name set by [`user`](Self::user). If [`login_name`](Self::login_name) (feature `login-name`) was
+///   called instead of `user`, the user is the name of the operating system's user.
 /// - If no host is given, the host is a Unix-domain socket in the first usual directory that exists; see [`Host::local`].
 ///
 /// ```

@@ -112,7 +112,8 @@ fn the_string_overrides_the_service_and_the_service_overrides_the_environment() 
     assert_eq!(config(&by_name, "host=h").hosts, [Host::new("h", 3)]);
 }
 
-/// In a URI, an empty part is the same as an absent part. Among keywords, and in the query of a URI, an empty value counts as a value.
+/// In a URI, an empty user, host or database is the same as an absent one. Among keywords, and in the query of a URI, an empty value counts
+/// as a value.
 #[test]
 fn an_empty_value_hides_the_environment_and_an_absent_value_does_not() {
     let surroundings = Surroundings::empty().variable("PGHOST", "h").variable("PGUSER", "u").user("me");
