@@ -266,8 +266,8 @@ impl StandbyStatus {
         self.now_due
     }
 
-    /// Returns the time at which the next update is due; `None` if the interval is zero and no update is due. With an interval of zero, an
-    /// update becomes due only on request.
+    /// Returns the time at which the next update is due. With an interval of zero, returns `None` until the server requests an answer or
+    /// the caller calls [`report`](Self::report).
     #[inline]
     pub fn deadline(&self) -> Option<Duration> {
         if self.now_due {
