@@ -107,8 +107,8 @@ pub struct WrongType {
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT)
 const FIRST_ASSIGNED_OID: Oid = 10_000;
 
-/// Checks that a value of the Rust type `T` can be sent for a parameter of the type `type_oid`. `forms` are the built-in types that have the
-/// binary form of a `T`, for example `oid` and `regclass` for a `u32`.
+/// Checks that a value of the Rust type `T` can be sent for a parameter of the type `type_oid`. `forms` are the built-in types that have
+/// the binary form of a `T`, for example `oid` and `regclass` for a `u32`.
 pub(crate) fn check<T>(type_oid: Oid, forms: &[Oid]) -> Result<(), WrongType> {
     if type_oid >= FIRST_ASSIGNED_OID || forms.contains(&type_oid) {
         return Ok(());

@@ -86,8 +86,8 @@ enclosed! {
     b'h' => pub struct HotStandbyFeedback {
         /// Time at which the client sent this message, by the client's clock.
         pub time: Timestamp,
-        /// Oldest transaction whose rows are needed by queries on the standby. This does not include rows that only replication slots
-        /// need. If both `xmin` and `catalog_xmin` are 0, the standby will send no more feedback.
+        /// Oldest transaction whose rows are needed by the standby. The catalog rows that its replication slots need are not included:
+        /// see `catalog_xmin`. If both `xmin` and `catalog_xmin` are 0, the standby will send no more feedback.
         pub xmin: u32,
         /// Epoch of `xmin`: the number of times that transaction numbers have wrapped around.
         pub xmin_epoch: u32,

@@ -79,7 +79,7 @@ enum Kind {
     Other,
 }
 
-/// Values to write instead of the values of the frame, and the parts of [`Rewrite::rest`].
+/// The new values for a frame, and the three parts into which [`Rewrite::rest`] is split.
 #[derive(Clone, Copy)]
 struct Replaced<'a> {
     parts: Parts<'a>,
