@@ -56,8 +56,8 @@
 //! - `std` (default): [`Connection`] and its halves. Without this feature the crate is `no_std` and needs `alloc`.
 //! - `derive`: the derive macro `FromRow`, for structs that are read from rows.
 //! - `uuid`: `uuid::Uuid` as a parameter and as a value.
-//! - `postgres-types`: types with `postgres_types::ToSql` or `FromSql` as parameters and as values. `chrono`, `time` and `serde_json` add the
-//!   types of these crates.
+//! - `postgres-types`: types with `postgres_types::ToSql` or `FromSql` as parameters and as values.
+//! - `chrono`, `time`, `serde_json`: the types of the crate with this name, through `postgres-types`.
 //! - `testing`: the module `testing`, for the tests of a client or of a server.
 //!
 //! See also the [chapter on the protocol](https://www.postgresql.org/docs/current/protocol.html) in PostgreSQL's manual.

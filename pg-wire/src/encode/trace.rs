@@ -22,7 +22,7 @@ impl<M: Message + ?Sized> fmt::Display for Trace<'_, M> {
     }
 }
 
-/// Prints the fields of a message. Keeps the first error until `finish`, because the methods of a writer return no errors.
+/// Prints the fields of a message. The methods of [`Writer`] return no errors, so `finish` returns the first error.
 struct Line<'l, 'f> {
     /// Name of the message; `None` after the name has been printed.
     name: Option<&'static str>,

@@ -107,8 +107,8 @@ macro_rules! direction {
                         $crate::codec::message::Decode::decode(frame.body).map(Self::$message)
                     })*
                     code => match Self::decode_cold(code, frame.body) {
-                        // These arms are never used, because `decode_cold` does not decode the messages that the table marks as `Hot`.
-                        // Without these arms, the compiler generates the caller's loop twice.
+                        // Never used: `decode_cold` returns no `Hot` message. But the compiler does not know this. Without these arms,
+                        // the compiler generates the caller's loop twice, once for the case that `decode_cold` returns a `Hot` message.
                         $(Ok(Self::$message(_)) if const { $crate::message::table::Path::$path.is_hot() } => {
                             Ok(Self::Unknown(frame))
                         })*

@@ -30,8 +30,8 @@ use crate::param::bound::{Bound, Written, write_null};
 /// With the description of the statement, [`StatementDescription::check`](crate::value::StatementDescription::check) finds such a value
 /// before it is sent.
 ///
-/// To bind a type of your own, return the bytes of the value: 1, 2, 4, 8 or 16 bytes by value; any other number of bytes as a borrowed
-/// slice.
+/// To bind a type of your own, return the bytes of the value from [`bound`](Self::bound): 1, 2, 4, 8 or 16 bytes by value; any other number
+/// of bytes as a borrowed slice.
 ///
 /// ```
 /// use pg_wire::{Bindable, Bound};
@@ -107,8 +107,8 @@ pub struct WrongType {
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT)
 const FIRST_ASSIGNED_OID: Oid = 10_000;
 
-/// Checks that a value of the Rust type `T` can be sent for a parameter of the type `type_oid`. `forms` are the built-in types for which
-/// the server reads the binary form of a `T` as the same value.
+/// Checks that a value of the Rust type `T` can be sent for a parameter of the type `type_oid`. `forms` are the built-in types that have
+/// the binary form of a `T`, for example `oid` and `regclass` for a `u32`.
 pub(crate) fn check<T>(type_oid: Oid, forms: &[Oid]) -> Result<(), WrongType> {
     if type_oid >= FIRST_ASSIGNED_OID || forms.contains(&type_oid) {
         return Ok(());

@@ -19,7 +19,7 @@ use crate::param::formats::Mixed;
 )]
 pub trait Params {
     /// Whether the compiler can inline the computation of all lengths. If `true`, as for a tuple, the writer computes the lengths first and
-    /// then writes without further bounds checks. If `false`, as for a slice, the length of each value is known only after a call.
+    /// then writes without further bounds checks. If `false`, as for a slice, the writer checks for each value whether the value fits.
     const KNOWN: bool = false;
 
     /// Returns the number of parameters. [`each`](Self::each) must visit exactly this number of parameters.

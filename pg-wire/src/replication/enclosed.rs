@@ -288,8 +288,8 @@ macro_rules! kinds {
                         $crate::replication::enclosed::DecodeEnclosed::decode(data, scope).map(Self::$message)
                     })*
                     _ => match decode_cold() {
-                        // Unreachable: `decode_cold` never returns a message that the macro call marks as `Hot`. Without these arms, the
-                        // compiler generates the caller's loop twice.
+                        // Never used: `decode_cold` returns no `Hot` message. But the compiler does not know this. Without these arms,
+                        // the compiler generates the caller's loop twice, once for the case that `decode_cold` returns a `Hot` message.
                         $(Ok(Self::$message(_)) if const { $crate::message::table::Path::$path.is_hot() } => {
                             Ok(Self::Unknown($crate::replication::enclosed::Unknown {
                                 kind: $kind,

@@ -19,7 +19,7 @@ use crate::value::{Columns, FromValue, RowError};
 
 /// A row that answers a replication command.
 pub trait FromReply<'a>: Sized {
-    /// Reads the row. Unknown columns are ignored, because later versions may add columns.
+    /// Reads the row. Unknown columns are ignored, because later versions of PostgreSQL may add columns.
     ///
     /// # Errors
     /// [`RowError::NoColumnNamed`] when a column is missing, and the other errors of [`RowError`].
@@ -61,7 +61,8 @@ reply! {
         "systemid" => pub system_id: &'a str,
         /// Number of the current timeline.
         "timeline" => pub timeline: u32,
-        /// WAL position in `xlogpos`: the end of the flushed WAL; on a standby, the end of the replayed WAL.
+        /// WAL position in `xlogpos`: the end of the flushed WAL. On a standby, this is the end of the received or of the replayed WAL,
+        /// whichever is later.
         "xlogpos" => pub position: Lsn,
         /// Name of the database of the connection; `None` with `replication=true`.
         "dbname" => pub database: Option<&'a str>,

@@ -48,7 +48,7 @@ pub struct StandbyStatus {
     interval: Duration,
     /// Time of the last status update.
     last: Duration,
-    /// Whether a status update is due now, independently of the interval.
+    /// Whether the server or the caller has requested a status update. Such an update is due at once.
     now_due: bool,
     confirm_keepalives: bool,
     /// Whether [`StandbyStatus::data`] was called, and [`StandbyStatus::change`] has not yet been called with the change in this data. As
@@ -260,14 +260,14 @@ impl StandbyStatus {
         self.now_due = true;
     }
 
-    /// Whether an update is due now, independently of the interval.
+    /// Whether the server or the caller has requested an update. Such an update is due at once.
     #[cfg(feature = "std")]
     pub(super) const fn has_report(&self) -> bool {
         self.now_due
     }
 
-    /// Returns the time at which the next update is due; `None` if the interval is zero and no update is due. With an interval of zero, an
-    /// update becomes due only on request.
+    /// Returns the time at which the next update is due. With an interval of zero, returns `None` until the server requests an answer or
+    /// the caller calls [`report`](Self::report).
     #[inline]
     pub fn deadline(&self) -> Option<Duration> {
         if self.now_due {

@@ -18,7 +18,7 @@ enclosed! {
     /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-XLOGDATA)
     b'w' => pub struct XLogData<'a> {
         /// In physical replication: position of the first byte of the data. In logical replication: position of the WAL record that caused
-        /// the message; `0/0` if the record causes further messages after this message.
+        /// the message. Some messages have `0/0`, because another message for the same record follows.
         pub start: Lsn,
         /// In physical replication: end of the WAL on the server. In logical replication: the same as `start`.
         pub end: Lsn,
@@ -86,8 +86,8 @@ enclosed! {
     b'h' => pub struct HotStandbyFeedback {
         /// Time at which the client sent this message, by the client's clock.
         pub time: Timestamp,
-        /// Oldest transaction whose rows are needed by queries on the standby; replication slots are not counted. If both `xmin` and
-        /// `catalog_xmin` are 0, the standby will send no more feedback.
+        /// Oldest transaction whose rows are needed by the standby. The catalog rows that its replication slots need are not included:
+        /// see `catalog_xmin`. If both `xmin` and `catalog_xmin` are 0, the standby will send no more feedback.
         pub xmin: u32,
         /// Epoch of `xmin`: the number of times that transaction numbers have wrapped around.
         pub xmin_epoch: u32,

@@ -12,8 +12,9 @@
 //! | [`FunctionCall`](crate::frontend::FunctionCall) | | arguments |
 //! | [`DataRow`](crate::backend::DataRow) | | columns |
 //!
-//! Replies contain no names. [`SessionState::received`](crate::session::SessionState::received) returns the number of the request that a
-//! reply belongs to. [`sent`](crate::session::SessionState::sent) returned the same number for this request.
+//! Replies contain no names, but a request and its replies have the same number. For a request,
+//! [`SessionState::sent`](crate::session::SessionState::sent) returns the number. For a reply,
+//! [`SessionState::received`](crate::session::SessionState::received) returns the number.
 //!
 //! `Rewrite` does not find names inside SQL text, such as `EXECUTE s` or `FETCH FROM p`, or names inside the texts of errors.
 //!
@@ -78,7 +79,7 @@ enum Kind {
     Other,
 }
 
-/// Values to write instead of the values of the frame, and the parts of [`Rewrite::rest`].
+/// The new values for a frame, and the three parts into which [`Rewrite::rest`] is split.
 #[derive(Clone, Copy)]
 struct Replaced<'a> {
     parts: Parts<'a>,

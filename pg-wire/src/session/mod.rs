@@ -54,8 +54,8 @@
 //! - **Replication**: the server sends CopyBothResponse. Then both sides send CopyData and, in any order, CopyDone. Last, the server sends
 //!   the results of the command. A server that reads the client's CopyDone in the middle of a transaction sends its own CopyDone at once,
 //!   and then the rest of the transaction.
-//! - **Query after requests of the extended query protocol, without Sync**: the Query is executed, and its ReadyForQuery ends the
-//!   transaction of the earlier requests.
+//! - **Query after requests of the extended query protocol, without Sync**: the Query is executed, and ends the transaction of the earlier
+//!   requests, as a Sync would.
 //!
 //! # Memory
 //!

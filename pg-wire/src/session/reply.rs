@@ -37,7 +37,7 @@ pub enum CopyDirection {
     Both,
 }
 
-/// Result of waiting for the server's next message while the client sends nothing.
+/// What a client can expect if it sends nothing and waits for the server's next message.
 ///
 /// In every case, notices, notifications and parameters can arrive at any time, and the session can end at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

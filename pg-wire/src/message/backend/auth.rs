@@ -41,7 +41,7 @@ pub enum Authentication<'a> {
     Sasl(Terminated<'a, Text<'a>>),
     /// 11: contains the server's next SASL challenge.
     SaslContinue(Secret<'a>),
-    /// 12: contains the server's last message of a SASL exchange, which proves the identity of the server.
+    /// 12: contains the server's last message of a SASL exchange. This message proves the identity of the server.
     SaslFinal(Secret<'a>),
     /// A request of a kind that this crate does not know. `kind` and `data` contain the bytes of the request unchanged.
     Unknown {

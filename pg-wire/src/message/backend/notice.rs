@@ -224,11 +224,11 @@ impl<'a> fmt::Display for ErrorFields<'a> {
 }
 
 impl ErrorFields<'_> {
-    /// Prints one line for each field whose code `select` accepts. Skips the fields that the first line contains.
+    /// Prints one line for each field whose code `select` accepts. Skips the severity, the SQLSTATE and the message.
     fn fmt_fields(&self, f: &mut fmt::Formatter<'_>, select: impl Fn(u8) -> bool) -> fmt::Result {
         for field in self.iter().filter(|field| select(field.code)) {
             let name = match field.code {
-                // Severity, SQLSTATE and message are parts of the first line.
+                // Severity, SQLSTATE and message. The caller has printed these fields in the first line.
                 b'S' | b'V' | b'C' | b'M' => continue,
                 b'D' => "DETAIL",
                 b'H' => "HINT",

@@ -70,9 +70,9 @@ message! {
 pub struct FieldDescription<'a> {
     /// Name of the column in the result.
     pub name: Text<'a>,
-    /// Oid of the table that the column belongs to; 0 for none.
+    /// Oid of the table that the column belongs to; 0 if the column belongs to no table.
     pub table: Oid,
-    /// Number of the column in `table`, counted from 1; 0 for none.
+    /// Number of the column in `table`, counted from 1; 0 if the column belongs to no table.
     pub attribute: i16,
     /// Oid of the column's type; see [`oid`](mod@crate::oid).
     pub type_oid: Oid,

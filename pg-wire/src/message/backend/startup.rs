@@ -46,7 +46,7 @@ message! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-NEGOTIATEPROTOCOLVERSION)
     NEGOTIATE_PROTOCOL_VERSION => pub struct NegotiateProtocolVersion<'a> {
-        /// Newest version that the server supports. Not newer than the requested version.
+        /// Version that the server will use: at most the requested version.
         pub version: ProtocolVersion,
         /// Names of the options that the server does not know.
         pub unrecognized: List<'a, Text<'a>, u32>,

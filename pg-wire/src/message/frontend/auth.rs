@@ -71,7 +71,7 @@ impl Message for SaslInitialResponse<'_> {
         match self.data {
             None => out.int32(u32::MAX),
             Some(data) => {
-                // If the data is longer than 4 GiB, this length is wrong. Then the whole message is rejected as too long.
+                // If the data is longer than 4 GiB, this length is wrong. But the encoder rejects such a message, because it is too long.
                 out.int32(u32::try_from(data.0.len()).unwrap_or(u32::MAX));
                 data.write(out);
             }

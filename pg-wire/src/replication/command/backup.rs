@@ -96,7 +96,7 @@ impl<'a> BaseBackup<'a> {
         self
     }
 
-    /// Sets whether the server waits until the last WAL segment is archived. On by default.
+    /// Sets whether the server waits until all WAL that the backup needs is archived. On by default.
     pub const fn wait(mut self, on: bool) -> Self {
         self.wait = Some(on);
         self

@@ -78,7 +78,7 @@ impl<'a> CreateReplicationSlot<'a, LogicalSlot<'a>> {
         self
     }
 
-    /// Makes the server send a prepared transaction at its PREPARE TRANSACTION, not only at its commit. Requires PostgreSQL 15.
+    /// Makes the server send a prepared transaction at its PREPARE TRANSACTION instead of at its commit. Requires PostgreSQL 15.
     pub const fn two_phase(mut self) -> Self {
         self.kind.two_phase = true;
         self

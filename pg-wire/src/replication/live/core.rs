@@ -85,8 +85,8 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
         let mut turns = 0;
         let head = loop {
             if self.payload.is_replaying() {
-                // This branch returns stored data and does not call `poll_data`, which also sends buffered bytes and due status updates. So
-                // `keep_sending` sends the bytes and updates here.
+                // `poll_data` not only receives, but also sends buffered bytes and due status updates. This branch returns stored data
+                // and does not call `poll_data`, so `keep_sending` sends the bytes and the updates.
                 poll_fn(|cx| {
                     self.keep_sending(cx);
                     Poll::Ready(())

@@ -13,7 +13,7 @@ use crate::replication::reply::NextTimeline;
 use crate::value::RowError;
 
 /// An error of a replication stream, with a WAL position. After an error, no more data is received. Only positions that the caller declared
-/// before the error are confirmed.
+/// as flushed before the error are confirmed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct StreamError {

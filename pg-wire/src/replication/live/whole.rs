@@ -183,8 +183,8 @@ impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
     /// stops sending, but does not disconnect.
     ///
     /// The interval must be shorter than the server's `wal_sender_timeout`. No data is received, so a keepalive that requests an answer may
-    /// remain unread, and only the updates at the interval prevent the timeout. A future that blocks the thread prevents the updates. So
-    /// run blocking work in another thread (`spawn_blocking`), and pass the handle of this thread as `work`.
+    /// remain unread, and only the updates at the interval prevent the timeout. A future that blocks its thread prevents the updates. So
+    /// run blocking work in another thread (`spawn_blocking`), and pass a future as `work` that waits for the other thread.
     ///
     /// If the connection fails meanwhile, the work continues, and the next call of `next` returns the error. The returned future may be
     /// dropped at any point; then `work` is dropped too.

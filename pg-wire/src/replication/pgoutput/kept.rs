@@ -27,7 +27,7 @@ pub(super) struct Record {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kept {
     length: u64,
-    /// Runs in the order of the stored records. A run is a sequence of records of the same subtransaction.
+    /// The runs, in the order of the stored records. A run is a sequence of records of the same subtransaction.
     runs: Vec<Run>,
     /// State of each subtransaction that has records in the store.
     subtransactions: BTreeMap<u32, Subtransaction>,
@@ -72,8 +72,8 @@ impl Kept {
         Ok(())
     }
 
-    /// Drops the changes of the subtransaction `xid`. Dropped changes at the end of the stored bytes are cut off. Dropped changes before
-    /// other changes stay in the store, and the replay skips the dropped changes.
+    /// Marks the subtransaction `xid` as rolled back, so that the replay skips its changes. If the stored bytes end with changes that were
+    /// rolled back, cuts these changes off.
     pub(super) fn abort<S: Store>(&mut self, store: &mut S, top: u32, xid: u32) -> Result<(), S::Error> {
         let Some(subtransaction) = self.subtransactions.get_mut(&xid) else { return Ok(()) };
         subtransaction.is_aborted = true;

@@ -8,8 +8,8 @@ use crate::replication::time::Timestamp;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ReceivedChange<'s> {
-    /// Position of the WAL record that the change was decoded from; `0/0` if the record causes further messages after this message. For
-    /// example, a Relation before the change of a row has the position `0/0`. To confirm a transaction, use the `end` of its
+    /// Position of the WAL record that the change was decoded from. Some messages have `0/0`, because another message for the same record
+    /// follows: an example is a Relation before the change of a row. To confirm a transaction, use the `end` of its
     /// [`Commit`](crate::replication::pgoutput::Commit).
     pub start: Lsn,
     /// Time at which the server sent the change, by the server's clock.
