@@ -4,7 +4,7 @@ use crate::basic::code::MessageCode;
 use crate::basic::enums::Target;
 use crate::codec::frame::Frame;
 
-/// Kind of a request: a message of the client to which the server replies, or which ends a COPY.
+/// Kind of a request. A request is a message of the client that the server answers, or that ends a COPY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]

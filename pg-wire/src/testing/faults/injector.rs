@@ -259,7 +259,8 @@ impl FaultInjector {
         })
     }
 
-    /// Counts the message in `partial`. If the message is stored completely (`held`), returns the indices of the faults at this message.
+    /// Counts the message in `partial` for each fault that selects it. If the message is stored completely (`held`), returns the indices of
+    /// the faults at this message.
     fn due(&mut self, code: Option<MessageCode>, held: bool) -> Vec<usize> {
         let start = if code.is_some() { 5 } else { 4 };
         let body = self.partial.get(start..).unwrap_or_default();
@@ -439,7 +440,7 @@ fn put(queued: &mut Vec<Queued>, bytes: &[u8], size: Option<usize>) {
     }
 }
 
-/// Inverts the first `count` bytes. Returns the number of bytes that are missing.
+/// Inverts the first `count` bytes. Returns how many bytes fewer than `count` there are.
 fn invert(bytes: &mut [u8], count: usize) -> usize {
     bytes.iter_mut().take(count).for_each(|byte| *byte = !*byte);
     count.saturating_sub(bytes.len())
