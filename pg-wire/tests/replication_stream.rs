@@ -567,7 +567,7 @@ fn keep_alive_while_sends_updates_and_receives_no_messages() {
 fn updates_do_not_accumulate_while_the_server_does_not_read() {
     let clock = TestClock::default();
     let mut steps = Steps { at_end: Read::Never, ..Steps::reading([Read::Bytes(copy_both())]) };
-    // The stream accepts the whole Query, but only ten bytes of the first update.
+    // The stream accepts the whole Query, but only ten bytes of the first status update.
     steps.writes = [Write::Take(usize::MAX), Write::Take(10), Write::Never].into();
     let conn = Connection::new(steps, Limits::BACKEND);
     let command = StartLogical::new("slot", Lsn::INVALID);
