@@ -259,7 +259,7 @@ fn several_messages_over_their_limit_end_the_copy_and_the_connection_is_ready() 
 
 #[test]
 fn the_options_of_copy_from_do_not_apply_to_the_data_of_copy_to() {
-    // The row that a server sends for `select null, '', 'x', '\D'`.
+    // The row in CSV format that a server sends for `select null, '', 'x', '\D'`.
     let rows = data(b",\"\",x,\\D\n");
     let end = [done(), complete("COPY 1"), ready()].concat();
     let begin = frame(b'H', b"\0\0\x04\0\0\0\0\0\0\0\0");

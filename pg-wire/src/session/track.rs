@@ -79,7 +79,7 @@ impl Track {
         self.front + self.queue.len()
     }
 
-    /// Returns the number of runs in the queue. A run is a group of repeated requests.
+    /// Returns the number of runs in the queue. A run is a pattern of up to 16 requests, which can be repeated.
     pub(super) fn runs(&self) -> usize {
         self.queue.runs()
     }

@@ -17,8 +17,8 @@ const MOST_HELD: usize = 16 << 20;
 /// Number of bytes after which a `flood endless` ends, so that every test ends.
 const FLOOD: u64 = 1 << 30;
 
-/// Largest number of bytes in one step of a flood, so that the copies of a flood are never in memory all at once. If the message is longer,
-/// each step contains one message.
+/// Largest number of bytes in one step of a flood, so that the copies of a flood are never in memory all at once. If one copy is longer
+/// than this, each step contains one copy.
 const AT_ONCE: usize = 64 * 1024;
 
 /// Adds the faults of a [`FaultTable`](super::FaultTable) to the bytes of one direction of one connection, without I/O.
@@ -43,7 +43,7 @@ pub struct FaultInjector {
     partial: Vec<u8>,
     /// Number of outstanding bytes of a message without a fault. These bytes are passed on as they arrive.
     passing: usize,
-    /// Number of the next bytes of the sender whose bits must be inverted.
+    /// How many of the sender's next bytes must be inverted.
     inverting: usize,
     /// Size of the pieces in which all further bytes are sent; `None` if these bytes are not split.
     pieces: Option<usize>,
@@ -190,7 +190,7 @@ impl FaultInjector {
         }
     }
 
-    /// Whether a fault has stalled or closed this direction. Then no bytes are sent after the remaining steps.
+    /// Whether a fault has stalled or closed this direction. If so, no bytes follow the steps that `next_step` has not returned yet.
     pub fn has_ended(&self) -> bool {
         self.ended
     }

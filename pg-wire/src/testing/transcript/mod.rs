@@ -162,8 +162,8 @@ impl Transcript {
     /// Splits the transcript after the server's first ReadyForQuery, into the login and the session. Without a ReadyForQuery, all lines
     /// are the login.
     ///
-    /// A recording masks the secrets of the login, so the recorded login cannot be played. So a test double performs its own
-    /// login, and then plays the session.
+    /// A recording masks the secrets of the login, so the recorded login cannot be played. Therefore a program that simulates a side
+    /// performs its own login, and then plays the session.
     ///
     /// ```
     /// use pg_wire::{Direction, testing::Transcript};
