@@ -63,8 +63,8 @@ impl Request {
         matches!(self, Self::Startup | Self::Query | Self::FunctionCall | Self::Sync)
     }
 
-    /// Whether the request belongs to the extended query protocol. If such a request fails, the server discards every message up to the next
-    /// Sync. False for Sync: if a Sync fails, the server still answers with ReadyForQuery, and discards no message.
+    /// Whether the request belongs to the extended query protocol. If such a request fails, the server discards every message up to the
+    /// next Sync. False for Sync: if a Sync fails, the server still answers with ReadyForQuery, and discards no message.
     pub fn is_extended(self) -> bool {
         !self.ends_with_ready() && self != Self::CopyEnd
     }

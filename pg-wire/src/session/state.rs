@@ -351,8 +351,8 @@ impl SessionState {
         self.track.next_number()
     }
 
-    /// Returns how many ReadyForQuery will arrive if no request fails and no COPY ignores a Sync. The result is a range, because the possible
-    /// states can differ in this number while the state is not [certain](Self::is_certain).
+    /// Returns how many ReadyForQuery will arrive if no request fails and no COPY ignores a Sync. The result is a range, because the
+    /// possible states can differ in this number while the state is not [certain](Self::is_certain).
     pub fn outstanding_ready(&self) -> RangeInclusive<u64> {
         let (mut least, mut most) = (self.track.outstanding_ready(), self.track.outstanding_ready());
         for track in &self.others {
