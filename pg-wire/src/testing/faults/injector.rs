@@ -34,8 +34,8 @@ pub struct FaultInjector {
     faults: Vec<Armed>,
     /// Number of bytes of the sender that have been processed, including the bytes of a swapped message that is not yet sent.
     offset: u64,
-    /// Whether the next message may be a first packet (start-up message, SSLRequest or CancelRequest), which has no message code. False after
-    /// the first message with a message code.
+    /// Whether the next message may be a first packet (start-up message, SSLRequest or CancelRequest), which has no message code. False
+    /// after the first message with a message code.
     first: bool,
     /// Whether no further message can be found, because all further bytes are encrypted or follow an invalid header.
     opaque: bool,
