@@ -642,8 +642,8 @@ proptest! {
             }
         }
         if let Err(error) = writer.finish() {
-            // If no row has been written, `finish` writes the header. An empty name in the header is an error if the NULL string or the
-            // DEFAULT string is also empty.
+            // If no row has been written, `finish` writes the header. An empty name in the header is an error if the string that the
+            // option NULL or DEFAULT sets is also empty.
             prop_assert!(is_empty_marker(&error), "{}", error);
             return Ok(());
         }

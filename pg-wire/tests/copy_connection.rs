@@ -259,7 +259,7 @@ fn several_messages_over_their_limit_end_the_copy_and_the_connection_is_ready() 
 
 #[test]
 fn the_options_of_copy_from_do_not_apply_to_the_data_of_copy_to() {
-    // The row that a server sends for `select null, '', 'x', '\D'`.
+    // The row in CSV format that a server sends for `select null, '', 'x', '\D'`.
     let rows = data(b",\"\",x,\\D\n");
     let end = [done(), complete("COPY 1"), ready()].concat();
     let begin = frame(b'H', b"\0\0\x04\0\0\0\0\0\0\0\0");
@@ -311,8 +311,8 @@ type Planet<'a> = (i32, Option<&'a str>, f64);
 const PLANETS: [Planet<'_>; 4] =
     [(1, Some("Mercury"), 0.5), (2, None, -1.0), (3, Some(""), 1e9), (4, Some("Mars, red"), 0.25)];
 
-/// Returns the data of the planets in binary format, in pieces as a server sends them: the header with the first row, then one piece for
-/// each later row, and then the trailer.
+/// Returns the data of a table of planets in binary format, in pieces as a server sends them: the header with the first row, then one
+/// piece for each later row, and then the trailer.
 fn planets() -> Vec<Vec<u8>> {
     let mut writer = CopyWriter::new(&CopyOptions::binary()).expect("the options are valid");
     let mut pieces = Vec::new();
@@ -326,7 +326,7 @@ fn planets() -> Vec<Vec<u8>> {
     pieces
 }
 
-/// Returns the beginning of a COPY of three columns in binary format.
+/// Returns the CopyOutResponse for the three columns of the planets, in binary format.
 fn begin_planets() -> Vec<u8> {
     frame(b'H', b"\x01\0\x03\0\x01\0\x01\0\x01")
 }
@@ -482,7 +482,7 @@ fn data_of(frames: Vec<(u8, Vec<u8>)>) -> Vec<u8> {
 fn extend_sends_the_same_bytes_as_a_call_for_each_row() {
     let rows = long_rows(3000);
     let sent = [false, true].map(|is_extended| {
-        // While the five blocks are sent, the server sends nothing.
+        // The client sends the rows in five blocks. During this time, the server sends nothing.
         let mut replies = vec![reads(&[&begin(b'G')])];
         replies.extend(vec![Read::Wait; 5]);
         replies.push(reads(&[&complete("COPY 3000"), &ready()]));
@@ -528,7 +528,7 @@ fn extend_takes_no_further_row_after_an_error_of_the_server() {
     let rows = long_rows(3000);
     let mut rest = rows.iter();
     assert_eq!(state(block_on(copy.extend(rest.by_ref()))), Some(SqlState::UNIQUE_VIOLATION));
-    // 649 rows of 101 bytes are the first block of at least 65,536 bytes.
+    // A block ends after the first row with which it has at least 65,536 bytes: after 649 rows of 101 bytes.
     assert_eq!(rest.len(), 3000 - 649);
     assert!(block_on(copy.extend(rest.by_ref())).is_err());
     assert_eq!(rest.len(), 3000 - 649);

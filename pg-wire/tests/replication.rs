@@ -38,8 +38,8 @@ fn encoded(message: &impl Enclosed) -> Vec<u8> {
     out
 }
 
-/// Encodes a change, decodes the bytes, and encodes the result again. Checks that the change and the bytes are the same. Also checks that
-/// decoding any prefix of the bytes is an error.
+/// Encodes a change, decodes the bytes, and encodes the result again. Checks that the decoded change is equal to the change, and that both
+/// encodings are equal. Also checks that decoding any prefix of the bytes is an error.
 fn check_roundtrip(change: Change<'_>) {
     let bytes = encoded(&change);
     let scope = if change.xid_in_stream().is_some() { Scope::InStream } else { Scope::Outside };
@@ -64,7 +64,7 @@ fn recorded(lines: &str) -> Vec<Vec<u8>> {
 
 #[test]
 fn recorded_changes_are_encoded_as_the_recorded_bytes() {
-    // PostgreSQL 18 sends no changes of a transaction that was rolled back before the server sent any of these changes. So the recording of
+    // If a transaction is rolled back before its first change is sent, PostgreSQL 18 sends nothing of this transaction. So the recording of
     // PostgreSQL 18 has no StreamAbort. A test with a live server covers StreamAbort.
     for (major, lines, all_kinds, count, in_blocks) in [
         (15, include_str!("golden/pgoutput-15.hex"), &b"BCORYIUDTMSEcAbPKrp"[..], 135, 80),

@@ -162,7 +162,7 @@ fn wrote<P>(stream: &Stream<P>) -> Vec<Sent> {
     sent(&stream.connection().transport().wrote)
 }
 
-/// Receives a transaction. Returns the ids of its rows, and its end.
+/// Receives a transaction. Returns the ids of its rows, and the position of its end.
 async fn transaction<P>(stream: &mut Stream<P>) -> Result<(Vec<i32>, Lsn), StreamError>
 where
     P: for<'s> Payload<Item<'s> = ReceivedChange<'s>> + 'static,
@@ -212,7 +212,7 @@ fn only_declared_positions_are_confirmed() {
     assert_eq!(wrote(&stream), [status(0), status(110), status(110)]);
     assert_eq!(stream.status().server_end(), Lsn(200));
 
-    // The written and the applied position differ from the flushed position only if the caller declares them.
+    // The written and the applied position differ from the flushed position only if the caller sets them.
     stream.status_mut().set_applied(Lsn(60)).expect("received");
     stream.status_mut().set_written(Lsn(150)).expect("received");
     block_on(stream.report()).expect("sent");
@@ -567,7 +567,7 @@ fn keep_alive_while_sends_updates_and_receives_no_messages() {
 fn updates_do_not_accumulate_while_the_server_does_not_read() {
     let clock = TestClock::default();
     let mut steps = Steps { at_end: Read::Never, ..Steps::reading([Read::Bytes(copy_both())]) };
-    // The stream accepts the whole Query, but only ten bytes of the first update.
+    // The stream accepts the whole Query, but only ten bytes of the first status update.
     steps.writes = [Write::Take(usize::MAX), Write::Take(10), Write::Never].into();
     let conn = Connection::new(steps, Limits::BACKEND);
     let command = StartLogical::new("slot", Lsn::INVALID);

@@ -4,7 +4,7 @@ use crate::basic::code::MessageCode;
 use crate::basic::enums::Target;
 use crate::codec::frame::Frame;
 
-/// Kind of a request: a message of the client to which the server replies, or which ends a COPY.
+/// Kind of a request. A request is a message of the client that the server answers, or that ends a COPY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
@@ -31,8 +31,8 @@ pub enum Request {
     Close,
     /// A Flush with a body, which is invalid. Its reply is an ErrorResponse.
     InvalidFlush,
-    /// A CopyDone or CopyFail of a client. No reply answers this message alone: inside a COPY, the message ends the COPY, and the server then
-    /// answers the request that began the COPY. Outside a COPY, the server ignores the message.
+    /// A CopyDone or CopyFail of a client. This message has no reply of its own. Inside a COPY, the message ends the COPY, and the server
+    /// then answers the request that began the COPY. Outside a COPY, the server ignores the message.
     CopyEnd,
 }
 
@@ -63,8 +63,8 @@ impl Request {
         matches!(self, Self::Startup | Self::Query | Self::FunctionCall | Self::Sync)
     }
 
-    /// Whether the request belongs to the extended query protocol: if the request fails, the server discards every message up to the next
-    /// Sync. False for Sync, because a Sync that fails is answered by ReadyForQuery, and no message is discarded.
+    /// Whether the request belongs to the extended query protocol. If such a request fails, the server discards every message up to the
+    /// next Sync. False for Sync: if a Sync fails, the server still answers with ReadyForQuery, and discards no message.
     pub fn is_extended(self) -> bool {
         !self.ends_with_ready() && self != Self::CopyEnd
     }

@@ -115,7 +115,7 @@ impl SessionState {
     /// Does not check whether the server will accept the message.
     ///
     /// # Errors
-    /// When the queue would exceed [`Bounds::runs`]. The state is then unchanged.
+    /// When the queue of requests would exceed [`Bounds::runs`]. The state is then unchanged.
     #[inline]
     pub fn sent(&mut self, frame: Frame<'_>) -> Result<Option<u64>, QueueFull> {
         if frame.code == MessageCode::COPY_DATA {
@@ -142,8 +142,8 @@ impl SessionState {
                 if !self.track.push(request, self.bounds.runs) {
                     return Err(QueueFull);
                 }
-                // The queues of the other possible states are not checked against the limit. Each of these queues contains only requests
-                // that are also in the queue of `track`, and has at most one run more than the queue of `track`.
+                // The queues of the other possible states are not checked against the limit: they contain only requests of the queue of
+                // `track`. The same requests can be divided into runs differently, but this adds at most one run.
                 self.others.iter_mut().for_each(|track| {
                     track.push(request, usize::MAX);
                 });
@@ -164,8 +164,8 @@ impl SessionState {
     /// Updates the state from a message of the server, and returns the request to which the message belongs. Returns `None` for notices,
     /// notifications and parameters, which belong to no request.
     ///
-    /// After an ErrorResponse, the next reply can belong to a request whose number is higher by more than 1. In this case the server has
-    /// discarded the requests between the two numbers without a reply.
+    /// After an ErrorResponse, the server may discard requests without a reply. The numbers of these requests are then missing in the
+    /// results of this method.
     ///
     /// # Errors
     /// When the message does not fit the state. Then the session is [over](Over::Lost).
@@ -351,8 +351,8 @@ impl SessionState {
         self.track.next_number()
     }
 
-    /// Returns the number of ReadyForQuery that will arrive if no request fails and no COPY ignores a Sync. While the state is not
-    /// [certain](Self::is_certain), the result is the range of the numbers in all possible states.
+    /// Returns how many ReadyForQuery will arrive if no request fails and no COPY ignores a Sync. The result is a range, because the
+    /// possible states can differ in this number while the state is not [certain](Self::is_certain).
     pub fn outstanding_ready(&self) -> RangeInclusive<u64> {
         let (mut least, mut most) = (self.track.outstanding_ready(), self.track.outstanding_ready());
         for track in &self.others {
@@ -362,7 +362,7 @@ impl SessionState {
         least..=most
     }
 
-    /// Whether the server discards every message up to the next Sync, and no Sync has been sent.
+    /// Whether the server discards every message up to the next Sync, and no Sync has been sent. Also true if this is only possible.
     pub fn is_skipping(&self) -> bool {
         self.tracks().any(Track::skipping)
     }
@@ -387,8 +387,8 @@ impl SessionState {
         self.over
     }
 
-    /// Returns the result of waiting for the server's next message. Call this method before you wait: [`Waiting::Reply`] is the only result
-    /// after which a message is certain to arrive.
+    /// Returns what happens if the client waits for the server's next message now. Call this method before you wait: a message is certain
+    /// to arrive only if the result is [`Waiting::Reply`].
     pub fn waiting(&self) -> Waiting {
         if self.over.is_some() {
             return Waiting::Over;
@@ -467,8 +467,8 @@ impl SessionState {
             return Ok(Some(Step::Sync));
         }
         if !self.is_certain() && self.tracks().any(|track| track.oldest().is_none()) {
-            // The reply to an empty Query shows which of the possible states is the real one. If an outstanding request can also be
-            // answered by EmptyQueryResponse, the next step is a Close instead of the Query.
+            // The EmptyQueryResponse to an empty Query shows which of the possible states is the real one. But if an outstanding request
+            // can also receive an EmptyQueryResponse, that reply shows nothing. So the next step is then a Close.
             let ambiguous = self.tracks().filter_map(Track::oldest);
             let ambiguous = ambiguous.map(|(request, _)| request).any(Request::can_be_empty);
             return Ok(Some(if ambiguous { Step::ClosePortal } else { Step::Query("") }));

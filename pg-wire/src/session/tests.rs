@@ -36,7 +36,7 @@ fn server(code: u8) -> Frame<'static> {
 /// - `>` and a code: the client sends a message.
 /// - `<`, a code and a number: the server sends a reply to the request with this number.
 /// - `<`, a code and `-`: the server sends a message that belongs to no request.
-/// - `!`: the message is the last reply. `?`: it is not certain to which request the reply belongs.
+/// - `!`: the message is the last reply to its request. `?`: it is not certain to which request the reply belongs.
 fn feed(state: &mut SessionState, text: &str) {
     for word in text.split_whitespace() {
         let (side, rest) = word.split_at(1);
@@ -106,7 +106,7 @@ fn each_reply_belongs_to_its_request_and_the_end_is_idle() {
         // A Sync and a Flush before CopyDone are ignored. A Sync after CopyDone is not ignored.
         ">B >E >S <20! <G1 >H >S >d >c >S <C1! <Z5!",
         ">Q >S <G0 >c >S <C0 <Z0! <Z3!",
-        // The COPY fails, because of a CopyFail or an error of the server. The client sends a Sync only after that.
+        // The COPY fails, because of a CopyFail or an error of the server. The client sends no Sync before the CopyFail or the error.
         ">E <G0 >d >f >S <E0! <Z2!",
         ">E <G0 <E0! >d >S >c >S <Z1! <Z3!",
         // Replication: a COPY in both directions.

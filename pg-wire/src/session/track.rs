@@ -45,7 +45,7 @@ enum Phase {
     CopyOut,
     /// Next: data of replication, or the end of replication. Both sides send data.
     CopyBoth,
-    /// Next: the rest of a transaction, or the results of the command. The server has already sent its CopyDone.
+    /// Next: the rest of a replicated transaction, or the results of the replication command. The server has already sent its CopyDone.
     CopyBothDone,
     /// Next: ReadyForQuery, which is the last reply.
     Finishing,
@@ -79,7 +79,7 @@ impl Track {
         self.front + self.queue.len()
     }
 
-    /// Returns the number of runs in the queue. A run is a group of repeated requests.
+    /// Returns the number of runs in the queue. A run is a pattern of up to 16 requests, which can be repeated.
     pub(super) fn runs(&self) -> usize {
         self.queue.runs()
     }
@@ -111,7 +111,7 @@ impl Track {
                 self.front += self.queue.drop_until_sync();
                 self.skipping = self.queue.front().is_none();
             }
-            // Outside a COPY the server ignores CopyDone and CopyFail, "because a frontend may still be sending after a failure".
+            // Outside a COPY the server ignores CopyDone and CopyFail: the client may have sent them before it knew that the COPY failed.
             if self.queue.front() != Some(Request::CopyEnd) {
                 return;
             }
@@ -309,7 +309,7 @@ impl Track {
         }
     }
 
-    /// Returns the result of waiting for the server's next message.
+    /// Returns what happens if the client waits for the server's next message now.
     pub(super) fn waiting(&self) -> Waiting {
         let flushed = |number: u64| if number < self.flushed { Waiting::Reply } else { Waiting::Flush };
         match (self.oldest(), self.copy()) {

@@ -168,8 +168,8 @@ mod golden {
         }
     }
 
-    /// Calls `check` with each prefix of the body, with each body in which one bit is changed, and with one additional byte. The bodies are
-    /// leaked, because the decoded messages borrow from the bodies.
+    /// Calls `check` with each prefix of the body, with each body in which one bit is changed, and with the body followed by one more byte.
+    /// The bodies are leaked, because the decoded messages borrow from the bodies.
     fn damage(bytes: &[u8], mut check: impl FnMut(Option<MessageCode>, &'static [u8])) {
         let (code, body) = match bytes {
             [0, ..] => (None, &bytes[4..]),

@@ -13,8 +13,7 @@ use crate::message::backend::{Backend, DataRow, RowDescription};
 /// Names, types and formats of the columns of a result. `Columns` reads the rows of the result, and checks that each row has as
 /// many values as the RowDescription has columns.
 ///
-/// A RowDescription does not always contain the formats of the rows. The request to which the RowDescription is a reply determines the
-/// formats:
+/// A RowDescription does not always contain the formats of the rows. This depends on the request to which the RowDescription is a reply:
 ///
 /// | request | formats in the RowDescription | constructor |
 /// | --- | --- | --- |
@@ -157,8 +156,7 @@ impl Columns {
     fn describe(&mut self, description: &RowDescription<'_>, formats: Formats) {
         self.columns.clear();
         self.names.clear();
-        // Reserves memory only for fields that were received: decoding has read the list to its end, so the length is not just a claim of
-        // the server.
+        // A wrong number of fields cannot make this reserve too much memory: decoding the RowDescription has already read all fields.
         self.columns.reserve(description.fields.len());
         for field in description.fields {
             self.names.push_str(&field.name.to_string_lossy());

@@ -29,8 +29,8 @@ pub enum Mismatch {
     Malformed,
     /// The value is in text format, but is not UTF-8.
     Utf8,
-    /// The text form of the value, or of a member of the value, cannot be converted to the binary form. `postgres_types::FromSql` reads
-    /// only the binary form. Request binary format.
+    /// `postgres_types::FromSql` reads only the binary form, but the text form of the value, or of a member of the value, cannot be
+    /// converted to the binary form. Request binary format.
     Text {
         /// Name of the PostgreSQL type that cannot be converted.
         type_name: Box<str>,

@@ -72,7 +72,7 @@ pub trait Fields<'a> {
 
 /// The types of the columns of a result, for [`FromRow::check`].
 pub trait CheckTypes<'a> {
-    /// Reason why the type of a column cannot be read.
+    /// Reason why the values of a column cannot be read.
     type Error;
 
     /// Checks the type of the next column.
@@ -432,7 +432,7 @@ impl<'a> RowReader<'_, 'a> {
         let value = self.rest.nth(index - self.at);
         self.at = index + 1;
         let Some(value) = value else {
-            // The row has as many values as there are columns, so an earlier value is malformed.
+            // There is no value at this index, although `Columns::read` has checked the number of values. So an earlier value is malformed.
             self.values.validate()?;
             return Err(RowError::NoColumn { index, columns: self.columns.len() });
         };

@@ -18,7 +18,7 @@ pub(super) const MOST_DIMENSIONS: u8 = 6;
 /// Microseconds in a day. PostgreSQL's `time` includes 24:00:00, which no Rust type for a time of day can represent.
 pub(super) const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// Requested Rust type. Its name decides which special values, such as infinity, the type can represent.
+/// Requested Rust type. This module knows only from the name which special values, such as infinity, the type can represent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Target {
     /// Name of the Rust type, with its path.

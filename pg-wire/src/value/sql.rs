@@ -41,10 +41,10 @@ use crate::basic::enums::FormatCode;
 /// byte the binary form that the server sends. These types are converted, also as members of each other:
 ///
 /// - arrays, composites, domains, enums, ranges and multiranges;
-/// - the types that are built into PostgreSQL, except the types below;
+/// - the types that are built into PostgreSQL, with the exceptions in the table below;
 /// - `citext`, `hstore` and the types of `ltree`, found by their names.
 ///
-/// For other values, the error names the type and the reason. Request binary format for these values:
+/// A value that cannot be converted is an error, which names the type and the reason. Request binary format for such a value:
 ///
 /// | type | in text format |
 /// | --- | --- |

@@ -117,7 +117,7 @@ impl StatementDescription {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParamsError {
-    /// The number of parameters differs from the number of parameters of the statement.
+    /// The number of given parameters differs from the number of parameters of the statement.
     Count {
         /// Number of parameters given.
         given: usize,

@@ -24,8 +24,8 @@ impl Who {
     }
 }
 
-/// A closure that does one round of a measurement's work. Returns a sum over the data, which must be equal for all implementations of the
-/// work.
+/// A closure that does one round of a measurement's work, and returns a sum over the data. The sum must be equal for all implementations
+/// of the work.
 pub(crate) type Round = Box<dyn FnMut() -> Result<u64>>;
 
 /// A closure that returns the CPU time used so far, in nanoseconds.
@@ -35,8 +35,8 @@ pub(crate) type Meter = Box<dyn Fn() -> f64>;
 pub(crate) struct Contender {
     /// The kind and the name of the implementation.
     pub(crate) who: Who,
-    /// A closure that prepares the work, for example connects and allocates buffers. Returns the closure that does a round. If another
-    /// process does the work, the closure also returns a [`Meter`] for the CPU time of that process.
+    /// A closure that prepares the work, for example connects and allocates buffers. The closure returns a [`Round`]. If another process
+    /// does the work, the closure also returns a [`Meter`] for the CPU time of that process.
     pub(crate) prepare: Box<dyn FnOnce() -> Result<(Round, Option<Meter>)>>,
 }
 

@@ -73,7 +73,7 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    /// The results of a measurement whose implementations have not been run.
+    /// Creates the results of a measurement before its implementations run. The results contain no times.
     pub(crate) fn unmeasured(line: Line) -> Self {
         let Line { name, unit, operations, target, contenders, .. } = line;
         let outcome = |who| Outcome { who, times: Vec::new(), allocations: 0.0, instructions: None };

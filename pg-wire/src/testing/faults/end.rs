@@ -39,7 +39,7 @@ pub struct FaultyEnd {
     end: End,
     injector: FaultInjector,
     clock: TestClock,
-    /// Bytes of the current step that have not been sent.
+    /// Bytes of the injector's last step that have not been sent.
     sending: Vec<u8>,
     /// Time at which the current pause ends.
     pause: Option<Duration>,

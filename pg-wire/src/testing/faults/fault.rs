@@ -47,7 +47,7 @@ pub enum FaultKind {
 /// Place of a fault in the bytes of one direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// A message. The number counts from 1; `None` stands for every message.
+    /// One of the selected messages, by its number from 1; `None` stands for all these messages.
     Message(Which, Option<u64>),
     /// The place after this number of bytes.
     Byte(u64),
@@ -144,7 +144,7 @@ impl FaultKind {
         Self::Count,
     ];
 
-    /// The kinds that a network or a crash can cause between correct programs. No received byte is wrong.
+    /// The kinds of fault that correct programs can meet, because of the network or a crash. No received byte is wrong.
     pub const NETWORK: [Self; 6] =
         [Self::Cut, Self::Reset, Self::HalfClose, Self::Stall, Self::Delay, Self::Split];
 

@@ -17,8 +17,8 @@ const MOST_HELD: usize = 16 << 20;
 /// Number of bytes after which a `flood endless` ends, so that every test ends.
 const FLOOD: u64 = 1 << 30;
 
-/// Largest number of bytes in one step of a flood, so that the copies of a flood are never in memory all at once. If the message is longer,
-/// each step contains one message.
+/// Largest number of bytes in one step of a flood, so that the copies of a flood are never in memory all at once. If one copy is longer
+/// than this, each step contains one copy.
 const AT_ONCE: usize = 64 * 1024;
 
 /// Adds the faults of a [`FaultTable`](super::FaultTable) to the bytes of one direction of one connection, without I/O.
@@ -34,8 +34,8 @@ pub struct FaultInjector {
     faults: Vec<Armed>,
     /// Number of bytes of the sender that have been processed, including the bytes of a swapped message that is not yet sent.
     offset: u64,
-    /// Whether the next message may be a first packet (start-up message, SSLRequest or CancelRequest), which has no message code. False after
-    /// the first message with a message code.
+    /// Whether the next message may be a first packet (start-up message, SSLRequest or CancelRequest), which has no message code. False
+    /// after the first message with a message code.
     first: bool,
     /// Whether no further message can be found, because all further bytes are encrypted or follow an invalid header.
     opaque: bool,
@@ -43,7 +43,7 @@ pub struct FaultInjector {
     partial: Vec<u8>,
     /// Number of outstanding bytes of a message without a fault. These bytes are passed on as they arrive.
     passing: usize,
-    /// Number of the next bytes of the sender whose bits must be inverted.
+    /// How many of the sender's next bytes must be inverted.
     inverting: usize,
     /// Size of the pieces in which all further bytes are sent; `None` if these bytes are not split.
     pieces: Option<usize>,
@@ -190,7 +190,7 @@ impl FaultInjector {
         }
     }
 
-    /// Whether a fault has stalled or closed this direction. Then no bytes are sent after the remaining steps.
+    /// Whether a fault has stalled or closed this direction. If so, no bytes follow the steps that `next_step` has not returned yet.
     pub fn has_ended(&self) -> bool {
         self.ended
     }
@@ -259,7 +259,8 @@ impl FaultInjector {
         })
     }
 
-    /// Counts the message in `partial`. If the message is stored completely (`held`), returns the indices of the faults at this message.
+    /// Counts the message in `partial` for each fault that selects it. If the message is stored completely (`held`), returns the indices of
+    /// the faults at this message.
     fn due(&mut self, code: Option<MessageCode>, held: bool) -> Vec<usize> {
         let start = if code.is_some() { 5 } else { 4 };
         let body = self.partial.get(start..).unwrap_or_default();
@@ -439,7 +440,7 @@ fn put(queued: &mut Vec<Queued>, bytes: &[u8], size: Option<usize>) {
     }
 }
 
-/// Inverts the first `count` bytes. Returns the number of bytes that are missing.
+/// Inverts the first `count` bytes. Returns how many bytes fewer than `count` there are.
 fn invert(bytes: &mut [u8], count: usize) -> usize {
     bytes.iter_mut().take(count).for_each(|byte| *byte = !*byte);
     count.saturating_sub(bytes.len())

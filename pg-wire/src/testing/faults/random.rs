@@ -31,7 +31,7 @@ impl FaultTable {
     }
 }
 
-/// Generator of pseudo-random numbers (SplitMix64). Every number can be the seed. Consecutive small seeds also give different sequences.
+/// Generator of pseudo-random numbers (SplitMix64). Every number can be the seed. Even the seeds 0, 1, 2, … give unrelated sequences.
 struct Random(u64);
 
 impl Random {

@@ -64,7 +64,8 @@ pub(in crate::testing) use wire::Decoder;
 ///   number, `NN` any length, `'BBBB'` any data of a COPY, and `"SSSS"` any field of an error or notice. In a line to be sent, `NNNN` is
 ///   rejected: write the number.
 /// - In lines of the other side, `*` matches any one field; at the end of the line, `*` matches all remaining fields.
-/// - In lines of the other side, the masks `"SSSS"` and `'BBBB'` match any secret. A line to be sent must contain the secret itself.
+/// - A trace prints `"SSSS"` or `'BBBB'` in place of a secret. In lines of the other side, these words match any secret. A line to be sent
+///   must contain the secret itself.
 /// - `B SSLResponse N` and `B GSSENCResponse N` stand for one byte, as in libpq's trace.
 /// - `B raw 'Z\x00'` stands for exactly these bytes: no code and no length are added.
 /// - `B flush` sends all lines before the `flush`. Without a `flush`, all lines before the other side's next line are sent together.
@@ -94,7 +95,7 @@ pub enum TranscriptErrorKind {
     Unexpected {
         /// Text of the line.
         expected: String,
-        /// Trace of the received message, or a description of the event.
+        /// Trace of the received message, or a text which says that the peer closed the stream.
         received: String,
     },
     /// The connection failed.
@@ -161,8 +162,8 @@ impl Transcript {
     /// Splits the transcript after the server's first ReadyForQuery, into the login and the session. Without a ReadyForQuery, all lines
     /// are the login.
     ///
-    /// A recording masks the secrets of the login, so the recorded login cannot be played. So a test double performs its own
-    /// login, and then plays the session.
+    /// A recording masks the secrets of the login, so the recorded login cannot be played. Therefore a program that simulates a side
+    /// performs its own login, and then plays the session.
     ///
     /// ```
     /// use pg_wire::{Direction, testing::Transcript};
@@ -198,11 +199,11 @@ impl Transcript {
         self.lines.iter().filter(|line| line.sender == Direction::Backend).filter_map(parameter).collect()
     }
 
-    /// Sends the messages of `role`, and checks that the peer sends the remaining messages of the transcript.
+    /// Sends the messages of `role`, and checks that the peer sends the messages of the other side.
     ///
     /// # Errors
     /// - When a line of `role` cannot be encoded. In this case nothing has been sent.
-    /// - When the peer sends something different, or closes the stream.
+    /// - When the peer sends a message that differs from the transcript, or closes the stream.
     pub async fn play<T: Transport>(
         &self,
         role: Direction,

@@ -84,8 +84,8 @@ fn closings(text: &str, start: usize, quote: char) -> impl Iterator<Item = usize
 /// Whether the rest of the line after `start` consists of fields, and the following text is empty or begins another line. `known` caches
 /// the answers by position.
 ///
-/// Each string of the line can have several possible ends, so this function searches with backtracking. The function uses a vector and no
-/// recursion, because a line with many fields would overflow the call stack.
+/// Each string of the line can have several possible ends, so this function searches with backtracking. The function uses a vector instead
+/// of recursion: with recursion, a line with many fields would overflow the call stack.
 fn goes_on(text: &str, start: usize, known: &mut BTreeMap<usize, bool>) -> bool {
     let mut path = Vec::new();
     let mut next = start;

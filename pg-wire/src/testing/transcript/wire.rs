@@ -62,8 +62,8 @@ impl Decoder {
         }
     }
 
-    /// Finds the code whose message has this name. To get the name for a code, decodes an empty body with this code: the decoded message
-    /// and the error both contain the name.
+    /// Finds the code whose message has this name. To get the name for a code, decodes an empty body with this code: the result is a
+    /// message or an error, and both contain the name.
     fn frame_named(sender: Direction, name: &str) -> Option<Self> {
         let (codes, name_of): (_, fn(Frame<'_>) -> &'static str) = match sender {
             Direction::Frontend => (Frontend::CODES, |frame| {

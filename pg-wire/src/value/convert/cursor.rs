@@ -52,7 +52,7 @@ impl<'t> Cursor<'t> {
         self.take_while(|byte| byte.is_ascii_digit())
     }
 
-    /// Reads decimal digits, with a minus if `T` is signed.
+    /// Reads decimal digits. A minus may precede the digits if `T` is signed.
     pub(super) fn integer<T: FromStr>(&mut self) -> Result<T, Mismatch> {
         let text = self.0;
         self.skip(b"-");

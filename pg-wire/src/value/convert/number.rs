@@ -8,15 +8,15 @@ use super::out::{append, count};
 use crate::value::Mismatch;
 use crate::value::sound::numeric_sign::{INFINITY, NAN, NEGATIVE, NEGATIVE_INFINITY};
 
-/// The value that a server sends in the scale field of infinity. This value is not a scale: in PostgreSQL's internal form, the same bit is
-/// a part of the sign.
+/// The value that a server sends in the scale field of infinity. This value is not a scale: it comes from the bit that marks infinity in
+/// PostgreSQL's internal form.
 const SCALE_OF_INFINITY: u16 = 32;
 
 /// Converts a `numeric`: `-123.4500`, `NaN`, `-Infinity`.
 ///
-/// A digit of the binary form stands for four decimal digits. The decimal point is between two of these digits, so the decimal digits
-/// before the point are padded on the left, and the decimal digits after the point are padded on the right. Leading and trailing digits of
-/// the binary form are not sent if they are 0.
+/// A digit of the binary form stands for four decimal digits. The decimal point is between two digits of the binary form, so the decimal
+/// digits before the point are padded on the left, and the decimal digits after the point are padded on the right. Leading and trailing
+/// digits of the binary form are not sent if they are 0.
 pub(super) fn numeric(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     for (word, sign, scale) in [
         (&b"NaN"[..], NAN, 0),

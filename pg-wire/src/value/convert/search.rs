@@ -1,5 +1,5 @@
-//! Conversion of `tsvector`. A `tsquery` cannot be converted: its binary form is a tree, and its text does not contain all parentheses of
-//! this tree.
+//! Conversion of `tsvector`. A `tsquery` cannot be converted: its binary form is a tree, and different trees can have the same text, such
+//! as `'a' & 'b' & 'c'`.
 
 use alloc::vec::Vec;
 
@@ -40,7 +40,7 @@ fn positions(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
         if !(1..=MOST_POSITION).contains(&position) {
             return Err(Mismatch::Malformed);
         }
-        // A position with the weight D, whose number is 0, has no letter in the text.
+        // The number of the weight D is 0. A position with this weight has no letter in the text.
         let weights = [(b"A", 3), (b"B", 2), (b"C", 1)];
         let weight = weights.into_iter().find(|(name, _)| text.skip(*name)).map_or(0, |(_, weight)| weight);
         positions.push((weight << 14 | position).to_be_bytes());

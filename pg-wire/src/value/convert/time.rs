@@ -18,7 +18,7 @@ const SECOND: i64 = 1_000_000;
 /// Days from 0001-01-01 to 2000-01-01, the epoch of PostgreSQL.
 const EPOCH: i64 = 730_119;
 
-/// The dates that a server can send, in days after the epoch: from 4714-11-24 BC to 5874897-12-31.
+/// The dates that a server can send, in days after PostgreSQL's epoch (2000-01-01): from 4714-11-24 BC to 5874897-12-31.
 const DATES: Range<i64> = -2_451_545..2_145_031_949;
 
 /// The timestamps that a server can send, in microseconds after the epoch: from 4714-11-24 BC to the end of the year 294276.

@@ -124,7 +124,7 @@ fn few_rows() -> Result<Vec<Line>> {
 
 // ---- Writing --------------------------------------------------------------------------------------------------------
 
-/// Returns a closure that writes all rows in batches, and returns a checksum of the bytes of the first batch.
+/// Returns a closure that writes all rows in batches. The result of the closure is a checksum of the bytes of the first batch.
 fn written(write: impl Fn(&Row, &mut Vec<u8>)) -> impl FnMut() -> Result<u64> {
     let (rows, mut out) = (rows(), Vec::new());
     move || {

@@ -113,8 +113,8 @@ fn numerics_have_digits_of_base_10000_without_zeros_at_both_ends() {
     for wrong in ["", "-", ".5", "1e5", "1,5", "+1", "1.2.3", "--1", "0x1", "NaNs", "nan"] {
         fails(&Type::NUMERIC, wrong);
     }
-    // A digit of the binary form stands for four decimal digits. The weight of the first digit is an Int16, so at most 32,768 digits can
-    // be before the point: 4 * 32,768 decimal digits.
+    // A digit of the binary form stands for four decimal digits. The number of digits before the point, minus 1, is sent as an Int16. So
+    // at most 32,768 digits can be before the point: 4 * 32,768 decimal digits.
     fails(&Type::NUMERIC, &"9".repeat(4 * 32_768 + 1));
     let largest = to_binary(&Type::NUMERIC, "9".repeat(4 * 32_768).as_bytes()).expect("weight 32,767");
     assert_eq!(largest[..4], words_of([i16::MIN, i16::MAX]));
