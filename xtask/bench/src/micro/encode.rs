@@ -138,8 +138,8 @@ pub(crate) fn lines() -> Vec<Line> {
             count,
         ));
     }
-    // Measures Bind, Execute and Sync with three calls instead of one, and with other types of buffers. These measurements have no required
-    // ratio.
+    // Measures Bind, Execute and Sync with three calls instead of one, and with other types of buffers. The target of these measurements is
+    // empty: no ratio of CPU times is required.
     let (unit, none) = ("bind+execute+sync", Target::default());
     lines.push(
         Line::new("micro: bind 8, tuple, by three calls", unit, OPERATIONS, none)
