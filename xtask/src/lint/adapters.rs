@@ -11,8 +11,8 @@ use crate::lint::source::{Source, attributes, is_test};
 
 const REMEDY: &str = "move this code into pg-auth, or into pg-wire if it is only about messages; an adapter only transports bytes";
 
-/// Items of `pg-wire` and `pg-auth` that an adapter may re-export but must not use. The second value is the kind of the item. An entry also
-/// forbids the items inside the item: `pg_auth::scram` forbids `pg_auth::scram::Verifier`.
+/// Items of `pg-wire` and `pg-auth` that an adapter may re-export but must not use. Each entry is the path of an item, and the kind of the
+/// item. An entry also forbids the items inside the item: `pg_auth::scram` forbids `pg_auth::scram::Verifier`.
 const BELOW: [(&str, &str); 12] = [
     ("pg_wire::backend", "a message"),
     ("pg_wire::frontend", "a message"),
