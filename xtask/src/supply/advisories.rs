@@ -8,8 +8,8 @@ use crate::process;
 use crate::supply::tools::{AUDIT, DENY};
 use crate::supply::{CONFIG, lock_files};
 
-/// Fetches the database and checks all lock files. If the database cannot be fetched, returns an error if `required` is true, and otherwise
-/// prints that the advisories were not checked.
+/// Fetches the database and checks all lock files. If the database cannot be fetched, the result depends on `required`: true returns an
+/// error, and false only prints that the advisories were not checked.
 pub(super) fn run(required: bool) -> Result<()> {
     let mut fetch = DENY.command()?;
     // Without `GIT_TERMINAL_PROMPT=0`, git may ask for a password and wait for the answer.
