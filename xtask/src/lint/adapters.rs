@@ -67,7 +67,7 @@ fn kind_of_literal(text: &str, messages: &[String]) -> Option<&'static str> {
     if METHODS.contains(&text.to_ascii_lowercase().as_str()) {
         return Some("an authentication method");
     }
-    // Only names of several words are forbidden: a name of one word, such as Query, may also be an English word.
+    // In a string, only a message name of several words is forbidden: a name of one word, such as Query, may also be an English word.
     let words = |name: &str| name.bytes().filter(u8::is_ascii_uppercase).count();
     let is_message = |word: &str| words(word) > 1 && messages.iter().any(|message| message == word);
     text.split(|character: char| !character.is_alphanumeric()).any(is_message).then_some("a message")

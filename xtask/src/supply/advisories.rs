@@ -27,8 +27,8 @@ pub(super) fn run(required: bool) -> Result<()> {
     for lock in lock_files()? {
         let mut audit = AUDIT.command()?;
         audit.args(["--quiet", "--file", &lock]);
-        // For this lock file, warnings are failures too, because users install the packages in this file. The packages in the other lock
-        // files are used only for development, so only vulnerabilities are failures.
+        // For the lock file of the main workspace, warnings are failures too, because users install the packages in this file. The packages
+        // in the other lock files are used only for development, so only vulnerabilities are failures.
         if Path::new(&lock) == Path::new("Cargo.lock") {
             audit.args(["--deny", "warnings"]);
         }
