@@ -31,8 +31,8 @@ const LONGEST_INPUT: usize = 4096;
 /// Time for each target in `ci`. The default of `cargo xtask fuzz` is a minute; `ci` uses less, so that `ci` stays short.
 const SHORT: Duration = Duration::from_secs(20);
 
-/// Seed of the generated inputs in `ci`. With a fixed seed, a second run of `ci` generates the same inputs, so a failure can be repeated. A
-/// failure then also comes from the change that is checked, not from new random inputs.
+/// Seed of the generated inputs in `ci`. With a fixed seed, a second run of `ci` generates the same inputs, so a failure can be repeated.
+/// Also, `ci` does not fail only because of new random inputs.
 const SEED: u32 = 1;
 
 /// The options of the command line.
@@ -52,7 +52,7 @@ pub(crate) struct Options {
     /// Run the target once with the input in this file, for example to repeat a crash
     #[arg(long, value_name = "FILE", requires = "target")]
     input: Option<PathBuf>,
-    /// Replace the corpora in the work tree by the smallest set of seeds and found inputs that reaches the same code
+    /// Replace each corpus in the work tree by a small set of inputs from the seeds, the found inputs and the corpus itself
     #[arg(long, conflicts_with = "input")]
     minimize: bool,
 }
@@ -121,8 +121,8 @@ impl Target {
     fn program(&self) -> Result<Command> {
         let program = directory().join(tools::host()?).join("release").join(&self.name);
         let mut command = Command::new(program);
-        // The address sanitizer keeps freed memory, by default up to 256 MB, and libFuzzer counts this memory as used. So the sanitizer may
-        // keep only 16 MB here, because libFuzzer's memory limit is 512 MB.
+        // The address sanitizer keeps freed memory, by default up to 256 MB, and libFuzzer counts this memory as used. libFuzzer's memory
+        // limit is 512 MB. So the sanitizer may keep only 16 MB.
         command.env("ASAN_OPTIONS", "quarantine_size_mb=16:detect_leaks=0").current_dir(paths::root());
         Ok(command)
     }

@@ -6,8 +6,8 @@
 //! # Where code belongs
 //!
 //! Dependencies have one direction: `examples` depends on the adapters `pg-stream-tokio` and `pg-stream-async-std`, the adapters on
-//! `pg-auth`, and `pg-auth` on `pg-wire`. The folders of a crate may not import each other in a cycle; `cargo xtask lint --arrows` prints
-//! the imports.
+//! `pg-auth`, and `pg-auth` on `pg-wire`. The files of a crate may not import each other in a cycle; `cargo xtask lint --arrows` prints the
+//! imports.
 //!
 //! | code | place |
 //! | --- | --- |
@@ -243,7 +243,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs one subcommand. When this function returns, every guard is dropped and every server is stopped.
+/// Runs one subcommand. When this function returns, every server that the subcommand has started is stopped.
 fn run(word: Word) -> anyhow::Result<ExitCode> {
     if let Word::Watch { dir } = word {
         // The watcher installs no signal handlers. It does not receive Ctrl-C, because it has its own process group.

@@ -92,7 +92,7 @@ pub(crate) fn hand_over(command: &mut Command) -> Result<ExitCode> {
     Ok(code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// A command line for messages: the program's name without its directory, and the arguments.
+/// A command line for the messages that xtask prints: the program's name without its directory, and the arguments.
 pub(crate) fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let words = iter::once(program.file_name().unwrap_or(program.as_os_str())).chain(command.get_args());

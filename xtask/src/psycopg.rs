@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 use crate::servers::install;
 use crate::{paths, process};
 
-/// All Python packages to install. The list is complete, because pip runs with `--no-deps`. `psycopg-binary` 3.3.9 contains libpq 18.6.
+/// All Python packages to install. The list includes the packages that other packages need, because pip runs with `--no-deps`.
+/// `psycopg-binary` 3.3.9 contains libpq 18.6.
 const PACKAGES: [&str; 4] =
     ["psycopg==3.3.9", "psycopg-binary==3.3.9", "typing_extensions==4.16.0", "asyncpg==0.32.0"];
 

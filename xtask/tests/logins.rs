@@ -338,8 +338,8 @@ fn channel_binding_works_with_each_kind_of_signature_that_has_a_hash() {
                 let place = Place::of(&format!("PG{major}_SPARE"));
                 let admin = Psql::new(18, &place);
                 let by_socket = format!("host={} user=admin", place.socket_dir);
-                // Sets the server's certificate, and waits until the server has loaded it. A new session shows the new value of the
-                // setting.
+                // Sets the server's certificate, and opens new sessions until a session shows the new setting. The server has then loaded
+                // the certificate.
                 let certificate = |path: &str| {
                     let set = format!("alter system set ssl_cert_file = '{path}'");
                     for sql in [set.as_str(), "select pg_reload_conf()"] {

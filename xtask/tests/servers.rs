@@ -135,7 +135,7 @@ impl Serving {
         command.stdout(Stdio::piped()).stderr(stderr);
         let mut child = command.spawn().expect("xtask starts");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        // `serve` prints all variables at once. PG18_URL is the last variable of the servers.
+        // `serve` prints all variables at once. `PG18_URL` is the last variable of a server; only variables of client programs follow.
         let mut variables = HashMap::new();
         for line in stdout.lines().map_while(Result::ok) {
             let (name, value) = line.split_once('=').expect("a variable");

@@ -45,7 +45,8 @@ pub(crate) fn print(results: &[Measured]) {
     }
 }
 
-/// Prints the number of instructions of each measurement with a target for instructions. Returns an error if a target is not met.
+/// For each measurement, prints the ratio of our number of instructions to the number of the hand-written loop. Returns an error if a ratio
+/// exceeds its target, or if a measurement has no target or no count.
 pub(crate) fn print_gate(results: &[Measured]) -> Result<()> {
     println!("\nInstructions, as a ratio to the hand-written loop\n");
     println!("| line | ours / limit | at most |");
@@ -127,8 +128,8 @@ pub(crate) fn print_calls(ends: &Ends, results: &[Measured], part: u64) -> Resul
 }
 
 fn over_sockets(results: &[Measured]) -> impl Iterator<Item = &Measured> {
-    // Memory and system calls are counted for the child process. So this function excludes measurements without a network, and measurements
-    // of a program that is not the child process: a proxy, a pooler or pg-cdc.
+    // The child process, whose memory and system calls are counted, runs only measurements over sockets. In some of these measurements, the
+    // measured program is another process: a proxy, a pooler or pg-cdc. These measurements are excluded, too.
     let excluded = ["micro", "proxy", "pooler", "replication"];
     let is_excluded = move |name: &str| excluded.iter().any(|part| name.starts_with(part));
     results.iter().filter(move |result| !is_excluded(&result.name))

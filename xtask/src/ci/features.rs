@@ -4,8 +4,8 @@ use anyhow::{Result, bail};
 
 use crate::{packages, paths, process};
 
-/// The maximum number of features of a crate that is checked with every set of its features. Each further feature would double the number
-/// of sets, so a crate with more features is checked only with some sets.
+/// A crate with at most this number of features is checked with every set of its features. Each further feature would double the number of
+/// sets, so a crate with more features is checked only with some sets.
 const ALL_SETS: usize = 3;
 
 /// Lints every library crate with each set of features. Warnings are errors. For example, a function that is used only with a feature

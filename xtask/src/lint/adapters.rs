@@ -11,8 +11,8 @@ use crate::lint::source::{Source, attributes, is_test};
 
 const REMEDY: &str = "move this code into pg-auth, or into pg-wire if it is only about messages; an adapter only transports bytes";
 
-/// Items of `pg-wire` and `pg-auth` that an adapter may re-export but must not use. The second value is the kind of the item. An entry also
-/// forbids the items inside the item: `pg_auth::scram` forbids `pg_auth::scram::Verifier`.
+/// Items of `pg-wire` and `pg-auth` that an adapter may re-export but must not use. Each entry is the path of an item, and the kind of the
+/// item. An entry also forbids the items inside the item: `pg_auth::scram` forbids `pg_auth::scram::Verifier`.
 const BELOW: [(&str, &str); 12] = [
     ("pg_wire::backend", "a message"),
     ("pg_wire::frontend", "a message"),
@@ -67,7 +67,7 @@ fn kind_of_literal(text: &str, messages: &[String]) -> Option<&'static str> {
     if METHODS.contains(&text.to_ascii_lowercase().as_str()) {
         return Some("an authentication method");
     }
-    // Only names of several words are forbidden: a name of one word, such as Query, may also be an English word.
+    // In a string, only a message name of several words is forbidden: a name of one word, such as Query, may also be an English word.
     let words = |name: &str| name.bytes().filter(u8::is_ascii_uppercase).count();
     let is_message = |word: &str| words(word) > 1 && messages.iter().any(|message| message == word);
     text.split(|character: char| !character.is_alphanumeric()).any(is_message).then_some("a message")

@@ -8,8 +8,8 @@
 //! | the layout in a message's documentation agrees with its fields | `messages/layout.rs` |
 //! | the files of a crate do not import each other in a cycle | `imports/cycles.rs` |
 //! | the code of an adapter contains no names of messages, SQLSTATEs or authentication methods | `adapters.rs` |
-//! | a source file has at most 600 lines without tests | `size.rs` |
-//! | a program in a README is a copy of its file | `readme.rs` |
+//! | a source file has at most 600 lines; the lines of tests do not count | `size.rs` |
+//! | a program in a README is a copy of a file that is compiled and run | `readme.rs` |
 //!
 //! `cargo xtask lint --arrows` prints the imports of each crate. The rules parse the Rust code instead of searching the text of the files.
 
@@ -53,7 +53,7 @@ pub(crate) fn run(arrows: bool) -> Result<ExitCode> {
             out += &imports::arrows(folder, &imports);
             out.push('\n');
         }
-        // A write error is ignored: a reader such as `head` may close the pipe before the end.
+        // A write error is ignored: a reader such as `head` may close the pipe before it has read everything.
         let _ = std::io::stdout().write_all(out.as_bytes());
         return Ok(ExitCode::SUCCESS);
     }

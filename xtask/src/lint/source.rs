@@ -36,7 +36,7 @@ impl Source {
     }
 }
 
-/// An error with the path and the line of its position.
+/// Returns an error whose text begins with `path` and the line of `span`.
 pub(super) fn at(path: &str, span: Span, message: &str) -> anyhow::Error {
     anyhow::anyhow!("{path}:{}: {message}", span.start().line)
 }

@@ -82,8 +82,8 @@ fn package(packages: &[Package]) -> Command {
 fn docs(packages: &[Package]) -> Command {
     let mut doc = paths::cargo(["doc", "--quiet", "--locked", "--no-deps", "--all-features"]);
     doc.args(packages.iter().flat_map(|package| ["--package", &package.name]));
-    // The feature `doc_cfg` is not stable. docs.rs uses a nightly toolchain; the variable `RUSTC_BOOTSTRAP` enables the feature in the
-    // stable toolchain.
+    // The feature `doc_cfg` is not stable, and docs.rs uses a nightly toolchain. This command uses the stable toolchain, in which the
+    // variable `RUSTC_BOOTSTRAP` enables the feature.
     doc.env("RUSTC_BOOTSTRAP", "1").env("RUSTDOCFLAGS", "--cfg docsrs -D warnings");
     // A separate target directory, because `RUSTC_BOOTSTRAP` changes the results of some build scripts. In the usual directory, cargo would
     // run these build scripts again whenever the variable is set or removed.

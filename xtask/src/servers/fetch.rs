@@ -33,8 +33,8 @@ pub(super) fn postgres_18() -> Result<PathBuf> {
     })
 }
 
-/// Reads the list of symbolic links in the package: an npm archive cannot contain links. Returns the path of each link, and the name of the
-/// link's target, which is in the same directory as the link.
+/// Reads `pg-symlinks.json`, a list of symbolic links that the caller has to make: an npm archive cannot contain links. Returns the path of
+/// each link, and the name of the link's target, which is in the same directory as the link.
 fn links_in(json: &str) -> Result<Vec<(PathBuf, PathBuf)>> {
     let links: Vec<Value> = serde_json::from_str(json).context("pg-symlinks.json")?;
     let read = |link: &Value| {

@@ -99,8 +99,8 @@ impl Servers {
         Self::launch(majors, None)
     }
 
-    /// Starts everything that tests need: both versions of PostgreSQL, a KDC for 15, an OAuth validator in 18, PgBouncer and Pgpool-II
-    /// in front of 15, and PGlite.
+    /// Starts everything that tests need: PostgreSQL 15 with a KDC, PostgreSQL 18 with an OAuth validator, PgBouncer and Pgpool-II in front
+    /// of PostgreSQL 15, and PGlite.
     ///
     /// `headers` is the directory of the server headers of PostgreSQL 18.
     pub(crate) fn start_for_tests(headers: &Path) -> Result<Self> {
@@ -223,8 +223,8 @@ impl Servers {
         for spare in &self.spares {
             all.extend(place(format!("PG{}_SPARE", spare.of().major), spare));
         }
-        // The variables of the PostgreSQL servers are the last in the list. So a program that reads the output of `xtask serve` up to
-        // `PG18_URL` has read all variables.
+        // The variables of the PostgreSQL servers are the last in this list. So a program that reads the output of `xtask serve` up to
+        // `PG18_URL` has read the variables of all servers.
         for server in &self.servers {
             let prefix = format!("PG{}", server.of().major);
             all.extend(place(prefix.clone(), server));

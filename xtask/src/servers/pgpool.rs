@@ -17,8 +17,8 @@
 //!
 //! At most [`SESSIONS`] sessions are open at a time. A further client waits until a session ends.
 //!
-//! While Pgpool-II writes to PostgreSQL, it does not read PostgreSQL's replies. If a client sends so many statements in one batch that
-//! the buffers of both sockets are full, Pgpool-II and PostgreSQL wait for each other without end. The buffers of a Unix socket are full
+//! While Pgpool-II writes to PostgreSQL, it does not read PostgreSQL's replies. If a client sends so many statements in one batch that the
+//! buffers in both directions are full, Pgpool-II and PostgreSQL wait for each other without end. The buffers of a Unix socket are full
 //! after about 150 small statements. So Pgpool-II connects to PostgreSQL by TCP, whose buffers hold more.
 
 use std::fs;

@@ -17,7 +17,7 @@
 //! | role | method, over TCP with and without TLS and over a Unix socket |
 //! | --- | --- |
 //! | `admin`, `trust` | `trust` |
-//! | `cleartext` | `password`; only for the database `as_trust`, because PgBouncer does not have the password for PostgreSQL |
+//! | `cleartext` | `password`; only for the database `as_trust`, because PgBouncer does not keep the password for PostgreSQL |
 //! | `md5` | `md5` |
 //! | `scram`, `saslprep` | SCRAM-SHA-256; PgBouncer logs in to PostgreSQL with the client's SCRAM keys |
 //! | `cert` | a client certificate, over TLS only; only for the database `as_trust` |

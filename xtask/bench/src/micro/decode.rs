@@ -49,7 +49,8 @@ pub(crate) fn on_tokio(columns: usize) -> Result<Line> {
         .with(Who::Peer("pg_stream"), pg_stream_on_tokio(frames)?))
 }
 
-/// Measures decoding with a connection on Tokio. After each wait, a function that is not async takes all buffered messages with `try_recv`.
+/// Measures decoding with a connection on Tokio. After each wait for bytes, a function that is not async takes all buffered messages with
+/// `try_recv`.
 pub(crate) fn on_tokio_by_piece(columns: usize) -> Result<Line> {
     let frames = source::rows(columns)?;
     let name = format!("micro: decode a row of {columns}, async, try_recv");
@@ -65,8 +66,8 @@ pub(crate) fn runtime() -> Result<Runtime> {
     Ok(Builder::new_current_thread().enable_all().build()?)
 }
 
-/// Reads the buffered rows. Not inlined, so that the compiler keeps the counters in registers even if the caller is a future (NOTES.md,
-/// "Measuring").
+/// Reads the buffered rows. The function is not inlined, so that the compiler keeps `rows` and `seen` in registers even if the caller is a
+/// future (NOTES.md, "Measuring").
 #[inline(never)]
 fn hand_rows(walk: &mut Walk, touch: &mut Touch) -> u64 {
     let (mut rows, mut seen) = (0, *touch);
@@ -108,7 +109,8 @@ fn ours(frames: Frames) -> impl FnMut() -> Result<u64> {
     }
 }
 
-/// Reads the buffered rows. Not inlined, so that the compiler keeps the counters in registers even if the caller is a future.
+/// Reads the buffered rows. The function is not inlined, so that the compiler keeps `rows` and `seen` in registers even if the caller is a
+/// future.
 #[inline(never)]
 fn ours_in(inbox: &mut Inbox, touch: &mut Touch) -> Result<u64> {
     let (mut rows, mut seen) = (0, *touch);

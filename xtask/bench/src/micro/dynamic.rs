@@ -12,7 +12,8 @@ use super::encode::{FORMATS, OPERATIONS, VALUES, into, limit_bind, outbox};
 use crate::line::{Line, Target, Who};
 
 /// Returns three measurements of encoding Bind, Execute and Sync. In the first two measurements, the parameters are listed in the call, as
-/// with `params!`, so the compiler knows their types. In the third measurement (`from elsewhere`), the compiler does not know these types.
+/// with `params!`, so the compiler knows their types. In the third measurement (`from elsewhere`), `black_box` hides the list of parameters
+/// from the compiler, as if another function had made the list.
 pub(crate) fn lines() -> Vec<Line> {
     let mut lines: Vec<Line> = [2, 8].map(|count| line(count, "", ours(count))).into();
     lines.push(line(8, ", from elsewhere", Box::new(into(outbox(), ours_from_elsewhere))));

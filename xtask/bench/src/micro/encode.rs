@@ -94,8 +94,9 @@ impl Buffer for Outbox {
 /// The number of messages in a round.
 pub(crate) const OPERATIONS: u64 = BATCH * BATCHES;
 
-/// Returns a closure that runs one round of the measurement: `BATCHES` batches of `BATCH` calls of `one`, each of which writes one message.
-/// The buffer is emptied after each batch. The closure returns a checksum of the written bytes.
+/// Returns a closure that runs one round of the measurement: `BATCHES` batches of `BATCH` calls of `one`. Each call writes a message, or a
+/// group of messages such as Bind, Execute and Sync. The buffer is emptied after each batch. The closure returns a checksum of the first
+/// batch.
 pub(crate) fn into<B: Buffer>(
     mut out: B,
     mut one: impl FnMut(&mut B) -> Result<()>,
@@ -138,8 +139,8 @@ pub(crate) fn lines() -> Vec<Line> {
             count,
         ));
     }
-    // Measures Bind, Execute and Sync with three calls instead of one, and with other types of buffers. These measurements have no required
-    // ratio.
+    // Measures Bind, Execute and Sync with three calls instead of one, and with other types of buffers. The target of these measurements is
+    // empty: no ratio of CPU times is required.
     let (unit, none) = ("bind+execute+sync", Target::default());
     lines.push(
         Line::new("micro: bind 8, tuple, by three calls", unit, OPERATIONS, none)

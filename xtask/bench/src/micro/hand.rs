@@ -1,4 +1,5 @@
-//! The hand-written loops, which are called limits: code for exactly the bytes of a measurement.
+//! Loops that are written by hand for exactly the bytes of a measurement. Such a loop is called a limit, because its time is the limit for
+//! the libraries.
 //!
 //! The loops that read use slices and no `unsafe`. They only check that they read no byte after the end of the buffer. The loops that write
 //! call `reserve` once, then store through a pointer.

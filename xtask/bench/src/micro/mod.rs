@@ -18,7 +18,8 @@ use anyhow::Result;
 
 use crate::line::Line;
 
-/// Returns all measurements that use no network. The number of operations of the measurements with long rounds is divided by `part`.
+/// Returns all measurements that use no network. `part` divides only the number of rows in the measurements of a COPY with many rows, whose
+/// rounds are long.
 pub(crate) fn lines(part: u64) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     for columns in [1, 8, 50] {

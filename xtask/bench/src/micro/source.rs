@@ -41,7 +41,7 @@ impl Endless {
         piece.len()
     }
 
-    /// Returns the next bytes of the stream: at most `most` bytes, and at most one piece.
+    /// Returns the next bytes of the stream: at most `most` bytes, and at most [`PIECE`] bytes.
     #[inline]
     pub(crate) fn piece(&mut self, most: usize) -> &'static [u8] {
         let rest = &self.bytes[self.at..];

@@ -89,7 +89,7 @@ fn columns(groups: usize, format: FormatCode) -> Columns {
     Columns::of_portal(&RowDescription { fields: List::from(fields.as_slice()) })
 }
 
-/// Creates rows that have the four columns of [`TYPES`] `groups` times.
+/// Creates rows in which the four columns of [`TYPES`] are repeated `groups` times.
 fn rows(groups: usize, format: FormatCode) -> Result<Frames> {
     let mut failure = None;
     let frames = Frames::fill(|row, out| {
@@ -393,8 +393,7 @@ fn postgres_types_rows(buffer: &mut BytesMut, format: FormatCode, touch: &mut To
             let value = |index: usize| ranges[4 * group + index].clone().map(|range| &row.buffer()[range]);
             let text = |index| read::<Option<&str>>(&Type::TEXT, value(index));
             let (id, price) = match format {
-                // tokio-postgres reads only the binary format. So this implementation reads each number as a string, and calls
-                // `str::parse`.
+                // tokio-postgres cannot read a number in text format. So this code reads each number as a string, and calls `str::parse`.
                 FormatCode::Text => match (text(0)?, text(2)?) {
                     (Some(id), Some(price)) => (id.parse()?, price.parse()?),
                     _ => bail!("NULL"),

@@ -45,10 +45,10 @@ fn values() -> Four {
     (v.id, v.name, v.ratio, None)
 }
 
-/// The number of formats and the format of each value: binary (1) for the numbers, text (0) for the strings and NULL.
+/// The formats in a Bind: the count 4, then the format of each value, which is binary (1) for numbers, and text (0) for strings and NULL.
 const EACH: [u8; 10] = [0, 4, 0, 1, 0, 0, 0, 1, 0, 0];
 
-/// The number of formats and one format for all values: binary (1).
+/// The formats in a Bind: the count 1, then one format for all values, which is binary (1).
 const ALL: [u8; 4] = [0, 1, 0, 1];
 
 fn limit<const N: usize>(formats: [u8; N]) -> impl FnMut() -> Result<u64> {

@@ -94,7 +94,7 @@ impl Ends {
         server.while_near(connect)
     }
 
-    /// Prints the peak memory of `pg-cdc`. The number of changes of a full run is divided by `part`.
+    /// Prints the peak memory of `pg-cdc`. The number of changed rows is divided by `part`.
     pub(crate) fn print_memory_of_pg_cdc(&self, part: u64) -> Result<()> {
         let server = self.servers.first().context("no PostgreSQL server was found")?;
         replication::print_memory(&server.tcp, part)
@@ -146,7 +146,7 @@ fn named(prefix: &str) -> Result<Option<(At, At)>> {
     Ok(Some((At::Tcp(address), At::Unix(dir.into(), port))))
 }
 
-/// The number of round trips in a round of a full run.
+/// The number of round trips in one round of a measurement, without `--quick`.
 pub(crate) const ROUND_TRIPS: u64 = 20_000;
 
 /// The number of connections in a round.

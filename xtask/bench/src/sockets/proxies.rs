@@ -25,7 +25,7 @@ const CLIENTS: u64 = 16;
 /// A proxy that is measured.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
-    /// This program with `--splice`, which copies bytes in both directions.
+    /// The benchmark itself with the option `--splice`, which copies bytes in both directions.
     Splice,
     /// The program `pg-proxy` with the option `--raw`.
     Raw,

@@ -206,8 +206,8 @@ enum Copy {
 
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, canned: &Canned) -> Result<()> {
     let mut stream = BufReader::new(stream);
-    // Declines requests for encryption with `N`. A cancel request also gets an `N`, because its code begins with the same two bytes as the
-    // code of a request for encryption. The client of a cancel request then closes the connection.
+    // Declines requests for encryption with `N`. A cancel request also gets an `N`: this loop compares only the first two bytes of the
+    // code, which are the same in all these requests. The client of a cancel request then closes the connection.
     loop {
         let length = stream.read_u32().await? as usize;
         let mut body = vec![0; length.saturating_sub(4)];

@@ -27,8 +27,8 @@ const NAME: &str = "bench_changes";
 /// The name of the compared program in the report.
 const PG_RECVLOGICAL: &str = "pg_recvlogical";
 
-/// Returns at most two measurements. The first decodes a long stream in memory. In the second, pg-cdc and pg_recvlogical follow the changes
-/// of a server.
+/// Returns two measurements. The first decodes a long stream in memory. In the second, pg-cdc and pg_recvlogical follow the changes of a
+/// server; without psql, the second measurement is left out.
 pub(super) fn lines(server: &At, part: u64) -> Result<Vec<Line>> {
     let count = 1_000_000 / part;
     let mut lines = vec![changes::long_stream(count)?];

@@ -1,8 +1,8 @@
-//! The TLS configurations of the clients. As in a real program, a client uses the same configuration for all its connections.
+//! The TLS configurations of the clients. Most clients use one configuration for all their connections, as a real program does. libpq and
+//! sqlx make a new configuration for each connection, because they have no interface for keeping a configuration.
 //!
 //! All clients connect as with `sslmode=require`: the server must have the key of its certificate, but the issuer of the certificate is not
-//! verified. Unlike the other clients, libpq and sqlx make a new TLS configuration for each connection: they have no interface for keeping
-//! a configuration.
+//! verified.
 
 use std::sync::Arc;
 

@@ -13,8 +13,8 @@ use crate::micro::decode::runtime;
 /// The number of connections in a round.
 const CONNECTS: u64 = 20;
 
-/// The number of connections in a round if TLS sessions are resumed and keys are kept. With more connections, the server would forget
-/// tickets that a client has not used yet: rustls keeps 256 sessions, and stores several for each connection.
+/// The number of connections in a round if TLS sessions are resumed and derived SCRAM keys are reused. With more connections, the server
+/// would forget tickets that a client has not used yet: rustls keeps 256 sessions, and stores several for each connection.
 const RESUMED_CONNECTS: u64 = 50;
 
 /// Measurements of reading rows and of connecting. The PostgreSQL servers are `servers`; `resuming` is a server that resumes TLS sessions.

@@ -87,7 +87,8 @@ fn everybody(
 const PYTHON: &str = "PSYCOPG_PYTHON";
 
 /// A Python program that runs a statement once for each line on its standard input. After each run, the program prints the sum over all
-/// values of the rows. The sum is computed only in the first run, which is not measured.
+/// values of the rows. The sum is computed only in the first run, which is not measured. The other runs print the same sum if they have
+/// read the same number of rows.
 const PROGRAM: &str = "
 import asyncio, struct, sys
 import asyncpg

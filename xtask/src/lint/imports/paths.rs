@@ -22,7 +22,7 @@ pub(super) struct Named {
 pub(super) struct Paths {
     /// Paths of types, values and called functions.
     pub(super) named: Vec<Named>,
-    /// Calls of macros. The path is only the macro's name.
+    /// Calls of macros. The last name of each path is the macro's name.
     pub(super) calls: Vec<Named>,
     /// The macros that the file declares, each with the paths in its body that begin with `$crate`. A file that calls the macro imports the
     /// items of these paths.

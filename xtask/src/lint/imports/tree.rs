@@ -49,7 +49,7 @@ pub(super) struct Use {
 pub(super) enum Place {
     /// The module with this index in the list of modules.
     Module(usize),
-    /// An item, or a part of an item, in the module with this index.
+    /// An item, or a part of an item such as an enum variant, in the module with this index.
     Item(usize),
     /// A path into another crate, or a name that is local to a function.
     Outside(Vec<String>),

@@ -193,7 +193,7 @@ impl Parse for Request {
 }
 
 /// Returns the role and the manual's name of a type that is declared by hand. Both are found in the type's `impl`s. `None` if the type is
-/// not a part of a message.
+/// neither a message nor a part of a message.
 fn role(name: &Ident, impls: &[&ItemImpl]) -> Option<(Role, Option<String>)> {
     let of = || impls.iter().filter(|item| is_type(&item.self_ty, name));
     let with = |wanted: &str| {

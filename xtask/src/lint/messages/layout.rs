@@ -62,7 +62,7 @@ fn check_one(declared: &Declared, all: &[Declared], byte: impl Fn(&str) -> Optio
     let starts = |line: &str| match declared.role {
         Role::Message(_) => line.starts_with('`') && line.contains("`, length"),
         Role::Packet(_) => line.starts_with("Length"),
-        // Not used: the layout of a part is always the second paragraph of the part's documentation.
+        // This value is not used: the layout of a part is always the second paragraph of the part's documentation.
         Role::Part => false,
     };
     let paragraphs: Vec<&[(usize, String)]> =

@@ -38,7 +38,8 @@ pub(super) fn check(sources: &[&Source]) -> Result<Vec<Finding>> {
 /// The macros whose calls [`declared()`] reads.
 const MACROS: [&str; 3] = ["direction", "message", "request"];
 
-/// Reports each macro that is not in `MACROS` and implements `Decode`: the rules would not find the messages that such a macro declares.
+/// Reports each macro that is not in `MACROS` and whose body contains `Decode`. Such a macro declares messages, which the rules would not
+/// find.
 fn other_macros(source: &Source) -> Vec<Finding> {
     let macros =
         source.code.items.iter().filter(|item| !is_test(attributes(item))).filter_map(|item| match item {

@@ -19,7 +19,8 @@ pub(super) struct Table {
     pub(super) rows: Vec<Row>,
 }
 
-/// One row of a table, such as `CODE = b'x' => Message …;` or `CODE also b'x' => Message …;`.
+/// One row of a table, such as `CODE = b'x' => Message …;`. In the form `CODE also b'x' => Message …;`, the table of the other direction
+/// has already declared the constant `CODE`.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) line: usize,

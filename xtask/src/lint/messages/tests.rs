@@ -201,7 +201,7 @@ fn each_kind_must_have_its_number_and_golden_bytes() {
     );
 }
 
-/// A packet that is sent before the session, with its request code as a constant.
+/// The source of a packet that is sent before the session. The packet's request code is a constant.
 const PACKET: &str = r##"
 /// A request.
 ///

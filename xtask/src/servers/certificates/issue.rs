@@ -54,8 +54,8 @@ pub(super) fn all(files: &Files) -> Result<()> {
 /// A certificate authority: a root certificate with its key.
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    /// The serial number of the last certificate. It is set explicitly, because rcgen would derive the number from the key, and several
-    /// certificates here share a key.
+    /// The serial number of the last certificate. rcgen would derive the number from the key, so certificates with the same key would have
+    /// the same number. Then a revocation of one would revoke all of them.
     serial: u8,
 }
 

@@ -1,4 +1,4 @@
-//! Makes the certificates, keys and revocation lists of one run, for the servers and their clients.
+//! Makes the certificates, keys and revocation lists of one run of xtask, for the servers and their clients.
 //!
 //! Each environment variable in this table is the path of a file. Unless noted otherwise, a file is in PEM and a key is ECDSA P-256. Keys
 //! have mode 0600. The servers' key belongs to the servers' user. All other keys belong to the user that runs xtask.

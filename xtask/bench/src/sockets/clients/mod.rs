@@ -58,7 +58,7 @@ pub(crate) trait Client {
     fn pipeline(&mut self, _: Pipeline) -> Result<u64> {
         bail!("this client does not support this operation")
     }
-    /// Runs [`ONE`] as a prepared statement this many times. Each run waits for its result.
+    /// Runs [`ONE`] as a prepared statement; the argument is the number of runs. Each run waits for its result.
     fn round_trips(&mut self, _: u64) -> Result<u64> {
         bail!("this client does not support this operation")
     }

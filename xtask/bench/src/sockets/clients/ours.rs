@@ -38,7 +38,7 @@ impl<S: Dial> Ours<TokioIo<S>> {
 }
 
 impl Ours<Socket> {
-    /// Connects over TLS by `dial`, like a program with a connection string.
+    /// Connects over TLS by `ConnectionBuilder::dial`, as a program with a connection string does.
     pub(crate) fn dial(place: &Place, runtime: Rc<Runtime>) -> Result<Self> {
         let conn = runtime.block_on(dial(place))?;
         Ok(Self { runtime, conn, prepared: false })

@@ -120,7 +120,7 @@ impl ReadTyped for TokioPostgres {
 
 impl Client for TokioPostgres {
     fn wait(&mut self) {
-        // Lets the task of the connection run until it waits for a message of the server.
+        // Yields to the task of the connection, until that task waits for a message of the server.
         self.runtime.block_on(async {
             for _ in 0..3 {
                 tokio::task::yield_now().await;
