@@ -55,8 +55,8 @@ struct Conversation {
     server: Server,
 }
 
-/// Lets a client send arbitrary requests, and a simple server reply to them. Checks that the state assigns each reply to the request that
-/// the server was executing. In the end, checks that the steps of [`SessionState::next_step`] lead to an idle session.
+/// Lets a client send arbitrary requests, and a simple server reply to them. Checks that `state` assigns each reply to the request that the
+/// server was executing. In the end, checks that the steps of [`SessionState::next_step`] lead to an idle session.
 fn with_server(state: SessionState, mut input: Input<'_>) {
     let mut talk = Conversation { state, server: Server::default() };
     for _ in 0..MOST_MESSAGES {

@@ -134,8 +134,8 @@ fn sql(rust: usize, bytes: &[u8], format: FormatCode) {
                 let Ok($wrapper(value)) = $wrapper::<$type>::read(Some(bytes), format, &of) else { return };
                 check_sql(&value, &of, |bytes| {
                     let back = $wrapper::<$type>::read(Some(bytes), FormatCode::Binary, &of);
-                    // It is enough if the values are equal or are printed the same. 0.00 is sent as 0, which is equal but printed
-                    // differently. NaN is not equal to NaN, but is printed the same.
+                    // The check passes if the values are equal, or if they are printed the same. 0.00 is sent as 0, which is equal but
+                    // printed differently. NaN is not equal to NaN, but is printed the same.
                     let back = back.expect("a value that was encoded can be read");
                     back.0 == value || format!("{:?}", back.0) == format!("{value:?}")
                 });

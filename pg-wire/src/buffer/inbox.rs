@@ -297,8 +297,8 @@ impl Inbox {
         let Head(Header { code, body }) = head;
         let start = self.start + Header::LENGTH;
         let end = start + body;
-        // If the caller passes a `Head` whose frame was already taken, fewer bytes may be buffered than the `Head` announces. Then all
-        // buffered bytes are taken, and an empty frame is lent.
+        // If the caller passes a `Head` whose frame was already taken, fewer bytes may be buffered than the `Head` announces. In this case,
+        // all buffered bytes are taken, and an empty frame is lent.
         self.start = end;
         if end > self.end {
             self.start = self.end;
