@@ -90,7 +90,7 @@ impl Conversation {
         }
     }
 
-    /// Passes the server's next message to the state. Returns false at the end of the session.
+    /// Passes the server's next message to `state`. Returns false at the end of the session.
     fn receive(&mut self) -> bool {
         let Some(sent) = self.server.replies.pop_front() else { return true };
         let reply = match self.state.received(sent.frame()) {

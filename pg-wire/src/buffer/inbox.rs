@@ -308,7 +308,8 @@ impl Inbox {
     }
 
     /// Removes from the inbox the frame that [`head`](Self::head) has found, and returns an owned frame. A small frame is a copy. A large
-    /// frame takes over the memory of the buffer, and the other buffered bytes are copied to a new buffer.
+    /// frame takes over the memory of the buffer, and the other buffered bytes are copied to a new buffer. If many other bytes are
+    /// buffered, a large frame is a copy as well.
     pub fn take_owned(&mut self, head: Head) -> FrameBuf {
         let length = Header::LENGTH + head.0.body;
         let beside = self.end.saturating_sub(length);
