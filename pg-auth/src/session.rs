@@ -80,8 +80,8 @@ impl Session {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CancelTarget {
-    /// The host as the configuration names it. Over TLS, `cancel` checks that the certificate is issued for this host, if `sslmode` demands
-    /// this check.
+    /// The host as the configuration names it. Over TLS, `ConnectionBuilder::cancel` checks that the certificate is issued for this host,
+    /// if `sslmode` demands this check.
     pub host: Host,
     /// The address that the session is connected to.
     pub address: Address,
@@ -125,8 +125,8 @@ pub struct Parameters {
     bytes: usize,
 }
 
-/// A parameter: the name, followed by the value. One allocation holds both strings, because a server reports about fifteen parameters at
-/// the start of every session.
+/// A parameter: the name, followed by the value. One allocation holds both strings. This saves allocations at the start of every session,
+/// when the server reports about fifteen parameters.
 #[derive(Clone, PartialEq, Eq)]
 struct Parameter {
     text: Box<str>,

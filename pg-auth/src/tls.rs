@@ -21,7 +21,7 @@ use crate::stream::{Never, read_exact, write_all};
 pub const ALPN: &[u8] = b"postgresql";
 
 /// The first byte of a TLS ClientHello: a record of type "handshake". Without TLS, the first byte of a connection is the highest byte of a
-/// packet's length. This byte would then mean a length of at least 369 MB, which is invalid, so the two cases cannot be confused.
+/// packet's length. There, 0x16 would mean a length of at least 369 MB, which is invalid. So the two cases cannot be confused.
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// Length in bytes of an SSLRequest or a GSSENCRequest, and the minimum length of any first packet.
@@ -43,9 +43,10 @@ pub trait TlsConnect<S> {
     /// the protocol that ALPN agreed on.
     ///
     /// # Errors
-    /// The handshake failed, a certificate is not trusted, or a setting cannot be applied. An error of a setting must have one of the kinds
-    /// `InvalidInput`, `NotFound`, `PermissionDenied`, `IsADirectory`, `NotADirectory` and `Unsupported`: such an error ends the attempt.
-    /// After any other error, a client with `sslmode=prefer` continues without TLS.
+    /// The handshake failed, a certificate is not trusted, or a setting cannot be applied. If a setting cannot be applied, the error must
+    /// have one of the kinds `InvalidInput`, `NotFound`, `PermissionDenied`, `IsADirectory`, `NotADirectory` and `Unsupported`. After such
+    /// an error, the client does not try to connect without TLS. After any other error, a client with `sslmode=prefer` continues without
+    /// TLS.
     fn upgrade(
         &self,
         stream: S,

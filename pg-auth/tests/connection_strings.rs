@@ -50,7 +50,7 @@ proptest! {
 }
 
 /// Checks that a string of twice the length makes the parser allocate twice as many bytes in total. If each setting allocated a buffer as
-/// long as the string, the number of bytes would be four times as large.
+/// long as the string, the parser would allocate four times as many bytes for the longer string.
 #[test]
 fn allocated_bytes_grow_with_the_length_of_the_string() {
     type Make = fn(usize) -> String;

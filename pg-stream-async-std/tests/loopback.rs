@@ -9,7 +9,8 @@ use pg_stream_async_std::{
     AuthenticationMode, ConnectErrorKind, ConnectionBuilder, Host, MessageCode, PgProtocol,
 };
 
-/// Starts a server that answers one start-up message and one query with these bytes. Returns its thread and its port.
+/// Starts a server that answers one start-up message and then one query. `answers` contains the bytes of the two answers. Returns its
+/// thread and its port.
 fn server(answers: [&'static [u8]; 2]) -> (thread::JoinHandle<()>, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();

@@ -69,7 +69,7 @@ async fn query(conn: &mut Connection, sql: &str) -> Vec<String> {
     }
 }
 
-/// Opens a session, and creates a table, a publication and a slot with the same name. Returns the session and the name.
+/// Opens a session, and creates a table, a publication and a slot, all three with one name. Returns the session and this name.
 async fn set_up(config: &Config, name: &str) -> (Connection, String) {
     let name = format!("async_{name}_{}", std::process::id());
     let mut session = open(config).await;

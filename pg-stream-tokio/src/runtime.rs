@@ -15,7 +15,7 @@ use crate::default_tls::DefaultTls;
 use crate::rewind::Rewind;
 use crate::transport::TokioIo;
 
-/// Lets pg-auth use Tokio's sockets, timers and threads. Precondition: all functions are called within a Tokio runtime.
+/// Lets pg-auth use Tokio's sockets, timers and threads. Precondition: pg-auth is called within a Tokio runtime.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tokio;
 

@@ -87,9 +87,9 @@ fn watched<T: std::os::fd::AsRawFd>(socket: T, interest: Interest) -> io::Result
     AsyncFd::with_interest(socket, interest)
 }
 
-/// Returns true if a read has emptied the socket's buffer, or a write has filled the buffer. `count` is the number of bytes that the call
-/// moved; `most` is the number that the caller allowed. Always false without edge-triggered events (epoll): on other systems, a smaller
-/// `count` does not prove that the buffer is empty or full.
+/// Returns true if a read has emptied the socket's receive buffer, or a write has filled the socket's send buffer. `count` is the number of
+/// bytes that the call moved; `most` is the number that the caller allowed. Always false without edge-triggered events (epoll): on other
+/// systems, a `count` below `most` does not prove that a buffer is empty or full.
 fn is_done(count: usize, most: usize) -> bool {
     cfg!(any(target_os = "linux", target_os = "android")) && 0 < count && count < most
 }

@@ -814,7 +814,8 @@ async fn execute(conn: &mut TrackedConnection<Socket>, sql: &str) {
     conn.until_ready(|_| Ok::<_, Error>(())).await.expect(sql);
 }
 
-/// Polls a future until the future is ready or has been polled `polls` times. The bound `Send` checks that a task can run the future.
+/// Polls a future until the future is ready or has been polled `polls` times. The bound `Send` checks that a task on any thread can run the
+/// future.
 async fn polled<F: Future + Send + Unpin>(polls: u32, future: &mut F) -> Option<F::Output> {
     let mut left = polls;
     poll_fn(|cx| {

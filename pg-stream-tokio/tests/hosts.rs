@@ -1,5 +1,5 @@
-//! Tests with several hosts and several addresses: which host is used, the errors of the hosts that were tried before, and the destination
-//! of a cancel request.
+//! Tests with several hosts and several addresses: which host is used, the errors of the hosts that failed before a host was used, and the
+//! destination of a cancel request.
 
 use std::future::Future;
 use std::io;

@@ -52,7 +52,7 @@ impl Nonce {
     }
 }
 
-/// Reads a nonce that was made elsewhere. Its characters are kept unchanged.
+/// Makes a nonce from the characters of a string.
 impl FromStr for Nonce {
     type Err = ConfigError;
 

@@ -139,9 +139,9 @@ pub struct ServerChallenge {
     verifier: Verifier,
     message: Vec<u8>,
     nonce: Vec<u8>,
-    /// The expected value of `c=`: base64 of the header in client-first-message and the binding data.
+    /// The expected value of `c=`. It is the base64 of two parts: the header of the client-first-message, then the binding data.
     input: String,
-    /// The beginning of the AuthMessage. Only its last part, the client-final-message-without-proof, is missing.
+    /// The AuthMessage without its last part, the client-final-message-without-proof.
     auth_message: Vec<u8>,
 }
 
@@ -155,7 +155,7 @@ impl ServerChallenge {
     ///
     /// # Errors
     /// - [`AuthError::Peer`]: the message is malformed, or belongs to a different TLS channel or a different exchange.
-    /// - [`AuthError::Denied`]: the proof is wrong, or there is no such user.
+    /// - [`AuthError::Denied`]: the proof is wrong, or the verifier is a [mock](Verifier::mock).
     pub fn client_final(mut self, message: &[u8]) -> Result<ServerFinal, AuthError> {
         let mut attributes = Attributes::new(CLIENT_FINAL, message, 0);
         let input = attributes.expect(b'c')?;
@@ -197,8 +197,8 @@ impl fmt::Debug for ServerChallenge {
 
 /// The server's last state: the client has proven that it knows the password. Send [`message`](Self::message), then AuthenticationOk.
 ///
-/// With the two keys, a pooler can log in as this user at any server that stores the same verifier as this server: see
-/// [`ClientChallenged::finish_with_keys`](super::ClientChallenged::finish_with_keys).
+/// With the client's key and the server's key, a pooler can log in as this user at any server that stores the same verifier as this server:
+/// see [`ClientChallenged::finish_with_keys`](super::ClientChallenged::finish_with_keys).
 pub struct ServerFinal {
     message: Vec<u8>,
     client_key: ClientKey,

@@ -73,8 +73,8 @@ impl Verifier {
     ///
     /// An attacker must not learn whether a user exists. So the exchange for an unknown user has the same messages as an exchange for any
     /// other user. The salt is the same at each attempt, because the salt is computed from the user's name and `secret`. The secret should
-    /// be random, and be kept as long as the stored passwords. The salt's length (at most 32 bytes) and `iterations` should be equal to the
-    /// values of real users, usually [`DEFAULT_SALT_LENGTH`] and [`DEFAULT_ITERATIONS`](super::DEFAULT_ITERATIONS).
+    /// be random. Do not change the secret while the stored passwords exist. The salt's length (at most 32 bytes) and `iterations` should
+    /// be equal to the values of real users, usually [`DEFAULT_SALT_LENGTH`] and [`DEFAULT_ITERATIONS`](super::DEFAULT_ITERATIONS).
     pub fn mock(secret: &[u8], user: &[u8], salt_length: usize, iterations: NonZeroU32) -> Self {
         let derive = |what: &[u8]| {
             let mut derived = [0; 32];
@@ -166,8 +166,8 @@ mod tests {
     use super::*;
     use crate::scram::DEFAULT_ITERATIONS;
 
-    /// Password, salt, iterations and verifier, computed by Python's `hashlib` and `hmac`. For the second password, Python was given the
-    /// result of SASLprep.
+    /// Password, salt, iterations and verifier. The verifier was computed by Python's `hashlib` and `hmac`. For the second password, Python
+    /// was given the result of SASLprep.
     type Golden = (&'static [u8], &'static [u8], u32, &'static str);
     const GOLDEN: [Golden; 3] = [
         (
@@ -240,7 +240,7 @@ mod tests {
     }
 
     /// The expected salt was computed by Python: `hmac.new(b"secret", b"salt\0alice", "sha256").digest()[:16]`. The salt must be the same
-    /// in every version of this library: a new salt would show which users are mock users.
+    /// in every version of this library. If a user's salt changes after an update, an attacker learns that the user does not exist.
     #[test]
     fn a_mock_verifier_has_the_same_salt_in_every_version() {
         let mock = Verifier::mock(b"secret", b"alice", DEFAULT_SALT_LENGTH, DEFAULT_ITERATIONS);

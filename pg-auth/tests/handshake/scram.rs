@@ -152,8 +152,8 @@ fn the_error_of_a_server_inside_the_exchange_is_reported() {
 fn a_server_with_another_password_is_rejected() {
     let config = with_password();
     let other = Verifier::new(&"penciL".into(), b"sixteen bytes...".to_vec(), std::num::NonZeroU32::MIN);
-    // The server and the client have different passwords. The test sends the server's messages itself, so the login does not end at the
-    // client's invalid proof.
+    // The server and the client have different passwords. A real server would end the login at the client's invalid proof. So the test
+    // sends the server's messages itself.
     let mut talk = begun(&config).server(&goes_on("r=rOprNGfwEbeRWgbNEkqO%,s=c2l4dGVlbiBieXRlcy4uLg==,i=1"));
     assert!(!talk.sent().is_empty());
     let server = pg_auth::scram::ServerFirst::new(other, nonce("%"), OfferedBinding::NotOffered);

@@ -144,8 +144,8 @@ fn the_data_that_the_client_keeps_is_limited() {
     assert!((10..14).contains(&count), "{count}");
 }
 
-/// Checks that the limits also apply to small messages: keeping a small message takes more memory than the message has bytes. Repeated
-/// cancel keys take no memory, but they take time to read, so they must reach a limit as well.
+/// Checks that the limits also apply to small messages. In memory, a small message takes more bytes than on the wire. Repeated cancel keys
+/// take no memory, but they take time to read, so they must reach a limit as well.
 #[test]
 fn an_endless_series_of_small_messages_is_a_flood() {
     let name = |count: u32| format!("{count:x}");

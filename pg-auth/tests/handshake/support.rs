@@ -244,7 +244,7 @@ impl<'c> Talk<'c> {
         }
     }
 
-    /// Returns the session. Checks that the client has sent nothing more.
+    /// Returns the session. Checks that the client has sent nothing since the last check.
     #[track_caller]
     pub(crate) fn session(mut self) -> Session {
         assert_eq!(self.sent(), b"");

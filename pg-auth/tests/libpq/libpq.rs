@@ -37,8 +37,8 @@ impl Answer {
     }
 }
 
-/// Lets libpq parse the strings. The process in which libpq runs has no settings in environment variables and files. `library` is the name
-/// of the environment variable with the path of libpq.
+/// Lets libpq parse the strings, in a process without settings in environment variables and files. `library` is the name of the environment
+/// variable with the path of libpq.
 pub(crate) fn ask(library: &str, strings: &[String]) -> Vec<Answer> {
     let lines = strings.iter().map(|string| hex(string.as_bytes()) + "\n").collect();
     let answers = run(library, &[], lines);
@@ -46,7 +46,7 @@ pub(crate) fn ask(library: &str, strings: &[String]) -> Vec<Answer> {
     answers
 }
 
-/// Lets libpq parse the strings as `ask` does, but with environment variables for each string. The host in each string must be the path of
+/// Lets libpq start a connection with each string and with the string's environment variables. The host in each string must be the path of
 /// a socket that does not exist, so that libpq connects to no server.
 #[cfg(unix)]
 pub(crate) fn ask_in(library: &str, strings: &[(String, BTreeMap<String, String>)]) -> Vec<Answer> {

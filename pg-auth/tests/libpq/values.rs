@@ -53,7 +53,8 @@ const REASONS: &[Reason] = &[
     }),
 ];
 
-/// Returns the reason why this library accepts a string that libpq 18 refuses. `None` if there is no such reason.
+/// For the comparison with libpq 18. Returns the reason why this library accepts a string that libpq 18 refuses. `None` if there is no such
+/// reason.
 pub(crate) fn since_18(string: &str, theirs: &Answer) -> Option<&'static str> {
     let Answer::Malformed = theirs else { return None };
     let (_, query) = string.split_once('?').unwrap_or_default();
@@ -66,7 +67,8 @@ pub(crate) fn since_18(string: &str, theirs: &Answer) -> Option<&'static str> {
     own.iter().any(|name| string.contains(name)).then_some("accepted here: a parameter of this library")
 }
 
-/// Returns the reason why libpq 15 refuses a string, or reads a string differently from libpq 18. `None` if there is no such reason.
+/// For the comparison with libpq 15. Returns the reason why libpq 15 refuses a string, or reads a string differently from libpq 18. `None`
+/// if there is no such reason.
 pub(crate) fn before_18(string: &str, theirs: &Answer) -> Option<&'static str> {
     let newer = [
         "scram_",

@@ -88,8 +88,8 @@ fn sslcertmode_require_demands_that_a_certificate_was_sent() {
         (SslCertMode::Require, Some(NotRequested), Some(PolicyError::ClientCertificate(NotRequested))),
         (SslCertMode::Require, Some(NotSent), Some(PolicyError::ClientCertificate(NotSent))),
         (SslCertMode::Require, Some(Sent), None),
-        // `None` means that the TLS layer does not know whether a certificate was sent. The login succeeds, because such a TLS layer must
-        // itself enforce `SslCertMode::Require`.
+        // If `fate` is `None`, the TLS layer does not know whether a certificate was sent. The login succeeds, because such a TLS layer
+        // must itself enforce `SslCertMode::Require`.
         (SslCertMode::Require, None, None),
         (SslCertMode::Allow, Some(NotRequested), None),
         (SslCertMode::Disable, Some(NotSent), None),

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufRead;
 use std::os::unix::fs::FileExt;
 
-/// Secrets to search for are stored XORed with this mask, so that the search does not find the copies of the search itself.
+/// Secrets to search for are stored XORed with this mask, so that the search does not find its own copies of the secrets.
 pub(crate) const MASK: u8 = 0x5a;
 
 /// A secret to search for: its name and its masked bytes.
@@ -32,8 +32,8 @@ pub(crate) fn found(needles: &[Needle], window: &mut [u8]) -> Vec<String> {
                 let place = offset(needle, &window[..count]).map(|offset| at + offset as u64);
                 found.extend(place.map(|place| format!("{name} in {rest} at {place:x}")));
             }
-            // Windows overlap by 128 bytes, which is more than the length of a needle. So a needle at the end of a window is whole in the
-            // next window.
+            // Windows overlap by 128 bytes, which is more than the length of a needle. So a needle that the end of a window cuts is whole
+            // in the next window.
             at += if count < length || at + count as u64 == end { count as u64 } else { count as u64 - 128 };
             if count == 0 {
                 break;

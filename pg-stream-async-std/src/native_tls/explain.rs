@@ -70,8 +70,8 @@ fn sentence(text: &str, name: Option<&str>) -> String {
         Some(name) if has(&["ostname mismatch", "address mismatch"]) => {
             format!("the certificate is for another name than \"{name}\"")
         }
-        // The text is not from OpenSSL, but from the TLS library of macOS or Windows. The word "name" suggests that the certificate is for
-        // another name than `name`.
+        // The text is not from OpenSSL, but from the TLS library of macOS or Windows. The word "name" in the text suggests that the
+        // certificate is for a different host.
         Some(name) if has(&["name"]) => format!("{text}; the certificate has to be for \"{name}\""),
         _ => text.to_owned(),
     }

@@ -443,7 +443,7 @@ fn a_cancel_request_is_sent_over_tls_to_the_same_address() {
 }
 
 /// Returns the error of a client whose server answers the SSLRequest with `answer`. If `closes` is true, the server then closes the
-/// connection. Otherwise it waits until the client closes the connection.
+/// connection. Otherwise the server waits until the client closes the connection.
 async fn misbehaving(answer: &'static [u8], closes: bool, timeout: Option<Duration>) -> ConnectError {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("the socket is bound").port();

@@ -12,7 +12,7 @@ use tokio_rustls::rustls::KeyLog;
 pub(super) struct KeyLogFile(Mutex<File>);
 
 impl KeyLogFile {
-    /// Opens the file, and creates a missing file. On Unix, only the owner can read a file created here.
+    /// Opens the file, and creates a missing file. On Unix, only the owner can read a file that this function has created.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.append(true).create(true);

@@ -1,5 +1,5 @@
-//! Deliberate differences from psql, each with its reason. The exceptions in this module apply to `pg-stream-tokio` and to
-//! `pg-stream-async-std`. A TLS library may have further exceptions.
+//! Deliberate differences from psql, each with its reason. The tests of `pg-stream-tokio` use all exceptions. The tests of
+//! `pg-stream-async-std` use only the exceptions about `sslrootcert`.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,8 +1,8 @@
 //! Logins by libpq, in the same version as the server.
 //!
-//! Logins use psql, except for logins with a bearer token. psql needs a module to get tokens from an issuer, and psql's package
-//! does not contain this module. So logins with a bearer token use a Python program, which loads libpq and passes the token through libpq's
-//! hook.
+//! Logins use psql, except for logins with a bearer token. psql needs a module to get tokens from an issuer, and psql's package does not
+//! contain this module. So logins with a bearer token use a Python program, which loads libpq and passes the token through
+//! `PQsetAuthDataHook`.
 
 use std::process::{Child, Command, Stdio};
 

@@ -434,7 +434,7 @@ async fn two_phase_commits(server: &Server, session: &mut Conn, changes: &mut Ch
     }
 }
 
-/// Checks that every expected kind of message and every expected line was received.
+/// Checks that every expected kind of message and every expected change was received.
 fn check(changes: &Changes, name: &str) {
     let Mode { streaming, two_phase, binary, .. } = changes.mode;
     let mut kinds = BTreeSet::from(*b"BCORYIUDTM");

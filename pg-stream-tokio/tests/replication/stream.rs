@@ -243,7 +243,7 @@ fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
             ["1"],
             "the server waits for the client"
         );
-        // This work blocks a thread for blocking work, so the stream's own thread can send status updates.
+        // This work sleeps on a separate thread, so the stream can send status updates.
         let work = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(6)));
         stream.keep_alive_while(work).await.expect("the work ends");
 

@@ -34,7 +34,8 @@ fn line(received: &ReceivedChange<'_>) -> String {
         Change::Update(update) => format!("update {table} {:?} {:?}", update.old, update.new),
         Change::Delete(delete) => format!("delete {table} {:?}", delete.old),
         Change::Truncate(truncate) => format!("truncate {:?}", truncate.relations),
-        // Descriptions of tables and types are ignored: the server sends them again in each block, so the number of these messages differs.
+        // Descriptions of tables and types are ignored: the server sends them again in each block, so the number of these messages depends
+        // on the number of blocks.
         Change::Relation(_) | Change::Type(_) => String::new(),
         Change::LogicalMessage(message) => format!("message {}", message.prefix),
         ref other => panic!("{other:?}"),

@@ -236,8 +236,8 @@ impl Checked {
         let Some(number) = number_in(&body) else { return Ok(()) };
         let fits = match reply.request {
             Request::Query | Request::Parse => number == reply.number,
-            // A request other than Query and Parse has no SQL text. Rows and errors then contain the number of the earlier Parse that
-            // created the statement.
+            // A request other than Query and Parse has no SQL text. The rows and errors of such a request contain the number of the earlier
+            // Parse that created the statement.
             _ => number < reply.number && !matches!(self.sent.get(&number), Some(Message::Query(_))),
         };
         if !fits {

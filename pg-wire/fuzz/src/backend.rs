@@ -37,7 +37,8 @@ pub fn backend(data: &[u8]) {
     }
 }
 
-/// Encodes a decoded message in every way, and checks that the result is the original frame. Also checks that the message can be printed.
+/// Encodes a decoded message into a `Vec` and into an [`Outbox`](pg_wire::Outbox). Checks that both results are the original frame, and
+/// that the message can be printed.
 pub(crate) fn check<M: Message + std::fmt::Debug>(message: &M, frame: Frame<'_>, direction: Direction) {
     let Frame { code, body } = frame;
     let length = u32::try_from(body.len() + 4).expect("an input is short");

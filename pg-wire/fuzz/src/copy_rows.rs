@@ -117,7 +117,7 @@ fn shown(error: &Option<CopyError>) -> Option<String> {
     error.as_ref().map(|error| format!("{error} {error:?}"))
 }
 
-/// Writes the rows, and reads the written data. The rows must be the same.
+/// Writes the rows, and reads the written data. The rows that are read must be equal to the rows that were written.
 fn write(options: &CopyOptions, rows: &[Row]) {
     let Some(columns) = rows.first().map(Vec::len) else { return };
     let rows: Vec<_> = rows.iter().take_while(|row| row.len() == columns).cloned().collect();
@@ -138,7 +138,7 @@ fn write(options: &CopyOptions, rows: &[Row]) {
         match written {
             Ok(()) => {}
             // If the NULL string of the COPY is empty, the writer cannot write an empty string (`EmptyIsNull`). But the reader can return
-            // an empty string: a single backslash at the end of the data.
+            // an empty string: it reads a single backslash at the end of the data as an empty string.
             Err(error) if matches!(error.kind(), CopyErrorKind::Nul | CopyErrorKind::EmptyIsNull) => {
                 assert_eq!(writer.data().len(), before, "a row that is not written leaves no bytes");
                 return;

@@ -70,7 +70,7 @@ fn is_final(received: &Received) -> bool {
     matches!(received, Err(error) if !matches!(error.kind, FrameErrorKind::TooLong { skipped: true, .. }))
 }
 
-/// Receives all messages in the inbox, up to a final error. `by` selects the method of the inbox.
+/// Receives all messages in the inbox, up to a final error. `by` selects the method of the inbox that is called.
 fn receive(inbox: &mut Inbox, by: u8, seen: &mut Vec<Received>) {
     while !seen.last().is_some_and(is_final) {
         match by & 3 {

@@ -3,7 +3,7 @@
 //! Each target is a function that takes any bytes, and panics if a check fails. `cargo xtask fuzz` calls the targets with inputs that
 //! libFuzzer generates. The tests of this crate call each target with the inputs in `corpus`.
 //!
-//! To add a target, write the function in a file of the same name, and add the target to `fuzz_targets`, `Cargo.toml` and
+//! To add a target, write the function in a file with the name of the target, and add the target to `fuzz_targets`, `Cargo.toml` and
 //! `tests/corpus.rs`. To add seeds, which are the first inputs of the corpus, add a row to `xtask/src/fuzz/seeds.rs`.
 
 mod backend;

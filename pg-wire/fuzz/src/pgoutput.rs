@@ -15,7 +15,7 @@ const STORE: usize = 4096;
 /// Decodes messages of replication, encodes each message again, and compares the bytes.
 ///
 /// The first byte of the input selects the kind of the remaining bytes. For the kinds 0 to 4, these bytes are one message. For all other
-/// kinds, these bytes are a sequence of pgoutput messages. A length of two bytes precedes each pgoutput message.
+/// kinds, these bytes are a sequence of pgoutput messages. Before each pgoutput message is its length, in a field of two bytes.
 pub fn pgoutput(data: &[u8]) {
     let mut input = Input::new(data);
     let kind = input.byte();

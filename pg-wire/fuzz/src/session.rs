@@ -55,8 +55,8 @@ struct Conversation {
     server: Server,
 }
 
-/// Lets a client send arbitrary requests, and a simple server reply to them. Checks that the state assigns each reply to the request that
-/// the server was executing. In the end, checks that the steps of [`SessionState::next_step`] lead to an idle session.
+/// Lets a client send arbitrary requests, and a simple server reply to them. Checks that `state` assigns each reply to the request that the
+/// server was executing. In the end, checks that the steps of [`SessionState::next_step`] lead to an idle session.
 fn with_server(state: SessionState, mut input: Input<'_>) {
     let mut talk = Conversation { state, server: Server::default() };
     for _ in 0..MOST_MESSAGES {
@@ -90,7 +90,7 @@ impl Conversation {
         }
     }
 
-    /// Passes the server's next message to the state. Returns false at the end of the session.
+    /// Passes the server's next message to `state`. Returns false at the end of the session.
     fn receive(&mut self) -> bool {
         let Some(sent) = self.server.replies.pop_front() else { return true };
         let reply = match self.state.received(sent.frame()) {

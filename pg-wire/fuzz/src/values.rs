@@ -65,8 +65,9 @@ const TYPES: &[u32] = &[
 /// Reads arbitrary bytes as a value of an arbitrary type. Encodes the value, reads the encoded value, and compares the two.
 ///
 /// The first byte selects the Rust type. For a Rust type in `OWN`, the second byte selects the type and the format of the column. For any
-/// other first byte, the upper two bits of the second byte select the check. For 0 and 1, `sql` reads a value in binary format; for 2,
-/// `sql` reads a value in text format. For 3, `nested` reads a text, and the whole second byte selects the type of the text.
+/// other first byte, the upper two bits of the second byte select the check. If these bits are 0 or 1, `sql` reads a value in binary
+/// format. If they are 2, `sql` reads a value in text format. If they are 3, `nested` reads a text; the whole second byte then selects the
+/// type of the text.
 pub fn values(data: &[u8]) {
     let mut input = Input::new(data);
     let (rust, column) = (usize::from(input.byte()), input.byte());
@@ -133,8 +134,8 @@ fn sql(rust: usize, bytes: &[u8], format: FormatCode) {
                 let Ok($wrapper(value)) = $wrapper::<$type>::read(Some(bytes), format, &of) else { return };
                 check_sql(&value, &of, |bytes| {
                     let back = $wrapper::<$type>::read(Some(bytes), FormatCode::Binary, &of);
-                    // It is enough if the values are equal or are printed the same. 0.00 is sent as 0, which is equal but printed
-                    // differently. NaN is not equal to NaN, but is printed the same.
+                    // The check passes if the values are equal, or if they are printed the same. 0.00 is sent as 0, which is equal but
+                    // printed differently. NaN is not equal to NaN, but is printed the same.
                     let back = back.expect("a value that was encoded can be read");
                     back.0 == value || format!("{:?}", back.0) == format!("{value:?}")
                 });
@@ -205,7 +206,8 @@ fn nested(selector: u8, text: &[u8]) {
 /// The binary form of a value.
 struct Raw<T>(Vec<u8>, PhantomData<T>);
 
-/// The name of this type contains `Timestamp`, so `Sql` passes infinity to the type.
+/// A type to which `Sql` passes infinity. `Sql` rejects infinity, except for types whose name contains the path of
+/// `postgres_types::Timestamp` or `postgres_types::Date`.
 type WideRaw = Raw<Timestamp<()>>;
 
 impl<'a, T> FromSql<'a> for Raw<T> {

@@ -5,8 +5,8 @@ use core::fmt;
 /// Code of a message: its first byte, which the manual calls the message-type byte.
 ///
 /// Some bytes are codes in both directions (`S` is Sync from a client and ParameterStatus from a server). So a code has a meaning only
-/// together with its direction. For each message, this type has a constant with the code of the message. A frame with an unknown code can
-/// be forwarded too.
+/// together with its direction. For each message, this type has a constant with the code of the message. A frame can be forwarded even if
+/// its code is unknown.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct MessageCode(pub u8);
 

@@ -150,8 +150,8 @@ impl core::error::Error for EncodeError {}
 /// Error for an invalid frame header, or for a body over its limit.
 ///
 /// The error [`TooLong`](FrameErrorKind::TooLong) for a bulk message is recoverable: the receiver drops the bytes of the frame, and the
-/// next message can be read. After any other error, the position of the next message is unknown. Then the connection is poisoned: each
-/// later call that receives returns an error.
+/// next message can be read. After any other error, the position of the next message is unknown, and the connection is poisoned: each later
+/// call that receives returns an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameError {
     /// The code in the header; 0 for a packet without a code.

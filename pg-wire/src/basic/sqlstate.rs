@@ -4,7 +4,7 @@ use core::fmt;
 
 /// A SQLSTATE: five digits or upper-case letters. The first two characters are the class.
 ///
-/// A code without a constant here is created with [`from_bytes`](Self::from_bytes).
+/// For a code that has no constant in this type, use [`from_bytes`](Self::from_bytes).
 ///
 /// [All codes](https://www.postgresql.org/docs/current/errcodes-appendix.html)
 ///

@@ -143,7 +143,7 @@ mod tests {
         let texts = ["", "a", "~\u{7f}", "é", "€", "🦀", "ab", "e\u{301}"].map(str::as_bytes);
         let invalid =
             [&b"\x80"[..], b"\xc3", b"\xc0\x80", b"\xed\xa0\x80", b"\xf0\x9f\xa6", b"\xf5\x80\x80\x80"];
-        // Longer strings are checked in words, so each part is placed at each index of a long string.
+        // For a long string, `utf8` checks several bytes at once. So each text is placed at each index of a long string.
         for part in texts.into_iter().chain(invalid) {
             for before in 0..70 {
                 let bytes = [&b"x".repeat(before), part, b"yz"].concat();

@@ -17,8 +17,8 @@ const LONGEST: u8 = 63;
 pub(crate) struct Backoff {
     /// Number of counted waits that are still to be skipped before the buffer is freed again.
     left: u8,
-    /// Number of counted waits to skip, as set when the buffer was last freed. Each counted wait with a small buffer halves this number.
-    /// When the buffer is freed again, this number is doubled and increased by one, up to [`LONGEST`].
+    /// Number of counted waits to skip after the buffer has been freed. Each counted wait with a small buffer halves this number. Each time
+    /// the buffer is freed, this number is doubled and increased by one, up to [`LONGEST`].
     skip: u8,
     /// Whether the buffer was used since the last counted wait.
     used: bool,

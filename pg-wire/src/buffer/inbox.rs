@@ -251,10 +251,10 @@ impl Inbox {
         Frame { code, body: rest.get(..body).unwrap_or_else(empty) }
     }
 
-    /// Fast path of [`whole`](Self::whole). Returns `None` for a long frame too, because the length of a long frame has to be checked
-    /// against the limit for its code. If the result is `Some` and the caller passes it to
-    /// [`lend`](Self::lend), the optimiser merges the bounds checks of the two
-    /// functions: receiving a row of one column takes 88 instructions, instead of 111 with [`whole`](Self::whole) and [`take`](Self::take).
+    /// Fast path of [`whole`](Self::whole). Returns `None` if the frame is unfinished, and also for every long frame: the length of a long
+    /// frame has to be checked against the limit for its code. If the caller passes the returned head to [`lend`](Self::lend), the
+    /// optimiser merges the bounds checks of the two functions: receiving a row of one column takes 88 instructions, instead of 111 with
+    /// [`whole`](Self::whole) and [`take`](Self::take).
     #[inline(always)]
     pub(crate) fn whole_fast(&self) -> Option<Head> {
         let Some(filled) = self.buf.get(..self.end) else {
@@ -267,8 +267,8 @@ impl Inbox {
         (header.body <= self.unchecked && header.body <= rest.len()).then_some(Head(header))
     }
 
-    /// Lends the frame that [`whole_fast`](Self::whole_fast) has just found, without taking the frame. The optimiser removes the bounds
-    /// checks here too.
+    /// Lends the frame that [`whole_fast`](Self::whole_fast) has just found, without taking the frame. The bounds checks are the same as in
+    /// `whole_fast`, so the optimiser removes the checks here.
     #[cfg(feature = "std")]
     #[inline(always)]
     pub(crate) fn look_fast(&self, head: &Head) -> Frame<'_> {
@@ -297,8 +297,8 @@ impl Inbox {
         let Head(Header { code, body }) = head;
         let start = self.start + Header::LENGTH;
         let end = start + body;
-        // If the caller passes a `Head` whose frame was already taken, fewer bytes may be buffered than the `Head` announces. Then all
-        // buffered bytes are taken, and an empty frame is lent.
+        // If the caller passes a `Head` whose frame was already taken, fewer bytes may be buffered than the `Head` announces. In this case,
+        // all buffered bytes are taken, and an empty frame is lent.
         self.start = end;
         if end > self.end {
             self.start = self.end;
@@ -308,7 +308,8 @@ impl Inbox {
     }
 
     /// Removes from the inbox the frame that [`head`](Self::head) has found, and returns an owned frame. A small frame is a copy. A large
-    /// frame takes over the memory of the buffer, and the other buffered bytes are copied to a new buffer.
+    /// frame takes over the memory of the buffer, and the other buffered bytes are copied to a new buffer. If many other bytes are
+    /// buffered, a large frame is a copy as well.
     pub fn take_owned(&mut self, head: Head) -> FrameBuf {
         let length = Header::LENGTH + head.0.body;
         let beside = self.end.saturating_sub(length);
@@ -345,7 +346,7 @@ impl Inbox {
         }
     }
 
-    /// Sets the position to the beginning of the buffer if no bytes are buffered.
+    /// Moves `start` and `end` to the beginning of the buffer if no bytes are buffered.
     fn rewind(&mut self) {
         if self.start == self.end && self.end > 0 {
             let taken = self.buf.get(..self.end).unwrap_or_default();

@@ -231,7 +231,7 @@ impl Server {
         }
     }
 
-    /// Executes the statements of a Query, up to the first COPY from the client.
+    /// Executes the statements of a Query, up to the first COPY FROM STDIN.
     fn statements(&mut self, number: u64, choose: &mut dyn FnMut() -> u8) {
         loop {
             match choose() & 7 {
