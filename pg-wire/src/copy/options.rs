@@ -191,9 +191,9 @@ impl CopyOptions {
         Self { force_quote, ..self }
     }
 
-    /// Sets the columns in which an unquoted field that is equal to the string of the option NULL is read as this string and not as NULL, in
-    /// CSV format. The default string is empty, so an empty field in such a column is read as an empty string. A `None` that a writer writes
-    /// in such a column is also read as a string. PostgreSQL 15 and 16 do not accept [`ForceColumns::All`] here.
+    /// Sets the columns in which an unquoted field that is equal to the string of the option NULL is read as this string and not as NULL,
+    /// in CSV format. The default string is empty, so an empty field in such a column is read as an empty string. A `None` that a writer
+    /// writes in such a column is also read as a string. PostgreSQL 15 and 16 do not accept [`ForceColumns::All`] here.
     pub fn force_not_null(self, force_not_null: ForceColumns) -> Self {
         Self { force_not_null, ..self }
     }
