@@ -93,8 +93,8 @@ impl Outbox {
                 self.refuse(messages::error(messages, kind));
             }
             Ok(needed) => {
-                // `grown` takes the buffer instead of `&mut self`: with a reference to `self`, the compiler would reload the fields of `self`
-                // for each byte written.
+                // `grown` takes the buffer instead of `&mut self`: with a reference to `self`, the compiler would reload the fields of
+                // `self` for each byte written.
                 self.buf = grown(core::mem::take(&mut self.buf), self.end, needed, self.wiping);
                 if self.fill(messages).is_none() {
                     self.refuse(messages::error(messages, EncodeErrorKind::Unstable));

@@ -56,8 +56,8 @@ impl<T: Transport> Connection<T> {
     /// outstanding.
     ///
     /// The options of `reader` must be equal to the options of the statement. The method
-    /// [`CopyOptions::copy_to`](crate::copy::CopyOptions::copy_to) prints these options. The options FORCE_NULL, FORCE_NOT_NULL and DEFAULT,
-    /// which exist only for `COPY … FROM`, are ignored. During the COPY, notices and notifications are received and dropped.
+    /// [`CopyOptions::copy_to`](crate::copy::CopyOptions::copy_to) prints these options. The options FORCE_NULL, FORCE_NOT_NULL and
+    /// DEFAULT, which exist only for `COPY … FROM`, are ignored. During the COPY, notices and notifications are received and dropped.
     ///
     /// If the future is dropped after it was polled, the statement is sent and its replies are outstanding. In this case, queue
     /// [`copy_fail`](crate::PgProtocol::copy_fail), call [`flush`](Self::flush), and receive the replies with
