@@ -1,4 +1,4 @@
-//! Limits on the memory that a peer can make a connection use.
+//! Limits on the memory of a connection.
 
 use crate::basic::code::Size;
 use crate::basic::error::{FrameError, FrameErrorKind};
@@ -7,11 +7,11 @@ use crate::codec::message::Direction;
 use crate::message::backend::Backend;
 use crate::message::frontend::Frontend;
 
-/// Limits on the memory that a peer can make a connection use. [`BACKEND`](Self::BACKEND) and [`FRONTEND`](Self::FRONTEND) are the
-/// defaults.
+/// Limits on the memory of a connection, so that a peer cannot exhaust the memory. [`BACKEND`](Self::BACKEND) and
+/// [`FRONTEND`](Self::FRONTEND) are the defaults.
 ///
-/// A length is checked when the five bytes of its header have arrived, before memory is reserved. Memory then grows with the
-/// bytes that arrive, not with the announced length.
+/// The length of a message is checked when the five bytes of the header have arrived, before memory is reserved. Memory then grows with
+/// the bytes that arrive, not with the announced length.
 ///
 /// ```
 /// use pg_wire::Limits;
@@ -44,7 +44,7 @@ pub struct Limits {
     ///
     /// Default 16 MiB. This memory is allocated only if a pipeline needs it.
     pub read_ahead: usize,
-    /// Size of one read from the transport, in bytes. The first reads are smaller, and double each time a read fills its space.
+    /// Size of one read from the transport, in bytes. The first reads are smaller. After a full read, the next read has twice the size.
     ///
     /// Default 65,536. The buffer has twice the size of one read. The buffer grows for a larger message, and shrinks again after the
     /// message. A connection that waits while no bytes are buffered frees a buffer of more than 24 KiB; see
@@ -118,7 +118,7 @@ impl Limits {
     }
 
     /// Returns these limits, lowered for the time between AuthenticationOk and the first ReadyForQuery. A message to which the limit
-    /// [`bulk`](Self::bulk) applies may have 1 MiB, because a login trigger may raise long notices. Any other message may have 30,000
+    /// [`bulk`](Self::bulk) applies may have 1 MiB, because a login trigger can raise long notices. Any other message may have 30,000
     /// bytes.
     pub const fn while_starting(self) -> Self {
         Self { bulk: lower(self.bulk, 1 << 20), control: lower(self.control, 30_000), ..self }

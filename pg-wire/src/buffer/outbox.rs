@@ -19,7 +19,7 @@ const IDLE: usize = 16 * 1024;
 const LARGEST_BUFFER: usize = isize::MAX as usize;
 
 /// Maximum number of bytes that are zeroed when the buffer grows, unless the next message is longer. The rest of the new capacity is zeroed
-/// when it is needed.
+/// only when it is needed, so that no time is spent on unused memory.
 const MOST_ZEROED: usize = 64 * 1024;
 
 /// The buffer into which messages are written and from which they are sent.
@@ -93,8 +93,8 @@ impl Outbox {
                 self.refuse(messages::error(messages, kind));
             }
             Ok(needed) => {
-                // `grown` takes the buffer instead of `&mut self`: with a reference to `self`, the compiler would reload the fields of `self`
-                // for each byte written.
+                // `grown` takes the buffer instead of `&mut self`: with a reference to `self`, the compiler would reload the fields of
+                // `self` for each byte written.
                 self.buf = grown(core::mem::take(&mut self.buf), self.end, needed, self.wiping);
                 if self.fill(messages).is_none() {
                     self.refuse(messages::error(messages, EncodeErrorKind::Unstable));
@@ -180,11 +180,11 @@ impl Outbox {
         self.tidy();
     }
 
-    /// Frees a large buffer if the connection may be idle. Call this function when the connection waits for the peer. If the outbox is
-    /// empty, a buffer of more than 16 KiB is freed.
+    /// Frees a buffer of more than 16 KiB if the outbox is empty. Call this function when the connection waits for the peer, because the
+    /// connection may then be idle for a long time.
     ///
-    /// Not every call frees the buffer. As long as each batch needs a large buffer again, fewer and fewer calls free the buffer, but at
-    /// least every 64th call does.
+    /// If each batch needs a large buffer again, not every call frees the buffer. Fewer and fewer calls then free the buffer, but at least
+    /// every 64th call does.
     pub fn waiting(&mut self) {
         if self.sent == self.end && self.waits.is_due(self.buf.capacity() > IDLE, false) {
             self.free();
@@ -202,7 +202,8 @@ impl Outbox {
     }
 
     /// Sets whether memory is wiped before it is freed. The buffer frees memory when it grows, shrinks or is dropped. Use this setting
-    /// while messages with passwords and keys are written, and then call [`scrub`](Self::scrub), which wipes the copies in the buffer.
+    /// while messages with passwords and keys are written. Then call [`scrub`](Self::scrub), which wipes sent bytes that are still in the
+    /// buffer.
     pub fn set_wiping(&mut self, wiping: bool) {
         self.wiping = wiping;
     }
@@ -228,7 +229,7 @@ impl Outbox {
         }
     }
 
-    /// Drops all bytes that are not sent, and the error of the batch. Used when the stream accepts no more bytes.
+    /// Drops all bytes that are not sent, and the error of the batch. Used when the sending direction has ended.
     #[cfg(feature = "std")]
     pub(crate) fn clear(&mut self) {
         self.error = None;

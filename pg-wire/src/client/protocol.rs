@@ -28,11 +28,11 @@ use crate::message::frontend::{Close, CopyFail, Describe, Execute, Flush, Query,
 /// # Ok::<_, pg_wire::EncodeError>(())
 /// ```
 ///
-/// On a connection each call returns the connection, so that the next call can be chained. The connection stores the first error. Then the
-/// method `flush` of the connection returns this error and sends no messages. See [`Connection`](crate::connection::Connection).
+/// On a connection each call returns the connection, so that the next call can be chained. The connection stores the first error. The
+/// next call of the connection's `flush` returns this error and sends no messages. See [`Connection`](crate::connection::Connection).
 ///
-/// The caller decides where a batch ends: of the methods of this trait, only the methods with `sync` or `flush` in their name write a Sync
-/// or a Flush message. Names of statements have the type [`Statement`], names of portals the type [`Portal`].
+/// The caller decides where a batch ends: a method of this trait writes a Sync or a Flush message only if `sync` or `flush` is in the name
+/// of the method. Names of statements have the type [`Statement`], names of portals the type [`Portal`].
 pub trait PgProtocol: PutMessage {
     /// Runs statements with the simple query protocol. The server ends its replies with one ReadyForQuery; no [`sync`](Self::sync) is
     /// needed.
@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn parameters_with_an_incorrect_count_are_rejected() {
-        /// Parameters whose count differs from the number of values that are visited.
+        /// Parameters whose `count` differs from the number of values that `each` visits.
         struct WrongCount(usize, Vec<&'static str>);
         impl Params for WrongCount {
             fn count(&self) -> usize {

@@ -41,8 +41,8 @@ pub trait Entry<'a>: Field<'a> + Copy {
     /// Whether the item begins with a zero byte, which would be read as the end of the list.
     fn is_end(&self) -> bool;
 
-    /// Writes the zero byte that ends the list. The trace of libpq shows this byte in some messages and hides the byte in others. So the
-    /// implementations call different methods of [`Writer`], with which the trace of this crate does the same.
+    /// Writes the zero byte that ends the list. The trace of libpq shows this byte in some messages and hides the byte in others. So each
+    /// implementation calls the method of [`Writer`] that shows or hides the byte as libpq does.
     fn end<P: Writer + ?Sized>(out: &mut P);
 }
 

@@ -5,13 +5,13 @@ use crate::basic::error::DecodeError;
 use crate::codec::reader::Reader;
 use crate::codec::writer::Writer;
 
-/// A message that can be sent, or a packet that is sent before the session.
+/// A message that can be sent, or a packet: a message that a client sends before the session begins, such as StartupMessage.
 ///
-/// The layout is `Byte1 code` (not for the packets before the session), `Int32 length` (of the length field and the body), body.
+/// The layout is `Byte1 code` (only in a message, not in a packet), `Int32 length` (of the length field and the body), body.
 pub trait Message {
     /// Whether the compiler can inline the computation of the whole length. If `true`, the writer computes the length before it writes.
     /// If `false`, the writer checks for each parameter whether the buffer has room. For example, a Bind with a slice of parameters has
-    /// `false`, because the length of each parameter is known only after a call.
+    /// `false`, because the length of each parameter is known only after a call of `Bindable::bound`.
     #[doc(hidden)]
     const MEASURED: bool = true;
 
@@ -50,7 +50,7 @@ pub enum Direction {
 ///
 /// The line consists of `F` or `B`, a tab, the length field, a tab, and the name of the message. If the message has fields, a tab follows,
 /// and then each field after a space. Numbers are decimal, strings are in double quotes, and bytes are in single quotes, with `\xNN` for
-/// bytes that are not printable. libpq 18 prints the same line with `PQTRACE_SUPPRESS_TIMESTAMPS`, with these exceptions:
+/// bytes that are not printable. libpq 18 prints the same line if `PQTRACE_SUPPRESS_TIMESTAMPS` is set, with these exceptions:
 ///
 /// - secrets: this trace prints a mask instead, `"SSSS"` or `'BBBB'`, as libpq does in its regression mode;
 /// - AuthenticationOk: libpq does not print the name of this message;

@@ -40,8 +40,8 @@ impl<'a> Reader<'a> {
         DecodeError { message: self.message, offset: self.offset(), kind }
     }
 
-    /// Creates an error of this kind at the first of the bytes that were read last. The number of these bytes is the length of `rest`; the
-    /// content of `rest` is not used.
+    /// Creates an error of this kind for bytes that have just been read. The error contains the offset of the first of these bytes.
+    /// Precondition: `rest` has the length of these bytes. The content of `rest` is not used.
     #[inline]
     pub(crate) fn error_before(&self, rest: &[u8], kind: DecodeErrorKind) -> DecodeError {
         DecodeError { message: self.message, offset: self.offset() - rest.len(), kind }

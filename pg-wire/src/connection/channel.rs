@@ -106,7 +106,7 @@ impl<'c, T: Transport, O: Observer> Channel<'c, T, O> {
         Recv(Some(self))
     }
 
-    /// Lends the message with the head `head`, and removes the message from the inbox.
+    /// Removes the message with the head `head` from the inbox, and returns the message as a borrowed frame.
     #[inline(always)]
     pub(super) fn lend(&mut self, head: Head) -> Result<Frame<'_>, Error> {
         let frame = self.conn.incoming.inbox.lend(head);

@@ -43,7 +43,8 @@ impl<E: From<Error>> End<E> {
         Self::after(RowCount::default())
     }
 
-    /// Creates the progress for the case that the CommandComplete may already have been received. `rows` is the row count so far.
+    /// Creates the progress for a caller that may have received the CommandComplete itself. `rows` is the row count that the caller has
+    /// stored.
     pub(super) fn after(rows: RowCount) -> Self {
         Self { outcome: Outcome::new(), rows }
     }
@@ -54,8 +55,7 @@ impl<E: From<Error>> End<E> {
 pub(super) struct RowCount(Option<u64>);
 
 impl RowCount {
-    /// Takes the number of rows from a CommandComplete. Ignores the results of other commands than COPY, which the query string may also
-    /// contain.
+    /// Takes the number of rows from the CommandComplete of a COPY. Ignores the CommandComplete of any other command in the query string.
     pub(super) fn record(&mut self, frame: Frame<'_>) -> Result<(), DecodeError> {
         if self.0.is_none() {
             let complete = frame.decode::<CommandComplete<'_>>()?;
@@ -94,7 +94,7 @@ impl<T: Transport, O: Observer> Channel<'_, T, O> {
             Ok(()) | Err(Error::InboxFull) => {}
             Err(error) => {
                 if matches!(error, Error::QueueFull(_)) {
-                    // Otherwise the next flush of the caller would begin the COPY.
+                    // If the statement stayed queued, the next flush of the caller would begin the COPY.
                     self.conn.outgoing.outbox.truncate_batch(queued);
                 }
                 return Err(error);
@@ -139,8 +139,8 @@ impl<T: Transport, O: Observer> Channel<'_, T, O> {
         }
     }
 
-    /// Ends a COPY after an error, and returns the error. If the error is not fatal, first receives messages up to ReadyForQuery. Returns
-    /// the fatal error instead if the connection fails meanwhile.
+    /// Ends a COPY after an error, and returns the error. If the error is not fatal, first receives messages up to ReadyForQuery. If
+    /// the connection fails meanwhile, returns the fatal error of the connection instead.
     async fn abandon_copy(&mut self, error: Error) -> Error {
         if error.is_fatal() {
             return error;

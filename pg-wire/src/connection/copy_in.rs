@@ -61,7 +61,7 @@ impl<T: Transport> Connection<T> {
     /// [`CopyOptions::copy_from`](crate::copy::CopyOptions::copy_from) prints these options. During the COPY, notices and notifications are
     /// received and dropped.
     ///
-    /// If the future is dropped after it was polled, the statement is sent and its replies are outstanding. Then queue
+    /// If the future is dropped after it was polled, the statement is sent and its replies are outstanding. In this case, queue
     /// [`copy_fail`](crate::PgProtocol::copy_fail), call [`flush`](Self::flush), and receive the replies with
     /// [`until_ready`](Self::until_ready). If the COPY had begun, the result is the error 57014; otherwise the server ignores the CopyFail.
     /// If the future was never polled, nothing is sent.
@@ -261,7 +261,8 @@ impl<'c, T: Transport, O: Observer> CopyIn<'c, T, O> {
         }
     }
 
-    /// Ends the COPY after an error, and returns the error. Returns the fatal error instead if the connection fails meanwhile.
+    /// Ends the COPY after an error, and returns the error. If the connection fails meanwhile, returns the fatal error of the connection
+    /// instead.
     async fn abandon(&mut self, error: Error) -> Error {
         if error.is_fatal() || self.phase != Phase::Copying {
             return error;
@@ -379,7 +380,7 @@ fn poll_out_of_line<F: Future>(future: Pin<&mut F>, cx: &mut Context<'_>) -> Pol
     future.poll(cx)
 }
 
-/// Returns the reason for a CopyFail without NUL characters, cut to the longest reason that the server accepts.
+/// Cuts the reason for a CopyFail to the length that the server accepts, and replaces each NUL character by a space.
 fn valid_reason(reason: &str) -> String {
     let mut end = reason.len().min(LONGEST_REASON);
     while !reason.is_char_boundary(end) {

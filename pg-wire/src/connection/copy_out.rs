@@ -56,10 +56,10 @@ impl<T: Transport> Connection<T> {
     /// outstanding.
     ///
     /// The options of `reader` must be equal to the options of the statement. The method
-    /// [`CopyOptions::copy_to`](crate::copy::CopyOptions::copy_to) prints these options. The options FORCE_NULL, FORCE_NOT_NULL and DEFAULT,
-    /// which exist only for `COPY … FROM`, are ignored. During the COPY, notices and notifications are received and dropped.
+    /// [`CopyOptions::copy_to`](crate::copy::CopyOptions::copy_to) prints these options. The options FORCE_NULL, FORCE_NOT_NULL and
+    /// DEFAULT, which exist only for `COPY … FROM`, are ignored. During the COPY, notices and notifications are received and dropped.
     ///
-    /// If the future is dropped after it was polled, the statement is sent and its replies are outstanding. Then queue
+    /// If the future is dropped after it was polled, the statement is sent and its replies are outstanding. In this case, queue
     /// [`copy_fail`](crate::PgProtocol::copy_fail), call [`flush`](Self::flush), and receive the replies with
     /// [`until_ready`](Self::until_ready). The CopyFail is needed only if the statement is by mistake a `COPY … FROM STDIN`: without the
     /// CopyFail, the server would wait for data for ever. After any other statement, the server ignores the CopyFail. If the future was
@@ -213,8 +213,8 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
     /// Returns the next row. Returns `None` after the last row: then the connection is ready for the next request.
     ///
     /// This method copies the data of each CopyData message once. [`for_each`](Self::for_each) copies only rows that lie in several
-    /// messages, and fields with escapes or quotes. [`decode`](Self::decode) lends a row without a copy if the format is binary and a
-    /// message begins with the whole row; otherwise `decode` copies the data as `row` does.
+    /// messages, and fields with escapes or quotes. [`decode`](Self::decode) lends a row without a copy if the format is binary and the
+    /// message contains only this row; otherwise `decode` copies the data as `row` does.
     ///
     /// The future may be dropped at any point; no row and no error is lost.
     ///
@@ -230,8 +230,8 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
     }
 
     /// Returns the next row as a tuple. The result is the same as from [`row`](Self::row) and then [`CopyRow::decode`]. In binary format,
-    /// this method is faster than those two calls: a row at the beginning of a message is lent from the receive buffer, and no list of the
-    /// fields is made.
+    /// this method is faster than those two calls: no list of the fields is made, and a row that is alone in its message is lent from the
+    /// receive buffer.
     ///
     /// The future may be dropped at any point; no row and no error is lost.
     ///
@@ -260,8 +260,8 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
         Decode { copy: Some(self), row: PhantomData }
     }
 
-    /// Returns the place of the next row if the format is binary and the whole row has been received. Returns `None` if the row is in a
-    /// message with other data.
+    /// Returns the place of the next row if the format is binary and the whole row has been received. A row that is still in the inbox must
+    /// be alone in its message; otherwise this method returns `None`.
     #[inline(always)]
     fn whole_tuple<'r, R: FromCopyRow<'r>>(&self) -> Option<Place> {
         if self.phase != Phase::Copying {

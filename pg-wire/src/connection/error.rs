@@ -28,7 +28,7 @@ pub enum Error {
     /// A queued message cannot be sent. Recoverable: no part of its batch has been sent, and the batch is dropped.
     Encode(EncodeError),
     /// The stream accepts no more bytes, and the inbox is full: it holds [`Limits::read_ahead`](crate::Limits::read_ahead) bytes that the
-    /// peer has sent. The peer may read only after its own messages have been received. Recoverable: call `recv`, which also continues to
+    /// peer has sent. Perhaps the peer waits until its own messages have been received. Recoverable: call `recv`, which also continues to
     /// send, or call `flush` again later.
     InboxFull,
     /// The server sent an ErrorResponse, which [`until_ready`](crate::Connection::until_ready) returns as this error. Recoverable, except

@@ -1,5 +1,5 @@
-//! The receiving direction of a connection. The stream is not a part of this state: each function that reads receives the stream as an
-//! argument.
+//! The receiving direction of a connection. The stream is not a part of this state: the caller passes the stream to each function
+//! that reads.
 
 use core::task::{Context, Poll};
 use std::io;

@@ -1,5 +1,5 @@
-//! The sending direction of a connection. The stream is not a part of this state: each function that writes receives the stream as an
-//! argument.
+//! The sending direction of a connection. The stream is not a part of this state: the caller passes the stream to each function
+//! that writes.
 
 use core::task::{Context, Poll, ready};
 use std::io::{self, IoSlice};

@@ -64,8 +64,8 @@ impl<T: Transport> Connection<T> {
 
     /// Waits until a whole message is buffered, and returns its code. The next call that receives returns the message.
     ///
-    /// Use this method in a function that skips messages and then returns a borrowed message. The borrow checker rejects such a
-    /// loop around `recv`.
+    /// Use this method in a function that skips messages and then returns a borrowed message. If the loop of such a function called only
+    /// `recv`, the borrow checker would reject the function.
     ///
     /// ```
     /// use pg_wire::{Connection, Error, Frame, MessageCode, Transport};

@@ -131,8 +131,8 @@ impl<T: Transport> Connection<T> {
                 Poll::Ready(Ok(())) => {}
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(Error::Poisoned(fault @ Fault::Frame(_)))) => {
-                    // Returns the error. After an invalid header, no message can be received. Waiting could take for ever, because the peer
-                    // may not read until its own messages are received.
+                    // Returns the error, because no message can be received after an invalid header. Perhaps the peer waits until its own
+                    // messages are received: then this call would wait for ever.
                     return Poll::Ready(Err(Error::Poisoned(fault)));
                 }
                 Poll::Ready(Err(error)) => {

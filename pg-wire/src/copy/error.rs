@@ -31,7 +31,7 @@ pub enum CopyErrorKind {
         /// Name of the column.
         name: Box<str>,
     },
-    /// The options set an encoding other than UTF-8, which a writer cannot write; the string is the name of the encoding.
+    /// The options set an encoding other than UTF-8, but a writer writes only UTF-8; the string is the name of the encoding.
     WriterEncoding(Box<str>),
     /// The options set an encoding in which a part of a character can look like a delimiter; the string is the name of the encoding.
     ReaderEncoding(Box<str>),
@@ -60,9 +60,9 @@ pub enum CopyErrorKind {
     /// The value is an empty string. The options set an empty DEFAULT string for the text format, so the value would be read as the default
     /// value of the column.
     EmptyIsDefault,
-    /// The value is [`OrDefault::Default`](super::OrDefault::Default), but the options have no DEFAULT string.
+    /// The value is [`OrDefault::Default`](super::OrDefault::Default), but the option DEFAULT is not set.
     NoDefault,
-    /// The field is the DEFAULT string, so the field has no value.
+    /// The field is equal to the string of the option DEFAULT, so the field has no value.
     IsDefault,
     /// A row was written, or the COPY was ended again, after the end of the data.
     Ended,

@@ -153,7 +153,7 @@ impl<'w> TextField<'w> {
         self.out.extend_from_slice(rest);
     }
 
-    /// Ends the field as the default value of the column: writes the DEFAULT string.
+    /// Ends the field as the default value of the column: writes the string of the option DEFAULT.
     pub(super) fn end_default(self) -> Result<(), CopyErrorKind> {
         let default = self.dialect.default.as_ref().ok_or(CopyErrorKind::NoDefault)?;
         self.out.extend_from_slice(default);
@@ -222,8 +222,8 @@ impl<'w> TextField<'w> {
 }
 
 /// Replaces the first character of a field in text format by numeric escapes, one for each byte. All bytes of the character are escaped,
-/// because the server checks the encoding of a line before it removes the escapes. Precondition: the field is equal to the NULL string or the
-/// DEFAULT string, so without the escape the value would be read as NULL or as the default value of the column.
+/// because the server checks the encoding of a line before it removes the escapes. Precondition: the field is equal to the string of the
+/// option NULL or DEFAULT, so without the escape the value would be read as NULL or as the default value of the column.
 #[cold]
 fn escape_first(dialect: &Dialect, out: &mut Vec<u8>, start: usize) -> Result<(), CopyErrorKind> {
     let field = out.split_off(start);

@@ -380,8 +380,8 @@ impl Lines {
             } else {
                 unescape_text(bytes, out);
             }
-            // The casts do not truncate: without escapes, all fields together are not longer than the row, and the length of the row fits
-            // into 32 bits.
+            // The casts do not truncate: the removal of escapes makes no field longer, so all fields together are not longer than the row.
+            // The length of the row fits into 32 bits.
             *field = Field { start: start as u32, end: out.len() as u32, kind: Kind::Unescaped };
         }
     }

@@ -66,8 +66,8 @@ impl Markers {
         Ok(Some(Box::new(Self { default, force_null, force_not_null })))
     }
 
-    /// Finds the fields that are equal to the DEFAULT string. Precondition: no escapes have been removed, because the server compares the
-    /// bytes before it removes escapes. A quoted field is never equal, because the DEFAULT string contains no quote.
+    /// Finds the fields that are equal to the string of the option DEFAULT. Precondition: no escapes have been removed, because the server
+    /// compares the bytes before it removes escapes. A quoted field is never equal to this string, because the string contains no quote.
     pub(super) fn find_defaults(&self, raw: &[u8], fields: &mut [Field]) {
         let Some(default) = &self.default else { return };
         for field in fields.iter_mut().filter(|field| matches!(field.kind, Kind::Raw | Kind::Escaped)) {

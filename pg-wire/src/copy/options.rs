@@ -191,15 +191,15 @@ impl CopyOptions {
         Self { force_quote, ..self }
     }
 
-    /// Sets the columns in which an unquoted NULL string is read as a string and not as NULL, in CSV format. The default NULL string is
-    /// empty, so an empty field in such a column is read as an empty string. A `None` that a writer writes in such a column is also read as
-    /// a string. PostgreSQL 15 and 16 do not accept [`ForceColumns::All`] here.
+    /// Sets the columns in which an unquoted field that is equal to the string of the option NULL is read as this string and not as NULL,
+    /// in CSV format. The default string is empty, so an empty field in such a column is read as an empty string. A `None` that a writer
+    /// writes in such a column is also read as a string. PostgreSQL 15 and 16 do not accept [`ForceColumns::All`] here.
     pub fn force_not_null(self, force_not_null: ForceColumns) -> Self {
         Self { force_not_null, ..self }
     }
 
-    /// Sets the columns in which a value that is equal to the NULL string is NULL in CSV format, even if the value is quoted. So a string
-    /// that a writer writes in such a column is read as NULL if the string is equal to the NULL string. PostgreSQL 15 and 16 do not accept
+    /// Sets the columns in which a value that is equal to the string of the option NULL is NULL in CSV format, even if the value is quoted.
+    /// So a writer cannot write this string as a value in such a column: the string is read as NULL. PostgreSQL 15 and 16 do not accept
     /// [`ForceColumns::All`] here.
     pub fn force_null(self, force_null: ForceColumns) -> Self {
         Self { force_null, ..self }
@@ -223,8 +223,8 @@ impl CopyOptions {
         Self { encoding: Some(encoding.into()), ..self }
     }
 
-    /// Sets whether the server stores the rows as frozen, as after VACUUM FREEZE. The server requires that the transaction has created or
-    /// truncated the table.
+    /// Sets whether the server stores the rows as frozen, as after VACUUM FREEZE. The server requires that the current transaction has
+    /// created or truncated the table.
     pub fn freeze(self, freeze: bool) -> Self {
         Self { freeze, ..self }
     }
@@ -364,7 +364,7 @@ impl CopyOptions {
         }
     }
 
-    /// Returns the name of the encoding if the encoding is not UTF-8 and the format has text.
+    /// Returns the name of the encoding if the encoding is not UTF-8 and the format is text or CSV.
     pub(super) fn foreign_encoding(&self) -> Option<&str> {
         let encoding = self.encoding.as_deref().filter(|_| self.format != RowFormat::Binary);
         encoding.filter(|name| !encoding::is_utf8(name))

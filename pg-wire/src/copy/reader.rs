@@ -62,7 +62,7 @@ pub struct CopyReader {
     fields: Vec<Field>,
     /// The bytes of the current row that were received in earlier pieces.
     partial: Vec<u8>,
-    /// The bytes of the fields of the current row from which escapes and quotes have been removed.
+    /// The fields of the current row that had escapes or quotes, after the escapes and quotes have been removed.
     unescaped: Vec<u8>,
 }
 
@@ -210,7 +210,8 @@ impl CopyReader {
     /// the fields is made.
     ///
     /// # Errors
-    /// The errors of [`row`](Self::row) and of [`CopyRow::decode`]. After an error of `decode`, the reader can continue with the next row.
+    /// The errors of [`row`](Self::row) and of [`CopyRow::decode`]. After an error of `CopyRow::decode`, the reader can
+    /// continue with the next row.
     #[inline(always)]
     pub fn decode<'r, 'd: 'r, R: FromCopyRow<'r>>(
         &'r mut self,
@@ -426,7 +427,7 @@ impl CopyReader {
             Format::Lines(lines) => match lines.scan(input, self.partial.len(), &mut self.fields)? {
                 Found::Row(consumed) => Ok(Step::Row(consumed)),
                 Found::Nothing => self.store(input),
-                // The limit is shorter than the end marker. If the marker arrives in pieces, `store` returns this error.
+                // The limit is shorter than the end marker. `store` returns the same error if the marker arrives in pieces.
                 Found::End if self.limit < b"\\.".len() => {
                     Err(CopyErrorKind::RowTooLong { limit: self.limit })
                 }

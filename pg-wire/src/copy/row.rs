@@ -45,7 +45,7 @@ pub(super) struct Shape {
     pub(super) types: Vec<Oid>,
     /// Name of the encoding of the text, if the encoding is not UTF-8.
     pub(super) encoding: Option<Box<str>>,
-    /// Whether the text is UTF-8 and no field is the DEFAULT string.
+    /// Whether the text is UTF-8 and the reader does not apply the option DEFAULT.
     pub(super) is_plain: bool,
 }
 
@@ -87,19 +87,19 @@ impl<'r> CopyRow<'r> {
         self.fields.is_empty()
     }
 
-    /// Returns the bytes of a field, without escapes and quotes. Returns `None` for NULL, for the DEFAULT string, and if the row has no
-    /// field with this index.
+    /// Returns the bytes of a field, without escapes and quotes. Returns `None` for NULL, for the string of the option DEFAULT, and if
+    /// the row has no field with this index.
     #[inline]
     pub fn bytes(&self, index: usize) -> Option<&'r [u8]> {
         self.fields.get(index).and_then(|field| self.value(field))
     }
 
-    /// Whether a field is the DEFAULT string of the options, which represents the default value of the column.
+    /// Whether a field is equal to the string of the option DEFAULT, which represents the default value of the column.
     pub fn is_default(&self, index: usize) -> bool {
         self.fields.get(index).is_some_and(|field| field.kind == Kind::Default)
     }
 
-    /// Returns the bytes of all fields, in order. `None` stands for NULL, or for the DEFAULT string.
+    /// Returns the bytes of all fields, in order. `None` stands for NULL, or for the string of the option DEFAULT.
     #[inline]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<&'r [u8]>> + use<'r> {
         let row = *self;
@@ -127,7 +127,7 @@ impl<'r> CopyRow<'r> {
     ///
     /// - [`CopyErrorKind::NoColumn`] when the row has no field with this index.
     /// - [`CopyErrorKind::Value`] when the field cannot be read as a `T`.
-    /// - [`CopyErrorKind::IsDefault`] when the field is the DEFAULT string.
+    /// - [`CopyErrorKind::IsDefault`] when the field is equal to the string of the option DEFAULT.
     /// - [`CopyErrorKind::ValueEncoding`] when the encoding is not UTF-8 and the field has characters other than ASCII.
     #[inline(always)]
     pub fn get<T: FromValue<'r>>(&self, index: usize) -> Result<T, CopyError> {

@@ -266,7 +266,8 @@ impl CopyWriter {
     /// header is written first.
     ///
     /// # Errors
-    /// [`CopyErrorKind::Ended`] when this method has already been called, and the errors of [`row`](Self::row) for a header.
+    /// [`CopyErrorKind::Ended`] when this method has already been called, and the errors of [`row`](Self::row) when the
+    /// header cannot be written.
     pub fn finish(&mut self) -> Result<(), CopyError> {
         if self.state != State::Rows {
             self.begin()?;

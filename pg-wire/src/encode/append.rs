@@ -18,8 +18,9 @@ impl<'a, B: BufMut + ?Sized> Append<'a, B> {
         Self { out, left: length, overrun: false }
     }
 
-    /// Ends the frame. If the message has written fewer bytes than were measured, fills the frame with zeros up to the measured length.
-    /// Returns true if the message has written exactly the measured number of bytes and can be sent.
+    /// Ends the frame. If the message has written fewer bytes than were measured, fills the frame with zeros up to the measured length,
+    /// because the length field has already been written. Returns true if the message has written exactly the measured number of bytes and
+    /// can be sent.
     pub(crate) fn finish(self) -> bool {
         self.out.put_bytes(0, self.left);
         !self.overrun && self.left == 0

@@ -61,8 +61,8 @@ impl Writer for Measure {
 /// Counts the bytes of frames for the fast path, in a form that the optimiser can compute at compile time for most messages.
 ///
 /// Ignores `refuse`, because [`Fill`](crate::encode::fill::Fill) detects rejected messages while it writes. If [`Params::KNOWN`] is false,
-/// the length of each parameter is known only after a call. Then this writer counts only the number of format codes and the number of
-/// parameters (two Int16), and `Fill` checks whether each parameter fits.
+/// the length of each parameter is known only after a call of `Bindable::bound`. Then this writer counts only the number of
+/// format codes and the number of parameters (two Int16), and `Fill` checks whether each parameter fits.
 #[derive(Default)]
 pub(crate) struct Extent {
     length: usize,
@@ -80,7 +80,8 @@ impl Extent {
     /// Returns true if no field is longer than a message may be.
     ///
     /// Call this method after the frame has been written. The optimiser needs the conversion to `u32` in [`sendable`] to prove that the sum
-    /// of the lengths does not overflow. After an earlier check, the optimiser would remove the conversion, and could no longer prove this.
+    /// of the lengths does not overflow. If this check came before the conversion, the optimiser would remove the conversion, and could no
+    /// longer prove this.
     #[inline(always)]
     pub(crate) fn is_sendable(&self) -> bool {
         self.bits <= MAX_LENGTH
