@@ -59,7 +59,7 @@ impl fmt::Debug for GssOutput {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GssTarget {
-    /// The name of the service: `krbsrvname`, by default `postgres`.
+    /// The name of the service: the parameter `krbsrvname`, by default `postgres`.
     pub service: String,
     /// The name of the server's host.
     pub host: String,

@@ -56,8 +56,8 @@ pub trait Runtime: Offload + Clone + Default {
     /// The operating system's error.
     fn dial_tcp(&self, address: SocketAddr, config: &Config) -> impl Future<Output = io::Result<Self::Tcp>>;
 
-    /// Connects to a Unix-domain socket by [`net::unix_socket`](crate::net::unix_socket) or an equivalent. On Linux, a path that begins
-    /// with `@` is a name in the abstract namespace.
+    /// Connects to a Unix-domain socket. An implementation can call [`net::unix_socket`](crate::net::unix_socket). On Linux, a path that
+    /// begins with `@` is a name in the abstract namespace.
     ///
     /// # Errors
     /// The operating system's error.

@@ -229,7 +229,7 @@ impl CancelKey {
     }
 }
 
-/// Compares the secret in constant time: the time depends on the lengths only.
+/// Compares the secret in a time that depends only on the lengths.
 impl PartialEq for CancelKey {
     fn eq(&self, other: &Self) -> bool {
         self.pid == other.pid && self.key.ct_eq(&other.key).into()

@@ -39,7 +39,7 @@ fn every_password_method_logs_in() {
     }
 }
 
-/// Adds a method to connections. The method runs the query of these tests.
+/// Adds to connections a method that runs the query of these tests.
 trait Count {
     async fn bind_and_count(&mut self, rows: i32);
 }

@@ -109,7 +109,7 @@ impl Drop for Database {
 /// Rows of a result, with their values as text; `None` stands for NULL.
 pub(crate) type Rows = Vec<Vec<Option<String>>>;
 
-/// A blocking session of the superuser.
+/// A session of the superuser. Its methods block the thread.
 #[derive(Debug)]
 pub(crate) struct Session {
     runtime: Runtime,

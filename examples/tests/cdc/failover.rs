@@ -172,7 +172,7 @@ fn each_acknowledged_row_is_written_exactly_once_when_a_standby_replaces_the_pri
     let acknowledged = Client::default().during(&programs, &ports, |client| {
         until("the standby has a copy of the slot", || {
             // Writes a WAL record that lists the running transactions. Without such a record after the slot's position, the standby cannot
-            // decode WAL from this position on, and drops its copy of the slot.
+            // decode the WAL after this position, and drops its copy of the slot.
             primary.sql("select pg_log_standby_snapshot()");
             let sql = "select count(*) from pg_replication_slots where slot_name = 's' and synced and not temporary";
             standby.sql(sql) == "1"

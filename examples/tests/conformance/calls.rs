@@ -101,7 +101,7 @@ pub(crate) async fn every_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     assert!(!conn.is_quiet());
     conn.outbox_mut().commit().expect("encoded");
     poll_fn(|cx| conn.poll_flush(cx)).await.expect("sent");
-    // `try_recv` takes only a buffered message, so `fill` reads from the stream until a message is complete.
+    // `try_recv` takes only a whole buffered message, so the loop calls `fill` until the message is complete.
     while conn.try_recv().expect("valid").is_none() {
         conn.fill().await.expect("read");
     }

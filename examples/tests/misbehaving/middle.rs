@@ -53,7 +53,7 @@ const TOKEN: &str = "mF_9.B5f-4.1JqM";
 enum Start {
     /// Declines the client's request for TLS.
     Decline,
-    /// Accepts the client's request for TLS, but then sends a message in clear.
+    /// Accepts the client's request for TLS, but then sends a message without TLS.
     Clear,
     /// Sends the messages of a login in clear instead of an answer to the client's request for TLS.
     Before,

@@ -32,7 +32,7 @@ use process::Proxy;
 use product::{Client, Product, variable};
 use support::{Listening, Server};
 
-/// Makes all requests to a product with all runtimes, and compares the answers with the expected answers.
+/// With each runtime, sends all requests to a product, and compares the answers with the expected answers.
 fn check(product: &Product) {
     let mut problems = Vec::new();
     for (runtime, found) in [

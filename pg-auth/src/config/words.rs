@@ -142,13 +142,13 @@ words! {
 }
 
 words! {
-    /// Selects whether to encrypt by GSSAPI. This library cannot encrypt by GSSAPI.
+    /// Selects whether to encrypt with GSSAPI, but this library cannot encrypt with GSSAPI.
     ///
     /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-GSSENCMODE)
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     #[non_exhaustive]
     GssEncMode, "gssencmode":
-        /// No encryption by GSSAPI.
+        /// No encryption with GSSAPI.
         Disable = "disable",
         /// Encryption by GSSAPI if possible. In this library the same as `Disable`.
         #[default]

@@ -163,7 +163,7 @@ impl<'r, T: Transport, O: Observer> Future for Recv<'r, '_, T, O> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // A poll after completion is always pending.
         let Some(channel) = self.0.take() else { return Poll::Pending };
-        // Fast path: when a frame is buffered, `whole_fast` and `lend` share one bounds check.
+        // Fast path for a buffered frame: the compiler merges the bounds checks of `whole_fast` and `lend`.
         if let Some(head) = channel.conn.incoming.inbox.whole_fast() {
             return Poll::Ready(channel.lend(head));
         }

@@ -336,8 +336,8 @@ impl<'c, T: Transport, O: Observer> CopyIn<'c, T, O> {
         }
     }
 
-    /// Receives a buffered message. If this message ends the COPY, receives the remaining messages up to ReadyForQuery, and returns the
-    /// error of [`ended`](Self::ended).
+    /// Receives a buffered message. If this message ends the COPY, calls [`ended`](Self::ended), which receives the messages up to
+    /// ReadyForQuery and returns an error.
     async fn take(&mut self, code: MessageCode) -> Result<(), Error> {
         if matches!(code, MessageCode::ERROR_RESPONSE | MessageCode::READY_FOR_QUERY) {
             self.phase = Phase::Ending;

@@ -264,8 +264,8 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
     }
 }
 
-/// Future of [`TrackedConnection::recv_reply`]. Not an `async` block, because only a hand-written `poll` can have a fast path, as in
-/// [`Connection::recv`].
+/// Future of [`TrackedConnection::recv_reply`]. As in [`Connection::recv`], this is not an `async` block, because only a
+/// hand-written `poll` can have a fast path.
 struct Recv<'c, T, O>(Option<&'c mut TrackedConnection<T, O>>);
 
 impl<'c, T: Transport, O: Observer> Future for Recv<'c, T, O> {

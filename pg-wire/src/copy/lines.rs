@@ -33,13 +33,13 @@ pub(super) struct Lines {
     has_csv_end_marker: bool,
     line_end: LineEnd,
     mode: Mode,
-    /// Index in the row of the first byte of the current field.
+    /// Position of the first byte of the current field, as an index in the row.
     start: usize,
     /// Kind of the current field.
     kind: Kind,
     /// In CSV format: whether the current field contains a quote.
     is_quoted: bool,
-    /// Index in the row of the last closing quote of the current field.
+    /// Position of the last closing quote of the current field, as an index in the row.
     close: usize,
     /// Whether escapes or quotes have to be removed from a field of the row.
     has_escapes: bool,

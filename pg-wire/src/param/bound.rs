@@ -141,8 +141,8 @@ impl Written {
     /// Start value for [`add_formats`](Self::add_formats): no bytes and no format.
     pub(crate) const NONE: Self = Self(0);
 
-    /// Result for a value that does not fit into the buffer, or is longer than any message may be. The length in this result is `u32::MAX`,
-    /// which exceeds the length of every buffer.
+    /// Result for a value that does not fit into the buffer, or is longer than the longest message. The length in this result is
+    /// `u32::MAX`, which exceeds the length of every buffer.
     const NO_ROOM: Self = Self(u32::MAX as u64);
 
     /// Creates the result for `length` written bytes. Precondition: `length` is at most the length of a message.

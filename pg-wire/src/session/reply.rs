@@ -226,7 +226,7 @@ impl fmt::Display for Unexpected {
 
 impl core::error::Error for Unexpected {}
 
-/// Error for a request that is sent while the queue of requests is full. The state is unchanged: receive replies, then send the request.
+/// Error for a request while the queue of requests is full. The request is not added. Receive replies, then pass the request again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueFull;
 

@@ -1,4 +1,5 @@
-//! The state of a session. Any program that sees all messages of the session can track the state, for example a client or a proxy.
+//! The state of a session. A client, a proxy, or any other program that sees all messages of the session can track
+//! the state.
 
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;

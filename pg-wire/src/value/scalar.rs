@@ -24,8 +24,8 @@ fn is_text(column: Column, types: &[Oid], wanted: &'static str) -> Result<bool, 
     }
 }
 
-/// Returns the bytes of a value, and whether the bytes are text. Returns an error if the column has none of the given types; see
-/// [`is_text`].
+/// Returns the bytes of a value, and the result of [`is_text`]: whether the bytes are in text format. Returns an error if the type of the
+/// column is not one of `types`.
 fn of<'a>(
     value: Option<&'a [u8]>,
     column: Column,

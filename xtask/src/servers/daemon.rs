@@ -46,11 +46,12 @@ pub(super) const POSTGRES: Kind =
 /// The program `krb5kdc`, which is the key distribution centre (KDC) of Kerberos.
 pub(super) const KDC: Kind = Kind { pid_file: "krb5kdc.pid", argument: "krb5kdc.pid", signal: Signal::TERM };
 
-/// The pooler `pgbouncer`. SIGINT is not used: PgBouncer would wait until its clients disconnect.
+/// The pooler `pgbouncer`. SIGINT is not used: after SIGINT, PgBouncer waits until its clients disconnect.
 pub(super) const PGBOUNCER: Kind =
     Kind { pid_file: "pgbouncer.pid", argument: "pgbouncer.ini", signal: Signal::TERM };
 
-/// The pooler `pgpool`. SIGINT is its fast shutdown. SIGTERM is not used: `pgpool` would wait until its clients disconnect.
+/// The pooler `pgpool`. SIGINT is its fast shutdown. SIGTERM is not used: after SIGTERM, `pgpool` waits until its
+/// clients disconnect.
 pub(super) const PGPOOL: Kind = Kind { pid_file: "pgpool.pid", argument: "pgpool.conf", signal: Signal::INT };
 
 /// Node.js with the socket server of PGlite. At SIGTERM, the socket server closes its connections and its database.

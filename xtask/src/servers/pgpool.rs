@@ -1,7 +1,7 @@
 //! Pgpool-II, a connection pooler that parses SQL, with PostgreSQL 15 as its only server.
 //!
-//! Pgpool-II runs in its usual mode, `streaming_replication`. It keeps a server connection after the client's session, and gives the
-//! connection to a later session of the same role and database. The environment has these variables:
+//! Pgpool-II runs in its usual mode, `streaming_replication`. When a client's session ends, Pgpool-II keeps the
+//! server connection for a later session of the same role and database. The environment has these variables:
 //!
 //! | variable | content |
 //! | --- | --- |

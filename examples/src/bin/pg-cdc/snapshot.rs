@@ -28,9 +28,9 @@ struct Source {
 
 /// Creates the slot and writes the snapshot. Returns the position from which the stream contains the changes after the snapshot.
 ///
-/// Before the slot is created, the output records that a snapshot begins. If the program is killed during the snapshot, the server drops
-/// the data of the snapshot with the connection. The next start reads the record: it drops the slot, cuts the output, and takes a new
-/// snapshot with a new slot.
+/// Before the slot is created, the output records that a snapshot begins. If the program is killed during the snapshot, its connection
+/// closes, and the server forgets the snapshot. The next start finds the record, drops the slot, removes the lines of the snapshot from the
+/// output, and takes a new snapshot with a new slot.
 pub(crate) async fn take(
     session: &mut Session,
     task: &Task,

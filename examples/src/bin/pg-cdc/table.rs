@@ -61,7 +61,7 @@ pub(crate) fn put_description<'o>(line: Line<'o>, table: &Table) -> Line<'o> {
     line
 }
 
-/// Appends a field whose value is an object. The object has a member for each column that the server has sent.
+/// Appends a field whose value is an object. The object has a field for each column that the server has sent.
 pub(crate) fn put_row(
     line: &mut Line<'_>,
     field: &str,

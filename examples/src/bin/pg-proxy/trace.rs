@@ -15,7 +15,7 @@ use crate::say;
 /// Mode of a trace file. Only the owner may read the file, because it contains SQL and rows.
 const MODE: u32 = 0o600;
 
-/// Name of the trace in an error text.
+/// Name of the trace in error texts.
 const TRACE: &str = "trace";
 
 /// The destination of the trace lines of all connections.

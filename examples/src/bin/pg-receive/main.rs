@@ -3,7 +3,7 @@
 //! `cargo run -p examples --bin pg-receive -- postgres://user:secret@localhost -D wal`
 //! `cargo run -p examples --bin pg-receive -- postgres://user:secret@localhost --base-backup copy`
 
-// The server may be hostile: no message may cause a panic.
+// The server can be hostile, so no message must cause a panic.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod archive;

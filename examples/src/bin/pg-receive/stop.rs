@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::report::say;
 
-/// A flag that is set when SIGINT or SIGTERM arrives. The task of the program ends when the flag is set.
+/// A flag that is set when SIGINT or SIGTERM arrives. The program ends its work when the flag is set.
 #[derive(Clone, Debug)]
 pub(crate) struct Stop(watch::Receiver<bool>);
 

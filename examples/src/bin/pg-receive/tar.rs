@@ -261,7 +261,7 @@ mod tests {
         reader.finish().map(|()| printer.0)
     }
 
-    /// Returns a copy of the header in which `bytes` are written at the offset `at` and the checksum is corrected.
+    /// Returns a copy of the header, with `bytes` written at the offset `at` and with the new checksum.
     fn changed(header: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
         let mut block: [u8; BLOCK] = header.try_into().expect("a block");
         block[at..at + bytes.len()].copy_from_slice(bytes);

@@ -59,9 +59,9 @@ pub(crate) enum Piece {
     Forget,
     /// Make all complete transactions durable, then send the answer.
     Settle(oneshot::Sender<()>),
-    /// Write this line, which begins a snapshot, and record that the snapshot is unfinished. Send the answer when the record is durable.
+    /// Write this line, which begins a snapshot, and store that the snapshot is unfinished. Send the answer when this is durable.
     BeginSnapshot(Vec<u8>, oneshot::Sender<()>),
-    /// Record that no snapshot is in progress, and remove the lines of the snapshot. Send the answer when the record is durable.
+    /// Store that no snapshot is in progress, and remove the lines of the snapshot. Send the answer when this is durable.
     DropSnapshot(oneshot::Sender<()>),
     /// Record the system identifier and the timeline of the server.
     System(String, u32),

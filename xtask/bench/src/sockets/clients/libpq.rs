@@ -115,7 +115,7 @@ impl Outcome {
 
     /// Adds every value of the result to the sum in `touch`.
     fn look(&self, touch: &mut Touch) {
-        // SAFETY: each index is less than the number of rows or columns of the result.
+        // SAFETY: each row index is less than `rows`, and each column index is less than `columns`.
         unsafe {
             let (rows, columns) = (PQntuples(self.0), PQnfields(self.0));
             for row in 0..rows {
