@@ -1,6 +1,9 @@
 //! Checks every library crate with the sets of features that a user may choose.
 
-use anyhow::{Result, bail};
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
 
 use crate::{packages, paths, process};
 
@@ -13,12 +16,15 @@ const ALL_SETS: usize = 3;
 pub(super) fn run() -> Result<()> {
     for library in packages::published()?.iter().filter(|package| package.has_library()) {
         without_tls(&library.name)?;
-        for set in sets(&library.features()) {
+        let features = library.features();
+        let sources = sources(&library.directory.join("src"))?;
+        for set in sets(&features, &sources) {
             let set = set.join(",");
             eprintln!("{} --no-default-features --features '{set}'", library.name);
             let clippy = [
                 "clippy",
                 "--quiet",
+                "--no-deps",
                 "--package",
                 &library.name,
                 "--no-default-features",
@@ -57,19 +63,41 @@ fn tls_packages(tree: &str) -> Vec<&str> {
     found
 }
 
-/// The sets of features to check. For at most [`ALL_SETS`] features: every set. For more features: the empty set, each feature alone, and
-/// all features.
-fn sets(features: &[String]) -> Vec<Vec<&str>> {
-    let names: Vec<&str> = features.iter().map(String::as_str).collect();
-    if names.len() > ALL_SETS {
-        let alone = names.iter().map(|name| vec![*name]);
-        return std::iter::once(Vec::new()).chain(alone).chain([names.clone()]).collect();
+/// Returns the content of all Rust files in a directory and in its subdirectories.
+fn sources(directory: &Path) -> Result<String> {
+    let mut all = String::new();
+    for entry in fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            all.push_str(&sources(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            all.push_str(&fs::read_to_string(&path)?);
+        }
     }
-    // Each feature doubles the list: the sets without the feature, then the sets with the feature.
-    names.iter().fold(vec![Vec::new()], |sets, name| {
-        let with = sets.iter().map(|set| [set.as_slice(), &[name]].concat()).collect::<Vec<_>>();
-        [sets, with].concat()
-    })
+    Ok(all)
+}
+
+/// The sets of features to check: all features, and sets of the features that `sources`, the source code of the library, names. A feature
+/// that the source code does not name only enables features of other packages, so this feature does not change what is compiled here.
+///
+/// For at most [`ALL_SETS`] named features: every set. For more named features: the empty set, and each feature alone.
+fn sets<'f>(features: &'f [String], sources: &str) -> Vec<Vec<&'f str>> {
+    let all: Vec<&str> = features.iter().map(String::as_str).collect();
+    let named: Vec<&str> =
+        all.iter().copied().filter(|name| sources.contains(&format!("feature = \"{name}\""))).collect();
+    let mut sets: Vec<Vec<&str>> = if named.len() > ALL_SETS {
+        std::iter::once(Vec::new()).chain(named.iter().map(|name| vec![*name])).collect()
+    } else {
+        // Each feature doubles the list: the sets without the feature, then the sets with the feature.
+        named.iter().fold(vec![Vec::new()], |sets, name| {
+            let with = sets.iter().map(|set| [set.as_slice(), &[name]].concat()).collect::<Vec<_>>();
+            [sets, with].concat()
+        })
+    };
+    if !sets.contains(&all) {
+        sets.push(all);
+    }
+    sets
 }
 
 #[cfg(test)]
@@ -80,21 +108,33 @@ mod tests {
         line.split_whitespace().map(String::from).collect()
     }
 
+    /// Source code that names these features.
+    fn sources(line: &str) -> String {
+        line.split_whitespace().map(|name| format!("#[cfg(feature = \"{name}\")]\n")).collect()
+    }
+
     #[test]
     fn few_features_are_tried_in_every_set() {
-        assert_eq!(sets(&[]), [[""; 0]]);
-        assert_eq!(sets(&names("a b")), [vec![], vec!["a"], vec!["b"], vec!["a", "b"]]);
-        assert_eq!(sets(&names("a b c")).len(), 8);
+        assert_eq!(sets(&[], ""), [[""; 0]]);
+        assert_eq!(sets(&names("a b"), &sources("a b")), [vec![], vec!["a"], vec!["b"], vec!["a", "b"]]);
+        assert_eq!(sets(&names("a b c"), &sources("c b a")).len(), 8);
     }
 
     #[test]
     fn many_features_are_tried_alone_and_together() {
         let features = names("a b c d e");
-        let sets = sets(&features);
+        let sets = sets(&features, &sources("a b c d e"));
         assert_eq!(sets.len(), 7);
         assert_eq!(sets[0], [""; 0]);
         assert_eq!(sets[1], ["a"]);
         assert_eq!(sets[6], ["a", "b", "c", "d", "e"]);
+    }
+
+    #[test]
+    fn a_feature_that_the_source_code_does_not_name_is_tried_only_together_with_all_features() {
+        let features = names("a ab c d");
+        assert_eq!(sets(&features, &sources("ab")), [vec![], vec!["ab"], vec!["a", "ab", "c", "d"]]);
+        assert_eq!(sets(&features, ""), [vec![], vec!["a", "ab", "c", "d"]]);
     }
 
     #[test]
