@@ -3,10 +3,8 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 use pg_auth::{Config, Host};
 use tempfile::TempDir;
@@ -23,17 +21,32 @@ const BUFFER: usize = 64 << 10;
 pub(crate) struct Relay {
     /// Configuration with which the client connects to the relay.
     pub(crate) config: Config,
-    holds: Arc<AtomicBool>,
+    gate: Arc<Gate>,
     /// Directory of the Unix-domain socket; `None` over TCP.
     _dir: Option<TempDir>,
+}
+
+/// Stops the thread that reads from the client while the gate is closed.
+#[derive(Debug, Default)]
+struct Gate {
+    is_closed: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    /// Waits until the gate is open.
+    fn wait(&self) {
+        let is_closed = self.is_closed.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.changed.wait_while(is_closed, |is_closed| *is_closed));
+    }
 }
 
 impl Relay {
     /// Starts a relay to a server.
     pub(crate) fn start(way: &Way) -> Self {
-        let (mut config, holds) = (way.config(), Arc::new(AtomicBool::new(false)));
+        let (mut config, gate) = (way.config(), Arc::new(Gate::default()));
         let server = config.hosts.remove(0);
-        let (flag, port) = (holds.clone(), way.server.address.port());
+        let (gate_of_relay, port) = (gate.clone(), way.server.address.port());
         if way.channel == Channel::Unix {
             let dir = tempfile::tempdir().expect("a directory");
             let host = Host::in_dir(dir.path(), port);
@@ -43,9 +56,9 @@ impl Relay {
                 let path = server.socket_path().expect("a path");
                 let server = UnixStream::connect(path).expect("PostgreSQL listens by Unix socket");
                 let end = |stream: &UnixStream| drop(stream.shutdown(Shutdown::Write));
-                relay([&client, &server], &flag, end);
+                relay([&client, &server], &gate_of_relay, end);
             });
-            return Self { config: config.host(host), holds, _dir: Some(dir) };
+            return Self { config: config.host(host), gate, _dir: Some(dir) };
         }
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         // The size is set on the listener, because accepted sockets inherit the size.
@@ -57,14 +70,15 @@ impl Relay {
             let client = listener.accept().expect("a client").0;
             let server = TcpStream::connect(address).expect("PostgreSQL listens by TCP");
             let end = |stream: &TcpStream| drop(stream.shutdown(Shutdown::Write));
-            relay([&client, &server], &flag, end);
+            relay([&client, &server], &gate_of_relay, end);
         });
-        Self { config: config.host(Host::new(name, port)), holds, _dir: None }
+        Self { config: config.host(Host::new(name, port)), gate, _dir: None }
     }
 
     /// Makes the relay stop reading from the client if `holds` is true, and continue if `holds` is false.
     pub(crate) fn hold(&self, holds: bool) {
-        self.holds.store(holds, Ordering::SeqCst);
+        *self.gate.is_closed.lock().unwrap_or_else(PoisonError::into_inner) = holds;
+        self.gate.changed.notify_all();
     }
 }
 
@@ -75,17 +89,13 @@ impl Drop for Relay {
 }
 
 /// Copies bytes in both directions, until the streams of both directions have ended.
-fn relay<'s, S: Sync>([client, server]: [&'s S; 2], holds: &AtomicBool, end: impl Fn(&S) + Copy + Send)
+fn relay<'s, S: Sync>([client, server]: [&'s S; 2], gate: &Gate, end: impl Fn(&S) + Copy + Send)
 where
     &'s S: Read + Write + Send,
 {
     thread::scope(|scope| {
         scope.spawn(move || {
-            copy(client, server, || {
-                while holds.load(Ordering::SeqCst) {
-                    thread::sleep(Duration::from_millis(1));
-                }
-            });
+            copy(client, server, || gate.wait());
             end(server);
         });
         copy(server, client, || ());
