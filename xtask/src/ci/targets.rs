@@ -27,11 +27,10 @@ const TARGETS: [Target; 4] = [
     ("aarch64-apple-darwin", EVERYWHERE),
 ];
 
-/// The packages and features that are checked for Windows and for macOS.
+/// The packages and features that are checked for Windows and for macOS. The first three packages are checked by one command, because cargo
+/// then checks `pg-wire` and `pg-auth` with only one set of features.
 const EVERYWHERE: &[&[&str]] = &[
-    &["--package", "pg-wire", "--all-features"],
-    &["--package", "pg-auth", "--all-features"],
-    &["--package", "pg-stream-async-std", "--all-features"],
+    &["--package", "pg-wire", "--package", "pg-auth", "--package", "pg-stream-async-std", "--all-features"],
     &["--package", "pg-stream-tokio"],
 ];
 
