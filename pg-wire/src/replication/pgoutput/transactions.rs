@@ -29,6 +29,9 @@ const MOST: usize = 2 * 262_143;
 /// server had sent the whole transaction at once: a [`Begin`], the changes, a [`Commit`]. A prepared transaction is returned between a
 /// [`BeginPrepare`] and a [`Prepare`].
 ///
+/// A transaction that changes no published table may be returned as a [`Begin`] and a [`Commit`] without changes between them: the server
+/// has sent an empty block. If the server does not send the transaction in progress, it leaves out such a transaction.
+///
 /// Besides the bytes in the store, each run of changes takes about 40 bytes of memory. A run is a sequence of changes of the same
 /// subtransaction.
 ///
