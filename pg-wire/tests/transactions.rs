@@ -315,9 +315,9 @@ fn a_description_that_was_rolled_back_is_dropped() {
 
 /// A faulty store: each read returns 0xff bytes, and not the stored bytes.
 #[derive(Debug)]
-struct Zeros;
+struct Damaged;
 
-impl Store for Zeros {
+impl Store for Damaged {
     type Error = StoreFull;
     fn append(&mut self, _: u32, _: &[u8]) -> Result<(), StoreFull> {
         Ok(())
@@ -336,7 +336,7 @@ impl Store for Zeros {
 
 #[test]
 fn a_store_that_returns_other_bytes_is_an_error() {
-    let mut transactions = Transactions::new(Zeros);
+    let mut transactions = Transactions::new(Damaged);
     for data in [start(10, true), note(10, b"a"), stop(), commit(10)] {
         assert!(transactions.receive(&message(5, &data)).expect("valid").is_none());
     }

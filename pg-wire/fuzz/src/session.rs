@@ -7,7 +7,7 @@ use crate::input::Input;
 use server::{Client, Server};
 
 /// Maximum number of actions in one run. An action is a message of the client, an execution by the server, or a reply that is received.
-const MOST_MESSAGES: usize = 200;
+const MOST_ACTIONS: usize = 200;
 
 /// Passes the messages of a session to a [`SessionState`].
 ///
@@ -59,7 +59,7 @@ struct Conversation {
 /// server was executing. In the end, checks that the steps of [`SessionState::next_step`] lead to an idle session.
 fn with_server(state: SessionState, mut input: Input<'_>) {
     let mut talk = Conversation { state, server: Server::default() };
-    for _ in 0..MOST_MESSAGES {
+    for _ in 0..MOST_ACTIONS {
         if input.is_empty() {
             break;
         }
