@@ -35,7 +35,7 @@ pub fn channel(session: &Session) -> String {
 ///
 /// # block_on(async {
 /// // In place of a socket: the bytes that a server would send.
-/// let socket = Script::says(b"C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I");
+/// let socket = Script::sends(b"C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I");
 /// let mut conn = Connection::new(socket, Limits::BACKEND);
 ///
 /// conn.query("SELECT 1").flush().await?;
@@ -154,7 +154,7 @@ mod tests {
 
     /// Returns the error text of `until_ready` for a server that sends the messages in `script`. Returns `None` if there is no error.
     fn error(script: &[&[u8]]) -> Option<String> {
-        let mut conn = Connection::new(Script::says(&script.concat()), Limits::BACKEND);
+        let mut conn = Connection::new(Script::sends(&script.concat()), Limits::BACKEND);
         block_on(until_ready(&mut conn, |_| Ok(()))).err().map(|error| error.to_string())
     }
 

@@ -473,10 +473,10 @@ mod tests {
     }
 
     fn outcome(required: bool, answer: &[u8]) -> (Result<bool, TlsError>, Vec<u8>) {
-        let mut server = Script::says(answer);
+        let mut server = Script::sends(answer);
         let start = TlsStart::new(SslNegotiation::Postgres, required);
         let outcome = block_on(negotiate(&mut server, start));
-        (outcome, server.heard().to_vec())
+        (outcome, server.received().to_vec())
     }
 
     #[test]
@@ -502,7 +502,7 @@ mod tests {
 
     #[test]
     fn exactly_one_byte_is_read_after_the_request() {
-        let mut server = Script::says(b"SE\0\0\0\x05\0");
+        let mut server = Script::sends(b"SE\0\0\0\x05\0");
         let start = TlsStart::new(SslNegotiation::Postgres, true);
         assert!(block_on(negotiate(&mut server, start)).expect("the server has TLS"));
         let mut rest = [0; 6];
@@ -512,10 +512,10 @@ mod tests {
 
     #[test]
     fn direct_tls_sends_and_reads_nothing_in_clear() {
-        let mut server = Script::says(b"N");
+        let mut server = Script::sends(b"N");
         let start = TlsStart::new(SslNegotiation::Direct, true);
         assert!(block_on(negotiate(&mut server, start)).expect("no request is sent"));
-        assert_eq!(server.heard(), b"");
+        assert_eq!(server.received(), b"");
     }
 
     #[test]
@@ -543,9 +543,9 @@ mod tests {
     /// Runs a `TlsOffer` with a client that sends these bytes. Returns the next action, the bytes that the server has taken, and the bytes
     /// that the server has sent.
     fn offered(client: &[u8]) -> (OfferStep, Vec<u8>, Vec<u8>) {
-        let mut stream = Script::says(client);
+        let mut stream = Script::sends(client);
         let offer = block_on(receive_offer(&mut stream)).expect("the packet is complete");
-        (offer.step(), offer.taken().to_vec(), stream.heard().to_vec())
+        (offer.step(), offer.taken().to_vec(), stream.received().to_vec())
     }
 
     #[test]

@@ -28,11 +28,11 @@ const PARSED: &[u8] = b"1\0\0\0\x04";
 
 /// Creates a client whose server sends these messages.
 fn client(server: &[&[u8]]) -> TrackedConnection<Script> {
-    TrackedConnection::new(Connection::new(Script::says(&server.concat()), Limits::BACKEND))
+    TrackedConnection::new(Connection::new(Script::sends(&server.concat()), Limits::BACKEND))
 }
 
 fn sent_text(conn: &TrackedConnection<Script>) -> String {
-    String::from_utf8_lossy(conn.connection().transport().heard()).into_owned()
+    String::from_utf8_lossy(conn.connection().transport().received()).into_owned()
 }
 
 async fn reason(conn: &mut TrackedConnection<Script>) -> Waiting {
@@ -149,7 +149,7 @@ fn until_ready_returns_the_first_error_after_all_messages_were_received() {
     block_on(async {
         for tracked in [false, true] {
             let script = [DESCRIPTION, ROW, ERROR, READY, ROW, DONE, READY, FATAL].concat();
-            let mut plain = Connection::new(Script::says(&script), Limits::BACKEND);
+            let mut plain = Connection::new(Script::sends(&script), Limits::BACKEND);
             let mut seen = Vec::new();
             let mut each = |frame: pg_wire::Frame<'_>| {
                 seen.push(frame.code.0);
@@ -226,7 +226,7 @@ fn recovery_ends_a_copy_and_a_transaction_and_drops_rows() {
         let bind_complete = b"2\0\0\0\x04";
         let limits = Limits::BACKEND.bulk(3);
         let script = [&bind_complete[..], ROW, ROW, DONE, READY].concat();
-        let mut conn = TrackedConnection::new(Connection::new(Script::says(&script), limits));
+        let mut conn = TrackedConnection::new(Connection::new(Script::sends(&script), limits));
         conn.bind(Statement::UNNAMED, Portal::UNNAMED).execute(()).flush().await.unwrap();
         conn.recover().await.unwrap();
         assert_eq!(conn.check_idle(), Ok(()));
@@ -295,7 +295,7 @@ fn a_batch_that_does_not_fit_into_the_queue_stays_queued() {
     block_on(async {
         let mut state = SessionState::new();
         state.set_bounds(Bounds { runs: 1, ..Bounds::default() });
-        let script = Script::says(&[PARSED.repeat(17), READY.to_vec()].concat());
+        let script = Script::sends(&[PARSED.repeat(17), READY.to_vec()].concat());
         let mut conn = TrackedConnection::with_state(Connection::new(script, Limits::BACKEND), state);
         // The queue has room for one run: a pattern of up to 16 requests, which is repeated. The 17 Parse messages form one run, because
         // they repeat a pattern of one request. The Sync below does not fit into this run, and the queue has no room for a second run.

@@ -40,7 +40,7 @@ use crate::session::{CancelKey, Session};
 /// use pg_wire::{Connection, Limits, testing::{Script, block_on}};
 ///
 /// // In place of a socket: the bytes that a server would send.
-/// let socket = Script::says(b"R\0\0\0\x08\0\0\0\0S\0\0\0\x18server_version\x0018.0\0Z\0\0\0\x05I");
+/// let socket = Script::sends(b"R\0\0\0\x08\0\0\0\0S\0\0\0\x18server_version\x0018.0\0Z\0\0\0\x05I");
 /// let mut conn = Connection::new(socket, Limits::BACKEND);
 /// let config = Config::new("postgres").auth(AuthenticationMode::Trust);
 ///

@@ -124,9 +124,9 @@ mod tests {
             session.parameters.set((*name).into(), (*value).into());
         }
         let replies = [DESCRIPTION, &row(answer), READY].concat();
-        let mut conn = Connection::new(Script::says(&replies), Limits::BACKEND);
+        let mut conn = Connection::new(Script::sends(&replies), Limits::BACKEND);
         let verdict = block_on(judge(&mut conn, &session, wanted)).expect("the server answers");
-        (verdict, conn.transport().heard().to_vec())
+        (verdict, conn.transport().received().to_vec())
     }
 
     #[test]
@@ -181,7 +181,7 @@ mod tests {
             b"",
         ] {
             let replies = [answer, READY].concat();
-            let mut conn = Connection::new(Script::says(&replies), Limits::BACKEND);
+            let mut conn = Connection::new(Script::sends(&replies), Limits::BACKEND);
             let session = Session::new(ProtocolVersion::V3_0);
             let judged = block_on(judge(&mut conn, &session, TargetSessionAttrs::Primary));
             judged.expect_err(&answer.escape_ascii().to_string());

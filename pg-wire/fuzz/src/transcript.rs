@@ -30,7 +30,7 @@ pub fn transcript(data: &[u8]) {
 
 /// Plays one side of the transcript with a peer that sends the bytes `peer` and then closes the stream.
 fn play(transcript: &Transcript, role: Direction, limits: Limits, peer: &[u8]) -> Result<(), String> {
-    let mut conn = Connection::new(Script::says(peer), limits);
+    let mut conn = Connection::new(Script::sends(peer), limits);
     block_on(transcript.play(role, &mut conn)).map_err(|error| error.to_string())
 }
 

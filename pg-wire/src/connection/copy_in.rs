@@ -70,7 +70,7 @@ impl<T: Transport> Connection<T> {
     /// use pg_wire::{Connection, Error, Limits, copy::{CopyOptions, CopyWriter}, testing::Script};
     ///
     /// # pg_wire::testing::block_on(async {
-    /// let socket = Script::says(b"G\0\0\0\x0b\0\0\x02\0\0\0\0C\0\0\0\x0bCOPY 2\0Z\0\0\0\x05I");
+    /// let socket = Script::sends(b"G\0\0\0\x0b\0\0\x02\0\0\0\0C\0\0\0\x0bCOPY 2\0Z\0\0\0\x05I");
     /// let mut conn = Connection::new(socket, Limits::BACKEND);
     /// let options = CopyOptions::text();
     /// let sql = format!("COPY planets FROM STDIN ({})", options.copy_from());
@@ -160,7 +160,7 @@ impl<'c, T: Transport, O: Observer> CopyIn<'c, T, O> {
     /// use pg_wire::{Connection, Error, Limits, copy::{CopyOptions, CopyWriter}, testing::Script};
     ///
     /// # pg_wire::testing::block_on(async {
-    /// let socket = Script::says(b"G\0\0\0\x0b\0\0\x02\0\0\0\0C\0\0\0\x0bCOPY 2\0Z\0\0\0\x05I");
+    /// let socket = Script::sends(b"G\0\0\0\x0b\0\0\x02\0\0\0\0C\0\0\0\x0bCOPY 2\0Z\0\0\0\x05I");
     /// let mut conn = Connection::new(socket, Limits::BACKEND);
     /// let writer = CopyWriter::new(&CopyOptions::text())?;
     /// let planets = [("Earth", 1i32), ("Mars", 2)];

@@ -69,7 +69,7 @@ impl<T: Transport> Connection<T> {
     /// use pg_wire::{Connection, Error, Limits, copy::{CopyOptions, CopyReader}, testing::Script};
     ///
     /// # pg_wire::testing::block_on(async {
-    /// let socket = Script::says(
+    /// let socket = Script::sends(
     ///     b"H\0\0\0\x0b\0\0\x02\0\0\0\0d\0\0\0\x0cEarth\t1\nc\0\0\0\x04C\0\0\0\x0bCOPY 1\0Z\0\0\0\x05I",
     /// );
     /// let mut conn = Connection::new(socket, Limits::BACKEND);
@@ -239,7 +239,7 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
     /// use pg_wire::{Connection, Error, Limits, copy::{CopyOptions, CopyReader}, testing::Script};
     ///
     /// # pg_wire::testing::block_on(async {
-    /// let socket = Script::says(
+    /// let socket = Script::sends(
     ///     b"H\0\0\0\x0b\0\0\x02\0\0\0\0d\0\0\0\x0cEarth\t1\nc\0\0\0\x04C\0\0\0\x0bCOPY 1\0Z\0\0\0\x05I",
     /// );
     /// let mut conn = Connection::new(socket, Limits::BACKEND);

@@ -39,10 +39,10 @@ impl<T: Transport> Connection<T> {
     /// use pg_wire::{Connection, Limits, PgProtocol, testing::Script};
     ///
     /// # pg_wire::testing::block_on(async {
-    /// let mut conn = Connection::new(Script::says(b""), Limits::BACKEND);
+    /// let mut conn = Connection::new(Script::sends(b""), Limits::BACKEND);
     /// conn.send_copy_data(b"1\tAda\n").await?;
     /// conn.copy_done().flush().await?;
-    /// assert_eq!(conn.transport().heard(), b"d\0\0\0\x0a1\tAda\nc\0\0\0\x04");
+    /// assert_eq!(conn.transport().received(), b"d\0\0\0\x0a1\tAda\nc\0\0\0\x04");
     /// # Ok::<_, pg_wire::Error>(())
     /// # }).unwrap();
     /// ```

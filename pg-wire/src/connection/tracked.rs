@@ -32,7 +32,7 @@ use crate::session::{NotIdle, Observer, Reply, SessionState, Step, Waiting};
 /// use pg_wire::{Connection, Error, Limits, PgProtocol, Portal, Statement, TrackedConnection, testing::Script};
 ///
 /// # pg_wire::testing::block_on(async {
-/// let socket = Script::says(b"1\0\0\0\x04Z\0\0\0\x05I");
+/// let socket = Script::sends(b"1\0\0\0\x04Z\0\0\0\x05I");
 /// let mut conn = TrackedConnection::new(Connection::new(socket, Limits::BACKEND));
 /// conn.parse(Statement("one")).query("select 1").finish().flush().await?;
 /// let error = conn.recv().await.unwrap_err();

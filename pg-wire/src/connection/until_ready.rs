@@ -26,7 +26,7 @@ impl<T: Transport> Connection<T> {
     /// use pg_wire::{Connection, Error, Limits, PgProtocol, TransactionStatus, backend::Backend, testing::Script};
     ///
     /// # pg_wire::testing::block_on(async {
-    /// let socket = Script::says(b"D\0\0\0\x0b\0\x01\0\0\0\x017C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I");
+    /// let socket = Script::sends(b"D\0\0\0\x0b\0\x01\0\0\0\x017C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I");
     /// let mut conn = Connection::new(socket, Limits::BACKEND);
     /// conn.query("select 7").flush().await?;
     ///

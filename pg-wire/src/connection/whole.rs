@@ -49,7 +49,7 @@ use crate::encode::messages::Messages;
 ///
 /// # pg_wire::testing::block_on(async {
 /// // A script with the server's replies, instead of a socket.
-/// let socket = Script::says(b"C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I");
+/// let socket = Script::sends(b"C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I");
 /// let mut conn = Connection::new(socket, Limits::BACKEND);
 ///
 /// conn.query("select 1").flush().await?;

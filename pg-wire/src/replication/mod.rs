@@ -50,7 +50,7 @@
 //! # CopyDone {}.encode(&mut sent)?;
 //! # CommandComplete { tag: "COPY 0".into() }.encode(&mut sent)?;
 //! # ReadyForQuery { status: pg_wire::TransactionStatus::Idle }.encode(&mut sent)?;
-//! # let conn = Connection::new(Script::says(&sent), Limits::BACKEND);
+//! # let conn = Connection::new(Script::sends(&sent), Limits::BACKEND);
 //! # let mut lines = Vec::new();
 //! # macro_rules! println { ($($all:tt)*) => { lines.push(format!($($all)*)) } }
 //! # block_on(async {
@@ -77,9 +77,9 @@
 //! # assert_eq!(lines, ["into public.orders", "  id int4: \"7\""]);
 //! # let mut status = Vec::new();
 //! # StandbyStatusUpdate { applied: Lsn::INVALID, ..StandbyStatusUpdate::durable(Lsn(9), time) }.in_copy_data().encode(&mut status)?;
-//! # let heard = conn.transport().heard();
-//! # assert!(heard.windows(status.len()).filter(|bytes| *bytes == status).count() == 2, "the keepalive is answered, and the end reports");
-//! # assert!(heard.ends_with(b"c\0\0\0\x04"));
+//! # let received = conn.transport().received();
+//! # assert!(received.windows(status.len()).filter(|bytes| *bytes == status).count() == 2, "the keepalive is answered, and the end reports");
+//! # assert!(received.ends_with(b"c\0\0\0\x04"));
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! # })?;
 //! # Ok::<_, Box<dyn std::error::Error>>(())

@@ -25,31 +25,31 @@ pub use transcript::{Transcript, TranscriptError, TranscriptErrorKind};
 /// A stream in memory to a simulated peer. The peer sends given bytes, and then closes the stream. The peer records all received bytes.
 #[derive(Debug, Default)]
 pub struct Script {
-    says: VecDeque<u8>,
-    heard: Vec<u8>,
+    sends: VecDeque<u8>,
+    received: Vec<u8>,
 }
 
 impl Script {
     /// Creates a stream whose peer sends these bytes.
-    pub fn says(bytes: &[u8]) -> Self {
-        Self { says: bytes.iter().copied().collect(), heard: Vec::new() }
+    pub fn sends(bytes: &[u8]) -> Self {
+        Self { sends: bytes.iter().copied().collect(), received: Vec::new() }
     }
 
     /// Returns the bytes that the peer has received so far.
-    pub fn heard(&self) -> &[u8] {
-        &self.heard
+    pub fn received(&self) -> &[u8] {
+        &self.received
     }
 }
 
 impl Source for Script {
     fn poll_read(&mut self, _: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(io::Read::read(&mut self.says, space))
+        Poll::Ready(io::Read::read(&mut self.sends, space))
     }
 }
 
 impl Sink for Script {
     fn poll_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.heard.extend_from_slice(bytes);
+        self.received.extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -101,7 +101,7 @@ impl Columns {
     ///
     /// # block_on(async {
     /// // A stream in memory instead of a socket. It returns a complete answer of a server, and then a row without a RowDescription.
-    /// let socket = Script::says(
+    /// let socket = Script::sends(
     ///     b"T\0\0\0\x1a\0\x01a\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0D\0\0\0\x0b\0\x01\0\0\0\x017C\0\0\0\x0dSELECT 1\0\
     ///       D\0\0\0\x0b\0\x01\0\0\0\x018",
     /// );

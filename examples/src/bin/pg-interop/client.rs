@@ -5,8 +5,8 @@ use pg_stream_tokio::{Connection, Socket};
 use pg_wire::{Encode, Error, Inbox, Limits, MessageCode, Outbox};
 
 use crate::check::{Checked, Problem, ensure, failed};
-use crate::heard::Heard;
 use crate::message::{query, terminate};
+use crate::received::Received;
 use crate::target::Target;
 
 /// A connection to the server. Each wait has a time limit.
@@ -16,10 +16,10 @@ pub(crate) struct Client<'t> {
     conn: Connection<Socket>,
     session: Option<Session>,
     /// The server's messages during the login. Empty if the connection uses TLS.
-    pub(crate) opening: Vec<Heard>,
+    pub(crate) opening: Vec<Received>,
     /// Notices, parameter reports and notifications that [`expect`](Self::expect) or [`reply`](Self::reply) has put aside. Each call of
     /// `expect` empties the list first.
-    asides: Vec<Heard>,
+    asides: Vec<Received>,
 }
 
 impl<'t> Client<'t> {
@@ -56,14 +56,14 @@ impl<'t> Client<'t> {
     }
 
     /// Receives the next message; `None` at the end of the stream.
-    pub(crate) fn next(&mut self) -> Checked<Option<Heard>> {
+    pub(crate) fn next(&mut self) -> Checked<Option<Received>> {
         let frame = match self.target.within(self.conn.recv_owned()) {
             None => return failed("no message and no end of the connection within the time limit"),
             Some(Ok(frame)) => frame,
             Some(Err(Error::Closed { mid_message: false } | Error::Io(_))) => return Ok(None),
             Some(Err(error)) => return failed(error),
         };
-        Heard::new(frame).map(Some)
+        Received::new(frame).map(Some)
     }
 
     /// Receives messages, and compares them with the expected lines.
@@ -75,9 +75,9 @@ impl<'t> Client<'t> {
         for line in expected {
             loop {
                 match self.next()? {
-                    Some(heard) if heard.is(line) => break,
-                    Some(heard) if heard.is_aside() => self.asides.push(heard),
-                    heard => return Err(mismatch(line, heard.as_ref())),
+                    Some(received) if received.is(line) => break,
+                    Some(received) if received.is_aside() => self.asides.push(received),
+                    received => return Err(mismatch(line, received.as_ref())),
                 }
             }
         }
@@ -85,11 +85,11 @@ impl<'t> Client<'t> {
     }
 
     /// Receives the next message that is not put aside.
-    pub(crate) fn reply(&mut self) -> Checked<Heard> {
+    pub(crate) fn reply(&mut self) -> Checked<Received> {
         loop {
             match self.next()? {
-                Some(heard) if heard.is_aside() => self.asides.push(heard),
-                Some(heard) => return Ok(heard),
+                Some(received) if received.is_aside() => self.asides.push(received),
+                Some(received) => return Ok(received),
                 None => return failed("the server closed the connection; a message was expected"),
             }
         }
@@ -99,20 +99,20 @@ impl<'t> Client<'t> {
     /// in the order of arrival.
     pub(crate) fn put_aside(&mut self, kind: &str, expected: &[&str]) -> Checked {
         let lines: Vec<&str> =
-            self.asides.iter().map(Heard::line).filter(|line| line.starts_with(kind)).collect();
+            self.asides.iter().map(Received::line).filter(|line| line.starts_with(kind)).collect();
         let same = lines.len() == expected.len()
             && self
                 .asides
                 .iter()
-                .filter(|heard| heard.line().starts_with(kind))
+                .filter(|received| received.line().starts_with(kind))
                 .zip(expected)
-                .all(|(heard, line)| heard.is(line));
+                .all(|(received, line)| received.is(line));
         ensure(same, || format!("expected {expected:?} between the other messages, received {lines:?}"))
     }
 
     /// Returns the line of the last message with the name `kind` that the last [`expect`](Self::expect) has put aside.
     pub(crate) fn last_aside(&self, kind: &str) -> Option<String> {
-        let lines = self.asides.iter().map(Heard::line);
+        let lines = self.asides.iter().map(Received::line);
         lines.filter(|line| line.starts_with(kind)).last().map(str::to_owned)
     }
 
@@ -132,8 +132,8 @@ impl<'t> Client<'t> {
         loop {
             match self.next()? {
                 None => return Ok(()),
-                Some(heard) if heard.is_aside() => {}
-                Some(heard) => return Err(mismatch("the end of the connection", Some(&heard))),
+                Some(received) if received.is_aside() => {}
+                Some(received) => return Err(mismatch("the end of the connection", Some(&received))),
             }
         }
     }
@@ -142,8 +142,8 @@ impl<'t> Client<'t> {
     pub(crate) fn expect_rejection(&mut self) -> Checked {
         match self.next()? {
             None => Ok(()),
-            Some(heard) if heard.is("ErrorResponse FATAL *") => self.expect_end(),
-            Some(heard) => Err(mismatch("the end of the connection", Some(&heard))),
+            Some(received) if received.is("ErrorResponse FATAL *") => self.expect_end(),
+            Some(received) => Err(mismatch("the end of the connection", Some(&received))),
         }
     }
 
@@ -197,16 +197,16 @@ impl<'t> Client<'t> {
             self.send(&unsent)?;
             match step {
                 Ok(Step::Read) => {
-                    let Some(heard) = self.next()? else {
+                    let Some(received) = self.next()? else {
                         return failed(format!(
                             "the server closed the connection during the login, after: {}",
                             self.opened()
                         ));
                     };
                     let mut bytes = Vec::new();
-                    heard.frame.frame().encode(&mut bytes).map_err(|e| Problem::Failed(e.to_string()))?;
+                    received.frame.frame().encode(&mut bytes).map_err(|e| Problem::Failed(e.to_string()))?;
                     inbox.extend(&bytes);
-                    self.opening.push(heard);
+                    self.opening.push(received);
                 }
                 Ok(Step::Derive(job)) => handshake.derived(&job.run(), &mut outbox),
                 Ok(Step::Ready(session)) => {
@@ -230,31 +230,31 @@ impl<'t> Client<'t> {
 
     /// The messages of the login as lines, in one text.
     pub(crate) fn opened(&self) -> String {
-        self.opening.iter().map(Heard::shown).collect::<Vec<_>>().join(", ")
+        self.opening.iter().map(Received::shown).collect::<Vec<_>>().join(", ")
     }
 
     /// Checks that the server has rejected the login with the error `expected`, and has closed the connection.
     pub(crate) fn was_rejected(mut self, expected: &str) -> Checked {
         match self.opening.last() {
-            Some(heard) if heard.is(expected) => self.expect_end(),
-            heard => Err(mismatch(expected, heard)),
+            Some(received) if received.is(expected) => self.expect_end(),
+            received => Err(mismatch(expected, received)),
         }
     }
 
     /// Number of messages of the login with this code.
     pub(crate) fn count(&self, code: MessageCode) -> usize {
-        self.opening.iter().filter(|heard| heard.code() == code).count()
+        self.opening.iter().filter(|received| received.code() == code).count()
     }
 }
 
 /// Returns the problem of a message that differs from its expected line. If the message is an error with the SQLSTATE
 /// `feature_not_supported`, the problem is `NotSupported` instead of `Failed`.
-fn mismatch(expected: &str, heard: Option<&Heard>) -> Problem {
-    match heard {
-        Some(heard) if heard.names_a_missing_feature() => {
-            Problem::NotSupported(heard.field(b'M').unwrap_or_default())
+fn mismatch(expected: &str, received: Option<&Received>) -> Problem {
+    match received {
+        Some(received) if received.names_a_missing_feature() => {
+            Problem::NotSupported(received.field(b'M').unwrap_or_default())
         }
-        Some(heard) => Problem::Failed(format!("expected {expected}; received {}", heard.shown())),
+        Some(received) => Problem::Failed(format!("expected {expected}; received {}", received.shown())),
         None => Problem::Failed(format!("expected {expected}; the server closed the connection")),
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! Each row of the tables in [`checks`] is a [`check`]: a statement about the protocol, the paragraph of PostgreSQL's manual, the
 //! preconditions, and a function. The function sends bytes through a [`client`], and compares the received messages with expected lines
-//! ([`heard`]). Every check opens its own connections to the [`target`].
+//! ([`received`]). Every check opens its own connections to the [`target`].
 //!
 //! Without a URL, the program runs the checks against all known [`servers`]. The environment variables that `cargo xtask serve` prints
 //! contain the addresses of some servers; the program starts the other servers. [`deviations`] lists the known differences of these
@@ -16,10 +16,10 @@ mod check;
 mod checks;
 mod client;
 mod deviations;
-mod heard;
 mod message;
 mod pglite;
 mod process;
+mod received;
 mod report;
 mod servers;
 mod target;

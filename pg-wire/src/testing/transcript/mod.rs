@@ -392,9 +392,9 @@ mod tests {
     fn client(transcript: &str, server: &[u8]) -> Result<Vec<u8>, String> {
         let transcript: Transcript =
             transcript.parse().map_err(|error: TranscriptError| error.to_string())?;
-        let mut conn = Connection::new(crate::testing::Script::says(server), Limits::BACKEND);
+        let mut conn = Connection::new(crate::testing::Script::sends(server), Limits::BACKEND);
         let played = block_on(transcript.play(Direction::Frontend, &mut conn));
-        played.map(|()| conn.transport().heard().to_vec()).map_err(|error| error.to_string())
+        played.map(|()| conn.transport().received().to_vec()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -659,7 +659,7 @@ mod tests {
     #[test]
     fn the_connection_can_be_used_after_the_last_line() {
         let transcript: Transcript = "F Sync\nB ReadyForQuery I".parse().expect("a valid transcript");
-        let socket = crate::testing::Script::says(b"Z\0\0\0\x05I1\0\0\0\x04");
+        let socket = crate::testing::Script::sends(b"Z\0\0\0\x05I1\0\0\0\x04");
         let mut conn = Connection::new(socket, Limits::BACKEND);
         block_on(async {
             transcript.play(Direction::Frontend, &mut conn).await.expect("the server follows the transcript");

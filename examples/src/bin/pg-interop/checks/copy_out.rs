@@ -52,14 +52,14 @@ pub(super) const CHECKS: &[Check] = &[
         )?;
         // The server may divide the header, the row and the trailer into messages in any way. So the check joins the data of all messages.
         let mut data = Vec::new();
-        let mut heard = client.reply()?;
-        while heard.code() == MessageCode::COPY_DATA {
-            data.extend_from_slice(&heard.frame.body);
-            heard = client.reply()?;
+        let mut received = client.reply()?;
+        while received.code() == MessageCode::COPY_DATA {
+            data.extend_from_slice(&received.frame.body);
+            received = client.reply()?;
         }
         let expected = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\x04\0\0\0\x07\xff\xff";
         ensure(data == expected, || format!("received {}", data.escape_ascii()))?;
-        ensure(heard.is("CopyDone"), || format!("expected CopyDone; received {}", heard.shown()))?;
+        ensure(received.is("CopyDone"), || format!("expected CopyDone; received {}", received.shown()))?;
         client.expect(&[r#"CommandComplete "COPY 1""#, IDLE])?;
         client.finish()
     }),

@@ -84,8 +84,8 @@ pub(super) const CHECKS: &[Check] = &[
         ))?;
         let notice = loop {
             match client.next()? {
-                Some(heard) if heard.line().starts_with(KIND) => break heard,
-                Some(heard) if heard.is_aside() => {}
+                Some(received) if received.line().starts_with(KIND) => break received,
+                Some(received) if received.is_aside() => {}
                 _ => return crate::check::failed("no notice was received"),
             }
         };
@@ -181,15 +181,15 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 /// Compares fields of an error or notice with expected texts. The expected text `*` stands for any text.
-fn has(heard: &crate::heard::Heard, expected: &[(u8, &str)]) -> Checked {
+fn has(received: &crate::received::Received, expected: &[(u8, &str)]) -> Checked {
     for (code, text) in expected {
-        let field = heard.field(*code);
-        let is_right = field.as_deref().is_some_and(|field| crate::heard::fits(field, text));
+        let field = received.field(*code);
+        let is_right = field.as_deref().is_some_and(|field| crate::received::fits(field, text));
         ensure(is_right, || {
             format!(
                 "expected the field {} with {text}; received {field:?} in {}",
                 char::from(*code),
-                heard.shown()
+                received.shown()
             )
         })?;
     }

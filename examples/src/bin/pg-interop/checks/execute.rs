@@ -134,10 +134,10 @@ pub(super) const CHECKS: &[Check] = &[
         for number in 0..1000 {
             client.expect(&[BOUND])?;
             for row in 1..=3 {
-                let heard = client.reply()?;
+                let received = client.reply()?;
                 let value = (number + row).to_string();
-                ensure(heard.values() == [Some(value.clone().into_bytes())], || {
-                    format!("expected the value {value}; received {}", heard.shown())
+                ensure(received.values() == [Some(value.clone().into_bytes())], || {
+                    format!("expected the value {value}; received {}", received.shown())
                 })?;
             }
             client.expect(&[r#"CommandComplete "SELECT 3""#])?;

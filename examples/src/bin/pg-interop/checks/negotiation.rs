@@ -86,7 +86,7 @@ fn negotiated(t: &Target, version: ProtocolVersion, options: &[&str], expected: 
     match expected {
         None => ensure(count == 0, || format!("expected no negotiation, received {}", client.opened()))?,
         Some(line) => {
-            let is_first = client.opening.first().is_some_and(|heard| heard.is(line));
+            let is_first = client.opening.first().is_some_and(|received| received.is(line));
             ensure(is_first && count == 1, || {
                 format!("expected first {line}; received {}", client.opened())
             })?;

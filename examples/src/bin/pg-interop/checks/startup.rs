@@ -161,18 +161,18 @@ fn reports(t: &Target, names: &[&str]) -> Checked {
 fn order(t: &Target) -> Checked {
     let client = t.session()?;
     let mut is_authenticated = false;
-    for heard in &client.opening {
-        let is_right = match heard.code() {
+    for received in &client.opening {
+        let is_right = match received.code() {
             MessageCode::AUTHENTICATION => {
-                !std::mem::replace(&mut is_authenticated, heard.is("AuthenticationOk"))
+                !std::mem::replace(&mut is_authenticated, received.is("AuthenticationOk"))
             }
             MessageCode::PARAMETER_STATUS | MessageCode::BACKEND_KEY_DATA => is_authenticated,
             MessageCode::NOTICE_RESPONSE => true,
-            MessageCode::READY_FOR_QUERY => is_authenticated && heard.is("ReadyForQuery I"),
+            MessageCode::READY_FOR_QUERY => is_authenticated && received.is("ReadyForQuery I"),
             _ => false,
         };
         if !is_right {
-            return failed(format!("{} is not expected here: {}", heard.line(), client.opened()));
+            return failed(format!("{} is not expected here: {}", received.line(), client.opened()));
         }
     }
     for code in [MessageCode::BACKEND_KEY_DATA, MessageCode::READY_FOR_QUERY] {

@@ -43,8 +43,8 @@ pub(super) const CHECKS: &[Check] = &[
         loop {
             match client.next()? {
                 None => return Ok(()),
-                Some(heard) if heard.is("ErrorResponse *") => {}
-                Some(heard) => return crate::check::failed(format!("received {}", heard.shown())),
+                Some(received) if received.is("ErrorResponse *") => {}
+                Some(received) => return crate::check::failed(format!("received {}", received.shown())),
             }
         }
     }),

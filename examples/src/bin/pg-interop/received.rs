@@ -13,7 +13,7 @@ const LONGEST: usize = 64 << 10;
 
 /// A received message.
 #[derive(Debug)]
-pub(crate) struct Heard {
+pub(crate) struct Received {
     pub(crate) frame: FrameBuf,
     /// The message as a line.
     ///
@@ -22,7 +22,7 @@ pub(crate) struct Heard {
     line: String,
 }
 
-impl Heard {
+impl Received {
     /// Decodes a message. Checks that encoding the message again gives the received bytes.
     pub(crate) fn new(frame: FrameBuf) -> Result<Self, Problem> {
         let malformed = |error| Problem::Failed(format!("a malformed message was received: {error}"));
@@ -122,11 +122,11 @@ pub(crate) fn fits(text: &str, pattern: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Heard, fits};
+    use super::{Received, fits};
     use pg_wire::{Frame, MessageCode};
 
-    fn heard(code: MessageCode, body: &[u8]) -> Heard {
-        Heard::new(Frame { code, body }.to_owned()).expect("a valid message")
+    fn received(code: MessageCode, body: &[u8]) -> Received {
+        Received::new(Frame { code, body }.to_owned()).expect("a valid message")
     }
 
     #[test]
@@ -139,24 +139,24 @@ mod tests {
 
     #[test]
     fn a_message_is_compared_with_all_alternatives() {
-        let ready = heard(MessageCode::READY_FOR_QUERY, b"I");
+        let ready = received(MessageCode::READY_FOR_QUERY, b"I");
         assert!(ready.is("NoData | ReadyForQuery I"));
         assert!(!ready.is("NoData | ReadyForQuery T"));
     }
 
     #[test]
     fn the_line_of_an_error_has_the_severity_and_the_sqlstate() {
-        let error = heard(MessageCode::ERROR_RESPONSE, b"SFEHLER\0VERROR\0C22012\0Mdivision by zero\0\0");
+        let error = received(MessageCode::ERROR_RESPONSE, b"SFEHLER\0VERROR\0C22012\0Mdivision by zero\0\0");
         assert_eq!(error.line(), "ErrorResponse ERROR 22012");
         assert_eq!(error.shown(), "ErrorResponse ERROR 22012 (division by zero)");
         assert!(!error.names_a_missing_feature());
-        let missing = heard(MessageCode::ERROR_RESPONSE, b"SERROR\0C0A000\0Mno COPY\0\0");
+        let missing = received(MessageCode::ERROR_RESPONSE, b"SERROR\0C0A000\0Mno COPY\0\0");
         assert!(missing.names_a_missing_feature());
     }
 
     #[test]
     fn a_malformed_message_is_a_failure() {
         let frame = Frame { code: MessageCode::DATA_ROW, body: b"\0\x01\0\0\0\x05x" };
-        assert!(Heard::new(frame.to_owned()).is_err());
+        assert!(Received::new(frame.to_owned()).is_err());
     }
 }
