@@ -151,7 +151,7 @@ impl<'c, T: Transport, O: Observer> CopyIn<'c, T, O> {
         poll_fn(|cx| poll_out_of_line(sending.as_mut(), cx)).await
     }
 
-    /// Writes rows, and sends the buffer as [`row`](Self::row) does. For a row of three columns, this method takes about three quarters of
+    /// Writes rows, and sends the buffer as [`row`](Self::row) does. For a row of three columns, this method takes about two thirds of
     /// the time of `row`, because a future is polled only for each full buffer.
     ///
     /// If the future is dropped, the rows that were taken from the iterator stay in the buffer and are sent later.
