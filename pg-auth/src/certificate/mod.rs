@@ -6,35 +6,11 @@
 //! Without the feature `certificate`, [`server_end_point`] and [`common_name`] return [`CertificateError::NotCompiled`]. The TLS features
 //! of `pg-stream-tokio` and `pg-stream-async-std` enable `certificate`.
 
+mod error;
 #[cfg(feature = "certificate")]
 mod read;
 
-use std::error::Error;
-use std::fmt;
-
-/// An error in reading a certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CertificateError {
-    /// The bytes are not one X.509 certificate in DER.
-    Malformed,
-    /// The crate was compiled without the feature `certificate`.
-    NotCompiled,
-    /// The common name contains a NUL byte: another program might read only the part before this byte.
-    NulInName,
-}
-
-impl fmt::Display for CertificateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Malformed => "the certificate is not X.509 in DER (PEM has to be decoded first)",
-            Self::NotCompiled => "to read the certificate, enable the feature `certificate` of pg-auth",
-            Self::NulInName => "the common name of the certificate holds a NUL byte",
-        })
-    }
-}
-
-impl Error for CertificateError {}
+pub use error::CertificateError;
 
 /// The hash `tls-server-end-point` of a certificate, by which SCRAM-SHA-256-PLUS binds to a TLS channel
 /// ([RFC 5929, section 4.1](https://www.rfc-editor.org/rfc/rfc5929#section-4.1)). The whole certificate in DER is hashed, with the hash
@@ -62,7 +38,7 @@ pub fn common_name(certificate: &[u8]) -> Result<Option<&[u8]>, CertificateError
 /// Placeholders for the two functions that read certificates, if the feature `certificate` is off. The placeholders always fail.
 #[cfg(not(feature = "certificate"))]
 mod read {
-    use super::CertificateError;
+    use super::error::CertificateError;
 
     pub(super) fn signature_hash(_: &[u8]) -> Result<Option<Vec<u8>>, CertificateError> {
         Err(CertificateError::NotCompiled)

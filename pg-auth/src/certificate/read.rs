@@ -4,7 +4,7 @@ use der::asn1::{AnyRef, ObjectIdentifier};
 use der::{Class, Reader, SliceReader, Tag, TagNumber};
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512, Sha512_224, Sha512_256};
 
-use crate::certificate::CertificateError;
+use crate::certificate::error::CertificateError;
 
 impl From<der::Error> for CertificateError {
     fn from(_: der::Error) -> Self {

@@ -4,11 +4,15 @@ use alloc::vec::Vec;
 
 use postgres_types::{Kind, Type};
 
-use super::cursor::Cursor;
-use super::out::{NULL, append, count, sized};
-use super::{geometry, network, number, search, time};
 use crate::basic::enums::FormatCode;
 use crate::basic::oid::{self, Oid};
+use crate::value::convert::cursor::Cursor;
+use crate::value::convert::geometry;
+use crate::value::convert::network;
+use crate::value::convert::number;
+use crate::value::convert::out::{NULL, append, count, sized};
+use crate::value::convert::search;
+use crate::value::convert::time;
 use crate::value::scalar::{TEXTS, VERSION};
 use crate::value::{Column, FromValue, Mismatch, text};
 
