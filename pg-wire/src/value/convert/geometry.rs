@@ -2,9 +2,9 @@
 
 use alloc::vec::Vec;
 
-use super::cursor::{Cursor, parse};
-use super::out::count;
 use crate::value::Mismatch;
+use crate::value::convert::cursor::{Cursor, parse};
+use crate::value::convert::out::count;
 
 fn number(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {
     let number: f64 = parse(text.take_while(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)))?;

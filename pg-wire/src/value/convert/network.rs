@@ -3,9 +3,9 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::cursor::{Cursor, parse};
-use super::out::append;
 use crate::value::Mismatch;
+use crate::value::convert::cursor::{Cursor, parse};
+use crate::value::convert::out::append;
 
 /// Converts an `inet`: `10.0.0.1`, `::1/64`. Without a prefix length, the value is a single address.
 pub(super) fn inet(text: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Mismatch> {

@@ -3,9 +3,9 @@
 use alloc::vec::Vec;
 use core::iter::repeat_n;
 
-use super::cursor::Cursor;
-use super::out::{append, count};
 use crate::value::Mismatch;
+use crate::value::convert::cursor::Cursor;
+use crate::value::convert::out::{append, count};
 use crate::value::sound::numeric_sign::{INFINITY, NAN, NEGATIVE, NEGATIVE_INFINITY};
 
 /// The value that a server sends in the scale field of infinity. This value is not a scale: it comes from the bit that marks infinity in

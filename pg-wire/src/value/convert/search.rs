@@ -3,9 +3,9 @@
 
 use alloc::vec::Vec;
 
-use super::cursor::Cursor;
-use super::out::{append, count};
 use crate::value::Mismatch;
+use crate::value::convert::cursor::Cursor;
+use crate::value::convert::out::{append, count};
 
 /// The highest position of a lexeme. A position has 14 bits: the two upper bits of the Int16 are the weight.
 const MOST_POSITION: u16 = 0x3fff;

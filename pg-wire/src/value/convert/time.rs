@@ -7,9 +7,9 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::cursor::{Cursor, parse};
-use super::out::append;
 use crate::value::Mismatch;
+use crate::value::convert::cursor::{Cursor, parse};
+use crate::value::convert::out::append;
 use crate::value::sound::DAY;
 
 /// Microseconds in a second.
