@@ -119,6 +119,18 @@ mod tests {
     }
 
     #[test]
+    fn of_two_modules_with_one_name_the_module_in_a_file_is_imported() {
+        let placeholder = "#[cfg(not(feature = \"x\"))] mod b { pub fn f() {} }";
+        let file = "#[cfg(feature = \"x\")] mod b;";
+        for [first, second] in [[placeholder, file], [file, placeholder]] {
+            let a = format!("{first}\n{second}\npub struct A; fn g() {{ b::f() }}");
+            let files =
+                [("lib.rs", "mod a;"), ("a/mod.rs", &a), ("a/b.rs", "use crate::a::A;\npub fn f() {}")];
+            assert_eq!(of(&files), ["a/b.rs:1 a/mod.rs", "a/mod.rs:3 a/b.rs"]);
+        }
+    }
+
+    #[test]
     fn parents_siblings_and_glob_imports_are_followed() {
         let root = ("lib.rs", "mod a;");
         let a = ("a/mod.rs", "mod b; mod c; pub struct A;");

@@ -87,7 +87,11 @@ impl Tree {
                     let child = self.modules.len();
                     let within = within.unwrap_or_default();
                     self.modules.push(Module { file, parent: at, within, ..Module::default() });
-                    self.modules[at].children.insert(name, child);
+                    // Two modules of one name are alternatives with opposite `cfg` conditions. A path refers to the module in a file of its
+                    // own, because only a module in another file can be part of a cycle.
+                    if content.is_none() || !self.modules[at].children.contains_key(&name) {
+                        self.modules[at].children.insert(name, child);
+                    }
                     self.fill(child, content.unwrap_or(&sources[file].code.items), &inner, sources)?;
                 }
                 Item::Use(item) => {
