@@ -27,7 +27,8 @@ impl Xitca {
     pub(crate) fn connect(place: &Place, runtime: Rc<Runtime>) -> Result<Self> {
         let session = runtime.block_on(async {
             // The settings are passed in a connection string, because the builder has no method for `sslmode`.
-            let mut words = place.words();
+            // xitca-postgres does not know the parameter `gssencmode`.
+            let mut words = place.words().replace(" gssencmode=disable", "");
             if let At::Unix(dir, port) = &place.at {
                 // xitca-postgres expects the path of the socket in `host`, not the directory.
                 let dir = dir.display();
