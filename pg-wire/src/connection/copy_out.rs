@@ -165,7 +165,7 @@ impl<'c, T: Transport, O: Observer> CopyOut<'c, T, O> {
             break;
         }
         if *is_done && failure.is_none() {
-            // A dropped future of `row` may have received CopyDone without returning the last row. So the last row is read here.
+            // A dropped future of the method `row` may have received CopyDone without returning the last row. So this row is read here.
             failure = match reader.finish() {
                 Ok(Some(row)) => each(row).err(),
                 Ok(None) => None,

@@ -50,9 +50,9 @@ pub(crate) enum Need {
     Since(u32),
     /// PostgreSQL older than this major version.
     Before(u32),
-    /// A server that does not require TLS from the user of the connection string.
+    /// A server that does not require TLS from the user that the connection string names.
     Clear,
-    /// A server that authenticates the user of the connection string by this method.
+    /// A server that uses this authentication method for the user that the connection string names.
     Method(Method),
 }
 

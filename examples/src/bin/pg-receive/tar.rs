@@ -319,7 +319,7 @@ mod tests {
         for at in 0..BLOCK {
             let mut bad = good.clone();
             bad[at] ^= 1;
-            // Byte 155 has no meaning, because it is after the NUL of the checksum. So a change of this byte need not be an error.
+            // Byte 155 has no meaning, because it is after the NUL of the checksum. So a change of this byte need not cause an error.
             let result = printed(&bad, 512);
             assert!(result.is_err() || at == 155, "byte {at}: {result:?}");
         }
