@@ -157,7 +157,7 @@ impl From<bool> for StreamingOption {
     }
 }
 
-/// Selects the changes that the server sends, by their origin: the server on which a change was made.
+/// Selects the changes to send by their origin: the server on which a change was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OriginFilter {
     /// The server sends all changes.
@@ -205,7 +205,7 @@ impl<'a> PgOutput<'a> {
         self
     }
 
-    /// Selects the changes that the server sends, by their origin: the server on which a change was made. Requires PostgreSQL 16.
+    /// Selects the changes to send by their origin: the server on which a change was made. Requires PostgreSQL 16.
     pub const fn origin(mut self, origin: OriginFilter) -> Self {
         self.origin = Some(origin);
         self
