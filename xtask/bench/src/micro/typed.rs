@@ -22,8 +22,8 @@ use crate::micro::touch::Touch;
 pub(crate) fn lines() -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     for (format, name, target) in [
-        (FormatCode::Text, "text", Target::limit(1.15).instructions(1.05)),
-        (FormatCode::Binary, "binary", Target::new(1.3, 2.0).instructions(1.2)),
+        (FormatCode::Text, "text", Target::limit(1.15).instructions(0.9)),
+        (FormatCode::Binary, "binary", Target::new(1.3, 2.0).instructions(0.95)),
     ] {
         let line = |what: &str, frames: Frames| {
             Line::new(format!("micro: typed row of {what}, {name}"), "row", frames.count, target)
