@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pg_stream_tokio::pg_auth::config::Replication;
+use pg_stream_tokio::pg_wire::backend::ServerError;
 use pg_stream_tokio::pg_wire::session::{NotIdle, Over, Reply, Request, SessionState, Step, Waiting};
-use pg_stream_tokio::pg_wire::{Frame, FrameBuf};
+use pg_stream_tokio::pg_wire::{Frame, FrameBuf, SqlState};
 use pg_stream_tokio::{
     CancelTarget, Config, Connection, Error, MessageCode, PgProtocol, Portal, Socket, cancel, connect,
 };
@@ -63,6 +64,9 @@ pub(crate) struct Checked {
     seen: BTreeMap<String, u64>,
 }
 
+/// Longest time that a login waits for the end of the recovery of a server.
+const RECOVERY: Duration = Duration::from_secs(60);
+
 type Checking = Result<(), String>;
 
 impl Checked {
@@ -73,7 +77,20 @@ impl Checked {
         let config =
             Config::new(if replication { "admin" } else { "trust" }).database("test").host(server.socket());
         let config = if replication { config.replication(Replication::Logical) } else { config };
-        let (mut conn, session) = connect(&config).await.expect("connected");
+        // If one of its processes crashes, PostgreSQL ends all sessions and rejects logins until the recovery has ended.
+        let recovery = Instant::now() + RECOVERY;
+        let (mut conn, session) = loop {
+            match connect(&config).await {
+                Err(error)
+                    if error.server_error().and_then(ServerError::sqlstate)
+                        == Some(SqlState::CANNOT_CONNECT_NOW)
+                        && Instant::now() < recovery =>
+                {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                connected => break connected.expect("connected"),
+            }
+        };
         let place = crate::support::query(&mut conn, "select pg_current_wal_flush_lsn()").await;
         let place = place.expect("a row").remove(0);
         let sql = "create temp table copied (line text); create temp table deferred (i int unique deferrable initially deferred); \
