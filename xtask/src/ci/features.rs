@@ -1,10 +1,8 @@
 //! Checks every library crate with the sets of features that a user may choose.
 
-use std::fs;
-use std::path::Path;
+use anyhow::{Result, bail};
 
-use anyhow::{Context, Result, bail};
-
+use crate::lint::source::read_folder;
 use crate::{packages, paths, process};
 
 /// A crate with at most this number of features is checked with every set of its features. Each further feature would double the number of
@@ -17,7 +15,8 @@ pub(super) fn run() -> Result<()> {
     for library in packages::published()?.iter().filter(|package| package.has_library()) {
         without_tls(&library.name)?;
         let features = library.features();
-        let sources = sources(&library.directory.join("src"))?;
+        let sources = read_folder(&library.directory, "src")?;
+        let sources: String = sources.into_iter().map(|source| source.text).collect();
         for set in sets(&features, &sources) {
             let set = set.join(",");
             eprintln!("{} --no-default-features --features '{set}'", library.name);
@@ -61,20 +60,6 @@ fn tls_packages(tree: &str) -> Vec<&str> {
     found.sort_unstable();
     found.dedup();
     found
-}
-
-/// Returns the content of all Rust files in a directory and in its subdirectories.
-fn sources(directory: &Path) -> Result<String> {
-    let mut all = String::new();
-    for entry in fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
-        let path = entry?.path();
-        if path.is_dir() {
-            all.push_str(&sources(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            all.push_str(&fs::read_to_string(&path)?);
-        }
-    }
-    Ok(all)
 }
 
 /// The sets of features to check: all features, and sets of the features that `sources`, the source code of the library, names. A feature

@@ -19,7 +19,7 @@ mod imports;
 mod messages;
 mod readme;
 mod size;
-mod source;
+pub(crate) mod source;
 
 use std::fs;
 use std::io::Write;

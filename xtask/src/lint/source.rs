@@ -9,10 +9,10 @@ use syn::spanned::Spanned;
 use syn::{Attribute, Item, Meta, Token, punctuated::Punctuated};
 
 /// A parsed Rust file.
-pub(super) struct Source {
+pub(crate) struct Source {
     /// The path from the workspace's root.
     pub(super) path: String,
-    pub(super) text: String,
+    pub(crate) text: String,
     pub(super) code: syn::File,
 }
 
@@ -42,7 +42,7 @@ pub(super) fn at(path: &str, span: Span, message: &str) -> anyhow::Error {
 }
 
 /// Parses all Rust files in `folder` and its subfolders, sorted by path. `folder` is a path from `root`.
-pub(super) fn read_folder(root: &Path, folder: &str) -> Result<Vec<Source>> {
+pub(crate) fn read_folder(root: &Path, folder: &str) -> Result<Vec<Source>> {
     let mut found = Vec::new();
     collect(root, folder, &mut found)?;
     found.sort();
