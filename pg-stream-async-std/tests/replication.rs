@@ -17,8 +17,8 @@ use pg_stream_async_std::{
     Config, Connection, Host, PgProtocol, ReplicationStream, Socket, SslMode, connect,
 };
 
-/// Runs a test against each server. The test has a database of its own, because a replication connection also receives messages and empty
-/// transactions of all other sessions in its database. Only one test of this program runs at a time, because the servers have few
+/// Runs a test against each server. The test creates a new database: a replication connection receives messages
+/// and empty transactions of every session in its database, and another test must not send any. Only one test of this program runs at a time, because the servers have few
 /// replication connections. nextest starts a process for each test; `xtask/nextest.toml` has the same limit for nextest.
 fn alone_on_both(test: impl AsyncFn(&Config)) {
     static ALONE: Mutex<()> = Mutex::new(());

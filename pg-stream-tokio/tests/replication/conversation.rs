@@ -15,8 +15,8 @@ use crate::support::{Server, get_in, on_both, query};
 
 pub(crate) type Conn = Connection<Socket>;
 
-/// Runs a test against both servers. The test has a database of its own, because a replication connection also receives messages and empty
-/// transactions of all other sessions in its database.
+/// Runs a test against both servers. The test creates a new database: a replication connection receives messages
+/// and empty transactions of every session in its database, and another test must not send any.
 ///
 /// Only one test of this program runs at a time, for three reasons. The servers have few replication connections. The creation of a slot
 /// waits until all transactions of other tests have ended. A base backup copies files that another test creates and removes. nextest starts

@@ -31,8 +31,8 @@ pub enum Request {
     Close,
     /// A Flush with a body, which is invalid. Its reply is an ErrorResponse.
     InvalidFlush,
-    /// A CopyDone or CopyFail of a client. This message has no reply of its own. Inside a COPY, the message ends the COPY, and the server
-    /// then answers the request that began the COPY. Outside a COPY, the server ignores the message.
+    /// A CopyDone or a CopyFail. The server does not reply to these messages. If a COPY is in progress, the message ends the COPY, and the
+    /// server replies to the request that began the COPY. If no COPY is in progress, the server ignores the message.
     CopyEnd,
 }
 
