@@ -68,15 +68,15 @@ fn many_rows(batches: usize) -> Result<Vec<Line>> {
     Ok(vec![
         line("send binary", Target::new(1.2, 1.0))
             .with(Who::Limit, sent_by_hand(batches, false)?)
-            .with(Who::Ours, sent_by_ours(binary(), batches)?)
+            .with(Who::Ours, sent_by_ours(binary(), batches, By::Batch)?)
             .with(Who::Peer("tokio-postgres"), sent_by_tokio_postgres(batches)?),
         line("send binary, a call for each row", Target::new(1.7, 1.0))
             .with(Who::Limit, sent_by_hand(batches, false)?)
-            .with(Who::Ours, sent_row_by_row(binary(), batches)?)
+            .with(Who::Ours, sent_by_ours(binary(), batches, By::Row)?)
             .with(Who::Peer("tokio-postgres"), sent_by_tokio_postgres(batches)?),
         line("send text", Target::limit(1.2))
             .with(Who::Limit, sent_by_hand(batches, true)?)
-            .with(Who::Ours, sent_by_ours(text(), batches)?),
+            .with(Who::Ours, sent_by_ours(text(), batches, By::Batch)?),
         line("receive binary", Target::new(1.2, 1.0))
             .with(Who::Limit, received_by_hand(binary(), batches)?)
             .with(Who::Ours, received_by_ours(binary(), batches)?)
@@ -109,7 +109,7 @@ fn few_rows() -> Result<Vec<Line>> {
             OPERATIONS,
             Target { peer: Some(2.0), ..Target::default() },
         )
-        .with(Who::Ours, sent_row_by_row(CopyOptions::binary(), BATCHES)?)
+        .with(Who::Ours, sent_by_ours(CopyOptions::binary(), BATCHES, By::Row)?)
         .with(Who::Peer("tokio-postgres"), sent_by_tokio_postgres(BATCHES)?),
         Line::new(
             "micro: copy rows, receive binary",
@@ -347,8 +347,8 @@ fn receiving_server(is_text: bool) -> CopyServer {
     if is_text { server.text() } else { server }
 }
 
-/// Sends each batch with one call.
-fn sent_by_ours(options: CopyOptions, batches: usize) -> Result<impl FnMut() -> Result<u64>> {
+/// Sends each batch with one call, or each row with one call.
+fn sent_by_ours(options: CopyOptions, batches: usize, by: By) -> Result<impl FnMut() -> Result<u64>> {
     let is_text = options.format() == RowFormat::Text;
     let (runtime, rows, server) = (runtime()?, rows(), receiving_server(is_text));
     let copied = server.copied();
@@ -357,7 +357,15 @@ fn sent_by_ours(options: CopyOptions, batches: usize) -> Result<impl FnMut() -> 
         runtime.block_on(async {
             let mut copy = conn.copy_in("copy t from stdin", CopyWriter::new(&options)?).await?;
             for _ in 0..batches {
-                copy.extend(rows.iter().map(|(id, name, size)| (*id, &name[..], *size))).await?;
+                let rows = rows.iter().map(|(id, name, size)| (*id, &name[..], *size));
+                match by {
+                    By::Batch => copy.extend(rows).await?,
+                    By::Row => {
+                        for row in rows {
+                            copy.row(&row).await?;
+                        }
+                    }
+                }
             }
             copy.finish().await?;
             Ok(copied.take())
@@ -365,23 +373,11 @@ fn sent_by_ours(options: CopyOptions, batches: usize) -> Result<impl FnMut() -> 
     })
 }
 
-fn sent_row_by_row(options: CopyOptions, batches: usize) -> Result<impl FnMut() -> Result<u64>> {
-    let is_text = options.format() == RowFormat::Text;
-    let (runtime, rows, server) = (runtime()?, rows(), receiving_server(is_text));
-    let copied = server.copied();
-    let mut conn = Connection::new(TokioIo(server.after_login()), Limits::BACKEND);
-    Ok(move || {
-        runtime.block_on(async {
-            let mut copy = conn.copy_in("copy t from stdin", CopyWriter::new(&options)?).await?;
-            for _ in 0..batches {
-                for (id, name, size) in &*rows {
-                    copy.row(&(*id, &name[..], *size)).await?;
-                }
-            }
-            copy.finish().await?;
-            Ok(copied.take())
-        })
-    })
+/// Whether one call sends a batch or a row.
+#[derive(Clone, Copy)]
+enum By {
+    Batch,
+    Row,
 }
 
 fn sent_by_hand(batches: usize, is_text: bool) -> Result<impl FnMut() -> Result<u64>> {
